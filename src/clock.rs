@@ -1,0 +1,59 @@
+//! The only place that reads the system's time.
+
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Tells wall time: the system's, or one that tests and the demo set.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    /// Added to the system's time, in milliseconds.
+    offset_ms: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// The system's time.
+    pub const fn system() -> Self {
+        Self { offset_ms: None }
+    }
+    /// A clock that starts at `start`, runs on with the system's, and can be set.
+    pub fn settable(start: DateTime<Utc>) -> Self {
+        let clock = Self { offset_ms: Some(Arc::new(AtomicI64::new(0))) };
+        clock.set(start);
+        clock
+    }
+    /// Now, to the millisecond.
+    pub fn now(&self) -> DateTime<Utc> {
+        // A time past the calendar's range would need a clock set a hundred thousand years ahead.
+        DateTime::from_timestamp_millis(self.millis()).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+    /// Now, in Unix milliseconds.
+    pub fn millis(&self) -> i64 {
+        let system = Utc::now().timestamp_millis();
+        self.offset_ms.as_ref().map_or(system, |offset| system + offset.load(Ordering::Relaxed))
+    }
+    /// Sets a settable clock; the system's is left alone.
+    pub fn set(&self, now: DateTime<Utc>) {
+        if let Some(offset) = &self.offset_ms {
+            // In whole milliseconds on both sides, so that the clock never tells an instant before `now`.
+            offset.store(now.timestamp_millis() - Utc::now().timestamp_millis(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_never_tells_an_instant_before() {
+        for text in ["1999-01-01T00:00:00Z", "2090-01-01T00:00:00Z"] {
+            let start: DateTime<Utc> = text.parse().expect("a literal");
+            let clock = Clock::settable(start);
+            for _ in 0..10_000 {
+                clock.set(start);
+                assert!(clock.now() >= start);
+            }
+        }
+    }
+}
