@@ -1,0 +1,241 @@
+//! A time zone: on which date an instant falls, and at which instant a date begins.
+//!
+//! A zone is a table of the spans between its clock changes, made once from the database that is
+//! built into the binary, so that every node, and the same node a year later, computes the same.
+//! A question is a binary search in it: a nightly run asks a few for each account.
+
+use super::Month;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use jiff::Timestamp;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+const DAY: i64 = 24 * 60 * 60;
+/// No clock is further than this from UTC, in seconds.
+const GREATEST_OFFSET: i64 = 26 * 60 * 60;
+/// Clock changes are foreseen to the end of the year 2500; later the last one stands.
+const LAST_CHANGE: i64 = 16_756_761_600;
+
+/// A time zone by its IANA name; cheap to clone.
+#[derive(Clone)]
+pub struct Zone(Arc<Table>);
+
+struct Table {
+    name: String,
+    /// Ascending by `from`, never empty; the first is from the beginning of time.
+    spans: Vec<Span>,
+    /// The dates of length 0, ascending: the clocks were put forward over them.
+    skipped: Vec<NaiveDate>,
+}
+
+/// A time during which the clocks stood at one distance from UTC, until the next span.
+struct Span {
+    /// Unix seconds.
+    from: i64,
+    /// Local time less UTC, in seconds.
+    offset: i64,
+}
+
+/// No time zone has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("find the time zone {0:?}")]
+pub struct UnknownZone(pub String);
+
+/// A text is not a time of day like `03:30`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("parse a time of day like 03:30")]
+pub struct BadLocalTime;
+
+/// Reads a time of day, `00:00` to `23:59`.
+pub fn parse_local_time(text: &str) -> Result<NaiveTime, BadLocalTime> {
+    let two_digits = |part: &str| {
+        let digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        if digits { part.parse().ok() } else { None }
+    };
+    let time = text
+        .split_once(':')
+        .and_then(|(hour, minute)| NaiveTime::from_hms_opt(two_digits(hour)?, two_digits(minute)?, 0));
+    time.ok_or(BadLocalTime)
+}
+
+impl Zone {
+    /// Its IANA name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The date of an instant: the latest date that has begun.
+    ///
+    /// It never runs backwards: where clocks were put back over midnight, the hour that the wall showed
+    /// twice belongs to the new day from its first midnight on.
+    pub fn date_of(&self, instant: DateTime<Utc>) -> NaiveDate {
+        let (seconds, spans) = (instant.timestamp(), &self.0.spans);
+        // The first span is from the beginning of time.
+        let now = spans.partition_point(|span| span.from <= seconds) - 1;
+        let mut latest = seconds + spans[now].offset;
+        for (before, after) in (0..now).rev().zip((0..=now).rev()) {
+            let ended = spans[after].from;
+            if seconds - ended > 2 * GREATEST_OFFSET {
+                break;
+            }
+            latest = latest.max(ended - 1 + spans[before].offset);
+        }
+        instant_of(latest).date_naive()
+    }
+
+    /// The first instant of a date: the first midnight of two, the instant after the missing one, and
+    /// for a date of length 0 that of the next.
+    pub fn start_of(&self, date: NaiveDate) -> DateTime<Utc> {
+        self.local_time_on(date, NaiveTime::MIN)
+    }
+
+    /// The first instant after a date.
+    pub fn end_of(&self, date: NaiveDate) -> DateTime<Utc> {
+        date.succ_opt().map_or(DateTime::<Utc>::MAX_UTC, |next| self.start_of(next))
+    }
+
+    /// The first instant after a month.
+    pub fn end_of_month(&self, month: Month) -> DateTime<Utc> {
+        self.start_of(month.next().first_day())
+    }
+
+    /// The month of an instant.
+    pub fn month_of(&self, instant: DateTime<Utc>) -> Month {
+        Month::of(self.date_of(instant))
+    }
+
+    /// The last day that lies wholly before an instant.
+    pub fn last_full_day(&self, as_of: DateTime<Utc>) -> NaiveDate {
+        let mut day = self.date_of(as_of);
+        loop {
+            let Some(previous) = day.pred_opt() else { return day };
+            day = previous;
+            if !self.is_skipped(day) {
+                return day;
+            }
+        }
+    }
+
+    /// The instant of a time of day: the earlier of two; where clocks skipped it, the first after.
+    pub fn local_time_on(&self, date: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
+        instant_of(self.0.first_at(date.and_time(time).and_utc().timestamp()))
+    }
+
+    /// The first day that begins at or after an instant.
+    pub fn first_whole_day(&self, instant: DateTime<Utc>) -> NaiveDate {
+        let date = self.date_of(instant);
+        if self.start_of(date) == instant { date } else { date.succ_opt().unwrap_or(date) }
+    }
+
+    /// How many days lie in `[first, until)`, those of length 0 not counted.
+    pub fn days_between(&self, first: NaiveDate, until: NaiveDate) -> u32 {
+        let dates = (until - first).num_days().max(0);
+        let skipped = self.0.skipped.iter().filter(|date| (first..until).contains(*date)).count();
+        u32::try_from(dates).map_or(u32::MAX, |dates| dates - u32::try_from(skipped).unwrap_or(0))
+    }
+
+    /// The n-th day from `first` on, which is the first itself; those of length 0 not counted. `None`
+    /// beyond the calendar.
+    pub fn nth_day(&self, first: NaiveDate, n: u32) -> Option<NaiveDate> {
+        let mut day = first.checked_add_days(chrono::Days::new(n.saturating_sub(1).into()))?;
+        for skipped in self.0.skipped.iter().skip_while(|skipped| **skipped < first) {
+            if *skipped > day {
+                break;
+            }
+            day = day.succ_opt()?;
+        }
+        Some(day)
+    }
+
+    fn is_skipped(&self, date: NaiveDate) -> bool {
+        self.0.skipped.contains(&date)
+    }
+}
+
+impl Table {
+    /// The first second at which a wall clock of the zone shows `local` or later, both in seconds.
+    fn first_at(&self, local: i64) -> i64 {
+        let start = self.spans.partition_point(|span| span.from <= local - GREATEST_OFFSET) - 1;
+        let ends = self.spans[start + 1..].iter().map(|next| next.from).chain([i64::MAX]);
+        let reached = self.spans[start..].iter().zip(ends).find_map(|(span, end)| {
+            let at = span.from.max(local - span.offset);
+            (at < end).then_some(at)
+        });
+        // The last span never ends.
+        reached.unwrap_or(i64::MAX)
+    }
+
+    fn of(name: &str, zone: &TimeZone) -> Self {
+        let first = Span { from: i64::MIN, offset: zone.to_offset(Timestamp::MIN).seconds().into() };
+        let changes = zone
+            .following(Timestamp::MIN)
+            .take_while(|change| change.timestamp().as_second() < LAST_CHANGE)
+            .map(|change| Span {
+                from: change.timestamp().as_second(),
+                offset: change.offset().seconds().into(),
+            });
+        let mut spans: Vec<Span> = std::iter::once(first).chain(changes).collect();
+        // Some changes are of the zone's abbreviation only.
+        spans.dedup_by_key(|span| span.offset);
+        let skipped = spans.windows(2).flat_map(|pair| skipped_dates(&pair[0], &pair[1])).collect();
+        Self { name: name.to_owned(), spans, skipped }
+    }
+}
+
+/// The dates that the clocks leapt over from their first midnight to their last.
+fn skipped_dates(before: &Span, after: &Span) -> impl Iterator<Item = NaiveDate> + use<> {
+    let ceiling = |seconds: i64| -(-seconds).div_euclid(DAY);
+    let first = ceiling(after.from + before.offset);
+    let until = (after.from + after.offset).div_euclid(DAY);
+    (first..until).map(|day| instant_of(day * DAY).date_naive())
+}
+
+/// The instant of so many Unix seconds, the first or last of the calendar beyond it.
+fn instant_of(seconds: i64) -> DateTime<Utc> {
+    let bound = if seconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp(seconds, 0).unwrap_or(bound)
+}
+
+impl FromStr for Zone {
+    type Err = UnknownZone;
+    /// Finds a zone by its IANA name, case ignored. The tables are made once a process.
+    fn from_str(name: &str) -> Result<Self, UnknownZone> {
+        static KNOWN: LazyLock<RwLock<HashMap<String, Zone>>> = LazyLock::new(RwLock::default);
+        // A thread that panicked here has left the map whole: it is changed by one `insert`.
+        if let Some(zone) = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(zone.clone());
+        }
+        let unknown = || UnknownZone(name.to_owned());
+        let found = TimeZoneDatabase::bundled().get(name).map_err(|_| unknown())?;
+        // `Etc/Unknown` is a name of the database, for a zone that nobody knows.
+        let proper = found.iana_name().filter(|_| !found.is_unknown()).ok_or_else(unknown)?;
+        let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+        let zone =
+            known.entry(proper.to_owned()).or_insert_with(|| Self(Arc::new(Table::of(proper, &found))));
+        Ok(zone.clone())
+    }
+}
+
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.name() == other.name()
+    }
+}
+impl Eq for Zone {}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.name())
+    }
+}
+impl fmt::Debug for Zone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Zone({})", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! What a click is judged to be, from what its request says.
+
+use super::agents;
+use super::outcome::Verdict;
+
+/// What this node knows of a validly signed link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LinkState {
+    /// It earns.
+    Known,
+    /// Nothing yet: it was made on another node a moment ago.
+    Unknown,
+    /// Its affiliate is not active.
+    AffiliateNotActive,
+    /// It was switched off.
+    Disabled,
+}
+
+/// The headers by which browsers say that nobody has followed the link yet, as given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purposes<'a> {
+    /// `Sec-Purpose`, of today's browsers.
+    pub sec_purpose: Option<&'a [u8]>,
+    /// `Purpose`, of older Chromes.
+    pub purpose: Option<&'a [u8]>,
+    /// `X-Purpose`, of Safari.
+    pub x_purpose: Option<&'a [u8]>,
+    /// `X-Moz`, of older Firefoxes.
+    pub x_moz: Option<&'a [u8]>,
+}
+
+/// What a request says of who made it, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// Its method is `HEAD`.
+    pub head: bool,
+    /// Its purpose headers.
+    pub purposes: Purposes<'a>,
+    /// Its `Sec-Fetch-Dest`.
+    pub fetch_dest: Option<&'a [u8]>,
+    /// Its `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+    /// Its address made more clicks in this minute than one address may.
+    pub flood: bool,
+    /// What we know of its link.
+    pub link: LinkState,
+}
+
+/// Judges a click.
+///
+/// Who asked comes first, then what for: a link that is off counts the people whom it disappoints, not
+/// the programs. In this order, the first that applies:
+///
+/// 1. `head`: a program looks whether the link is there;
+/// 2. `prefetch`: a browser is ahead of its user;
+/// 3. `subresource`: a page loads the link as an image, a frame or a script;
+/// 4. `bot`: the user agent is a program's, or is missing;
+/// 5. `flood`: the address clicks faster than people do;
+/// 6. `affiliate_not_active`, `link_disabled`, `unknown_link`: by the link;
+/// 7. `human`.
+pub fn judge(request: &Request<'_>) -> Verdict {
+    if request.head {
+        Verdict::Head
+    } else if is_prefetch(&request.purposes) {
+        Verdict::Prefetch
+    } else if request.fetch_dest.is_some_and(|dest| !dest.eq_ignore_ascii_case(b"document")) {
+        Verdict::Subresource
+    } else if agents::is_bot(request.user_agent.unwrap_or_default()) {
+        Verdict::Bot
+    } else if request.flood {
+        Verdict::Flood
+    } else {
+        match request.link {
+            LinkState::AffiliateNotActive => Verdict::AffiliateNotActive,
+            LinkState::Disabled => Verdict::LinkDisabled,
+            LinkState::Unknown => Verdict::UnknownLink,
+            LinkState::Known => Verdict::Human,
+        }
+    }
+}
+
+fn is_prefetch(purposes: &Purposes<'_>) -> bool {
+    let Purposes { sec_purpose, purpose, x_purpose, x_moz } = purposes;
+    [sec_purpose, purpose, x_purpose, x_moz].into_iter().flatten().any(|value| {
+        // Safari's word for it is `preview`; all are compared without case, parameters may follow.
+        ["prefetch", "prerender", "preview"].iter().any(|word| contains(value, word.as_bytes()))
+    })
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERSON: Request<'static> = Request {
+        head: false,
+        purposes: Purposes { sec_purpose: None, purpose: None, x_purpose: None, x_moz: None },
+        fetch_dest: None,
+        user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"),
+        flood: false,
+        link: LinkState::Known,
+    };
+
+    #[test]
+    fn a_click_is_what_its_request_says() {
+        type Change = fn(&mut Request<'static>);
+        let table: &[(&str, Change, Verdict)] = &[
+            ("a person", |_| (), Verdict::Human),
+            ("a person's navigation", |r| r.fetch_dest = Some(b"document"), Verdict::Human),
+            ("headers only", |r| r.head = true, Verdict::Head),
+            ("prefetch", |r| r.purposes.sec_purpose = Some(b"prefetch"), Verdict::Prefetch),
+            ("prerender", |r| r.purposes.sec_purpose = Some(b"prefetch;prerender"), Verdict::Prefetch),
+            (
+                "with a parameter",
+                |r| r.purposes.sec_purpose = Some(b"Prefetch;anonymous-client-ip"),
+                Verdict::Prefetch,
+            ),
+            ("only prerender", |r| r.purposes.sec_purpose = Some(b"prerender"), Verdict::Prefetch),
+            ("old Chrome", |r| r.purposes.purpose = Some(b"prefetch"), Verdict::Prefetch),
+            ("Safari", |r| r.purposes.x_purpose = Some(b"preview"), Verdict::Prefetch),
+            ("old Firefox", |r| r.purposes.x_moz = Some(b"prefetch"), Verdict::Prefetch),
+            ("another purpose", |r| r.purposes.purpose = Some(b"navigate"), Verdict::Human),
+            ("an empty purpose", |r| r.purposes.purpose = Some(b""), Verdict::Human),
+            ("image", |r| r.fetch_dest = Some(b"image"), Verdict::Subresource),
+            ("frame", |r| r.fetch_dest = Some(b"iframe"), Verdict::Subresource),
+            ("script", |r| r.fetch_dest = Some(b"script"), Verdict::Subresource),
+            ("fetch()", |r| r.fetch_dest = Some(b"empty"), Verdict::Subresource),
+            ("a nonsense destination", |r| r.fetch_dest = Some(b""), Verdict::Subresource),
+            ("no user agent", |r| r.user_agent = None, Verdict::Bot),
+            ("an empty user agent", |r| r.user_agent = Some(b" "), Verdict::Bot),
+            ("a bot", |r| r.user_agent = Some(b"Twitterbot/1.0"), Verdict::Bot),
+            ("a flood", |r| r.flood = true, Verdict::Flood),
+            ("a link not known", |r| r.link = LinkState::Unknown, Verdict::UnknownLink),
+            ("no active affiliate", |r| r.link = LinkState::AffiliateNotActive, Verdict::AffiliateNotActive),
+            ("switched off", |r| r.link = LinkState::Disabled, Verdict::LinkDisabled),
+        ];
+        for (name, change, expected) in table {
+            let mut request = PERSON;
+            change(&mut request);
+            assert_eq!(judge(&request), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_the_order_counts() {
+        use Verdict::{Bot, Flood, Head, Human, LinkDisabled, Prefetch, Subresource};
+        let mut request = Request {
+            head: true,
+            purposes: Purposes { sec_purpose: Some(b"prefetch"), ..Purposes::default() },
+            fetch_dest: Some(b"image"),
+            user_agent: None,
+            flood: true,
+            link: LinkState::Disabled,
+        };
+        let mut order = vec![judge(&request)];
+        let changes: [fn(&mut Request<'static>); 6] = [
+            |r| r.head = false,
+            |r| r.purposes.sec_purpose = None,
+            |r| r.fetch_dest = None,
+            |r| r.user_agent = PERSON.user_agent,
+            |r| r.flood = false,
+            |r| r.link = LinkState::Known,
+        ];
+        for change in changes {
+            change(&mut request);
+            order.push(judge(&request));
+        }
+        assert_eq!(order, [Head, Prefetch, Subresource, Bot, Flood, LinkDisabled, Human]);
+    }
+}

@@ -1,0 +1,263 @@
+//! A click as the journal keeps it: written by the edge, read by the drainer, gone with its segment of
+//! the clicks journal.
+//!
+//! | bytes | what they are |
+//! | ---: | --- |
+//! | 1 | version: 1 |
+//! | 1 | flags: 1 a visitor is named, 2 he was made for this click, 4 the click is unique, 8 `Sec-GPC`; the others are 0 |
+//! | 1 | the verdict's number |
+//! | 16 | the click's id, which tells its time |
+//! | 8, 8 | affiliate and link, big-endian |
+//! | 16 | the visitor, if one is named |
+//! | 1 | which of `sub1` to `sub5` follow, from the lowest bit |
+//! | 1 + n | for each of those its length, 1 to 64, and its letters |
+//!
+//! A reader that meets another version stops and names it: a newer version wrote it.
+
+use super::id::{AffiliateId, ClickId, LinkId, VisitorId};
+use super::outcome::Verdict;
+use super::query::{Subs, is_sub};
+use super::token::Click;
+use std::borrow::Cow;
+use uuid::Uuid;
+
+const VERSION: u8 = 1;
+const NAMED_VISITOR: u8 = 1;
+const NEW_VISITOR: u8 = 2;
+const UNIQUE: u8 = 4;
+const GPC: u8 = 8;
+
+/// A click as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClickRecord<'a> {
+    /// The click.
+    pub click: Click,
+    /// Who made it; not known of most programs.
+    pub visitor: Option<VisitorId>,
+    /// What it was judged to be.
+    pub verdict: Verdict,
+    /// The visitor was made for this click: he can have no earlier visit.
+    pub new_visitor: bool,
+    /// A person's click without a valid cookie.
+    pub unique: bool,
+    /// The browser asked for privacy (`Sec-GPC: 1`), and got no cookie.
+    pub gpc: bool,
+    /// The affiliate's own marks.
+    pub subs: Subs<'a>,
+}
+
+/// Why bytes are not a click.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadClickRecord {
+    /// A version that this program does not know.
+    #[error("read a click of version {0}")]
+    UnknownVersion(u8),
+    /// Not as any version writes it.
+    #[error("read a click: it is damaged")]
+    Damaged,
+}
+
+impl<'a> ClickRecord<'a> {
+    /// Appends the click. A value that is no sub id (see [`is_sub`]) is left out.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let flags = flag(self.visitor.is_some(), NAMED_VISITOR)
+            | flag(self.new_visitor, NEW_VISITOR)
+            | flag(self.unique, UNIQUE)
+            | flag(self.gpc, GPC);
+        out.extend([VERSION, flags, self.verdict.number()]);
+        out.extend(self.click.id.0.as_bytes());
+        out.extend(self.click.affiliate.bits().to_be_bytes());
+        out.extend(self.click.link.bits().to_be_bytes());
+        if let Some(visitor) = self.visitor {
+            out.extend(visitor.0.as_bytes());
+        }
+        let mask = out.len();
+        out.push(0);
+        for (place, value) in self.subs.iter().enumerate() {
+            if let Some(value) = value.as_deref().filter(|value| is_sub(value)) {
+                out[mask] |= 1 << place;
+                // A sub id has at most 64 bytes.
+                out.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+                out.extend(value.as_bytes());
+            }
+        }
+    }
+
+    /// Reads a click; whatever `encode` would not have written is damage.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, BadClickRecord> {
+        match bytes.first() {
+            Some(&VERSION) => Self::decode_fields(&mut Reader(&bytes[1..])).ok_or(BadClickRecord::Damaged),
+            Some(&version) => Err(BadClickRecord::UnknownVersion(version)),
+            None => Err(BadClickRecord::Damaged),
+        }
+    }
+
+    fn decode_fields(from: &mut Reader<'a>) -> Option<Self> {
+        let flags = from.byte()?;
+        let verdict = Verdict::from_number(from.byte()?)?;
+        let id = ClickId(Uuid::from_bytes(from.array()?));
+        let affiliate = from.id()?;
+        let click =
+            Click { id, affiliate: AffiliateId::from_bits(affiliate), link: LinkId::from_bits(from.id()?) };
+        let named = flags & NAMED_VISITOR != 0;
+        let visitor = if named { Some(VisitorId(Uuid::from_bytes(from.array()?))) } else { None };
+        let subs = from.subs()?;
+        let known = flags & !(NAMED_VISITOR | NEW_VISITOR | UNIQUE | GPC) == 0;
+        (known && from.0.is_empty()).then_some(Self {
+            click,
+            visitor,
+            verdict,
+            new_visitor: flags & NEW_VISITOR != 0,
+            unique: flags & UNIQUE != 0,
+            gpc: flags & GPC != 0,
+            subs,
+        })
+    }
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+    /// An id's 63 bits.
+    fn id(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes).filter(|bits| bits >> 63 == 0)
+    }
+    fn subs(&mut self) -> Option<Subs<'a>> {
+        let mask = self.byte()?;
+        let mut subs = Subs::default();
+        for (place, sub) in subs.iter_mut().enumerate() {
+            if mask & (1 << place) != 0 {
+                let len = usize::from(self.byte()?);
+                let value = std::str::from_utf8(self.take(len)?).ok()?;
+                *sub = Some(Cow::Borrowed(value)).filter(|value| is_sub(value));
+                sub.as_ref()?;
+            }
+        }
+        (mask >> 5 == 0).then_some(subs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::program::hex;
+    use proptest::prelude::*;
+
+    fn human() -> ClickRecord<'static> {
+        let mut subs = Subs::default();
+        subs[0] = Some("news".into());
+        subs[4] = Some("x".into());
+        ClickRecord {
+            click: Click {
+                id: ClickId(Uuid::from_u128(0x017f_22e2_79b0_7cc3_98c4_dc0c_0c07_398f)),
+                affiliate: AffiliateId::from_bits(0x0123_4567_89ab_cdef),
+                link: LinkId::from_bits(42),
+            },
+            visitor: Some(VisitorId(Uuid::from_u128(7))),
+            verdict: Verdict::Human,
+            new_visitor: true,
+            unique: true,
+            gpc: false,
+            subs,
+        }
+    }
+
+    fn encoded(record: &ClickRecord<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        record.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn clicks_have_golden_bytes() {
+        let human = human();
+        let golden = concat!(
+            "01",
+            "07",
+            "00",
+            "017f22e279b07cc398c4dc0c0c07398f",
+            "0123456789abcdef",
+            "000000000000002a",
+            "00000000000000000000000000000007",
+            "11",
+            "046e657773",
+            "0178"
+        );
+        assert_eq!(hex(&encoded(&human)), golden);
+        let bot = ClickRecord {
+            visitor: None,
+            verdict: Verdict::Bot,
+            new_visitor: false,
+            unique: false,
+            gpc: true,
+            subs: Subs::default(),
+            ..human
+        };
+        let golden = "010802017f22e279b07cc398c4dc0c0c07398f0123456789abcdef000000000000002a00";
+        assert_eq!(hex(&encoded(&bot)), golden);
+        assert_eq!(ClickRecord::decode(&encoded(&bot)), Ok(bot));
+    }
+
+    #[test]
+    fn every_verdict_reads_back() {
+        for verdict in Verdict::ALL {
+            let record = ClickRecord { verdict: *verdict, ..human() };
+            assert_eq!(ClickRecord::decode(&encoded(&record)).as_ref(), Ok(&record));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_click_is_named() {
+        let good = encoded(&human());
+        let changed = |place: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[place] = byte;
+            bytes
+        };
+        let longer = [good.clone(), vec![0]].concat();
+        for damaged in
+            [changed(1, 0x17), changed(2, 99), changed(19, 0x80), changed(51, 0x31), changed(52, 0), longer]
+        {
+            assert_eq!(ClickRecord::decode(&damaged), Err(BadClickRecord::Damaged), "{damaged:?}");
+        }
+        assert_eq!(ClickRecord::decode(&changed(0, 2)), Err(BadClickRecord::UnknownVersion(2)));
+        for len in 0..good.len() {
+            assert_eq!(ClickRecord::decode(&good[..len]), Err(BadClickRecord::Damaged), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn values_that_are_no_sub_ids_are_left_out() {
+        let mut record = human();
+        record.subs =
+            [Some("".into()), Some("a".repeat(65).into()), Some("\n".into()), Some("ok".into()), None];
+        let bytes = encoded(&record);
+        let subs = ClickRecord::decode(&bytes).expect("a click").subs;
+        assert_eq!(subs.map(|sub| sub.map(Cow::into_owned)), [None, None, None, Some("ok".into()), None]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_that_read_are_what_would_be_written(mut bytes in prop::collection::vec(any::<u8>(), 36..60)) {
+            bytes[0] = VERSION;
+            bytes[1] &= 15;
+            bytes[2] %= 9;
+            if let Ok(record) = ClickRecord::decode(&bytes) {
+                prop_assert_eq!(encoded(&record), bytes);
+            }
+        }
+    }
+}

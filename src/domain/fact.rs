@@ -1,0 +1,301 @@
+//! Facts: what someone told us, or what we decided. Journaled as one line of JSON each, never changed,
+//! kept for ever; the store can be made again from them.
+//!
+//! A reader that meets an unknown `fact` stops and names it: a newer version wrote it.
+
+use super::affiliate::{Affiliate, Link, Profile, Step};
+use super::attribution::Attribution;
+use super::calendar::Month;
+use super::id::{AccountId, AffiliateId, LinkId, Plan, ReferralCode};
+use super::program::Rules;
+use super::statement::{AccountEvent, Statement};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A fact with when and from whom it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When the node took it in.
+    pub at: DateTime<Utc>,
+    /// Who told it: the name of an API key, a member of staff, or `counterfoil` itself.
+    pub by: String,
+    /// The fact.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// What is journaled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// A new account at the company.
+    Signup(Signup),
+    /// Something happened to an account.
+    Event {
+        /// Whose event.
+        account_id: AccountId,
+        /// What.
+        event: AccountEvent,
+        /// The delivery that brought it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delivery: Option<Delivery>,
+    },
+    /// We decided about a signup; carries the signup, so that it can be applied alone.
+    Decision {
+        /// The signup.
+        signup: Signup,
+        /// When the node that decided had received the signup.
+        received_at: DateTime<Utc>,
+        /// The signup's position in the same journal.
+        signup_position: u64,
+        /// What was decided.
+        attribution: Attribution,
+    },
+    /// A fact of the same journal had no effect: a conflict, or refused. A replay skips it.
+    Void {
+        /// The fact's position in the same journal.
+        position: u64,
+        /// Why.
+        reason: String,
+        /// The account, when it was a conflict of one: staff see it there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_id: Option<AccountId>,
+    },
+    /// Staff judged a referral.
+    Review {
+        /// The account.
+        account_id: AccountId,
+        /// How.
+        action: ReviewAction,
+        /// Why.
+        reason: String,
+    },
+    /// Staff credited an account by hand.
+    Credit {
+        /// The account.
+        account_id: AccountId,
+        /// To whom; `None`: to nobody.
+        affiliate_id: Option<AffiliateId>,
+        /// Why.
+        reason: String,
+    },
+    /// An affiliate applied, or was brought over; with its default link.
+    AffiliateCreated {
+        /// The affiliate.
+        affiliate: Affiliate,
+        /// Its default link.
+        link: Link,
+    },
+    /// An affiliate took a step of its life.
+    AffiliateStep {
+        /// Who.
+        affiliate_id: AffiliateId,
+        /// Which step.
+        step: Step,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An affiliate's profile was changed: what is given replaces what was.
+    AffiliateChanged {
+        /// Who.
+        affiliate_id: AffiliateId,
+        /// What changed.
+        change: AffiliateChange,
+    },
+    /// A link was made.
+    LinkCreated {
+        /// The link.
+        link: Link,
+    },
+    /// A link was switched off.
+    LinkDisabled {
+        /// Which.
+        link_id: LinkId,
+        /// Whose.
+        affiliate_id: AffiliateId,
+    },
+    /// An affiliate's month was closed.
+    StatementClosed {
+        /// What it says, for ever.
+        statement: Statement,
+        /// When the run read the facts that it says it from.
+        read_at: DateTime<Utc>,
+        /// The lease's fencing token of the run that closed it.
+        fence: u64,
+    },
+    /// A month's closing began: its rules are fixed from here on.
+    MonthClosing {
+        /// Which.
+        month: Month,
+        /// By what its statements are computed for ever.
+        rules: Rules,
+        /// The run's as-of.
+        as_of: DateTime<Utc>,
+        /// The run's fencing token.
+        fence: u64,
+    },
+    /// All of a month's statements are closed.
+    MonthClosed {
+        /// Which.
+        month: Month,
+        /// How many statements it has.
+        statements: u64,
+        /// The run's fencing token.
+        fence: u64,
+    },
+    /// A nightly run ended.
+    RunFinished {
+        /// What it did.
+        run: RunReport,
+        /// The run's fencing token.
+        fence: u64,
+    },
+}
+
+/// What the company's signup flow told us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signup {
+    /// The new account.
+    pub account_id: AccountId,
+    /// Its plan.
+    pub plan: Plan,
+    /// When it signed up.
+    pub signed_up_at: DateTime<Utc>,
+    /// Whether the signup itself activated it; `false`: a trial.
+    pub active: bool,
+    /// The evidence it came with.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// The delivery that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+}
+
+impl Signup {
+    /// Whether another report says the same of the account: equal plan, instant and standing. Evidence
+    /// does not count.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.account_id == other.account_id
+            && self.plan == other.plan
+            && self.signed_up_at == other.signed_up_at
+            && self.active == other.active
+    }
+}
+
+/// What a signup may be credited by. Only keyed hashes of e-mail and IP are kept, and the mail domain.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The click token of the landing page, as given (at most 512 bytes are kept).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub click: Option<String>,
+    /// The visitor cookie's value, as given (at most 512 bytes are kept).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
+    /// The typed code, as given (at most 64 bytes are kept).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Keyed hash of the trimmed lower-case e-mail, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_hash: Option<String>,
+    /// The e-mail's domain in lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_domain: Option<String>,
+    /// Keyed hash of the IP, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_hash: Option<String>,
+}
+
+/// A webhook delivery: the same id with other bytes for an account is a conflict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The sender's `webhook-id`, hashed: first 16 hex digits of its SHA-256.
+    pub id: String,
+    /// The body: first 16 hex digits of its SHA-256.
+    pub body: String,
+}
+
+/// How staff judge a referral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewAction {
+    /// Keep it out of months not yet closed.
+    Hold,
+    /// Let it count, with the months missed.
+    Release,
+    /// It never counts.
+    Reject,
+}
+
+/// What changed of an affiliate.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AffiliateChange {
+    /// The whole new profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// Another referral code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ReferralCode>,
+    /// Whether it is exempt from holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exempt_from_holds: Option<bool>,
+}
+
+/// What a nightly run did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunReport {
+    /// The time it was run as of.
+    pub as_of: DateTime<Utc>,
+    /// The last full day.
+    #[schema(value_type = String, format = Date)]
+    pub through: NaiveDate,
+    /// Months that it closed.
+    #[schema(value_type = Vec<String>)]
+    pub closed: Vec<Month>,
+    /// Referred accounts read.
+    pub accounts: u64,
+    /// Crossings in months open before the run.
+    pub crossings: u64,
+    /// Statements computed.
+    pub statements: u64,
+    /// Adjustments placed.
+    pub adjustments: u64,
+    /// Nodes whose journals were behind or silent: no month closed because of them.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub nodes_behind: Vec<super::id::NodeId>,
+}
+
+impl Fact {
+    /// The kind's stable name, as in metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Signup(_) => "signup",
+            Self::Event { .. } => "event",
+            Self::Decision { .. } => "decision",
+            Self::Void { .. } => "void",
+            Self::Review { .. } => "review",
+            Self::Credit { .. } => "credit",
+            Self::AffiliateCreated { .. } => "affiliate_created",
+            Self::AffiliateStep { .. } => "affiliate_step",
+            Self::AffiliateChanged { .. } => "affiliate_changed",
+            Self::LinkCreated { .. } => "link_created",
+            Self::LinkDisabled { .. } => "link_disabled",
+            Self::StatementClosed { .. } => "statement_closed",
+            Self::MonthClosing { .. } => "month_closing",
+            Self::MonthClosed { .. } => "month_closed",
+            Self::RunFinished { .. } => "run_finished",
+        }
+    }
+    /// The account that the fact is about, if one.
+    pub fn account_id(&self) -> Option<&AccountId> {
+        match self {
+            Self::Signup(signup) | Self::Decision { signup, .. } => Some(&signup.account_id),
+            Self::Event { account_id, .. }
+            | Self::Review { account_id, .. }
+            | Self::Credit { account_id, .. } => Some(account_id),
+            Self::Void { account_id, .. } => account_id.as_ref(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! An account's history: when it was active, on which plan, and the day on which it crosses the mark.
+
+use super::calendar::{UnknownZone, Zone};
+use super::id::Plan;
+use super::program::{ActiveDays, Rules};
+use super::statement::{AccountEvent, Change, Referral};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+/// How active days are counted, and how many make the mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Active days after which an account crosses; at least 1.
+    pub days: u32,
+    /// How active days add up over interruptions.
+    pub active_days: ActiveDays,
+    /// Whose calendar days count.
+    pub zone: Zone,
+}
+
+impl Mark {
+    /// The mark of a program.
+    pub fn of(rules: &Rules) -> Result<Self, UnknownZone> {
+        Ok(Self { days: rules.mark_days, active_days: rules.active_days, zone: rules.timezone.parse()? })
+    }
+    /// Whether a program has this mark.
+    pub fn is_of(&self, rules: &Rules) -> bool {
+        self.days == rules.mark_days
+            && self.active_days == rules.active_days
+            && self.zone.name() == rules.timezone
+    }
+}
+
+/// Where an account stands with the company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Signed up as a trial, and nothing since.
+    NotYetActive,
+    /// In good standing.
+    Active,
+    /// Not in good standing.
+    Suspended,
+    /// Left.
+    Canceled,
+}
+
+impl Standing {
+    /// The stable name.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotYetActive => "not_yet_active",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+/// What is known of an account up to an instant, in order.
+#[derive(Debug, Clone)]
+pub struct History<'a> {
+    referral: &'a Referral,
+    /// By `occurred_at` and `event_id`, each once.
+    events: Vec<&'a AccountEvent>,
+    /// Ascending, none empty, no two touching; only the last may be open.
+    intervals: Vec<Interval>,
+    standing: Standing,
+}
+
+/// A time `[start, end)` during which the account was active; open: without an end so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Interval {
+    start: DateTime<Utc>,
+    end: Option<DateTime<Utc>>,
+}
+
+impl<'a> History<'a> {
+    /// The account's history by all that is known.
+    pub fn of(referral: &'a Referral) -> Self {
+        Self::from_events(referral, referral.events.iter().collect())
+    }
+
+    /// The account's history by facts dated before an instant; `None` if its signup is none of them.
+    pub fn before(referral: &'a Referral, bound: DateTime<Utc>) -> Option<Self> {
+        let seen = || referral.events.iter().filter(|event| event.occurred_at < bound).collect();
+        (referral.signed_up_at < bound).then(|| Self::from_events(referral, seen()))
+    }
+
+    fn from_events(referral: &'a Referral, mut events: Vec<&'a AccountEvent>) -> Self {
+        let order = |event: &&'a AccountEvent| (event.occurred_at, &event.event_id, &event.change);
+        events.sort_unstable_by(|one, other| order(one).cmp(&order(other)));
+        events.dedup();
+        let standing = if referral.active { Standing::Active } else { Standing::NotYetActive };
+        let mut history = Self { referral, events, intervals: Vec::new(), standing: Standing::NotYetActive };
+        history.stand(standing, referral.signed_up_at);
+        for index in 0..history.events.len() {
+            let event = history.events[index];
+            let standing = match event.change {
+                Change::Activated => Standing::Active,
+                Change::Suspended => Standing::Suspended,
+                Change::Canceled => Standing::Canceled,
+                Change::PlanChanged { .. } | Change::Unknown { .. } => continue,
+            };
+            history.stand(standing, event.occurred_at.max(referral.signed_up_at));
+        }
+        history
+    }
+
+    /// The account's standing from an instant on, which is not before the last one given.
+    fn stand(&mut self, standing: Standing, at: DateTime<Utc>) {
+        self.standing = standing;
+        let last = self.intervals.last_mut();
+        match (standing == Standing::Active, last) {
+            // Active again at once: it is the same interval.
+            (true, Some(last)) if last.end == Some(at) => last.end = None,
+            (true, Some(Interval { end: None, .. })) => {}
+            (true, _) => self.intervals.push(Interval { start: at, end: None }),
+            (false, Some(last)) if last.end.is_none() => {
+                last.end = Some(at);
+                if last.start == at {
+                    self.intervals.pop();
+                }
+            }
+            (false, _) => {}
+        }
+    }
+
+    /// Whose history it is.
+    pub fn referral(&self) -> &'a Referral {
+        self.referral
+    }
+
+    /// The events, in order, each once.
+    pub fn events(&self) -> &[&'a AccountEvent] {
+        &self.events
+    }
+
+    /// Where the account stands after all of them.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether the account was active up to an instant, and not only from it on.
+    pub fn active_at_end(&self, end: DateTime<Utc>) -> bool {
+        self.intervals.iter().any(|i| i.start < end && i.end.is_none_or(|ended| end <= ended))
+    }
+
+    /// The plan in force just before an instant.
+    pub fn plan_before(&self, instant: DateTime<Utc>) -> &'a Plan {
+        let in_time = |event: &&&'a AccountEvent| event.occurred_at < instant;
+        let newest_first = self.events.iter().rev().skip_while(|event| !in_time(event));
+        let of_the_account = newest_first.take_while(|event| event.occurred_at >= self.referral.signed_up_at);
+        let mut plans = of_the_account.filter_map(|event| match &event.change {
+            Change::PlanChanged { plan } => Some(plan),
+            _ => None,
+        });
+        plans.next().unwrap_or(&self.referral.plan)
+    }
+
+    /// The day that completes the mark: of the past, or of the future if nothing changes. `None` if the
+    /// account was not active for long enough and is not active now.
+    pub fn crossing(&self, mark: &Mark) -> Option<NaiveDate> {
+        let needed = mark.days.max(1);
+        let mut missing = needed;
+        for interval in &self.intervals {
+            if mark.active_days == ActiveDays::Consecutive {
+                missing = needed;
+            }
+            let first = mark.zone.first_whole_day(interval.start);
+            let days = interval.end.map(|end| mark.zone.days_between(first, mark.zone.date_of(end)));
+            match days {
+                Some(days) if days < missing => missing -= days,
+                _ => return mark.zone.nth_day(first, missing),
+            }
+        }
+        None
+    }
+
+    /// The active days up to a date and including it, towards the mark. Consecutive ones are those of the
+    /// current run: none while the account is not active.
+    pub fn active_days_through(&self, through: NaiveDate, mark: &Mark) -> u32 {
+        let until = mark.zone.end_of(through);
+        let mut began = self.intervals.iter().filter(|interval| interval.start < until);
+        let days = |interval: &Interval| {
+            let end = interval.end.map_or(until, |end| end.min(until));
+            mark.zone.days_between(mark.zone.first_whole_day(interval.start), mark.zone.date_of(end))
+        };
+        match mark.active_days {
+            ActiveDays::Cumulative => began.map(days).sum(),
+            ActiveDays::Consecutive => {
+                let current = began.next_back().filter(|last| last.end.is_none_or(|end| until <= end));
+                current.map_or(0, days)
+            }
+        }
+    }
+}
+
+/// How far a referral is on its way to the mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Active days so far; they go on after the mark.
+    pub active_days: u32,
+    /// Active days that make the mark.
+    pub mark_days: u32,
+    /// The day that completed the mark.
+    pub crossed_on: Option<NaiveDate>,
+    /// The day that will complete it if nothing changes; only while the account is active.
+    pub expected_on: Option<NaiveDate>,
+}
+
+impl Progress {
+    /// A referral's progress by facts dated up to the day `through`, under one program's mark: what a
+    /// month closed under another one says stands in its statement.
+    pub fn of(referral: &Referral, mark: &Mark, through: NaiveDate) -> Self {
+        let history = History::before(referral, mark.zone.end_of(through));
+        let crossing = history.as_ref().and_then(|history| history.crossing(mark));
+        Self {
+            active_days: history.map_or(0, |history| history.active_days_through(through, mark)),
+            mark_days: mark.days,
+            crossed_on: crossing.filter(|day| *day <= through),
+            expected_on: crossing.filter(|day| *day > through),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! The rules, pure: nothing here waits, reads a clock, or knows HTTP, Redis or SQL.
+//!
+//! - `id`, `money`, `calendar`: names, amounts, days and months of the program's zone.
+//! - `program`: the rules as configured.
+//! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
+//! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
+//! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
+//! - `fact`: what is journaled of all that.
+
+pub mod account;
+pub mod affiliate;
+pub mod agents;
+pub mod attribution;
+pub mod calendar;
+pub mod click;
+pub mod click_record;
+pub mod commission;
+pub mod destination;
+pub mod fact;
+pub mod history;
+pub mod id;
+pub mod mail_domains;
+pub mod money;
+pub mod outcome;
+pub mod pepper;
+pub mod program;
+pub mod query;
+pub mod statement;
+pub mod token;
+
+#[cfg(test)]
+mod naive;

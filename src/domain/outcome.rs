@@ -1,0 +1,130 @@
+//! Every way an event can end: a stable string, a metric label and a sentence in one place.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! outcomes {
+    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $code:literal: $sentence:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $(#[doc = $sentence] $case,)+ }
+
+        impl $name {
+            /// Each of them, in the order of the list.
+            pub const ALL: &'static [Self] = &[$(Self::$case,)+];
+            /// The stable code, as in metrics and answers.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$case => $code,)+ }
+            }
+            /// What it means, for people.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$case => $sentence,)+ }
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.pad(self.code())
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// What a click was judged to be, when it was made.
+    Verdict {
+        Human = "human": "A person followed a link that earns",
+        UnknownLink = "unknown_link": "A person followed a validly signed link that this node does not know yet",
+        Bot = "bot": "A program followed the link",
+        Prefetch = "prefetch": "A browser fetched the link ahead of a person",
+        Head = "head": "Only the headers were asked for",
+        Subresource = "subresource": "The link was loaded as a part of a page, not followed",
+        Flood = "flood": "Too many clicks came from this address in a minute",
+        AffiliateNotActive = "affiliate_not_active": "The link's affiliate was not active",
+        LinkDisabled = "link_disabled": "The link was switched off",
+    }
+}
+
+impl Verdict {
+    /// Whether the click was a person's, on a link that may earn: it gets a click token and, unless the
+    /// browser objects, a cookie.
+    pub const fn is_human(self) -> bool {
+        matches!(self, Self::Human | Self::UnknownLink)
+    }
+    /// The verdict's number in records; never reused.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Human => 0,
+            Self::UnknownLink => 1,
+            Self::Bot => 2,
+            Self::Prefetch => 3,
+            Self::Head => 4,
+            Self::Subresource => 5,
+            Self::Flood => 6,
+            Self::AffiliateNotActive => 7,
+            Self::LinkDisabled => 8,
+        }
+    }
+    /// The verdict with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|verdict| verdict.number() == number)
+    }
+}
+
+outcomes! {
+    /// Why a click that arrived is not in the journal. Its prospect was redirected all the same.
+    ClickDrop {
+        BadLink = "bad_link": "The link is not one of ours, or was altered",
+        JournalBusy = "journal_busy": "The disk did not take the record at once",
+        JournalFailed = "journal_failed": "The disk refused the record",
+        BacklogFull = "backlog_full": "The store has been away so long that the cap on waiting clicks was reached",
+    }
+}
+
+outcomes! {
+    /// Why a signup was credited, or was not.
+    Reason {
+        Attributed = "attributed": "The signup is credited to the affiliate",
+        BadSignature = "bad_signature": "The evidence was altered or is not ours",
+        UnknownLink = "unknown_link": "The click's link does not exist",
+        NotHuman = "not_human": "The click was not made by a person",
+        AffiliateNotActive = "affiliate_not_active": "The affiliate was not active at the click or at the signup",
+        OutsideWindow = "outside_window": "The click was too long before the signup, or after it",
+        UnknownCode = "unknown_code": "The referral code belongs to nobody",
+        NoEvidence = "no_evidence": "The signup came without a click, a cookie or a code",
+    }
+}
+
+outcomes! {
+    /// Which evidence named the winner.
+    Via {
+        Click = "click": "The click token of the landing page",
+        Cookie = "cookie": "The visitor's cookie",
+        Visits = "visits": "The visitor's recorded visits",
+        Code = "code": "A typed referral code",
+        Hand = "hand": "A member of staff, by hand",
+    }
+}
+
+outcomes! {
+    /// Why a credited referral waits for review.
+    HoldReason {
+        SelfReferral = "self_referral": "The signup's e-mail is the affiliate's own",
+        SameDomain = "same_domain": "The signup's mail domain is the affiliate's own",
+        TooFast = "too_fast": "The signup followed the click faster than a person could",
+        Burst = "burst": "The affiliate brought too many signups within an hour",
+        Staff = "staff": "A member of staff put it on hold",
+    }
+}
+
+outcomes! {
+    /// How a reported fact ended.
+    FactOutcome {
+        New = "new": "Taken in",
+        Replayed = "replayed": "Known already; nothing changed",
+        Conflict = "conflict": "Another fact stands under this name; nothing changed",
+        Ignored = "ignored": "Of a type that has no effect; kept",
+        Refused = "refused": "The state of the thing does not allow it; nothing changed",
+        Deferred = "deferred": "Journaled; to be decided when the store is back",
+    }
+}

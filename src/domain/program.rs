@@ -1,0 +1,94 @@
+//! The program's rules, as configured: what a month is closed with, and what a signup is judged by.
+
+use super::calendar::Month;
+use super::id::Plan;
+use super::money::Money;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// How active days add up over interruptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ActiveDays {
+    /// They add up.
+    #[default]
+    Cumulative,
+    /// They start again.
+    Consecutive,
+}
+
+/// Which of a signup's eligible clicks is credited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Model {
+    /// The latest.
+    #[default]
+    LastClick,
+    /// The earliest.
+    FirstClick,
+}
+
+/// The rates of a month in which an affiliate has at least so many active accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// The least number of active accounts at the month's end.
+    pub from: u32,
+    /// The one-time commission by plan.
+    pub rates: BTreeMap<Plan, Money>,
+}
+
+/// What a month's statements are computed by. A closed month keeps the rules that it was closed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// IANA name of the zone whose days and months count.
+    pub timezone: String,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Active days after which an account earns its affiliate a commission; at least 1.
+    pub mark_days: u32,
+    /// How active days add up.
+    pub active_days: ActiveDays,
+    /// Ascending by `from`; the first is from 0.
+    pub tiers: Vec<Tier>,
+    /// Crossings before it were settled elsewhere; `None`: all are ours.
+    pub first_month: Option<Month>,
+}
+
+impl Rules {
+    /// SHA-256 of the rules' canonical JSON, in lower-case hex.
+    pub fn hash(&self) -> String {
+        // Serialization of plain data without maps of non-string keys can't fail.
+        let json = serde_json::to_vec(self).expect("rules are plain data");
+        hex(&Sha256::digest(json))
+    }
+    /// The rates of a month that ended with so many active accounts.
+    pub fn tier(&self, active_accounts: u32) -> &Tier {
+        // `config` refuses a program whose first tier is not from 0.
+        self.tiers.iter().rfind(|tier| tier.from <= active_accounts).unwrap_or(&self.tiers[0])
+    }
+}
+
+/// What a signup is judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributionRules {
+    /// How long a click may be credited, in milliseconds.
+    pub window_ms: i64,
+    /// Which of several eligible clicks is credited.
+    pub model: Model,
+    /// A signup sooner after its click is held, in seconds; 0: none.
+    pub min_seconds_to_signup: u32,
+    /// More signups of an affiliate within an hour are held; 0: none.
+    pub burst_per_hour: u32,
+}
+
+/// Bytes as lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

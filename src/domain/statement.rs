@@ -1,0 +1,227 @@
+//! Statements: what an affiliate earned in a month; open, closed, adjusted.
+
+mod adjust;
+mod book;
+mod facts;
+mod project;
+
+pub use project::project;
+
+use super::calendar::Month;
+use super::id::{AccountId, AffiliateId, Plan};
+use super::money::Money;
+use super::program::{Rules, hex};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// What an affiliate earned in a month. Once closed it never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// Whose it is.
+    pub affiliate_id: AffiliateId,
+    /// Which month.
+    pub month: Month,
+    /// Its referrals active at the month's end, neither held nor rejected.
+    pub active_accounts: u32,
+    /// The tier that `active_accounts` reached.
+    pub tier_from: u32,
+    /// One line a referral that crossed the mark in the month, by account id.
+    pub lines: Vec<Line>,
+    /// Corrections of closed months, by month and account id.
+    pub adjustments: Vec<Adjustment>,
+    /// Payable lines plus adjustments.
+    pub total: Money,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// SHA-256 of the rules' canonical JSON.
+    pub rules_hash: String,
+    /// SHA-256 of the canonical JSON of the facts dated before the month's end.
+    pub facts_hash: String,
+    /// The hash of the affiliate's latest earlier statement.
+    pub previous: Option<String>,
+    /// SHA-256 of the canonical JSON of all the above.
+    pub hash: String,
+}
+
+/// A referral's one-time commission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The referred account.
+    pub account_id: AccountId,
+    /// The plan in force at the end of the crossing day.
+    pub plan: Plan,
+    /// The day that completed the mark.
+    pub crossed_on: NaiveDate,
+    /// What it earns.
+    pub amount: Money,
+    /// Why the amount is nothing, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// Why a line earns nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// The program has no rate for the plan.
+    NoRate,
+    /// The crossing lies before the program's first month here.
+    SettledElsewhere,
+}
+
+/// What a closed month would say now, less what it and its earlier adjustments say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// The closed month.
+    pub for_month: Month,
+    /// The referred account.
+    pub account_id: AccountId,
+    /// The closed line plus all earlier adjustments for it.
+    pub stated: Money,
+    /// What the facts known now say.
+    pub now: Money,
+    /// `now - stated`.
+    pub amount: Money,
+}
+
+/// A referral as statements see it: its facts, and how staff judged it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referral {
+    /// The account.
+    pub account_id: AccountId,
+    /// The plan at signup.
+    pub plan: Plan,
+    /// When it signed up.
+    pub signed_up_at: DateTime<Utc>,
+    /// Whether the signup itself activated it.
+    pub active: bool,
+    /// Its events, in any order.
+    pub events: Vec<AccountEvent>,
+    /// Since when it is held, if it is.
+    pub held_since: Option<DateTime<Utc>>,
+    /// Whether staff rejected it.
+    pub rejected: bool,
+}
+
+/// Something that happened to an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountEvent {
+    /// Unique for the account.
+    pub event_id: super::id::EventId,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// What happened.
+    pub change: Change,
+}
+
+/// What can happen to an account.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Change {
+    /// In good standing from now on.
+    Activated,
+    /// Not in good standing from now on.
+    Suspended,
+    /// Left; may come back.
+    Canceled,
+    /// On another plan from now on.
+    PlanChanged {
+        /// The new plan.
+        plan: Plan,
+    },
+    /// A type unknown to this version: kept, without effect.
+    Unknown {
+        /// What the sender called it, at most 64 bytes.
+        name: String,
+    },
+}
+
+/// A month that was closed for the program, with the affiliate's statement if it had one.
+#[derive(Debug, Clone)]
+pub struct ClosedMonth {
+    /// Which.
+    pub month: Month,
+    /// What it was, and is for ever, computed by.
+    pub rules: Arc<Rules>,
+    /// When it was closed.
+    pub closed_at: DateTime<Utc>,
+    /// The affiliate's statement.
+    pub statement: Option<Statement>,
+}
+
+/// All that an affiliate's statements are computed from.
+#[derive(Debug, Clone)]
+pub struct Ledger<'a> {
+    /// Whose.
+    pub affiliate_id: AffiliateId,
+    /// When it left for good: later crossings earn nothing.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Months closed for the program, ascending.
+    pub closed_months: &'a [ClosedMonth],
+    /// Its referrals, in any order, each account once.
+    pub referrals: &'a [Referral],
+    /// The rules of months still open.
+    pub rules: &'a Arc<Rules>,
+    /// The last full day.
+    pub through: NaiveDate,
+}
+
+/// Whether a statement says what it said when it was made: its hash is that of the rest of it.
+pub fn verify_hash(statement: &Statement) -> bool {
+    statement.hash == hash_of(statement)
+}
+
+/// SHA-256 of the canonical JSON of all but the hash, in lower-case hex. Canonical is: the fields in the
+/// order of the type, without space between them.
+fn hash_of(statement: &Statement) -> String {
+    #[derive(Serialize)]
+    struct Content<'a> {
+        affiliate_id: &'a AffiliateId,
+        month: &'a Month,
+        active_accounts: u32,
+        tier_from: u32,
+        lines: &'a [Line],
+        adjustments: &'a [Adjustment],
+        total: Money,
+        currency: &'a str,
+        rules_hash: &'a str,
+        facts_hash: &'a str,
+        previous: Option<&'a str>,
+    }
+    // Taken apart whole, so that a new field can't be forgotten here.
+    let Statement {
+        affiliate_id,
+        month,
+        active_accounts,
+        tier_from,
+        lines,
+        adjustments,
+        total,
+        currency,
+        rules_hash,
+        facts_hash,
+        previous,
+        hash: _,
+    } = statement;
+    let content = Content {
+        affiliate_id,
+        month,
+        active_accounts: *active_accounts,
+        tier_from: *tier_from,
+        lines,
+        adjustments,
+        total: *total,
+        currency,
+        rules_hash,
+        facts_hash,
+        previous: previous.as_deref(),
+    };
+    // Plain data without maps can't fail to serialize.
+    let json = serde_json::to_vec(&content).expect("a statement is plain data");
+    hex(&Sha256::digest(json))
+}
+
+#[cfg(test)]
+mod tests;

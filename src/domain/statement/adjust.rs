@@ -1,0 +1,52 @@
+//! Adjustments: what closed months would say now, less what they said.
+
+use super::Adjustment;
+use super::book::{Account, Book};
+use crate::domain::calendar::Month;
+use crate::domain::commission::commission_in;
+use crate::domain::id::AccountId;
+use crate::domain::money::Money;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a closed month has said of an account so far, and what it would say now.
+#[derive(Default)]
+struct Claim {
+    stated: Money,
+    now: Money,
+}
+
+/// The corrections due for all closed months, by month and account id.
+pub(super) fn adjustments(book: &Book<'_>) -> Vec<Adjustment> {
+    let mut claims: BTreeMap<(Month, &AccountId), Claim> = BTreeMap::new();
+    for statement in book.ledger.closed_months.iter().filter_map(|closed| closed.statement.as_ref()) {
+        for line in &statement.lines {
+            claims.entry((statement.month, &line.account_id)).or_default().stated += line.amount;
+        }
+        for adjustment in &statement.adjustments {
+            claims.entry((adjustment.for_month, &adjustment.account_id)).or_default().stated +=
+                adjustment.amount;
+        }
+    }
+    let mut computed = BTreeSet::new();
+    for period in book.closed() {
+        computed.insert(period.month);
+        let mut crossings = book.crossings(&period).peekable();
+        if crossings.peek().is_none() {
+            continue;
+        }
+        let active_accounts = book.active_accounts(&period);
+        for (account_id, crossing) in crossings {
+            let (amount, _) = commission_in(period.rules, period.month, active_accounts, crossing.plan);
+            claims.entry((period.month, account_id)).or_default().now += amount;
+        }
+    }
+    let held: BTreeSet<&AccountId> =
+        book.accounts.iter().filter(|account| account.is_held()).map(Account::id).collect();
+    let wrong = claims.into_iter().filter(|((month, account_id), claim)| {
+        claim.stated != claim.now && computed.contains(month) && !held.contains(account_id)
+    });
+    let adjustment = |((for_month, account_id), Claim { stated, now }): ((Month, &AccountId), Claim)| {
+        Adjustment { for_month, account_id: account_id.clone(), stated, now, amount: now - stated }
+    };
+    wrong.map(adjustment).collect()
+}

@@ -1,0 +1,106 @@
+//! The statements of open months: a pure function of the facts and the last full day.
+
+use super::adjust::adjustments;
+use super::book::{Book, Period};
+use super::facts::Facts;
+use super::{Adjustment, Ledger, Line, Statement, hash_of};
+use crate::domain::calendar::Month;
+use crate::domain::commission::commission_in;
+use crate::domain::money::Money;
+
+/// The statements of all open months of an affiliate, ascending, up to the month of the last full day.
+///
+/// A month has one if the affiliate had a referral before its end, or a closed month is to be corrected:
+/// the corrections stand in the earliest open month. A due month is closed by keeping its projection as
+/// it is; the projections of the months after it stay the same, byte for byte.
+pub fn project(ledger: &Ledger<'_>) -> Vec<Statement> {
+    let ascending = ledger.closed_months.is_sorted_by(|one, next| one.month < next.month);
+    assert!(ascending, "a month is closed once, and closed months come in order");
+    let book = Book::of(ledger);
+    let mut facts = Facts::of(&book);
+    let mut open_months = book.open_months().peekable();
+    if open_months.peek().is_none() {
+        return Vec::new();
+    }
+    let rules_hash = ledger.rules.hash();
+    // All of them go to the first open month.
+    let mut adjustments = adjustments(&book);
+    let mut statements: Vec<Statement> = Vec::new();
+    for month in open_months {
+        let period = book.open(month);
+        let adjustments = std::mem::take(&mut adjustments);
+        // A line needs no asking: it belongs to a referral.
+        if adjustments.is_empty() && !book.has_referral(&period) {
+            continue;
+        }
+        let active_accounts = book.active_accounts(&period);
+        let lines = lines(&book, &period, active_accounts);
+        let mut statement = Statement {
+            affiliate_id: ledger.affiliate_id,
+            month,
+            active_accounts,
+            tier_from: period.rules.tier(active_accounts).from,
+            total: total(&lines, &adjustments),
+            lines,
+            adjustments,
+            currency: period.rules.currency.clone(),
+            rules_hash: rules_hash.clone(),
+            facts_hash: facts.hash_before(period.end),
+            previous: previous(ledger, &statements, month).map(|statement| statement.hash.clone()),
+            hash: String::new(),
+        };
+        statement.hash = hash_of(&statement);
+        check(&statement);
+        statements.push(statement);
+    }
+    statements
+}
+
+fn lines(book: &Book<'_>, period: &Period<'_>, active_accounts: u32) -> Vec<Line> {
+    let crossings = book.crossings(period).map(|(account_id, crossing)| {
+        let (amount, note) = commission_in(period.rules, period.month, active_accounts, crossing.plan);
+        Line {
+            account_id: account_id.clone(),
+            plan: crossing.plan.clone(),
+            crossed_on: crossing.on,
+            amount,
+            note,
+        }
+    });
+    crossings.collect()
+}
+
+fn total(lines: &[Line], adjustments: &[Adjustment]) -> Money {
+    let earned: Money = lines.iter().map(|line| line.amount).sum();
+    earned + adjustments.iter().map(|adjustment| adjustment.amount).sum()
+}
+
+/// The affiliate's latest statement of an earlier month, closed or just projected.
+fn previous<'s>(ledger: &'s Ledger<'_>, projected: &'s [Statement], month: Month) -> Option<&'s Statement> {
+    let closed = ledger.closed_months.iter().filter_map(|closed| closed.statement.as_ref());
+    let earlier_closed = closed.rev().find(|statement| statement.month < month);
+    earlier_closed.into_iter().chain(projected.last()).max_by_key(|statement| statement.month)
+}
+
+/// What would be a bug, whatever the facts.
+fn check(statement: &Statement) {
+    let Statement { month, lines, adjustments, total, .. } = statement;
+    let sorted = lines.is_sorted_by(|one, next| one.account_id < next.account_id);
+    assert!(sorted, "a line an account, by account id");
+    let sorted = adjustments
+        .is_sorted_by(|one, next| (one.for_month, &one.account_id) < (next.for_month, &next.account_id));
+    assert!(sorted, "an adjustment a closed month and account, in order");
+    let mut sum = Money::ZERO;
+    for line in lines {
+        assert!(Month::of(line.crossed_on) == *month, "a line's crossing lies in its month");
+        assert!(line.note.is_none() || line.amount.is_zero(), "a line with a note earns nothing");
+        assert!(line.amount >= Money::ZERO, "a commission is never negative");
+        sum += line.amount;
+    }
+    for adjustment in adjustments {
+        assert!(adjustment.stated + adjustment.amount == adjustment.now, "an adjustment leads to now");
+        assert!(!adjustment.amount.is_zero(), "an adjustment of nothing is none");
+        sum += adjustment.amount;
+    }
+    assert!(sum == *total, "the total is the sum of lines and adjustments");
+}

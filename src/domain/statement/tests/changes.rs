@@ -1,0 +1,215 @@
+//! What comes after a month was closed: holds, rejections, credits, other rules, an affiliate's end.
+
+use super::*;
+
+/// Three accounts that cross on April 1, and 22 young ones: 25 are active in April.
+fn program() -> Program {
+    Program::new(rules()).with(3, "growth 2026-01-01 10:00").with(22, "growth 2026-04-20 10:00")
+}
+
+fn close_april(program: &mut Program) {
+    program.night("2025-12".parse().expect("a month"), date("2026-05-03"), instant("2026-05-04T08:00:00Z"));
+}
+
+fn instant(text: &str) -> DateTime<Utc> {
+    text.parse().expect(text)
+}
+
+fn hold(program: &mut Program, account: usize, since: Option<&str>) {
+    program.referrals[account].held_since = since.map(instant);
+}
+
+/// The last statement on May 10.
+fn may(program: &Program) -> String {
+    told(program.statements(date("2026-05-10")).last().expect("May"))
+}
+
+fn april(program: &Program) -> String {
+    let statements = program.statements(date("2026-05-10"));
+    told(&statements[statements.len() - 2])
+}
+
+#[test]
+fn a_hold_keeps_a_referral_out_until_its_release_adds_the_months_missed() {
+    let mut program = program();
+    hold(&mut program, 0, Some("2026-01-02T00:00:00Z"));
+    close_april(&mut program);
+    assert_eq!(april(&program), "2026-04 24 active: 2 x 99.00 = 198.00");
+    assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
+    hold(&mut program, 0, None);
+    // With it April has 25: its own commission, and the difference for the two others.
+    assert_eq!(may(&program), "2026-05 25 active: 1 x 149.00 for 2026-04, 2 x 50.00 for 2026-04 = 249.00");
+}
+
+#[test]
+fn a_hold_after_the_closing_takes_nothing_back() {
+    let mut program = program();
+    close_april(&mut program);
+    hold(&mut program, 0, Some("2026-05-04T08:00:01Z"));
+    hold(&mut program, 24, Some("2026-05-04T08:00:01Z"));
+    assert_eq!(may(&program), "2026-05 23 active:  = 0.00");
+    // While it is held, not even facts that take its crossing away do; the others' tier falls.
+    program.learns(0, "a canceled 2026-03-15 00:00");
+    assert_eq!(may(&program), "2026-05 23 active: 2 x -50.00 for 2026-04 = -100.00");
+    hold(&mut program, 0, None);
+    assert_eq!(may(&program), "2026-05 23 active: 1 x -149.00 for 2026-04, 2 x -50.00 for 2026-04 = -249.00");
+}
+
+#[test]
+fn a_rejection_takes_back_what_closed_months_paid() {
+    let mut program = program();
+    close_april(&mut program);
+    program.referrals[0].rejected = true;
+    program.referrals[0].held_since = Some(instant("2026-05-05T00:00:00Z"));
+    assert_eq!(may(&program), "2026-05 24 active: 1 x -149.00 for 2026-04, 2 x -50.00 for 2026-04 = -249.00");
+}
+
+#[test]
+fn an_adjustment_is_made_once_and_can_be_taken_back() {
+    let mut program = program();
+    close_april(&mut program);
+    program.learns(24, "a canceled 2026-04-29 12:00");
+    let may_end = date("2026-06-03");
+    program.night("2026-05".parse().expect("a month"), may_end, instant("2026-06-04T08:00:00Z"));
+    let statements = program.statements(date("2026-06-10"));
+    let last: Vec<String> = statements[statements.len() - 2..].iter().map(told).collect();
+    assert_eq!(last, ["2026-05 24 active: 3 x -50.00 for 2026-04 = -150.00", "2026-06 24 active:  = 0.00"]);
+    program.learns(24, "b activated 2026-04-29 18:00");
+    let statements = program.statements(date("2026-06-10"));
+    assert_eq!(told(statements.last().expect("June")), "2026-06 25 active: 3 x 50.00 for 2026-04 = 150.00");
+    let adjustment = &statements.last().expect("June").adjustments[0];
+    assert_eq!(
+        (adjustment.stated.to_string(), adjustment.now.to_string()),
+        ("99.00".into(), "149.00".into())
+    );
+}
+
+#[test]
+fn an_account_credited_by_hand_leaves_one_affiliate_and_comes_to_the_other() {
+    let mut from = program();
+    close_april(&mut from);
+    let moved = from.referrals.remove(0);
+    assert_eq!(may(&from), "2026-05 24 active: 1 x -149.00 for 2026-04, 2 x -50.00 for 2026-04 = -249.00");
+    let mut to = Program::new(rules());
+    close_april(&mut to);
+    assert!(to.closed_months.iter().all(|closed| closed.statement.is_none()));
+    to.referrals.push(moved);
+    let statements = to.statements(date("2026-05-10"));
+    let all: Vec<String> = statements.iter().map(told).collect();
+    assert_eq!(all, ["2026-05 1 active: 1 x 99.00 for 2026-04 = 99.00"]);
+    assert_eq!(statements[0].previous, None);
+}
+
+#[test]
+fn an_account_that_leaves_an_affiliate_without_referrals_is_adjusted_too() {
+    let mut program = Program::new(rules()).with(1, "growth 2026-01-01 10:00");
+    close_april(&mut program);
+    program.referrals.clear();
+    assert_eq!(may(&program), "2026-05 0 active: 1 x -99.00 for 2026-04 = -99.00");
+    assert_eq!(program.project(date("2026-06-10")).len(), 1, "June has neither referral nor adjustment");
+}
+
+#[test]
+fn months_before_the_first_are_shown_and_not_paid() {
+    let first_month = "2026-04".parse().ok();
+    let mut program = Program::new(Rules { first_month, ..rules() })
+        .with(1, "growth 2025-12-15 10:00")
+        .with(1, "growth 2026-01-01 10:00")
+        .with(1, "enterprise 2026-01-01 10:00");
+    let statements: Vec<String> = program.project(date("2026-04-30")).iter().map(told).collect();
+    assert_eq!(
+        statements[3..],
+        [
+            "2026-03 3 active: 1 x 0.00 (SettledElsewhere) = 0.00",
+            "2026-04 3 active: 1 x 99.00, 1 x 0.00 (NoRate) = 99.00"
+        ]
+    );
+    close_april(&mut program);
+    assert_eq!(may(&program), "2026-05 3 active:  = 0.00");
+}
+
+#[test]
+fn an_affiliate_earns_up_to_its_closing_day() {
+    for (closed_at, told_of_april) in [
+        ("2026-04-01T03:59:59Z", "2026-04 2 active:  = 0.00"),
+        ("2026-04-01T04:00:00Z", "2026-04 2 active: 1 x 99.00 = 99.00"),
+        ("2026-04-02T04:00:00Z", "2026-04 2 active: 2 x 99.00 = 198.00"),
+    ] {
+        let mut program =
+            Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-01-02 10:00");
+        program.closed_at = Some(instant(closed_at));
+        let april = program.project(date("2026-04-30")).pop().expect("April");
+        assert_eq!(told(&april), told_of_april, "{closed_at}");
+    }
+}
+
+#[test]
+fn a_closed_month_keeps_its_mark_and_an_account_crosses_once() {
+    let mut program =
+        Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-02-10 10:00");
+    close_april(&mut program);
+    // By 120 days the first would cross on May 1: it has crossed. The second does on June 10.
+    program.changes_rules(|rules| rules.mark_days = 120);
+    let statements = program.statements(date("2026-06-30"));
+    let last: Vec<String> = statements[statements.len() - 3..].iter().map(told).collect();
+    assert_eq!(
+        last,
+        [
+            "2026-04 2 active: 1 x 99.00 = 99.00",
+            "2026-05 2 active:  = 0.00",
+            "2026-06 2 active: 1 x 99.00 = 99.00"
+        ]
+    );
+}
+
+#[test]
+fn facts_after_the_last_full_day_are_not_seen() {
+    let mut program =
+        Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-04-20 00:00");
+    let before = program.clone().with(1, "growth 2026-04-21 00:00");
+    let seen = program.project(date("2026-04-19"));
+    assert_eq!(told(seen.last().expect("April")), "2026-04 1 active: 1 x 99.00 = 99.00");
+    program.learns(0, "a canceled 2026-04-20 00:00");
+    assert_eq!(program.project(date("2026-04-19")), seen);
+    assert_eq!(before.project(date("2026-04-19")), seen);
+    assert!(program.project(date("2025-12-31")).is_empty());
+}
+
+#[test]
+fn a_run_that_looks_back_leaves_later_closed_months_alone() {
+    let mut program = program();
+    close_april(&mut program);
+    assert!(program.project(date("2026-04-15")).is_empty());
+    assert!(program.project(date("2026-02-15")).is_empty());
+    // Even where months before them are open.
+    program.closed_months.retain(|closed| closed.month == Month { year: 2026, month: 4 });
+    let january = program.project(date("2026-01-31")).pop().expect("January");
+    assert_eq!(told(&january), "2026-01 3 active:  = 0.00");
+}
+
+#[test]
+fn corrections_stand_in_the_earliest_open_month_even_before_the_corrected_one() {
+    // Closing began with April; nobody had referrals before it then.
+    let mut program = program();
+    close_april(&mut program);
+    program.closed_months.retain(|closed| closed.month == Month { year: 2026, month: 4 });
+    program.learns(24, "a canceled 2026-04-29 12:00");
+    let january = program.project(date("2026-05-10")).swap_remove(0);
+    assert_eq!(told(&january), "2026-01 3 active: 3 x -50.00 for 2026-04 = -150.00");
+    close_april(&mut program);
+    assert_eq!(program.closed_months.len(), 5);
+    assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
+}
+
+#[test]
+fn a_months_facts_hash_does_not_know_what_came_after_it() {
+    let mut program = program();
+    let before = program.project(date("2026-04-30"));
+    program.learns(3, "a suspended 2026-05-01 00:00");
+    let after = program.project(date("2026-05-31"));
+    assert_eq!(after[..before.len()], before);
+    program.learns(3, "b merged 2026-04-30 23:59:59");
+    let known = program.project(date("2026-04-30"));
+    assert_ne!(known[3].facts_hash, before[3].facts_hash);
+    assert_eq!(known[..3], before[..3]);
+}

@@ -1,0 +1,83 @@
+//! A second model of a month, slow and plain: it looks at each referral and each day anew, and knows
+//! nothing of what was stated before.
+
+use super::*;
+use crate::domain::history::Mark;
+use chrono::Days;
+
+/// What a month says by all facts.
+#[derive(Debug, PartialEq)]
+pub struct Said {
+    pub active_accounts: u32,
+    /// Account, plan, day, amount.
+    pub lines: Vec<(AccountId, Plan, NaiveDate, Money)>,
+}
+
+fn mark_of(rules: &Rules) -> Mark {
+    Mark::of(rules).expect("a zone")
+}
+
+fn closed<'a>(ledger: &Ledger<'a>, month: Month) -> Option<&'a ClosedMonth> {
+    ledger.closed_months.iter().find(|closed| closed.month == month)
+}
+
+fn rules_of<'a>(ledger: &Ledger<'a>, month: Month) -> &'a Rules {
+    closed(ledger, month).map_or(ledger.rules, |closed| &closed.rules)
+}
+
+fn seen_until(ledger: &Ledger<'_>) -> DateTime<Utc> {
+    mark_of(ledger.rules).zone.end_of(ledger.through)
+}
+
+/// The referrals as far as they are dated up to the last full day, by account id.
+fn seen(ledger: &Ledger<'_>) -> Vec<Referral> {
+    let mut referrals: Vec<Referral> = ledger.referrals.to_vec();
+    let until = seen_until(ledger);
+    referrals.retain(|referral| referral.signed_up_at < until);
+    for referral in &mut referrals {
+        referral.events.retain(|event| event.occurred_at < until);
+    }
+    referrals.sort_by(|one, other| one.account_id.cmp(&other.account_id));
+    referrals
+}
+
+/// The first month in which the account crosses by that month's rules, and the day.
+fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDate)> {
+    let first = Month::of(referral.signed_up_at.date_naive() - Days::new(2));
+    first.through(Month::of(ledger.through).next()).find_map(|month| {
+        let mark = mark_of(rules_of(ledger, month));
+        let last = mark.zone.last_full_day(seen_until(ledger));
+        let on = naive::crossing(referral, &mark, last)?;
+        (Month::of(on) == month).then_some((month, on))
+    })
+}
+
+/// A month by all facts; `None` if it is not wholly seen and closed.
+pub fn month(ledger: &Ledger<'_>, month: Month) -> Option<Said> {
+    let (rules, closed) = (rules_of(ledger, month), closed(ledger, month));
+    let zone = mark_of(rules).zone;
+    let end = zone.end_of(month.last_day());
+    if closed.is_some() && end > seen_until(ledger) {
+        return None;
+    }
+    let end = end.min(seen_until(ledger));
+    let mut referrals = seen(ledger);
+    referrals.retain(|referral| {
+        let counts_for = |since| closed.is_some_and(|closed| since > closed.closed_at);
+        !referral.rejected && referral.held_since.is_none_or(counts_for)
+    });
+    let active = referrals.iter().filter(|referral| naive::active_before(referral, end)).count();
+    let active_accounts = u32::try_from(active).expect("a few");
+    let tier = rules.tiers.iter().rfind(|tier| tier.from <= active_accounts).expect("one from 0");
+    let elsewhere = rules.first_month.is_some_and(|first| month < first);
+    let lines = referrals.iter().filter_map(|referral| {
+        let (_, on) = crossing(ledger, referral).filter(|crossing| crossing.0 == month)?;
+        if ledger.closed_at.is_some_and(|at| on > zone.date_of(at)) {
+            return None;
+        }
+        let plan = naive::plan_before(referral, zone.end_of(on));
+        let rate = tier.rates.get(&plan).copied().filter(|_| !elsewhere).unwrap_or_default();
+        Some((referral.account_id.clone(), plan, on, rate))
+    });
+    Some(Said { active_accounts, lines: lines.collect() })
+}
