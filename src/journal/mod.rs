@@ -1,0 +1,255 @@
+//! The journal: what is told is kept here first, and everything else can be made from it again.
+//!
+//! A node has two logs. **Clicks** ([`ClickLog`]) are appended by the serving thread and flushed each second: they
+//! survive our death, and a power cut may take the last second. **Facts** ([`FactLog`]) are flushed before they
+//! are answered. A [`Reader`] follows a log while it is written; [`verify`] walks through both without the lock.
+//!
+//! # The files
+//!
+//! ```text
+//! <data_dir>/lock                               held while a process has the directory; holds its id
+//! <data_dir>/node.json                          the node's id, and where each of its epochs began
+//! <data_dir>/journal/{clicks,facts}/
+//!     00000000000000000001.seg …                segments, named by their first position (20 digits)
+//!     next                                      a segment being made: nothing, or renamed when next opened
+//!     flushed                                   how far the log is known to be on the disk
+//! ```
+//!
+//! All numbers are little-endian. *Hash* is the first 16 bytes of a SHA-256.
+//!
+//! A **segment** starts with a header of 68 bytes: magic `cfoiljnl`, format (u32, now 1), kind (u32: 1 clicks,
+//! 2 facts), node id (u64), epoch (u32), first position (u64), chain hash of the record before it (16), and the
+//! hash of these 52. Records follow without a gap:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 4 | length of the payload (u32): 1 to [`MAX_CLICK_BYTES`] or [`MAX_FACT_BYTES`] |
+//! | 8 | position (u64): one more than the record before; the log's first is 1 |
+//! | 16 | chain hash: hash of (chain hash before, length, position, epoch, payload) |
+//! | … | payload |
+//!
+//! The chain starts with the hash of (magic, kind, node id). A chain hash is a record's checksum and, kept
+//! elsewhere, a proof that nothing up to it was changed since ([`hash_at`]).
+//!
+//! `flushed` is described in its module, `node.json` is one line of JSON that ends with its own check.
+//! Who writes: the process with the lock. Who deletes: [`Journal::remove_clicks_before`], whole segments
+//! of clicks; segments of facts may be archived, oldest first. A reader that meets another format, or a
+//! check that does not match, stops and names the place. A closed segment is never changed; only what
+//! lies beyond `flushed` is cut off when it is torn.
+//!
+//! # Epochs
+//!
+//! An epoch is a life of the node's disk. When the store remembers more than the journal has, the disk was
+//! restored or cloned, and [`Journal::new_epoch`] begins a later life: positions go on, in a new segment,
+//! and compare as later than all that the store remembers.
+
+mod clicks;
+mod disk;
+mod error;
+mod facts;
+mod faults;
+mod flushed;
+mod keeper;
+mod node;
+mod read;
+mod record;
+mod recover;
+mod retain;
+mod verify;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use crate::domain::id::NodeId;
+use crate::store::{Cursor, Log};
+use faults::Faults;
+use recover::Recovered;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use clicks::{ClickLog, LOCK_WAIT};
+pub use error::{AppendError, Damage, JournalError, TornTail};
+pub use facts::{FactLog, MAX_BATCH_BYTES, MAX_WAITING_APPENDS, MAX_WAITING_BYTES};
+pub use node::{EpochStart, Node};
+pub use read::{Batch, Reader};
+pub use record::{MAX_CLICK_BYTES, MAX_FACT_BYTES};
+pub use retain::Removed;
+pub use verify::{LogReport, Report, hash_at, verify};
+
+/// What may be chosen about a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// A new segment begins when the last one has this many bytes.
+    pub segment_bytes: u64,
+    /// Clicks are dropped while more than this many bytes of them, appended since the start, wait for the store.
+    pub click_backlog_bytes: u64,
+    /// How often clicks are flushed: what a power cut may take.
+    pub click_flush_interval: Duration,
+    /// Each record of about the newest this many bytes of each log is checked at the start; the rest when it is
+    /// read or verified.
+    pub verify_on_open_bytes: u64,
+    /// Acknowledges facts before they are flushed: the twin that the tests must catch.
+    #[cfg(feature = "sabotage")]
+    pub sabotage_ack_before_flush: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            click_backlog_bytes: 4 << 30,
+            click_flush_interval: Duration::from_secs(1),
+            verify_on_open_bytes: 256 << 20,
+            #[cfg(feature = "sabotage")]
+            sabotage_ack_before_flush: false,
+        }
+    }
+}
+
+/// A node's journal. The data directory is this process's until it is dropped, which writes and flushes what waits.
+#[derive(Debug)]
+pub struct Journal {
+    data_dir: PathBuf,
+    node: Mutex<Node>,
+    facts: FactLog,
+    clicks: ClickLog,
+    torn: Vec<TornTail>,
+    /// The last to go.
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens the journal of a data directory, or makes a new node of an empty one.
+    pub fn open(data_dir: &Path, settings: &Settings) -> Result<Self, JournalError> {
+        Self::open_with(data_dir, settings, &Faults::default())
+    }
+
+    fn open_with(data_dir: &Path, settings: &Settings, faults: &Faults) -> Result<Self, JournalError> {
+        fs::create_dir_all(data_dir).map_err(JournalError::io("create", data_dir))?;
+        let lock = node::lock(data_dir)?;
+        let facts_dir = node::make_log_dir(data_dir, Log::Facts)?;
+        let clicks_dir = node::make_log_dir(data_dir, Log::Clicks)?;
+        let node = match Node::read(data_dir)? {
+            Some(node) => node,
+            None => first_start(data_dir, &facts_dir, &clicks_dir)?,
+        };
+        let bytes = settings.verify_on_open_bytes;
+        let mut found_facts = recover::recover(&facts_dir, Log::Facts, &node, bytes)?;
+        let mut found_clicks = recover::recover(&clicks_dir, Log::Clicks, &node, bytes)?;
+        let torn = [found_facts.torn.take(), found_clicks.torn.take()].into_iter().flatten().collect();
+        let facts_behind = found_facts.header.epoch < node.epoch();
+        let clicks_behind = found_clicks.header.epoch < node.epoch();
+        check_epoch_start(&facts_dir, &node, &found_facts)?;
+        check_epoch_start(&clicks_dir, &node, &found_clicks)?;
+        let facts = FactLog::start(
+            &facts_dir,
+            found_facts,
+            settings.segment_bytes,
+            faults.clone(),
+            #[cfg(feature = "sabotage")]
+            settings.sabotage_ack_before_flush,
+        );
+        let facts = facts.map_err(JournalError::io("start the writer of", &facts_dir))?;
+        let clicks = ClickLog::start(&clicks_dir, found_clicks, settings, faults.clone());
+        let clicks = clicks.map_err(JournalError::io("start the keeper of", &clicks_dir))?;
+        let epoch = node.epoch();
+        // A crash may have come between naming an epoch and starting its segments.
+        if facts_behind {
+            facts.roll(epoch, |_| Ok(()))?;
+        }
+        if clicks_behind {
+            clicks.roll(epoch, |_| Ok(()))?;
+        }
+        let data_dir = data_dir.to_owned();
+        Ok(Self { data_dir, node: Mutex::new(node), facts, clicks, torn, _lock: lock })
+    }
+
+    /// The node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.node().id()
+    }
+
+    /// The node, with its epochs.
+    pub fn node(&self) -> MutexGuard<'_, Node> {
+        // It is only ever replaced whole.
+        self.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The facts log.
+    pub const fn facts(&self) -> &FactLog {
+        &self.facts
+    }
+
+    /// The clicks log.
+    pub const fn clicks(&self) -> &ClickLog {
+        &self.clicks
+    }
+
+    /// What was cut off when the journal was opened.
+    pub fn torn_tails(&self) -> &[TornTail] {
+        &self.torn
+    }
+
+    /// The current epoch and a log's last position. A store that remembers a later cursor knows another
+    /// life of this disk: see [`Self::new_epoch`].
+    pub fn end(&self, log: Log) -> Cursor {
+        let position = match log {
+            Log::Facts => self.facts.last_position(),
+            Log::Clicks => self.clicks.last_position(),
+        };
+        Cursor { epoch: self.node().epoch(), position }
+    }
+
+    /// The position after which a log's records are later than what the store remembers.
+    pub fn resume_after(&self, log: Log, remembered: Cursor) -> u64 {
+        self.node().resume_after(log, remembered)
+    }
+
+    /// A reader of one of the logs, after a position.
+    pub fn reader(&self, log: Log, after_position: u64, verify: bool) -> Result<Reader, JournalError> {
+        Reader::open_at(&self.data_dir, log, after_position, verify)
+    }
+
+    /// Begins an epoch later than the current one and than `remembered` (the store's), at the current ends of
+    /// both logs, and answers it. Appends wait meanwhile and clicks are dropped, so it is called before
+    /// serving; after an error nothing may be appended until it is called again, or the journal opened.
+    pub fn new_epoch(&self, remembered: u32) -> Result<u32, JournalError> {
+        let mut node = self.node();
+        let epoch = node.epoch().max(remembered) + 1;
+        let next = self.facts.roll(epoch, |last_facts| {
+            self.clicks.roll(epoch, |last_clicks| {
+                let next = node.with_epoch(epoch, last_facts, last_clicks);
+                next.write(&self.data_dir)?;
+                Ok(next)
+            })
+        })?;
+        *node = next;
+        Ok(epoch)
+    }
+}
+
+/// A new node, in a directory without records. `node.json` comes last: where it is, the logs are.
+fn first_start(data_dir: &Path, facts: &Path, clicks: &Path) -> Result<Node, JournalError> {
+    let node = Node::new();
+    for (dir, log) in [(facts, Log::Facts), (clicks, Log::Clicks)] {
+        recover::clear_unused(dir, &node::path(data_dir))?;
+        recover::create(dir, log, &node)?;
+    }
+    node.write(data_dir)?;
+    Ok(node)
+}
+
+/// An epoch that was named but has no segment yet must begin where the log ends.
+fn check_epoch_start(dir: &Path, node: &Node, found: &Recovered) -> Result<(), JournalError> {
+    let next = found.last.position + 1;
+    let starts = node.epochs().last().map_or(1, |epoch| epoch.first_position(found.header.log));
+    if found.header.epoch < node.epoch() && starts != next {
+        let what = format!("epoch {} should begin at position {starts}", node.epoch());
+        let file = disk::segment_path(dir, found.header.first_position);
+        return Err(Damage { file, offset: found.offset, position: next, what }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! Who owns the data directory: the file `node.json`, and the lock.
+
+use super::disk::{replace_file, sync_dir};
+use super::error::{Damage, JournalError};
+use super::record::{FORMAT, hex, short_hash};
+use crate::domain::id::NodeId;
+use crate::store::{Cursor, Log};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Where an epoch begins: records from these positions on belong to it, until the next begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochStart {
+    /// The epoch.
+    pub epoch: u32,
+    /// Its first position in the facts log.
+    pub first_position_facts: u64,
+    /// Its first position in the clicks log.
+    pub first_position_clicks: u64,
+}
+
+impl EpochStart {
+    pub(super) const fn first_position(&self, log: Log) -> u64 {
+        match log {
+            Log::Facts => self.first_position_facts,
+            Log::Clicks => self.first_position_clicks,
+        }
+    }
+}
+
+/// A node: its id, and the lives of its disk, oldest first; there is always one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    format: u32,
+    #[serde(rename = "node_id")]
+    id: NodeId,
+    epochs: Vec<EpochStart>,
+}
+
+/// What stands in the file: the node, and the first 16 bytes of the SHA-256 of its compact JSON, in hex.
+#[derive(Serialize, Deserialize)]
+struct Checked {
+    #[serde(flatten)]
+    node: Node,
+    check: String,
+}
+
+pub(super) fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("node.json")
+}
+
+impl Node {
+    /// A node of its own, at the start of its first life.
+    pub(super) fn new() -> Self {
+        let first = EpochStart { epoch: 1, first_position_facts: 1, first_position_clicks: 1 };
+        Self { format: FORMAT, id: NodeId::random(), epochs: vec![first] }
+    }
+
+    /// The node's id.
+    pub const fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The lives of its disk, oldest first.
+    pub fn epochs(&self) -> &[EpochStart] {
+        &self.epochs
+    }
+
+    /// The current epoch.
+    pub fn epoch(&self) -> u32 {
+        // A file without an epoch is refused when it is read.
+        self.epochs.last().map_or(1, |last| last.epoch)
+    }
+
+    /// The epoch that a position of a log belongs to.
+    pub(super) fn epoch_at(&self, log: Log, position: u64) -> u32 {
+        let started = self.epochs.iter().rev().find(|epoch| epoch.first_position(log) <= position);
+        started.map_or(0, |epoch| epoch.epoch)
+    }
+
+    /// The position after which a log's records lie beyond `cursor`.
+    pub(super) fn resume_after(&self, log: Log, cursor: Cursor) -> u64 {
+        let later = self.epochs.iter().find(|epoch| epoch.epoch > cursor.epoch);
+        later.map_or(cursor.position, |later| cursor.position.min(later.first_position(log) - 1))
+    }
+
+    /// The same node in a later life, which begins after these positions.
+    pub(super) fn with_epoch(&self, epoch: u32, last_facts: u64, last_clicks: u64) -> Self {
+        let mut node = self.clone();
+        node.epochs.push(EpochStart {
+            epoch,
+            first_position_facts: last_facts + 1,
+            first_position_clicks: last_clicks + 1,
+        });
+        node
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let check = hex(&short_hash(&[&json(self)]));
+        let mut bytes = json(&Checked { node: self.clone(), check });
+        bytes.push(b'\n');
+        bytes
+    }
+
+    pub(super) fn write(&self, data_dir: &Path) -> Result<(), JournalError> {
+        let path = path(data_dir);
+        replace_file(&path, &self.encode()).map_err(JournalError::io("write", &path))
+    }
+
+    /// The node of a data directory; `None`: it has none yet.
+    pub fn read(data_dir: &Path) -> Result<Option<Self>, JournalError> {
+        let path = path(data_dir);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(JournalError::io("read", &path)(error)),
+        };
+        let damage = |what: String| Damage { file: path.clone(), offset: 0, position: 0, what };
+        let read: Checked =
+            serde_json::from_slice(&bytes).map_err(|error| damage(format!("not a node's JSON: {error}")))?;
+        if read.node.encode() != bytes {
+            return Err(damage("the file is not as it was written: its check does not match".into()).into());
+        }
+        if read.node.format != FORMAT {
+            let what = format!("format {} was written by another version", read.node.format);
+            return Err(damage(what).into());
+        }
+        let starts = &read.node.epochs;
+        let rising = starts.windows(2).all(|pair| {
+            pair[0].epoch < pair[1].epoch
+                && pair[0].first_position_facts <= pair[1].first_position_facts
+                && pair[0].first_position_clicks <= pair[1].first_position_clicks
+        });
+        let from_one = starts
+            .first()
+            .is_some_and(|it| it.epoch >= 1 && it.first_position_facts == 1 && it.first_position_clicks == 1);
+        if !(rising && from_one) {
+            return Err(damage("its epochs do not rise from position 1".into()).into());
+        }
+        Ok(Some(read.node))
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Numbers, strings and lists always have a JSON form.
+    serde_json::to_vec(value).expect("plain data has a JSON form")
+}
+
+/// Takes the data directory for this process, until the file is closed. The file holds our process id.
+pub(super) fn lock(data_dir: &Path) -> Result<File, JournalError> {
+    let path = data_dir.join("lock");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(JournalError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            let holder = holder.trim();
+            let holder = if holder.is_empty() { "(unknown)" } else { holder }.to_owned();
+            return Err(JournalError::Locked { data_dir: data_dir.to_owned(), holder });
+        }
+        Err(TryLockError::Error(error)) => return Err(JournalError::io("lock", &path)(error)),
+    }
+    // The id is for people: a disk too full to hold it is no reason not to start.
+    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = told {
+        tracing::warn!(path = %path.display(), %error, "the lock does not name this process");
+    }
+    Ok(file)
+}
+
+/// The directory of a log, made if need be.
+pub(super) fn make_log_dir(data_dir: &Path, log: Log) -> Result<PathBuf, JournalError> {
+    let dir = log_dir(data_dir, log);
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    fs::create_dir_all(&dir).map_err(JournalError::io("create", &dir))?;
+    for made in dir.ancestors().take(3) {
+        sync_dir(made).map_err(JournalError::io("sync", made))?;
+    }
+    Ok(dir)
+}
+
+/// The directory of a log: `journal/clicks` or `journal/facts`.
+pub(super) fn log_dir(data_dir: &Path, log: Log) -> PathBuf {
+    data_dir.join("journal").join(log.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Node {
+        let first = EpochStart { epoch: 1, first_position_facts: 1, first_position_clicks: 1 };
+        let node = Node { format: FORMAT, id: NodeId::from_bits(5), epochs: vec![first] };
+        node.with_epoch(3, 400, 9_000)
+    }
+
+    #[test]
+    fn a_node_has_these_bytes() {
+        let expected = concat!(
+            r#"{"format":1,"node_id":"node_0000000000005","epochs":["#,
+            r#"{"epoch":1,"first_position_facts":1,"first_position_clicks":1},"#,
+            r#"{"epoch":3,"first_position_facts":401,"first_position_clicks":9001}],"#,
+            r#""check":"ddebab7d5e626bee71b47cbe69ed00d7"}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(node().encode()).expect("JSON is UTF-8"), expected);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_node_is_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(Node::read(dir.path()).expect("read"), None);
+        let whole = node().encode();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(path(dir.path()), bytes).expect("write");
+            assert!(matches!(Node::read(dir.path()), Err(JournalError::Damage(_))), "bit {bit}");
+        }
+        node().write(dir.path()).expect("write");
+        assert_eq!(Node::read(dir.path()).expect("read"), Some(node()));
+    }
+
+    #[test]
+    fn a_store_that_remembers_more_than_the_journal_has_is_resumed_at_the_new_epoch() {
+        let node = node();
+        assert_eq!(node.epoch(), 3);
+        for (cursor, after) in [
+            (Cursor::default(), 0),
+            (Cursor { epoch: 1, position: 300 }, 300),
+            (Cursor { epoch: 1, position: 600 }, 400),
+            (Cursor { epoch: 2, position: 600 }, 400),
+            (Cursor { epoch: 3, position: 401 }, 401),
+        ] {
+            assert_eq!(node.resume_after(Log::Facts, cursor), after, "{cursor:?}");
+        }
+        assert_eq!(node.epoch_at(Log::Facts, 400), 1);
+        assert_eq!(node.epoch_at(Log::Facts, 401), 3);
+    }
+}
