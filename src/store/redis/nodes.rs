@@ -1,0 +1,104 @@
+//! What nodes agree on: leases, fences, who is there, what the store is; and counting windows.
+
+use super::RedisStore;
+use super::client::Lanes;
+use super::keys;
+use super::reply;
+use super::script::{Call, LEASE, RAISE_FENCE, RELEASE, WINDOW};
+use crate::domain::id::NodeId;
+use crate::store::{Lease, NodeState, Partition, Result, StoreError, StoreMeta, partition_of};
+use redis::{Value, cmd};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+impl RedisStore {
+    pub(super) async fn take_lease(&self, name: &str, holder: &str, ttl_ms: u64) -> Result<Lease> {
+        let mut call = Call::of([keys::lease(name), keys::token(name)]);
+        call.arg(holder.as_bytes());
+        // Redis refuses a TTL of nothing.
+        call.number(ttl_ms.max(1));
+        match self.client.script(Partition::Directory, Lanes::Facts, &LEASE, &call).await? {
+            Value::Nil => Ok(Lease::Held),
+            token => Ok(Lease::Granted { token: reply::number(token)? }),
+        }
+    }
+
+    pub(super) async fn give_back(&self, name: &str, holder: &str) -> Result<()> {
+        let mut call = Call::of([keys::lease(name)]);
+        call.arg(holder.as_bytes());
+        self.client.script(Partition::Directory, Lanes::Facts, &RELEASE, &call).await?;
+        Ok(())
+    }
+
+    pub(super) async fn put_fence(&self, partition: Partition, token: u64) -> Result<bool> {
+        let mut call = Call::of([keys::fence(partition)]);
+        call.number(token);
+        Ok(self.client.script(partition, Lanes::Facts, &RAISE_FENCE, &call).await? == Value::Int(1))
+    }
+
+    pub(super) async fn put_node_state(&self, state: &NodeState) -> Result<()> {
+        let mut put = cmd("HSET");
+        put.arg(keys::nodes()).arg(state.node.to_string()).arg(to_json(state)?);
+        self.client.command(Partition::Directory, Lanes::Facts, &put).await?;
+        Ok(())
+    }
+
+    pub(super) async fn get_nodes(&self) -> Result<Vec<NodeState>> {
+        let mut get = cmd("HVALS");
+        get.arg(keys::nodes());
+        let states = reply::array(self.client.command(Partition::Directory, Lanes::Reads, &get).await?)?;
+        let mut nodes: Vec<NodeState> = states.into_iter().map(from_json).collect::<Result<_>>()?;
+        nodes.sort_by_key(|state| state.node);
+        Ok(nodes)
+    }
+
+    pub(super) async fn delete_node(&self, node: NodeId) -> Result<()> {
+        let mut delete = cmd("HDEL");
+        delete.arg(keys::nodes()).arg(node.to_string());
+        self.client.command(Partition::Directory, Lanes::Facts, &delete).await?;
+        Ok(())
+    }
+
+    pub(super) async fn get_meta(&self) -> Result<Option<StoreMeta>> {
+        let mut get = cmd("GET");
+        get.arg(keys::meta());
+        match self.client.command(Partition::Directory, Lanes::Facts, &get).await? {
+            Value::Nil => Ok(None),
+            meta => from_json(meta).map(Some),
+        }
+    }
+
+    pub(super) async fn first_meta(&self, meta: &StoreMeta) -> Result<StoreMeta> {
+        let mut put = cmd("SET");
+        put.arg(keys::meta()).arg(to_json(meta)?).arg("NX").arg("GET");
+        match self.client.command(Partition::Directory, Lanes::Facts, &put).await? {
+            Value::Nil => Ok(meta.clone()),
+            standing => from_json(standing),
+        }
+    }
+
+    pub(super) async fn replace_meta(&self, meta: &StoreMeta) -> Result<()> {
+        let mut put = cmd("SET");
+        put.arg(keys::meta()).arg(to_json(meta)?);
+        self.client.command(Partition::Directory, Lanes::Facts, &put).await?;
+        Ok(())
+    }
+
+    pub(super) async fn count(&self, name: &str, member: &str, now_ms: i64, window_ms: u64) -> Result<u64> {
+        let partition = partition_of(name.as_bytes(), keys::PARTITIONS);
+        let mut call = Call::of([keys::window(partition, name)]);
+        call.arg(member.as_bytes());
+        call.arg(now_ms.to_string().as_bytes());
+        // Redis refuses a TTL of nothing.
+        call.number(window_ms.max(1));
+        reply::number(self.client.script(partition, Lanes::Reads, &WINDOW, &call).await?)
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn from_json<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_json::from_slice(&reply::bytes(value)?).map_err(|error| StoreError::Corrupt(error.to_string()))
+}

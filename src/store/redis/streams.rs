@@ -1,0 +1,58 @@
+//! Streams.
+
+use super::RedisStore;
+use super::client::Lanes;
+use super::keys;
+use super::reply;
+use crate::store::{Entry, Partition, Result, StoreError, StreamId};
+use redis::{Cmd, Value, cmd};
+
+impl RedisStore {
+    pub(super) async fn get_stream(
+        &self,
+        partition: Partition,
+        stream: &str,
+        after: StreamId,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let mut read = cmd("XRANGE");
+        read.arg(keys::stream(partition, stream)).arg(format!("({}-{}", after.0, after.1)).arg("+");
+        self.entries(partition, &mut read, limit).await
+    }
+
+    pub(super) async fn get_stream_back(
+        &self,
+        partition: Partition,
+        stream: &str,
+        before: Option<StreamId>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let from = match before {
+            // Redis refuses to read before the beginning.
+            Some(StreamId(0, 0)) => return Ok(Vec::new()),
+            Some(before) => format!("({}-{}", before.0, before.1),
+            None => "+".to_owned(),
+        };
+        let mut read = cmd("XREVRANGE");
+        read.arg(keys::stream(partition, stream)).arg(from).arg("-");
+        self.entries(partition, &mut read, limit).await
+    }
+
+    async fn entries(&self, partition: Partition, read: &mut Cmd, limit: usize) -> Result<Vec<Entry>> {
+        read.arg("COUNT").arg(limit);
+        let entries = reply::array(self.client.command(partition, Lanes::Reads, read).await?)?;
+        entries.into_iter().map(read_entry).collect()
+    }
+}
+
+/// `id, (field, body)`.
+fn read_entry(value: Value) -> Result<Entry> {
+    let broken = || StoreError::Corrupt("an entry of a stream that is none".to_owned());
+    let mut parts = reply::array(value)?.into_iter();
+    let id = reply::text(parts.next().ok_or_else(broken)?)?;
+    let (ms, sequence) = id.split_once('-').ok_or_else(broken)?;
+    let id = StreamId(ms.parse().map_err(|_| broken())?, sequence.parse().map_err(|_| broken())?);
+    let fields = reply::array(parts.next().ok_or_else(broken)?)?;
+    let body = reply::bytes(fields.into_iter().nth(1).ok_or_else(broken)?)?;
+    Ok(Entry { id, body })
+}

@@ -1,0 +1,214 @@
+//! Visits and click counts.
+
+use super::SqliteStore;
+use super::documents::{move_cursor, part};
+use crate::clock::Clock;
+use crate::domain::attribution::Visit;
+use crate::domain::id::{AffiliateId, VisitorId};
+use crate::store::packed::{self, OTHER};
+use crate::store::{
+    ClickBatch, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, Result, VisitWrite,
+};
+use chrono::{Datelike, NaiveDate};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::time::{Duration, Instant};
+
+/// How often some visitors are looked at for whether they have expired, if anything is written at all.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How many: some milliseconds' work; a million are through in a quarter of an hour.
+const VISITORS_A_SWEEP: u16 = 10_000;
+
+impl SqliteStore {
+    pub(super) async fn put_clicks(&self, batch: &ClickBatch) -> Result<Committed> {
+        let batch = batch.clone();
+        self.writer.run(move |change| apply(change, &batch)).await
+    }
+
+    pub(super) async fn get_visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
+        let visitors = visitors.to_vec();
+        self.readers
+            .run(move |connection| {
+                let now = Clock::system().millis();
+                visitors
+                    .iter()
+                    .map(|visitor| packed::read_visits(&visits_of(connection, *visitor, now)?))
+                    .collect()
+            })
+            .await
+    }
+
+    pub(super) async fn get_counts(
+        &self,
+        affiliate: AffiliateId,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<DayCounts>> {
+        let days = (from.num_days_from_ce(), to.num_days_from_ce());
+        self.readers.run(move |connection| counts_of(connection, affiliate, days)).await
+    }
+}
+
+fn apply(change: &Transaction<'_>, batch: &ClickBatch) -> Result<Committed> {
+    if let Some(elsewhere) = move_cursor(change, part(batch.partition), &batch.advance)? {
+        return Ok(Committed::CursorAt(elsewhere));
+    }
+    let now = Clock::system().millis();
+    let expires = now.saturating_add(i64::try_from(batch.visits_ttl_ms).unwrap_or(i64::MAX));
+    for write in &batch.visits {
+        put_visit(change, write, now, expires)?;
+    }
+    for counter in &batch.counters {
+        add(change, counter)?;
+    }
+    Ok(Committed::Done)
+}
+
+fn visits_of(connection: &Connection, visitor: VisitorId, now: i64) -> Result<Vec<u8>> {
+    let visits = connection
+        .prepare_cached("SELECT visits FROM visits WHERE visitor = ? AND expires_ms > ?")?
+        .query_row(params![visitor.0.as_bytes(), now], |row| row.get(0))
+        .optional()?;
+    Ok(visits.unwrap_or_default())
+}
+
+/// A visitor made for this click may stand here already: by an earlier click of the same batch, that
+/// came before the browser knew its cookie.
+fn put_visit(change: &Transaction<'_>, write: &VisitWrite, now: i64, expires: i64) -> Result<()> {
+    let mut visit = Vec::with_capacity(packed::VISIT_BYTES);
+    packed::put_visit(&write.visit, &mut visit);
+    if write.new_visitor {
+        let added = change
+            .prepare_cached("INSERT INTO visits VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+            .execute(params![write.visitor.0.as_bytes(), expires, visit])?;
+        if added == 1 {
+            return Ok(());
+        }
+    }
+    let mut visits = visits_of(change, write.visitor, now)?;
+    packed::add_visits(&mut visits, &visit);
+    change.prepare_cached("INSERT OR REPLACE INTO visits VALUES (?, ?, ?)")?.execute(params![
+        write.visitor.0.as_bytes(),
+        expires,
+        visits
+    ])?;
+    Ok(())
+}
+
+fn add(change: &Transaction<'_>, counter: &CounterChange) -> Result<()> {
+    let mut field = packed::counter_field(&counter.counter);
+    let (affiliate, day) = (counter.affiliate.bits().cast_signed(), counter.day.num_days_from_ce());
+    let clicks_of = |field: &[u8]| {
+        change
+            .prepare_cached("SELECT clicks FROM counts WHERE affiliate = ? AND day = ? AND field = ?")?
+            .query_row(params![affiliate, day, field], |row| row.get::<_, i64>(0))
+            .optional()
+    };
+    let count = |field: &[u8], by: u64| {
+        change
+            .prepare_cached(
+                "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks",
+            )?
+            .execute(params![affiliate, day, field, by.cast_signed()])
+    };
+    if let Some(values_field) = packed::sub_values_field(&field)
+        && clicks_of(&field)?.is_none()
+    {
+        if clicks_of(&values_field)?.unwrap_or(0).cast_unsigned() < MAX_SUB_VALUES as u64 {
+            count(&values_field, 1)?;
+        } else {
+            field.truncate(1);
+            field.extend_from_slice(OTHER);
+        }
+    }
+    count(&field, counter.by)?;
+    Ok(())
+}
+
+fn counts_of(
+    connection: &Connection,
+    affiliate: AffiliateId,
+    (from, to): (i32, i32),
+) -> Result<Vec<DayCounts>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT day, field, clicks FROM counts WHERE affiliate = ? AND day BETWEEN ? AND ? ORDER BY day",
+    )?;
+    let mut rows = statement.query(params![affiliate.bits().cast_signed(), from, to])?;
+    let mut days: Vec<DayCounts> = Vec::new();
+    while let Some(row) = rows.next()? {
+        // Only days that were one when they were written are in the table.
+        let day = NaiveDate::from_num_days_from_ce_opt(row.get(0)?).unwrap_or_default();
+        let Some(counter) = packed::read_counter(&row.get::<_, Vec<u8>>(1)?)? else { continue };
+        let count: (Counter, u64) = (counter, row.get::<_, i64>(2)?.cast_unsigned());
+        match days.last_mut() {
+            Some(last) if last.day == day => last.counts.push(count),
+            _ => days.push(DayCounts { day, counts: vec![count] }),
+        }
+    }
+    Ok(days)
+}
+
+/// Deletes what has expired, going through all visitors a piece at a time, round and round.
+pub(super) struct Sweep {
+    last: Instant,
+    /// Visitors up to this one have been seen in this round.
+    after: Vec<u8>,
+}
+
+impl Sweep {
+    pub(super) fn new() -> Self {
+        Self { last: Instant::now(), after: Vec::new() }
+    }
+
+    pub(super) fn if_due(&mut self, connection: &mut Connection) {
+        if self.last.elapsed() < SWEEP_EVERY {
+            return;
+        }
+        self.last = Instant::now();
+        if let Err(error) = purge(connection, &mut self.after, Clock::system().millis()) {
+            tracing::warn!(%error, "failed to delete expired visits");
+        }
+    }
+}
+
+/// Deletes the expired among the next visitors, and expired windows; answers how many.
+fn purge(connection: &Connection, after: &mut Vec<u8>, now: i64) -> rusqlite::Result<usize> {
+    let last: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT visitor FROM visits WHERE visitor > ? ORDER BY visitor LIMIT 1 OFFSET ?")?
+        .query_row(params![*after, VISITORS_A_SWEEP], |row| row.get(0))
+        .optional()?;
+    let expired = connection
+        .prepare_cached(
+            "DELETE FROM visits WHERE visitor > ?1 AND (?2 IS NULL OR visitor <= ?2) AND expires_ms <= ?3",
+        )?
+        .execute(params![*after, last, now])?;
+    *after = last.unwrap_or_default();
+    let windows = connection.prepare_cached("DELETE FROM windows WHERE expires_ms <= ?")?.execute([now])?;
+    Ok(expired + windows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file;
+    use super::*;
+
+    #[test]
+    fn expired_visits_are_deleted_and_others_are_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut connection = file::open_to_write(&dir.path().join("store.sqlite")).expect("a file");
+        let visitors = u32::from(VISITORS_A_SWEEP) * 2 + 10;
+        let change = connection.transaction().expect("a transaction");
+        for number in 0..visitors {
+            change
+                .execute("INSERT INTO visits VALUES (?, ?, x'')", params![number.to_be_bytes(), number % 2])
+                .expect("a visit");
+        }
+        change.commit().expect("visitors");
+        let mut after = Vec::new();
+        let purged: Vec<_> = (0..4).map(|_| purge(&connection, &mut after, 0).expect("a purge")).collect();
+        assert_eq!(purged[..3].iter().sum::<usize>(), visitors as usize / 2, "{purged:?}");
+        assert_eq!(purged[3], 0, "the next round finds none");
+        let left =
+            connection.query_row("SELECT count(*) FROM visits WHERE expires_ms = 1", [], |row| row.get(0));
+        assert_eq!(left, Ok(visitors / 2));
+    }
+}
