@@ -1,0 +1,171 @@
+//! The directory in memory: all affiliates, links and months, followed through the store's `changes`.
+
+use super::layout::{CHANGES, RUN};
+use super::work::decode;
+use crate::domain::affiliate::{Affiliate, Link};
+use crate::domain::calendar::Month;
+use crate::domain::fact::RunReport;
+use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
+use crate::store::{Partition, Result, Store, StreamId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Entries of `changes` that are read at once.
+const CHANGES_AT_ONCE: usize = 1_000;
+
+/// A month that is closing or closed for the program.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MonthDoc {
+    /// Which.
+    pub month: Month,
+    /// What its statements are computed by, for ever.
+    pub rules: crate::domain::program::Rules,
+    /// The as-of of the run that closes it.
+    pub as_of: chrono::DateTime<chrono::Utc>,
+    /// When its closing began.
+    pub closing_at: chrono::DateTime<chrono::Utc>,
+    /// All its statements are closed.
+    pub closed: bool,
+    /// How many statements it has, once closed.
+    pub statements: u64,
+}
+
+/// The last finished nightly run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunDoc {
+    /// What it did.
+    pub run: RunReport,
+    /// When it ended; its as-of may be long before.
+    pub finished_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// The directory as a node holds it in memory. A copy is cheap: entries are shared.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    affiliates: HashMap<AffiliateId, Arc<Affiliate>>,
+    links: HashMap<LinkId, Arc<Link>>,
+    by_code: HashMap<ReferralCode, AffiliateId>,
+    links_of: HashMap<AffiliateId, BTreeSet<(chrono::DateTime<chrono::Utc>, LinkId)>>,
+    months: BTreeMap<Month, Arc<MonthDoc>>,
+    last_run: Option<Arc<RunDoc>>,
+    /// How far `changes` has been followed.
+    seen: StreamId,
+}
+
+impl Directory {
+    /// An affiliate.
+    pub fn affiliate(&self, id: AffiliateId) -> Option<&Arc<Affiliate>> {
+        self.affiliates.get(&id)
+    }
+    /// A link.
+    pub fn link(&self, id: LinkId) -> Option<&Arc<Link>> {
+        self.links.get(&id)
+    }
+    /// The affiliate with a referral code.
+    pub fn by_code(&self, code: &ReferralCode) -> Option<&Arc<Affiliate>> {
+        self.by_code.get(code).and_then(|id| self.affiliates.get(id))
+    }
+    /// All affiliates, by id.
+    pub fn affiliates(&self) -> Vec<Arc<Affiliate>> {
+        let mut all: Vec<_> = self.affiliates.values().cloned().collect();
+        all.sort_unstable_by_key(|affiliate| affiliate.id);
+        all
+    }
+    /// The links of an affiliate, oldest first.
+    pub fn links_of(&self, id: AffiliateId) -> Vec<Arc<Link>> {
+        let ids = self.links_of.get(&id).into_iter().flatten();
+        ids.filter_map(|(_, link)| self.links.get(link).cloned()).collect()
+    }
+    /// All links.
+    pub fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.links.values()
+    }
+    /// Months closing or closed, ascending.
+    pub fn months(&self) -> impl Iterator<Item = &Arc<MonthDoc>> {
+        self.months.values()
+    }
+    /// The last finished nightly run.
+    pub fn last_run(&self) -> Option<&Arc<RunDoc>> {
+        self.last_run.as_ref()
+    }
+
+    /// Reads the whole directory.
+    pub(crate) async fn load(store: &dyn Store) -> Result<Self> {
+        // First the place in `changes`: what changes while the rest is read is then read again.
+        let newest = store.read_stream_back(Partition::Directory, CHANGES, None, 1).await?;
+        let mut directory =
+            Self { seen: newest.first().map(|entry| entry.id).unwrap_or_default(), ..Self::default() };
+        for doc in indexed(store, "affiliates", "affiliate:").await? {
+            directory.put_affiliate(decode("affiliate", &doc)?);
+        }
+        for doc in indexed(store, "links", "link:").await? {
+            directory.put_link(decode("link", &doc)?);
+        }
+        for doc in indexed(store, "months", "month:").await? {
+            directory.put_month(decode("month", &doc)?);
+        }
+        directory.load_run(store).await?;
+        Ok(directory)
+    }
+
+    /// Reads what changed since; `None`: nothing did.
+    pub(crate) async fn follow(&self, store: &dyn Store) -> Result<Option<Self>> {
+        let entries = store.read_stream(Partition::Directory, CHANGES, self.seen, CHANGES_AT_ONCE).await?;
+        let Some(last) = entries.last() else { return Ok(None) };
+        if entries.len() == CHANGES_AT_ONCE {
+            return Self::load(store).await.map(Some);
+        }
+        let mut next = self.clone();
+        next.seen = last.id;
+        let mut keys = BTreeSet::new();
+        for entry in &entries {
+            let change: Changed = decode("changes", &entry.body)?;
+            keys.insert(change.id.map_or_else(|| RUN.to_owned(), |id| format!("{}:{id}", change.kind)));
+        }
+        let keys: Vec<String> = keys.into_iter().collect();
+        for (key, doc) in keys.iter().zip(store.load(Partition::Directory, &keys).await?) {
+            let Some(doc) = doc else { continue };
+            match key.split(':').next() {
+                Some("affiliate") => next.put_affiliate(decode(key, &doc.body)?),
+                Some("link") => next.put_link(decode(key, &doc.body)?),
+                Some("month") => next.put_month(decode(key, &doc.body)?),
+                _ => next.last_run = Some(Arc::new(decode(key, &doc.body)?)),
+            }
+        }
+        Ok(Some(next))
+    }
+
+    async fn load_run(&mut self, store: &dyn Store) -> Result<()> {
+        let docs = store.load(Partition::Directory, &[RUN.to_owned()]).await?;
+        if let Some(doc) = docs.into_iter().flatten().next() {
+            self.last_run = Some(Arc::new(decode(RUN, &doc.body)?));
+        }
+        Ok(())
+    }
+    fn put_affiliate(&mut self, affiliate: Affiliate) {
+        if let Some(former) = self.affiliates.get(&affiliate.id) {
+            self.by_code.remove(&former.code);
+        }
+        self.by_code.insert(affiliate.code.clone(), affiliate.id);
+        self.affiliates.insert(affiliate.id, Arc::new(affiliate));
+    }
+    fn put_link(&mut self, link: Link) {
+        self.links_of.entry(link.affiliate).or_default().insert((link.created_at, link.id));
+        self.links.insert(link.id, Arc::new(link));
+    }
+    fn put_month(&mut self, month: MonthDoc) {
+        self.months.insert(month.month, Arc::new(month));
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Changed {
+    kind: String,
+    #[serde(default)]
+    id: Option<String>,
+}
+
+async fn indexed(store: &dyn Store, index: &str, prefix: &str) -> Result<Vec<Vec<u8>>> {
+    let lists = store.load_indexed(Partition::Directory, &[index.to_owned()], prefix).await?;
+    Ok(lists.into_iter().flatten().map(|doc| doc.body).collect())
+}

@@ -1,0 +1,552 @@
+//! The facts drainer: takes the journal's facts in order, has the domain's rules say what each does, and
+//! commits that to the store together with the node's cursor.
+//!
+//! What a crash leaves behind at any point is mended by the next start or reconnect, which always asks
+//! the store how far it is:
+//!
+//! | left behind | mended by |
+//! | --- | --- |
+//! | facts journaled, not applied | they are read again from the lowest cursor |
+//! | applied in one partition, not in another | each partition has its own cursor and skips what it has |
+//! | a void journaled, its fact not passed | voids ahead are read first; a voided fact is skipped |
+//! | a signup claimed, not decided | the index `claims:<node>` lists them |
+//! | decided in the journal, not applied | decisions ahead are read first; the decision is applied, the signup skipped |
+
+use super::apply::{Effect, Located, apply, home_of, keys_of, touches};
+use super::layout::{account_key, account_partition, all_partitions, claims_index, index_changes};
+use super::told::Told;
+use super::work::{Work, decode};
+use super::{App, Submitted};
+use crate::domain::account::{Account, Claim, Refusal};
+use crate::domain::fact::{Fact, Record};
+use crate::domain::id::AccountId;
+use crate::domain::outcome::FactOutcome;
+use crate::journal::{AppendError, JournalError, Reader};
+use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreError};
+use futures_util::future::{join_all, try_join_all};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Facts applied together; bounds a batch's memory to some MiB and its store call to some milliseconds.
+const BATCH_RECORDS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
+/// Signups decided together.
+const DECISIONS_AT_ONCE: usize = 256;
+/// How often copies of a signup that another node decides are looked at.
+const PENDING_POLL: Duration = Duration::from_millis(20);
+/// How often cursors of partitions without facts are moved on, and other nodes' claims are looked at.
+const IDLE_TICK: Duration = Duration::from_millis(500);
+/// How long the store is left alone after it failed.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Tells the last position of the facts journal.
+type Wake = tokio::sync::watch::Receiver<u64>;
+
+/// Why a step was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DrainError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("read the journal: {0}")]
+    Read(#[from] JournalError),
+    #[error("write the journal: {0}")]
+    Write(#[from] AppendError),
+    #[error("{0}")]
+    Unknown(String),
+    #[error(
+        "apply the fact at position {0}: it needs one that another node has yet to replay; when all nodes are in, run `counterfoil store confirm`"
+    )]
+    WaitsForOthers(u64),
+}
+
+/// The drainer's state since it last asked the store.
+#[derive(Debug)]
+pub(crate) struct FactsDrainer {
+    app: Arc<App>,
+    reader: Reader,
+    /// How far each partition is.
+    cursors: HashMap<Partition, Cursor>,
+    /// Facts that never have an effect.
+    voided: HashSet<u64>,
+    /// Signups whose decision is in the journal ahead.
+    decided: HashSet<u64>,
+    /// Signups claimed by this node, to be decided.
+    undecided: Vec<Claim>,
+    /// Copies of signups, by account, that wait for a decision.
+    pending: HashMap<AccountId, Vec<u64>>,
+    last_idle: Instant,
+    /// The store was found empty, and not all nodes have replayed their journals.
+    recovering: bool,
+    batch_records: usize,
+    /// The journal's end when the store was asked: up to here facts are replayed.
+    replayed_to: u64,
+}
+
+/// What a partition's part of a batch came to.
+#[derive(Debug, Default)]
+struct Part {
+    cursor: Cursor,
+    claims: Vec<Claim>,
+    pending: Vec<(AccountId, u64)>,
+    completed: Vec<(u64, Submitted)>,
+    decided: Vec<(u64, Arc<Account>)>,
+    voided: Vec<u64>,
+}
+
+/// Runs until the application stops and everything that can be applied has been.
+pub(crate) async fn run(app: Arc<App>) {
+    let mut wake = app.journal.facts().subscribe();
+    let mut told = Told::default();
+    // A fact waits for another node's: those before it shall not wait with it.
+    let mut careful = false;
+    loop {
+        match FactsDrainer::connect(&app, careful).await {
+            Ok(mut drainer) => {
+                app.set_store_up(true);
+                told.well();
+                let Err(error) = drainer.drain(&mut wake).await else { return };
+                careful = matches!(error, DrainError::WaitsForOthers(_));
+                told.ill(&error, "facts wait in the journal");
+            }
+            Err(error) => told.ill(&error, "facts wait in the journal"),
+        }
+        app.set_store_up(false);
+        app.metrics.store_failed();
+        if app.stopping().await_for(RETRY_AFTER).await {
+            // What is left stays in the journal; the next start goes on.
+            return;
+        }
+    }
+}
+
+impl FactsDrainer {
+    /// Asks the store how far it is, and reads what lies ahead in the journal.
+    async fn connect(app: &Arc<App>, careful: bool) -> Result<Self, DrainError> {
+        app.meet_store().await?;
+        let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Facts).await?.into_iter().collect();
+        let lowest = lowest(&cursors);
+        let start = app.journal.resume_after(Log::Facts, lowest);
+        let (voided, decided) = look_ahead(app, start).await?;
+        let reader = app.journal.reader(Log::Facts, start, false)?;
+        if reader.next_position() != start + 1 {
+            return Err(DrainError::Unknown(format!(
+                "find the facts after position {start} in the journal: they were archived; bring their segments back"
+            )));
+        }
+        app.set_applied(Log::Facts, start);
+        let mut drainer = Self {
+            app: Arc::clone(app),
+            reader,
+            cursors,
+            voided,
+            decided,
+            undecided: Vec::new(),
+            pending: HashMap::new(),
+            last_idle: Instant::now(),
+            recovering: app.is_recovering().await?,
+            batch_records: if careful { 1 } else { BATCH_RECORDS },
+            replayed_to: app.journal.facts().last_position(),
+        };
+        drainer.recall_claims().await?;
+        drainer.app.reload_directory().await?;
+        Ok(drainer)
+    }
+
+    /// Drains until stopped (`Ok`) or until the store or the journal fails.
+    async fn drain(&mut self, wake: &mut Wake) -> Result<(), DrainError> {
+        loop {
+            let batch = self.read()?;
+            let idle = batch.is_empty();
+            if let Some(last) = batch.last() {
+                let end = last.cursor;
+                self.apply_batch(batch).await?;
+                self.app.set_applied(Log::Facts, end.position);
+            }
+            self.decide().await?;
+            self.poll_pending().await?;
+            if self.last_idle.elapsed() >= IDLE_TICK || self.app.check_wanted() {
+                self.tick().await?;
+            }
+            if idle {
+                if self.app.stopping().is_set() {
+                    // Signups that could not be decided are found again by their claims.
+                    self.level_cursors().await?;
+                    return Ok(());
+                }
+                self.rest(wake).await?;
+            }
+        }
+    }
+
+    /// Looks after what no fact brings about: cursors, other nodes' claims and directory, the store's memory.
+    async fn tick(&mut self) -> Result<(), DrainError> {
+        self.last_idle = Instant::now();
+        self.level_cursors().await?;
+        let stands: HashMap<_, _> =
+            self.app.store.cursors(self.app.node, Log::Facts).await?.into_iter().collect();
+        if stands != self.cursors {
+            return Err(StoreError::Unavailable("the store forgot what it had applied".to_owned()).into());
+        }
+        if self.recovering && !self.app.is_recovering().await? {
+            return Err(StoreError::Unavailable(
+                "all nodes are in: what waited for that is taken up".to_owned(),
+            )
+            .into());
+        }
+        self.take_over_claims().await?;
+        self.app.follow_directory().await?;
+        self.app.checked();
+        Ok(())
+    }
+
+    /// Waits for something to do.
+    async fn rest(&mut self, wake: &mut Wake) -> Result<(), DrainError> {
+        let waits_for_others = !self.pending.is_empty() || !self.undecided.is_empty();
+        let patience = if waits_for_others { PENDING_POLL } else { IDLE_TICK };
+        tokio::select! {
+            // An error says that the journal is gone, and that is found out when it is read.
+            _ = wake.changed() => {}
+            () = self.app.stopping().wait() => {}
+            () = self.app.until_check_wanted() => {}
+            () = tokio::time::sleep(patience) => {}
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<Vec<Located>, DrainError> {
+        let up_to = self.app.journal.facts().last_position();
+        let batch = self.reader.next_batch(self.batch_records, BATCH_BYTES, up_to)?;
+        batch
+            .iter()
+            .map(|(cursor, payload)| Ok(Located { cursor, record: parse(payload, cursor)? }))
+            .collect()
+    }
+
+    /// Applies a batch: the hashed partitions side by side, then the directory, which leaves out what they refused.
+    async fn apply_batch(&mut self, batch: Vec<Located>) -> Result<(), DrainError> {
+        let partitions = self.app.store.partitions();
+        let homes: BTreeSet<Partition> =
+            batch.iter().filter_map(|located| home_of(&located.record.fact, partitions)).collect();
+        let hashed = homes.iter().copied().filter(|home| *home != Partition::Directory);
+        let parts = join_all(hashed.map(|partition| self.apply_part(partition, &batch))).await;
+        let mut failed = None;
+        for part in parts {
+            match part {
+                Ok((partition, part)) => self.take(partition, part),
+                // The other parts count all the same; this one is read again.
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let touched =
+            batch.iter().any(|located| touches(&located.record.fact, Partition::Directory, partitions));
+        if touched {
+            let (partition, part) = self.apply_part(Partition::Directory, &batch).await?;
+            self.app.follow_directory().await?;
+            self.take(partition, part);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, partition: Partition, part: Part) {
+        self.cursors.insert(partition, part.cursor);
+        self.undecided.extend(part.claims);
+        self.voided.extend(part.voided);
+        for (account, position) in part.pending {
+            self.pending.entry(account).or_default().push(position);
+        }
+        for (signup_position, account) in part.decided {
+            self.decided.remove(&signup_position);
+            let answer = |outcome| Submitted { outcome, account: Some(Arc::clone(&account)), refusal: None };
+            self.app.complete(signup_position, answer(FactOutcome::New));
+            for copy in self.pending.remove(&account.id).unwrap_or_default() {
+                self.app.complete(copy, answer(FactOutcome::Replayed));
+            }
+        }
+        for (position, submitted) in part.completed {
+            self.app.complete(position, submitted);
+        }
+    }
+
+    /// Applies a partition's part of a batch, again until the store takes it.
+    async fn apply_part(
+        &self,
+        partition: Partition,
+        batch: &[Located],
+    ) -> Result<(Partition, Part), DrainError> {
+        let app = &self.app;
+        let partitions = app.store.partitions();
+        let cursor = self.cursors.get(&partition).copied().unwrap_or_default();
+        let mut voided: HashSet<u64> = HashSet::new();
+        let end = batch.last().map_or(cursor, |last| last.cursor);
+        loop {
+            if cursor >= end {
+                return Ok((
+                    partition,
+                    Part { cursor, voided: voided.into_iter().collect(), ..Part::default() },
+                ));
+            }
+            let relevant: Vec<&Located> = batch
+                .iter()
+                .filter(|located| located.cursor > cursor)
+                .filter(|located| touches(&located.record.fact, partition, partitions))
+                .filter(|located| !self.is_skipped(located, &voided))
+                .collect();
+            let keys = relevant.iter().flat_map(|located| keys_of(&located.record.fact, partition)).collect();
+            let mut work = Work::load(&*app.store, partition, keys).await?;
+            let mut part = Part { cursor: end, ..Part::default() };
+            let mut refused = Vec::new();
+            let mut fence: Option<u64> = None;
+            for located in &relevant {
+                let effect = apply(&mut work, partition, app.node, located, app.now())?;
+                if let Some(token) = fence_of(&located.record.fact) {
+                    fence = Some(fence.map_or(token, |lowest| lowest.min(token)));
+                }
+                if let Effect::Void { reason, refusal } = &effect {
+                    if refusal.is_some() && self.recovering && located.cursor.position <= self.replayed_to {
+                        return Err(DrainError::WaitsForOthers(located.cursor.position));
+                    }
+                    refused.push((*located, reason.clone(), *refusal));
+                } else {
+                    part.note(located, effect, home_of(&located.record.fact, partitions) == Some(partition));
+                }
+            }
+            voided.extend(self.void(&refused).await?);
+            let advance = Advance { node: app.node, log: Log::Facts, from: cursor, to: end };
+            let commit = Commit { advance: Some(advance), fence, ..work.into_commit() };
+            match app.store.commit(&commit).await? {
+                Committed::Done => {
+                    part.voided = voided.into_iter().collect();
+                    return Ok((partition, part));
+                }
+                // The store forgot, or a commit that seemed lost landed late: either way it is asked anew.
+                Committed::CursorAt(stands) => {
+                    let text = format!("the cursor of {partition:?} is at {stands:?} and not at {cursor:?}");
+                    return Err(StoreError::Unavailable(text).into());
+                }
+                // Another node wrote first: what it wrote is read, and the rules are asked again.
+                Committed::Stale => {}
+                Committed::Fenced(token) => {
+                    let is_late =
+                        |located: &&&Located| fence_of(&located.record.fact).is_some_and(|ours| ours < token);
+                    let late = relevant.iter().filter(is_late);
+                    let late: Vec<_> = late
+                        .map(|located| (*located, "fenced".to_owned(), Some(Refusal::AlreadyClosed)))
+                        .collect();
+                    voided.extend(self.void(&late).await?);
+                }
+            }
+        }
+    }
+
+    /// Says for ever that facts have no effect. A refusal is a decision: it is on disk before anybody is told.
+    async fn void(&self, refused: &[(&Located, String, Option<Refusal>)]) -> Result<Vec<u64>, DrainError> {
+        let now = self.app.now();
+        let records: Vec<Record> =
+            refused.iter().map(|(located, reason, _)| void_record(located, reason, now)).collect();
+        self.app.append_records(&records).await?;
+        for (located, _, refusal) in refused {
+            let outcome = if refusal.is_some() { FactOutcome::Refused } else { FactOutcome::Conflict };
+            let submitted = Submitted { outcome, account: None, refusal: *refusal };
+            self.app.complete(located.cursor.position, submitted);
+        }
+        Ok(refused.iter().map(|(located, ..)| located.cursor.position).collect())
+    }
+
+    fn is_skipped(&self, located: &Located, voided: &HashSet<u64>) -> bool {
+        let position = located.cursor.position;
+        self.voided.contains(&position)
+            || voided.contains(&position)
+            || (matches!(located.record.fact, Fact::Signup(_)) && self.decided.contains(&position))
+    }
+
+    /// Decides about the signups that were claimed; the decisions are journaled, and applied when their turn comes.
+    async fn decide(&mut self) -> Result<(), DrainError> {
+        // While nodes are missing, an affiliate that only one of them knows would be taken for nobody.
+        if self.undecided.is_empty() || !self.app.clicks_are_in() || self.recovering {
+            return Ok(());
+        }
+        let some = self.undecided.len().min(DECISIONS_AT_ONCE);
+        let claims: Vec<Claim> = self.undecided.drain(..some).collect();
+        match self.app.decide(&claims).await {
+            Ok(decisions) => {
+                if let Err(error) = self.app.append_records(&decisions).await {
+                    self.undecided.extend(claims);
+                    return Err(error.into());
+                }
+                self.decided.extend(claims.iter().map(|claim| claim.origin.position));
+                Ok(())
+            }
+            Err(error) => {
+                self.undecided.extend(claims);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Answers copies of signups that another node decided.
+    async fn poll_pending(&mut self) -> Result<(), DrainError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let accounts: Vec<AccountId> = self.pending.keys().cloned().collect();
+        for account in try_join_all(accounts.iter().map(|id| self.app.load_account(id))).await? {
+            let Some(account) = account.filter(|account| account.signup.is_some()) else { continue };
+            let account = Arc::new(account);
+            for copy in self.pending.remove(&account.id).unwrap_or_default() {
+                let outcome = FactOutcome::Replayed;
+                let account = Some(Arc::clone(&account));
+                self.app.complete(copy, Submitted { outcome, account, refusal: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the signups that this node claimed and did not decide before it stopped.
+    async fn recall_claims(&mut self) -> Result<(), DrainError> {
+        for account in self.claimed_accounts().await? {
+            if let Some(claim) = account.claim.filter(|claim| claim.origin.node == self.app.node)
+                && !self.decided.contains(&claim.origin.position)
+            {
+                self.undecided.push(claim);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over claims of nodes that never came back.
+    async fn take_over_claims(&mut self) -> Result<(), DrainError> {
+        let now = self.app.now();
+        for before in self.claimed_accounts().await? {
+            let mut account = before.clone();
+            let Some(claim) = account.take_over(self.app.node, now) else { continue };
+            let partition = account_partition(&account.id, self.app.store.partitions());
+            let key = account_key(&account.id);
+            let mut work = Work::load(&*self.app.store, partition, vec![key.clone()]).await?;
+            if work.get::<Account>(&key)?.as_ref() != Some(&before) {
+                continue;
+            }
+            work.index_all(index_changes(Some(&before), &account));
+            work.put(&key, &account)?;
+            if self.app.store.commit(&work.into_commit()).await? == Committed::Done {
+                tracing::warn!(account = %account.id, "took over a signup that another node left undecided");
+                self.undecided.push(claim);
+            }
+        }
+        Ok(())
+    }
+
+    async fn claimed_accounts(&self) -> Result<Vec<Account>, DrainError> {
+        let index = [claims_index(self.app.node)];
+        let mut accounts = Vec::new();
+        for partition in all_partitions(self.app.store.partitions()) {
+            let lists = self.app.store.load_indexed(partition, &index, "account:").await?;
+            for doc in lists.into_iter().flatten() {
+                accounts.push(decode("account", &doc.body)?);
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// Moves on the cursors of partitions that had nothing to apply, so that a restart need not look back.
+    async fn level_cursors(&mut self) -> Result<(), DrainError> {
+        let Some(end) = self.cursors.values().max().copied() else { return Ok(()) };
+        let app = &self.app;
+        let behind = self.cursors.iter().filter(|(_, cursor)| **cursor < end);
+        let moves = behind.map(|(partition, cursor)| {
+            let advance = Advance { node: app.node, log: Log::Facts, from: *cursor, to: end };
+            let commit = Commit { advance: Some(advance), ..Commit::to(*partition) };
+            async move { app.store.commit(&commit).await.map(|committed| (commit.partition, committed)) }
+        });
+        for (partition, committed) in try_join_all(moves).await? {
+            match committed {
+                Committed::Done => drop(self.cursors.insert(partition, end)),
+                other => {
+                    return Err(StoreError::Unavailable(format!("{partition:?} answered {other:?}")).into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn note(&mut self, located: &Located, effect: Effect, at_home: bool) {
+        let position = located.cursor.position;
+        match effect {
+            Effect::Claimed(claim) => self.claims.push(*claim),
+            Effect::Pending => {
+                let account = located.record.fact.account_id().cloned();
+                self.pending.extend(account.map(|account| (account, position)));
+            }
+            Effect::Done { account, outcome } => match (&located.record.fact, account) {
+                (Fact::Decision { signup_position, .. }, Some(account)) => {
+                    self.decided.push((*signup_position, account));
+                }
+                // In the directory, a fact about an account only leaves its trace in the audit log.
+                (_, account) if at_home => {
+                    let submitted = Submitted { outcome, account, refusal: None };
+                    self.completed.push((position, submitted));
+                }
+                _ => {}
+            },
+            // The caller has dealt with it.
+            Effect::Void { .. } => {}
+        }
+    }
+}
+
+/// Voids and decisions that lie ahead of a position.
+async fn look_ahead(app: &App, after: u64) -> Result<(HashSet<u64>, HashSet<u64>), DrainError> {
+    let (mut voided, mut decided) = (HashSet::new(), HashSet::new());
+    let mut reader = app.journal.reader(Log::Facts, after, false)?;
+    let up_to = app.journal.facts().last_position();
+    loop {
+        let batch = reader.next_batch(BATCH_RECORDS * 8, BATCH_BYTES * 8, up_to)?;
+        if batch.last().is_none() {
+            return Ok((voided, decided));
+        }
+        for (cursor, payload) in batch.iter() {
+            match parse(payload, cursor)?.fact {
+                Fact::Void { position, .. } => drop(voided.insert(position)),
+                Fact::Decision { signup_position, .. } => drop(decided.insert(signup_position)),
+                _ => {}
+            }
+        }
+        // A long journal is read in seconds: others have their turn in between.
+        tokio::task::yield_now().await;
+    }
+}
+
+fn parse(payload: &[u8], cursor: Cursor) -> Result<Record, DrainError> {
+    serde_json::from_slice(payload).map_err(|error| {
+        let position = cursor.position;
+        DrainError::Unknown(format!(
+            "read the fact at position {position} of the journal: {error}; a newer version may have written it"
+        ))
+    })
+}
+
+fn lowest(cursors: &HashMap<Partition, Cursor>) -> Cursor {
+    cursors.values().min().copied().unwrap_or_default()
+}
+
+const fn fence_of(fact: &Fact) -> Option<u64> {
+    match fact {
+        Fact::StatementClosed { fence, .. }
+        | Fact::MonthClosing { fence, .. }
+        | Fact::MonthClosed { fence, .. }
+        | Fact::RunFinished { fence, .. } => Some(*fence),
+        _ => None,
+    }
+}
+
+fn void_record(located: &Located, reason: &str, now: chrono::DateTime<chrono::Utc>) -> Record {
+    let shown = matches!(located.record.fact, Fact::Signup(_) | Fact::Event { .. });
+    let account_id = located.record.fact.account_id().filter(|_| shown).cloned();
+    let fact = Fact::Void { position: located.cursor.position, reason: reason.to_owned(), account_id };
+    Record { at: now, by: "counterfoil".to_owned(), fact }
+}

@@ -1,0 +1,512 @@
+//! The server's inside: takes facts in, decides, applies them, and answers what is known.
+//!
+//! [`App::submit`] is the way in of every fact: it is flushed to the node's journal, applied by the
+//! [facts drainer](drain_facts), which asks the pure rules what it does, and what became of it is answered. What
+//! is read is read from the store, but for the directory, which every node holds in memory.
+
+mod apply;
+mod decide;
+mod directory;
+mod drain_clicks;
+mod drain_facts;
+mod layout;
+mod node;
+mod prove;
+mod read;
+mod rebuild;
+mod run;
+mod stop;
+mod told;
+mod waiters;
+mod work;
+
+pub use directory::{Directory, MonthDoc, RunDoc};
+pub use prove::{Proof, ProofError};
+pub use rebuild::{RebuildError, RebuildReport, import_journals};
+pub use run::{AggregateError, Progress};
+pub use stop::Stop;
+
+use crate::clock::Clock;
+use crate::domain::account::{Account, Refusal};
+use crate::domain::affiliate::Link;
+use crate::domain::calendar::Zone;
+use crate::domain::fact::{Fact, Record};
+use crate::domain::id::{AffiliateId, NodeId};
+use crate::domain::outcome::FactOutcome;
+use crate::domain::pepper::Pepper;
+use crate::domain::program::{AttributionRules, Rules};
+use crate::domain::statement::Statement;
+use crate::domain::token::{Keyring, LinkClaim};
+use crate::journal::{AppendError, Journal};
+use crate::metrics::{FactKind, Metrics};
+use crate::store::{Log, Store, StoreError};
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use waiters::Waiters;
+
+/// How long a request waits for its fact to be applied before it answers that the fact is on disk.
+/// With the journal's flush and the answer it stays below the second that callbacks are promised.
+const APPLY_PATIENCE: Duration = Duration::from_millis(800);
+
+/// Bytes that are handed to the journal at once; well below what it takes, so that others have their turn.
+const APPEND_BYTES: usize = 1 << 20;
+
+/// What became of a fact that was submitted. It is on disk in any case.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    /// How it ended.
+    pub outcome: FactOutcome,
+    /// The account afterwards, for facts about accounts that were applied.
+    pub account: Option<Arc<Account>>,
+    /// Why it was refused, when the outcome is `Refused`.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a fact was not taken in: nothing was kept, the sender should try again.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The journal can't be written.
+    #[error("write the journal: {0}")]
+    Journal(String),
+    /// The server is stopping.
+    #[error("take in facts while stopping")]
+    Stopping,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// What is on it.
+    pub data: Vec<T>,
+    /// Where the next one starts, opaque; `None`: this is the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Which accounts to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountList {
+    /// All.
+    All,
+    /// Held for review.
+    Held,
+    /// With reports that contradicted what stands.
+    Conflict,
+    /// With events but no signup yet.
+    Waiting,
+    /// Credited to an affiliate.
+    Of(AffiliateId),
+}
+
+/// A statement with what stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementDoc {
+    /// When the run that closed it for ever read its facts; `None`: it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<DateTime<Utc>>,
+    /// An open month that late facts left without a referral: not shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
+    /// What it says.
+    pub statement: Statement,
+}
+
+impl StatementDoc {
+    /// Whether it is closed for ever.
+    pub const fn is_closed(&self) -> bool {
+        self.closed_at.is_some()
+    }
+}
+
+/// Why a list or an account could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The cursor is not one that we gave.
+    #[error("read the cursor")]
+    BadCursor,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One entry of the feed or of the audit log, as kept.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    /// Its cursor: reading after it gives the next.
+    pub cursor: String,
+    /// A JSON object.
+    pub body: serde_json::Value,
+}
+
+/// What the application is told by its configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The rules of months still open.
+    pub rules: Arc<Rules>,
+    /// What signups are judged by.
+    pub attribution: AttributionRules,
+    /// Days after a month's end before it closes.
+    pub close_delay_days: u32,
+    /// What links start with, without a slash at the end.
+    pub public_url: String,
+    /// Each signing key's id with a digest of its value.
+    pub key_digests: Vec<(String, String)>,
+    /// Keys e-mail and IP hashes; never shown.
+    pub pepper: Arc<Pepper>,
+    /// Where the journal lives.
+    pub data_dir: std::path::PathBuf,
+    /// The store is this node's own.
+    pub embedded: bool,
+}
+
+/// What the application is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Where facts and clicks go first.
+    pub journal: Journal,
+    /// Where what is derived lives.
+    pub store: Arc<dyn Store>,
+    /// Signs links.
+    pub keyring: Arc<Keyring>,
+    /// Counts what happens.
+    pub metrics: Arc<Metrics>,
+    /// The configuration.
+    pub settings: Settings,
+}
+
+/// Is told of every new directory.
+type DirectoryListener = Box<dyn Fn(&Directory) + Send + Sync>;
+
+/// The server's inside.
+pub struct App {
+    clock: Clock,
+    pub(crate) journal: Journal,
+    pub(crate) store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    settings: Settings,
+    zone: Zone,
+    pub(crate) node: NodeId,
+    /// A random word of this start of the process.
+    instance: String,
+    directory: ArcSwap<Directory>,
+    /// One task at a time follows the directory.
+    following: tokio::sync::Mutex<()>,
+    listener: Mutex<Option<DirectoryListener>>,
+    waiters: Waiters,
+    stop: Stop,
+    store_up: AtomicBool,
+    /// The clicks drainer has caught up since it last reached the store.
+    clicks_in: AtomicBool,
+    applied_facts: AtomicU64,
+    applied_clicks: AtomicU64,
+    /// Why the node must stop, once it knows.
+    fatal: Mutex<Option<String>>,
+    /// Why the last fact was not journaled, if it was not.
+    trouble: Mutex<Option<String>>,
+    started: tokio::sync::Mutex<node::Start>,
+    /// A run wants to know that the store still has what was applied to it.
+    check_wanted: AtomicBool,
+    check_wish: Notify,
+    /// The other nodes have heard of this process.
+    has_beaten: AtomicBool,
+    /// How often the drainer has made sure of it.
+    checks: watch::Sender<u64>,
+    pub(crate) metrics: Arc<Metrics>,
+    run: run::RunState,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("App").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// The running application: its tasks end when it is stopped.
+#[derive(Debug)]
+pub struct Running {
+    /// The application.
+    pub app: Arc<App>,
+    tasks: tokio_util::task::TaskTracker,
+}
+
+impl Running {
+    /// Starts the drainers and the heartbeat.
+    pub fn start(parts: Parts) -> Self {
+        let app = Arc::new(App::new(parts));
+        let tasks = tokio_util::task::TaskTracker::new();
+        tasks.spawn(guarded(&app, "facts drainer", drain_facts::run(Arc::clone(&app))));
+        tasks.spawn(guarded(&app, "clicks drainer", drain_clicks::run(Arc::clone(&app))));
+        tasks.spawn(guarded(&app, "heartbeat", node::heartbeat(Arc::clone(&app))));
+        tasks.close();
+        Self { app, tasks }
+    }
+    /// Lets the drainers apply what they can, tells the other nodes, and flushes the journal.
+    pub async fn stop(self) {
+        self.app.stop.set();
+        self.tasks.wait().await;
+        self.app.say_goodbye().await;
+        if let Err(error) = self.app.journal.clicks().flush() {
+            tracing::error!(%error, "the journal could not be flushed");
+        }
+    }
+}
+
+impl App {
+    fn new(parts: Parts) -> Self {
+        let Parts { clock, journal, store, keyring, metrics, settings } = parts;
+        // The configuration was checked for a known zone before it came here.
+        let zone = settings.rules.timezone.parse::<Zone>().expect("a configured zone is a known one");
+        Self {
+            node: journal.node_id(),
+            started: tokio::sync::Mutex::new(node::Start::of(&journal)),
+            clock,
+            journal,
+            store,
+            keyring,
+            zone,
+            settings,
+            instance: NodeId::random().to_string(),
+            directory: ArcSwap::default(),
+            following: tokio::sync::Mutex::new(()),
+            listener: Mutex::new(None),
+            waiters: Waiters::default(),
+            stop: Stop::default(),
+            store_up: AtomicBool::new(false),
+            clicks_in: AtomicBool::new(false),
+            applied_facts: AtomicU64::new(0),
+            applied_clicks: AtomicU64::new(0),
+            fatal: Mutex::new(None),
+            trouble: Mutex::new(None),
+            metrics,
+            check_wanted: AtomicBool::new(false),
+            check_wish: Notify::new(),
+            has_beaten: AtomicBool::new(false),
+            checks: watch::Sender::new(0),
+            run: run::RunState::default(),
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+    /// The clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    /// The program's zone.
+    pub const fn zone(&self) -> &Zone {
+        &self.zone
+    }
+    /// The configuration.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+    pub(crate) const fn attribution_rules(&self) -> &AttributionRules {
+        &self.settings.attribution
+    }
+    /// The directory now.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
+    }
+    /// The wish to stop.
+    pub const fn stopping(&self) -> &Stop {
+        &self.stop
+    }
+    /// The whole address of a link, with its token.
+    pub fn link_url(&self, link: &Link) -> String {
+        let token = self.keyring.sign_link(&LinkClaim { affiliate: link.affiliate, link: link.id });
+        format!("{}/r/{token}", self.settings.public_url)
+    }
+    /// Calls `listener` with the directory now and whenever it changed.
+    pub fn on_directory(&self, listener: impl Fn(&Directory) + Send + Sync + 'static) {
+        listener(&self.directory.load());
+        *lock(&self.listener) = Some(Box::new(listener));
+    }
+    async fn reload_directory(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.following.lock().await;
+        let directory = Directory::load(&*self.store).await?;
+        self.set_directory(directory);
+        Ok(())
+    }
+    pub(crate) async fn follow_directory(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.following.lock().await;
+        let now = self.directory.load_full();
+        if let Some(next) = now.follow(&*self.store).await? {
+            self.set_directory(next);
+        }
+        Ok(())
+    }
+    fn set_directory(&self, directory: Directory) {
+        let directory = Arc::new(directory);
+        self.directory.store(Arc::clone(&directory));
+        if let Some(listener) = lock(&self.listener).as_ref() {
+            listener(&directory);
+        }
+    }
+
+    /// Takes a fact in: journals it, waits for it to be applied, and says what became of it.
+    /// `Deferred`: it is on disk, but the store did not answer in time.
+    pub async fn submit(self: &Arc<Self>, by: &str, fact: Fact) -> Result<Submitted, SubmitError> {
+        if self.stop.is_set() {
+            return Err(SubmitError::Stopping);
+        }
+        let kind = fact.kind();
+        let record = Record { at: self.now(), by: by.to_owned(), fact };
+        let positions = self.append_records(std::slice::from_ref(&record)).await;
+        let position = positions.map_err(|error| SubmitError::Journal(error.to_string()))?[0];
+        if !self.store_is_up() {
+            self.count(kind, FactOutcome::Deferred);
+            return Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None });
+        }
+        let applied = self.waiters.wait_for(position);
+        if let Ok(Ok(submitted)) = tokio::time::timeout(APPLY_PATIENCE, applied).await {
+            self.count(kind, submitted.outcome);
+            return Ok(submitted);
+        }
+        self.waiters.forget(position);
+        self.count(kind, FactOutcome::Deferred);
+        Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None })
+    }
+
+    /// Writes records to the facts journal; answers when they are on disk, with their positions.
+    pub(crate) async fn append_records(&self, records: &[Record]) -> Result<Vec<u64>, AppendError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A record is plain data with text keys: JSON can say all of it.
+        let payloads =
+            records.iter().map(|record| serde_json::to_vec(record).expect("records are plain data"));
+        let mut positions = Vec::with_capacity(records.len());
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for payload in payloads {
+            if bytes + payload.len() > APPEND_BYTES && !batch.is_empty() {
+                positions.extend(self.append_batch(std::mem::take(&mut batch)).await?);
+                bytes = 0;
+            }
+            bytes += payload.len();
+            batch.push(payload);
+        }
+        positions.extend(self.append_batch(batch).await?);
+        Ok(positions)
+    }
+    async fn append_batch(&self, payloads: Vec<Vec<u8>>) -> Result<std::ops::Range<u64>, AppendError> {
+        let appended = self.journal.facts().append_many(payloads).await;
+        *lock(&self.trouble) = appended.as_ref().err().map(ToString::to_string);
+        appended
+    }
+    /// The disk takes writes again.
+    pub(crate) fn forget_trouble(&self) {
+        *lock(&self.trouble) = None;
+    }
+    /// Why the last fact was not journaled, if it was not.
+    pub(crate) fn journal_trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    fn complete(&self, position: u64, submitted: Submitted) {
+        self.waiters.complete(position, submitted);
+    }
+    fn count(&self, kind: &'static str, outcome: FactOutcome) {
+        let kind = match kind {
+            "signup" => FactKind::Signup,
+            "event" => FactKind::Event,
+            "review" | "credit" => FactKind::Review,
+            "link_created" | "link_disabled" => FactKind::Link,
+            "affiliate_created" | "affiliate_step" | "affiliate_changed" => FactKind::Affiliate,
+            // What the server decides by itself was not reported to it.
+            _ => return,
+        };
+        self.metrics.fact(kind, outcome);
+    }
+
+    /// Whether the store answered when it was last asked.
+    pub fn store_is_up(&self) -> bool {
+        self.store_up.load(Ordering::Relaxed)
+    }
+    fn set_store_up(&self, up: bool) {
+        if self.store_up.swap(up, Ordering::Relaxed) != up {
+            tracing::info!(up, "the store");
+        }
+    }
+    /// Whether all clicks that the journal held when the store was last reached are in the store: a signup's
+    /// visits are then as known as they will be.
+    fn clicks_are_in(&self) -> bool {
+        self.clicks_in.load(Ordering::Relaxed)
+    }
+    fn set_clicks_in(&self, caught_up: bool) {
+        self.clicks_in.store(caught_up, Ordering::Relaxed);
+    }
+    /// The last position of a journal, and how far it has been applied.
+    pub fn positions(&self, log: Log) -> (u64, u64) {
+        match log {
+            Log::Facts => (self.journal.facts().last_position(), self.applied_facts.load(Ordering::Relaxed)),
+            Log::Clicks => {
+                (self.journal.clicks().last_position(), self.applied_clicks.load(Ordering::Relaxed))
+            }
+        }
+    }
+    fn set_applied(&self, log: Log, position: u64) {
+        match log {
+            Log::Facts => self.applied_facts.store(position, Ordering::Relaxed),
+            Log::Clicks => self.applied_clicks.store(position, Ordering::Relaxed),
+        }
+    }
+    /// Waits until the drainer has made sure that the store still has what was applied to it.
+    pub(crate) async fn store_is_checked(&self) {
+        let mut checks = self.checks.subscribe();
+        self.check_wanted.store(true, Ordering::Relaxed);
+        self.check_wish.notify_one();
+        // The sender lives in `self`, so that waiting can't fail.
+        drop(checks.changed().await);
+    }
+    fn check_wanted(&self) -> bool {
+        self.check_wanted.load(Ordering::Relaxed)
+    }
+    async fn until_check_wanted(&self) {
+        self.check_wish.notified().await;
+    }
+    fn checked(&self) {
+        self.check_wanted.store(false, Ordering::Relaxed);
+        self.checks.send_modify(|checks| *checks += 1);
+    }
+    /// Something that must run has ended: the process stops, rather than to go on without it.
+    fn die(&self, why: &str) {
+        lock(&self.fatal).get_or_insert_with(|| why.to_owned());
+        self.stop.set();
+    }
+    /// Why the node must stop, if it must.
+    pub fn fatal(&self) -> Option<String> {
+        lock(&self.fatal).clone()
+    }
+}
+
+/// Runs a task that the server can't do without: if it panics, which is a bug, the process stops and its
+/// supervisor starts it anew.
+pub(crate) fn guarded<T: Future<Output = ()> + Send + 'static>(
+    app: &Arc<App>,
+    name: &'static str,
+    task: T,
+) -> impl Future<Output = ()> + Send + use<T> {
+    let app = Arc::clone(app);
+    let task = tokio::spawn(task);
+    async move {
+        if task.await.is_err() {
+            app.die(&format!(
+                "the {name} panicked: this is a bug, the log tells where; start the server again"
+            ));
+        }
+    }
+}
+
+/// Nothing panics while it holds these locks; if it did, what they guard is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

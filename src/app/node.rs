@@ -1,0 +1,362 @@
+//! A node among others: who it is, whether it may run, and what it tells the rest.
+
+use super::{App, ReadError, lock};
+use crate::domain::id::NodeId;
+use crate::journal::Journal;
+use crate::store::{Cursor, FORMAT, Finding, Log, NodeState, Result, StoreError, StoreMeta};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a node tells the others that it lives.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A node that was heard of so recently may live: its heart is watched before its id is taken.
+const RECENT_MS: i64 = 5_000;
+/// How long its heart is watched: more than two beats.
+const WATCH: Duration = Duration::from_millis(1_200);
+/// A node not heard of for so long, and not stopped, may hold facts that nobody else knows.
+pub(crate) const SILENT_MS: i64 = 10_000;
+
+/// Where the journal ended when the process started, until the store has been met.
+#[derive(Debug)]
+pub(super) struct Start {
+    facts: u64,
+    clicks: u64,
+    met: bool,
+}
+
+impl Start {
+    pub(super) fn of(journal: &Journal) -> Self {
+        Self { facts: journal.facts().last_position(), clicks: journal.clicks().last_position(), met: false }
+    }
+}
+
+impl App {
+    /// Makes sure that this node and the store belong together. Called after every reconnect: a store that
+    /// was emptied meanwhile is noticed here.
+    pub(super) async fn meet_store(&self) -> Result<()> {
+        let mut start = self.started.lock().await;
+        let meta = match self.store.meta().await? {
+            Some(meta) => meta,
+            None => self.store.init_meta(&self.first_meta()).await?,
+        };
+        self.check_meta(meta).await?;
+        if !start.met {
+            self.check_nobody_else_is_this_node().await?;
+            self.notice_a_wiped_store(&start).await?;
+            self.take_new_epoch_if_behind(&start).await?;
+            start.met = true;
+        }
+        Ok(())
+    }
+
+    fn first_meta(&self) -> StoreMeta {
+        let has_history =
+            self.journal.facts().last_position() > 0 || self.journal.clicks().last_position() > 0;
+        if has_history && !self.settings.embedded {
+            tracing::warn!(
+                "the store is empty; this node replays its journal, and no month closes until `counterfoil store confirm`"
+            );
+        }
+        StoreMeta {
+            store_id: NodeId::random().to_string(),
+            format: FORMAT,
+            partitions: self.store.partitions(),
+            keys_fingerprint: write_digests(self.settings.key_digests.iter().cloned().collect()),
+            // A store that is this node's own is whole when this node has replayed its journal.
+            recovering: has_history && !self.settings.embedded,
+        }
+    }
+
+    async fn check_meta(&self, meta: StoreMeta) -> Result<()> {
+        if meta.format != FORMAT || meta.partitions != self.store.partitions() {
+            return Err(self.refuse("the store was written by another version of counterfoil; use that version, or an empty store and `counterfoil rebuild`"));
+        }
+        let mut known = read_digests(&meta.keys_fingerprint);
+        let mut new = false;
+        for (id, digest) in &self.settings.key_digests {
+            match known.get(id) {
+                Some(other) if other != digest => {
+                    let text = format!(
+                        "signing key `{id}` differs from the one that other nodes use under this name; give every node the same keys"
+                    );
+                    return Err(self.refuse(&text));
+                }
+                Some(_) => {}
+                None => {
+                    known.insert(id.clone(), digest.clone());
+                    new = true;
+                }
+            }
+        }
+        if new {
+            self.store.set_meta(&StoreMeta { keys_fingerprint: write_digests(known), ..meta }).await?;
+        }
+        Ok(())
+    }
+
+    /// A copy of this node's disk may be running elsewhere: its heart would beat under our id.
+    async fn check_nobody_else_is_this_node(&self) -> Result<()> {
+        let Some(before) = self.own_state().await? else { return Ok(()) };
+        let age = self.clock.millis() - before.seen_ms;
+        if before.stopped || before.instance == self.instance || age > RECENT_MS {
+            return Ok(());
+        }
+        tokio::time::sleep(WATCH).await;
+        match self.own_state().await? {
+            Some(after) if after.seen_ms != before.seen_ms => Err(self.refuse(
+                "another process runs under this node's id, perhaps on a copy of its disk; stop it, or give this one an empty data_dir",
+            )),
+            _ => Ok(()),
+        }
+    }
+    async fn own_state(&self) -> Result<Option<NodeState>> {
+        Ok(self.store.nodes().await?.into_iter().find(|state| state.node == self.node))
+    }
+
+    /// A store that knows nothing of a node with history was emptied, whichever node met it first.
+    async fn notice_a_wiped_store(&self, start: &Start) -> Result<()> {
+        if start.facts == 0 || self.settings.embedded {
+            return Ok(());
+        }
+        let cursors = self.store.cursors(self.node, Log::Facts).await?;
+        let meta = self.store.meta().await?.filter(|meta| !meta.recovering);
+        if let Some(meta) = meta
+            && cursors.iter().all(|(_, cursor)| *cursor == Cursor::default())
+        {
+            self.store.set_meta(&StoreMeta { recovering: true, ..meta }).await?;
+        }
+        Ok(())
+    }
+
+    /// A disk restored from a backup lacks what it journaled since; positions of that time must not be
+    /// used again. What this process journaled before it met the store is written once more in the new epoch.
+    async fn take_new_epoch_if_behind(&self, start: &Start) -> Result<()> {
+        let facts = self.store.cursors(self.node, Log::Facts).await?;
+        let clicks = self.store.cursors(self.node, Log::Clicks).await?;
+        let highest = |cursors: &[(crate::store::Partition, Cursor)]| {
+            cursors.iter().map(|(_, cursor)| *cursor).max().unwrap_or_default()
+        };
+        let (facts, clicks) = (highest(&facts), highest(&clicks));
+        let epoch = self.journal.node().epoch();
+        let behind = |cursor: Cursor, end: u64| {
+            cursor.epoch > epoch || (cursor.epoch == epoch && cursor.position > end)
+        };
+        if !behind(facts, start.facts) && !behind(clicks, start.clicks) {
+            return Ok(());
+        }
+        let failed = |error: crate::journal::JournalError| StoreError::Corrupt(error.to_string());
+        let ends = [self.journal.facts().last_position(), self.journal.clicks().last_position()];
+        let next = self.journal.new_epoch(facts.epoch.max(clicks.epoch)).map_err(failed)?;
+        tracing::warn!(
+            epoch = next,
+            "the store remembers more than this disk holds: it was restored from a backup; a new epoch begins"
+        );
+        for (log, from, to) in [
+            (Log::Facts, start.facts, ends[0].min(facts.position)),
+            (Log::Clicks, start.clicks, ends[1].min(clicks.position)),
+        ] {
+            self.journal_again(log, from, to).await?;
+        }
+        Ok(())
+    }
+
+    /// Journals once more what the store would take for what it knows already.
+    async fn journal_again(&self, log: Log, from: u64, to: u64) -> Result<()> {
+        let failed = |error: crate::journal::JournalError| StoreError::Corrupt(error.to_string());
+        let mut reader = self.journal.reader(log, from, false).map_err(failed)?;
+        loop {
+            let batch = reader.next_batch(usize::MAX, 1 << 20, to).map_err(failed)?;
+            if batch.last().is_none() {
+                return Ok(());
+            }
+            let payloads = batch.iter().map(|(_, payload)| payload.to_vec());
+            match log {
+                Log::Facts => {
+                    let appended = self.journal.facts().append_many(payloads.collect()).await;
+                    appended.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                }
+                Log::Clicks => {
+                    for payload in payloads {
+                        let appended = self.journal.clicks().append(&payload);
+                        appended.map_err(|drop| StoreError::Corrupt(drop.sentence().to_owned()))?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, why: &str) -> StoreError {
+        *lock(&self.fatal) = Some(why.to_owned());
+        self.stop.set();
+        StoreError::Corrupt(why.to_owned())
+    }
+
+    fn state(&self, stopped: bool) -> NodeState {
+        let epoch = self.journal.node().epoch();
+        NodeState {
+            node: self.node,
+            instance: self.instance.clone(),
+            seen_ms: self.clock.millis(),
+            facts: Cursor { epoch, position: self.journal.facts().last_position() },
+            clicks: Cursor { epoch, position: self.journal.clicks().last_position() },
+            stopped,
+        }
+    }
+
+    /// Tells the others that this node stopped, if everything of it was applied.
+    pub(super) async fn say_goodbye(&self) {
+        let all_in = [Log::Facts, Log::Clicks].into_iter().all(|log| {
+            let (last, applied) = self.positions(log);
+            last == applied
+        });
+        if all_in && self.started.lock().await.met {
+            if let Err(error) = self.store.put_node(&self.state(true)).await {
+                tracing::warn!(%error, "other nodes were not told that this one stops");
+            }
+        } else {
+            tracing::warn!("what is not applied yet stays in the journal until the next start");
+        }
+    }
+
+    /// Other nodes whose journals hold, or may hold, facts that the store does not know.
+    pub(crate) async fn nodes_behind(&self) -> Result<Vec<NodeId>> {
+        let mut behind = Vec::new();
+        let others = self.store.nodes().await?.into_iter().filter(|state| state.node != self.node);
+        for state in others {
+            let cursors = self.store.cursors(state.node, Log::Facts).await?;
+            let lowest = cursors.iter().map(|(_, cursor)| *cursor).min().unwrap_or_default();
+            let silent =
+                !state.stopped && state.node != self.node && self.clock.millis() - state.seen_ms > SILENT_MS;
+            if lowest < state.facts || silent {
+                behind.push(state.node);
+            }
+        }
+        Ok(behind)
+    }
+
+    /// Tells that this node lives; stops it if another process tells the same of itself.
+    async fn beat(&self) -> Result<()> {
+        let others = self.own_state().await?.filter(|state| {
+            state.instance != self.instance
+                && !state.stopped
+                && self.has_beaten.load(std::sync::atomic::Ordering::Relaxed)
+        });
+        if others.is_some() {
+            return Err(self.refuse(
+                "another process began to run under this node's id, perhaps on a copy of its disk; give it an empty data_dir",
+            ));
+        }
+        self.store.put_node(&self.state(false)).await?;
+        self.has_beaten.store(true, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Finds out whether the disk takes writes again: nobody sends a callback to a node that is not ready.
+    async fn try_the_disk(&self) {
+        let file = self.settings.data_dir.join("probe");
+        let tried = tokio::task::spawn_blocking(move || {
+            // As much as a batch of facts may need.
+            std::fs::write(&file, vec![0; 1 << 16])?;
+            std::fs::File::open(&file)?.sync_all()?;
+            std::fs::remove_file(&file)
+        });
+        if matches!(tried.await, Ok(Ok(()))) {
+            self.forget_trouble();
+        }
+    }
+
+    /// The nodes that share the store.
+    pub async fn nodes(&self) -> std::result::Result<Vec<NodeState>, ReadError> {
+        Ok(self.store.nodes().await?)
+    }
+    /// Forgets a node that will never come back.
+    pub async fn forget_node(&self, node: NodeId) -> std::result::Result<(), ReadError> {
+        Ok(self.store.forget_node(node).await?)
+    }
+    /// A person says that all nodes have replayed their journals.
+    pub async fn confirm_store(&self) -> std::result::Result<(), ReadError> {
+        if let Some(meta) = self.store.meta().await? {
+            self.store.set_meta(&StoreMeta { recovering: false, ..meta }).await?;
+        }
+        Ok(())
+    }
+    /// Whether closing waits until a person confirms that all nodes are in.
+    pub(crate) async fn is_recovering(&self) -> Result<bool> {
+        Ok(self.store.meta().await?.is_none_or(|meta| meta.recovering))
+    }
+
+    /// What an operator should know: the store, the journal, the nodes.
+    pub async fn inspect(&self) -> Vec<Finding> {
+        let mut findings = self.readiness().await;
+        findings.extend(self.store.inspect().await);
+        findings.push(match self.nodes_behind().await {
+            Ok(behind) if behind.is_empty() => {
+                Finding { check: "nodes", ok: true, text: "all known nodes' facts are in the store".into() }
+            }
+            Ok(behind) => {
+                let names: Vec<String> = behind.iter().map(NodeId::to_string).collect();
+                let text = format!("{} behind or silent: months do not close; start them, or forget one that never comes back with `counterfoil node forget`", names.join(", "));
+                Finding { check: "nodes", ok: false, text }
+            }
+            Err(error) => Finding { check: "nodes", ok: false, text: format!("failed to {error}") },
+        });
+        findings
+    }
+    /// Readiness: each dependency with whether it is well.
+    pub async fn readiness(&self) -> Vec<Finding> {
+        let journal = match self.journal_trouble() {
+            None => Finding { check: "journal", ok: true, text: "takes facts and clicks".into() },
+            Some(trouble) => Finding { check: "journal", ok: false, text: trouble },
+        };
+        let store = match self.store.ping().await {
+            Ok(()) => Finding { check: "store", ok: true, text: "answers".into() },
+            Err(error) => Finding {
+                check: "store",
+                ok: false,
+                text: format!("failed to {error}; the journal holds what comes in"),
+            },
+        };
+        let recovering = match self.is_recovering().await {
+            Ok(true) => Finding {
+                check: "recovery",
+                ok: false,
+                text:
+                    "the store was found empty; when all nodes have replayed, run `counterfoil store confirm`"
+                        .into(),
+            },
+            Ok(false) => Finding { check: "recovery", ok: true, text: "not needed".into() },
+            Err(_) => {
+                Finding { check: "recovery", ok: true, text: "not known while the store is away".into() }
+            }
+        };
+        vec![journal, store, recovering]
+    }
+}
+
+/// Tells the others that this node lives, until it stops.
+pub(super) async fn heartbeat(app: Arc<App>) {
+    loop {
+        if app.started.lock().await.met
+            && let Err(error) = app.beat().await
+        {
+            tracing::debug!(%error, "the heartbeat was not heard");
+        }
+        if app.journal_trouble().is_some() {
+            app.try_the_disk().await;
+        }
+        if app.stop.await_for(HEARTBEAT).await {
+            return;
+        }
+    }
+}
+
+/// Key ids with digests of their values, as kept: `k1=0a1b…,k2=…`.
+fn write_digests(digests: BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = digests.into_iter().map(|(id, digest)| format!("{id}={digest}")).collect();
+    pairs.join(",")
+}
+fn read_digests(text: &str) -> BTreeMap<String, String> {
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(id, digest)| (id.to_owned(), digest.to_owned())).collect()
+}

@@ -1,0 +1,160 @@
+//! The proof that nothing was changed: the journal's chain of hashes, and each closed statement against it.
+
+use super::layout::{affiliate_partition, statement_key};
+use super::work::decode;
+use super::{App, StatementDoc};
+use crate::domain::calendar::Month;
+use crate::domain::fact::{Fact, Record};
+use crate::domain::id::AffiliateId;
+use crate::domain::statement::{Statement, verify_hash};
+use crate::journal::JournalError;
+use crate::store::{Log, StoreError};
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// Records read at once.
+const RECORDS_AT_ONCE: usize = 4_096;
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// What a proof found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Proof {
+    /// Whether everything is as it was written.
+    pub untouched: bool,
+    /// This node.
+    #[schema(value_type = String)]
+    pub node: crate::domain::id::NodeId,
+    /// Facts in its journal.
+    pub facts: u64,
+    /// The chain hash of its last fact, hex: kept elsewhere, it proves later that nothing before it changed.
+    pub facts_head: String,
+    /// Clicks in its journal.
+    pub clicks: u64,
+    /// The chain hash of its last click, hex.
+    pub clicks_head: String,
+    /// Closed statements that this node's journal holds; each was compared with the store.
+    pub statements: u64,
+    /// What is not as it was written, one sentence each.
+    pub damage: Vec<String>,
+}
+
+/// Why a proof could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The journal can't be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Proves that this node's journal and the closed statements in it are as they were written.
+    pub async fn prove(&self) -> Result<Proof, ProofError> {
+        let mut proof = Proof {
+            untouched: true,
+            node: self.node,
+            facts: 0,
+            facts_head: String::new(),
+            clicks: 0,
+            clicks_head: String::new(),
+            statements: 0,
+            damage: Vec::new(),
+        };
+        self.prove_journal(&mut proof).await?;
+        if proof.damage.is_empty() {
+            self.prove_statements(&mut proof).await?;
+        }
+        proof.untouched = proof.damage.is_empty();
+        Ok(proof)
+    }
+
+    async fn prove_journal(&self, proof: &mut Proof) -> Result<(), ProofError> {
+        let dir = self.settings.data_dir.clone();
+        // Hashing gigabytes takes seconds: not on a thread that serves.
+        let report = tokio::task::spawn_blocking(move || crate::journal::verify(&dir)).await;
+        // The task neither panics nor is it cancelled.
+        let report = report.expect("verification ends")?;
+        proof.damage.extend(report.all_damage().map(ToString::to_string));
+        for log in report.logs {
+            match log.log {
+                Log::Facts => (proof.facts, proof.facts_head) = (log.records, log.head),
+                Log::Clicks => (proof.clicks, proof.clicks_head) = (log.records, log.head),
+            }
+        }
+        Ok(())
+    }
+
+    async fn prove_statements(&self, proof: &mut Proof) -> Result<(), ProofError> {
+        let mut reader = self.journal.reader(Log::Facts, 0, true)?;
+        let end = self.journal.facts().last_position();
+        let mut closed: Vec<(u64, Closed)> = Vec::new();
+        let mut voided = HashSet::new();
+        loop {
+            let batch = reader.next_batch(RECORDS_AT_ONCE, BYTES_AT_ONCE, end)?;
+            if batch.last().is_none() {
+                break;
+            }
+            // A long journal is read in seconds: others have their turn in between.
+            tokio::task::yield_now().await;
+            for (cursor, payload) in batch.iter() {
+                match serde_json::from_slice::<Record>(payload).map(|record| record.fact) {
+                    Ok(Fact::StatementClosed { statement, .. }) => {
+                        if !verify_hash(&statement) {
+                            let Statement { affiliate_id, month, .. } = statement;
+                            proof.damage.push(format!(
+                                "the closed statement of {affiliate_id} for {month} does not have its hash"
+                            ));
+                        }
+                        closed.push((cursor.position, Closed::of(statement)));
+                    }
+                    Ok(Fact::Void { position, .. }) => drop(voided.insert(position)),
+                    Ok(_) => {}
+                    Err(error) => {
+                        proof
+                            .damage
+                            .push(format!("the fact at position {} can't be read: {error}", cursor.position));
+                    }
+                }
+            }
+        }
+        closed.retain(|(position, _)| !voided.contains(position));
+        for (_, statement) in closed {
+            proof.statements += 1;
+            self.prove_statement(&statement, proof).await?;
+        }
+        Ok(())
+    }
+
+    async fn prove_statement(&self, closed: &Closed, proof: &mut Proof) -> Result<(), ProofError> {
+        let Closed { affiliate, month, hash } = closed;
+        let key = statement_key(*affiliate, *month);
+        let partition = affiliate_partition(*affiliate, self.store.partitions());
+        let docs = self.store.load(partition, std::slice::from_ref(&key)).await?;
+        let kept = docs.into_iter().flatten().next();
+        let kept = kept.map(|doc| decode::<StatementDoc>(&key, &doc.body)).transpose()?;
+        let is_same = |kept: StatementDoc| {
+            kept.is_closed() && kept.statement.hash == *hash && verify_hash(&kept.statement)
+        };
+        if !kept.is_some_and(is_same) {
+            proof.damage.push(format!(
+                "the store does not hold the statement of {affiliate} for {month} as it was closed; rebuild the store from the journals"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What is kept of a closed statement until it is compared: the hash says the rest.
+struct Closed {
+    affiliate: AffiliateId,
+    month: Month,
+    hash: String,
+}
+
+impl Closed {
+    fn of(statement: Statement) -> Self {
+        Self { affiliate: statement.affiliate_id, month: statement.month, hash: statement.hash }
+    }
+}

@@ -1,0 +1,130 @@
+//! The store again from the journals: each node's journal is replayed as the node itself would.
+
+use super::{App, Parts, Running, Settings};
+use crate::clock::Clock;
+use crate::domain::id::NodeId;
+use crate::domain::token::Keyring;
+use crate::journal::{Journal, JournalError};
+use crate::store::{Log, Store, StoreError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often the replay is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// A replay that has not moved for so long will not.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
+
+/// Why a store could not be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// A journal can't be read.
+    #[error("open the journal in {dir}: {error}")]
+    Journal {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        error: JournalError,
+    },
+    /// The node and the store don't belong together.
+    #[error("{0}")]
+    Refused(String),
+    /// Nothing moves any more.
+    #[error(
+        "replay {0} records: the store can't be reached, or they need facts of a node whose journal is not named; name all journals"
+    )]
+    Stuck(u64),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The nightly run that makes the projections of open months again.
+    #[error(transparent)]
+    Run(#[from] super::AggregateError),
+}
+
+/// What was replayed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RebuildReport {
+    /// Whose journal.
+    pub node: NodeId,
+    /// Its facts.
+    pub facts: u64,
+    /// Its clicks.
+    pub clicks: u64,
+}
+
+/// Replays journals into a store, side by side, since facts of one may need facts of another; then makes the
+/// projections of open months again as of the last run. What the store has already is left as it is. `told` hears
+/// how many records are left.
+pub async fn import_journals(
+    data_dirs: &[PathBuf],
+    store: &Arc<dyn Store>,
+    keyring: &Arc<Keyring>,
+    settings: &Settings,
+    told: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<RebuildReport>, RebuildError> {
+    let mut nodes = Vec::new();
+    for dir in data_dirs {
+        let journal = Journal::open(dir, &crate::journal::Settings::default())
+            .map_err(|error| RebuildError::Journal { dir: dir.clone(), error })?;
+        nodes.push(Running::start(Parts {
+            clock: Clock::system(),
+            journal,
+            store: Arc::clone(store),
+            keyring: Arc::clone(keyring),
+            metrics: Arc::default(),
+            settings: settings.clone(),
+        }));
+    }
+    let replayed = replay(&nodes, told).await;
+    let again = match (&replayed, nodes.first()) {
+        (Ok(_), Some(node)) => project_again(&node.app).await,
+        _ => Ok(()),
+    };
+    for node in nodes {
+        node.stop().await;
+    }
+    let reports = replayed?;
+    again?;
+    Ok(reports)
+}
+
+async fn project_again(app: &Arc<App>) -> Result<(), RebuildError> {
+    app.follow_directory().await?;
+    if let Some(last) = app.directory().last_run()
+        && !app.is_recovering().await?
+    {
+        app.aggregate(Some(last.run.as_of), false).await?;
+    }
+    Ok(())
+}
+
+async fn replay(nodes: &[Running], told: &(dyn Fn(u64) + Sync)) -> Result<Vec<RebuildReport>, RebuildError> {
+    let mut least = (u64::MAX, Instant::now());
+    loop {
+        let mut left = 0;
+        let mut all_in = true;
+        let mut reports = Vec::new();
+        for Running { app, .. } in nodes {
+            if let Some(why) = app.fatal() {
+                return Err(RebuildError::Refused(why));
+            }
+            let (facts, facts_in) = app.positions(Log::Facts);
+            let (clicks, clicks_in) = app.positions(Log::Clicks);
+            let waits = facts.saturating_sub(facts_in) + clicks.saturating_sub(clicks_in);
+            all_in &= waits == 0 && app.store_is_up();
+            left += waits;
+            reports.push(RebuildReport { node: app.node, facts, clicks });
+        }
+        told(left);
+        if all_in {
+            return Ok(reports);
+        }
+        if left < least.0 {
+            least = (left, Instant::now());
+        } else if least.1.elapsed() > STUCK_AFTER {
+            return Err(RebuildError::Stuck(left));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,27 @@
+//! An outage is told once when it begins and now and then while it lasts, not at every try.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// How often a lasting outage is told again.
+const AGAIN: Duration = Duration::from_mins(1);
+
+/// When an outage was last told.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    at: Option<Instant>,
+}
+
+impl Told {
+    /// It works.
+    pub(crate) const fn well(&mut self) {
+        self.at = None;
+    }
+    /// It does not.
+    pub(crate) fn ill(&mut self, error: &dyn Display, so: &str) {
+        if self.at.is_none_or(|at| at.elapsed() >= AGAIN) {
+            tracing::warn!(%error, "{so}");
+            self.at = Some(Instant::now());
+        }
+    }
+}

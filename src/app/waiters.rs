@@ -1,0 +1,64 @@
+//! Requests that wait for their fact to be applied.
+
+use super::Submitted;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use tokio::sync::oneshot;
+
+/// Outcomes kept for requests that have not asked yet: far more than can be in flight between a fact's
+/// flush and its request's next step.
+const MAX_EARLY: usize = 8_192;
+
+/// Who waits for which position of the facts journal.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: HashMap<u64, oneshot::Sender<Submitted>>,
+    /// The drainer was faster than the request that wrote the fact.
+    early: HashMap<u64, Submitted>,
+    early_order: VecDeque<u64>,
+}
+
+impl Waiters {
+    /// Waits for a position.
+    pub(crate) fn wait_for(&self, position: u64) -> oneshot::Receiver<Submitted> {
+        let (sender, receiver) = oneshot::channel();
+        let mut inner = self.lock();
+        match inner.early.remove(&position) {
+            // The receiver is alive: it is in this function.
+            Some(submitted) => drop(sender.send(submitted)),
+            None => {
+                inner.waiting.insert(position, sender);
+            }
+        }
+        receiver
+    }
+    /// Stops waiting.
+    pub(crate) fn forget(&self, position: u64) {
+        self.lock().waiting.remove(&position);
+    }
+    /// Tells what became of a position.
+    pub(crate) fn complete(&self, position: u64, submitted: Submitted) {
+        let mut inner = self.lock();
+        if let Some(sender) = inner.waiting.remove(&position) {
+            // A request that gave up meanwhile has answered without it.
+            drop(sender.send(submitted));
+            return;
+        }
+        inner.early.insert(position, submitted);
+        inner.early_order.push_back(position);
+        if inner.early_order.len() > MAX_EARLY
+            && let Some(oldest) = inner.early_order.pop_front()
+        {
+            inner.early.remove(&oldest);
+        }
+    }
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // Nothing panics while it holds this lock; if it did, the maps are still whole.
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

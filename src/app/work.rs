@@ -1,0 +1,89 @@
+//! A partition's documents while a batch of facts is applied to them: read once, changed in memory,
+//! written together.
+
+use crate::store::{Append, Commit, Doc, IndexChange, Partition, Result, Store, StoreError, Write};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+/// A document as read, and as it is to be written.
+#[derive(Debug, Default)]
+struct Slot {
+    version: u64,
+    body: Option<Vec<u8>>,
+    changed: bool,
+}
+
+/// The documents of one partition that a batch touches.
+#[derive(Debug)]
+pub(crate) struct Work {
+    partition: Partition,
+    slots: BTreeMap<String, Slot>,
+    indexes: Vec<IndexChange>,
+    appends: Vec<Append>,
+}
+
+impl Work {
+    /// Reads the documents with these names.
+    pub(crate) async fn load(store: &dyn Store, partition: Partition, mut keys: Vec<String>) -> Result<Self> {
+        keys.sort_unstable();
+        keys.dedup();
+        let docs = if keys.is_empty() { Vec::new() } else { store.load(partition, &keys).await? };
+        let slot = |doc: Option<Doc>| {
+            doc.map_or_else(Slot::default, |doc| Slot {
+                version: doc.version,
+                body: Some(doc.body),
+                changed: false,
+            })
+        };
+        let slots = keys.into_iter().zip(docs.into_iter().map(slot)).collect();
+        Ok(Self { partition, slots, indexes: Vec::new(), appends: Vec::new() })
+    }
+
+    /// A document, as it stands now in the batch. Asking for one that was not loaded is a bug.
+    pub(crate) fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let slot = self.slots.get(key);
+        debug_assert!(slot.is_some(), "{key} was not loaded");
+        slot.and_then(|slot| slot.body.as_deref()).map(|body| decode(key, body)).transpose()
+    }
+
+    /// Replaces a document.
+    pub(crate) fn put<T: Serialize>(&mut self, key: &str, value: &T) -> Result<()> {
+        let body =
+            serde_json::to_vec(value).map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
+        let slot = self.slots.entry(key.to_owned()).or_default();
+        slot.body = Some(body);
+        slot.changed = true;
+        Ok(())
+    }
+    /// Changes an index.
+    pub(crate) fn index(&mut self, index: String, member: String, present: bool) {
+        self.indexes.push(IndexChange { index, member, present });
+    }
+    /// Changes indexes.
+    pub(crate) fn index_all(&mut self, changes: Vec<IndexChange>) {
+        self.indexes.extend(changes);
+    }
+    /// Adds an entry to a stream.
+    pub(crate) fn append(&mut self, stream: &'static str, entry: &serde_json::Value) {
+        self.appends.push(Append { stream, body: entry.to_string().into_bytes() });
+    }
+    /// What is to be written.
+    pub(crate) fn into_commit(self) -> Commit {
+        let write = |(key, slot): (String, Slot)| {
+            let expected = slot.version;
+            slot.body.filter(|_| slot.changed).map(|body| Write { key, expected, body })
+        };
+        Commit {
+            writes: self.slots.into_iter().filter_map(write).collect(),
+            indexes: self.indexes,
+            appends: self.appends,
+            ..Commit::to(self.partition)
+        }
+    }
+}
+
+/// Reads a document's JSON.
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))
+}

@@ -1,0 +1,4 @@
+//! What the server does by itself.
+
+pub mod retention;
+pub mod schedule;

@@ -1,0 +1,30 @@
+//! Clicks are kept for the window and 30 days: whole segments of the clicks journal that are older go.
+
+use crate::app::App;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the journal is looked at.
+const EVERY: Duration = Duration::from_hours(1);
+
+/// Removes what is too old, now and then, until the application stops.
+pub async fn run(app: Arc<App>) {
+    while !app.stopping().await_for(EVERY).await {
+        run_once(&app).await;
+    }
+}
+
+/// Removes what is too old now.
+pub async fn run_once(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    // Removing files may wait for the disk: not on a thread that serves.
+    let removed = tokio::task::spawn_blocking(move || app.remove_old_clicks()).await;
+    match removed {
+        Ok(Ok(removed)) if removed.segments > 0 => {
+            tracing::info!(segments = removed.segments, bytes = removed.bytes, "old clicks left the journal");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(%error, "old clicks could not be removed"),
+        Err(error) => tracing::error!(%error, "removing old clicks ended badly"),
+    }
+}
