@@ -1,0 +1,199 @@
+//! What a node needs to answer a click without asking anybody: where links lead, where records go, what
+//! became of each click.
+
+use crate::domain::affiliate::{Affiliate, Link};
+use crate::domain::click::LinkState;
+use crate::domain::destination::{AllowList, Destination};
+use crate::domain::id::{AffiliateId, LinkId};
+use crate::domain::outcome::{ClickDrop, Verdict};
+use crate::domain::token::LinkClaim;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Takes the records of clicks; in production the clicks journal.
+pub trait ClickSink: Send + Sync {
+    /// Keeps a click (see `domain::click_record`) before its redirect leaves. Never waits for others: what
+    /// can't be kept at once is dropped by name, and its prospect is redirected all the same.
+    fn append(&self, record: &[u8]) -> Result<(), ClickDrop>;
+}
+
+/// Where a link leads, and whether it earns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Whose link it is.
+    pub affiliate: AffiliateId,
+    /// Whether it earns now.
+    pub state: LinkState,
+    /// Where it leads; `None`: the program's landing page.
+    pub destination: Option<Destination>,
+}
+
+/// All links that this node knows; replaced whole when the directory changes.
+#[derive(Debug, Clone, Default)]
+pub struct Routes {
+    links: HashMap<LinkId, Route>,
+}
+
+impl Routes {
+    /// The routes of a directory. A destination that is not allowed any more gives way to the landing page;
+    /// a link of an affiliate that is not known is not known either.
+    pub fn build<'a>(
+        affiliates: impl IntoIterator<Item = &'a Affiliate>,
+        links: impl IntoIterator<Item = &'a Link>,
+        allowed: &AllowList,
+    ) -> Self {
+        let affiliates: HashMap<AffiliateId, &Affiliate> =
+            affiliates.into_iter().map(|affiliate| (affiliate.id, affiliate)).collect();
+        let route = |link: &Link| {
+            let affiliate = affiliates.get(&link.affiliate)?;
+            Some((link.id, Route::of(link, affiliate, allowed)))
+        };
+        links.into_iter().filter_map(route).collect()
+    }
+
+    /// The route of a signed link; `None`: not known (yet).
+    pub fn find(&self, claim: &LinkClaim) -> Option<&Route> {
+        self.links.get(&claim.link).filter(|route| route.affiliate == claim.affiliate)
+    }
+    /// How many links there are.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+}
+
+impl FromIterator<(LinkId, Route)> for Routes {
+    fn from_iter<T: IntoIterator<Item = (LinkId, Route)>>(routes: T) -> Self {
+        Self { links: routes.into_iter().collect() }
+    }
+}
+
+impl Route {
+    fn of(link: &Link, affiliate: &Affiliate, allowed: &AllowList) -> Self {
+        use crate::domain::affiliate::Status;
+        let state = if affiliate.status() != Status::Active {
+            LinkState::AffiliateNotActive
+        } else if link.disabled_at.is_some() {
+            LinkState::Disabled
+        } else {
+            LinkState::Known
+        };
+        let destination = link.destination.as_deref().and_then(|url| allowed.destination(url).ok());
+        Self { affiliate: affiliate.id, state, destination }
+    }
+}
+
+/// What became of the clicks since the process started. With no request in flight,
+/// `received` = all `journaled` + all `dropped`.
+#[derive(Debug, Default)]
+pub struct ClickCounts {
+    received: AtomicU64,
+    journaled: [AtomicU64; Verdict::ALL.len()],
+    dropped: [AtomicU64; ClickDrop::ALL.len()],
+}
+
+impl ClickCounts {
+    /// A click arrived.
+    pub fn receive(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+    }
+    /// A click was kept.
+    pub fn journal(&self, verdict: Verdict) {
+        self.journaled[verdict as usize].fetch_add(1, Ordering::Relaxed);
+    }
+    /// A click was not kept.
+    pub fn drop_for(&self, reason: ClickDrop) {
+        self.dropped[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+    /// Clicks that arrived.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+    /// Clicks kept with this verdict.
+    pub fn journaled(&self, verdict: Verdict) -> u64 {
+        self.journaled[verdict as usize].load(Ordering::Relaxed)
+    }
+    /// Clicks not kept for this reason.
+    pub fn dropped(&self, reason: ClickDrop) -> u64 {
+        self.dropped[reason as usize].load(Ordering::Relaxed)
+    }
+    /// Clicks of which it is known what became of them.
+    pub fn settled(&self) -> u64 {
+        let journaled: u64 = Verdict::ALL.iter().map(|verdict| self.journaled(*verdict)).sum();
+        let dropped: u64 = ClickDrop::ALL.iter().map(|reason| self.dropped(*reason)).sum();
+        journaled + dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::affiliate::{Profile, Status, StatusChange};
+    use chrono::DateTime;
+
+    fn affiliate(bits: u64, status: Status) -> Affiliate {
+        Affiliate {
+            id: AffiliateId::from_bits(bits),
+            profile: Profile::default(),
+            code: "some-code".parse().expect("a code"),
+            default_link: LinkId::from_bits(bits),
+            history: vec![StatusChange { at: DateTime::UNIX_EPOCH, status, reason: None }],
+            exempt_from_holds: false,
+        }
+    }
+
+    fn link(bits: u64, affiliate: u64) -> Link {
+        Link {
+            id: LinkId::from_bits(bits),
+            affiliate: AffiliateId::from_bits(affiliate),
+            destination: None,
+            label: None,
+            created_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
+        }
+    }
+
+    #[test]
+    fn routes_say_where_links_lead_and_whether_they_earn() {
+        let allowed = AllowList::new(&["www.example.com".to_owned()]).expect("a host");
+        let affiliates = [affiliate(1, Status::Active), affiliate(2, Status::Suspended)];
+        let mut links = [link(1, 1), link(2, 2), link(3, 1), link(4, 9), link(5, 1)];
+        links[2].disabled_at = Some(DateTime::UNIX_EPOCH);
+        links[0].destination = Some("https://www.example.com/a".into());
+        links[4].destination = Some("https://struck-off.example/".into());
+        let routes = Routes::build(&affiliates, &links, &allowed);
+        let find = |link, affiliate| {
+            let claim =
+                LinkClaim { link: LinkId::from_bits(link), affiliate: AffiliateId::from_bits(affiliate) };
+            routes
+                .find(&claim)
+                .map(|route| (route.state, route.destination.as_ref().map(Destination::as_str)))
+        };
+        assert_eq!(find(1, 1), Some((LinkState::Known, Some("https://www.example.com/a"))));
+        assert_eq!(find(2, 2), Some((LinkState::AffiliateNotActive, None)));
+        assert_eq!(find(3, 1), Some((LinkState::Disabled, None)));
+        assert_eq!(find(5, 1), Some((LinkState::Known, None)));
+        assert_eq!((find(4, 9), find(1, 2), find(6, 1)), (None, None, None));
+        assert_eq!((routes.len(), routes.is_empty()), (4, false));
+    }
+
+    #[test]
+    fn counts_are_kept_by_name() {
+        let counts = ClickCounts::default();
+        for (place, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(*verdict as usize, place);
+            counts.receive();
+            counts.journal(*verdict);
+        }
+        for (place, reason) in ClickDrop::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, place);
+            counts.receive();
+            counts.drop_for(*reason);
+        }
+        assert!(Verdict::ALL.iter().all(|verdict| counts.journaled(*verdict) == 1));
+        assert_eq!(counts.received(), counts.settled());
+    }
+}

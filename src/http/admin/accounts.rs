@@ -1,0 +1,548 @@
+//! Accounts: who is credited and why, what happened, and staff's judgement.
+
+use super::affiliates::Paging;
+use super::{deferred, required_reason, submit};
+use crate::app::AccountList;
+use crate::domain::account::{Account, Action, Conflict};
+use crate::domain::attribution::{Attribution, Considered};
+use crate::domain::fact::{Fact, ReviewAction};
+use crate::domain::id::{AccountId, AffiliateId, ClickId, EventId, LinkId, Plan};
+use crate::domain::outcome::{FactOutcome, HoldReason, Reason, Via};
+use crate::domain::program::Model;
+use crate::domain::statement::{AccountEvent, Change};
+use crate::http::answer::{List, ok};
+use crate::http::auth::Caller;
+use crate::http::body::JsonBody;
+use crate::http::error::Problem;
+use crate::http::fields::{Params, parsed};
+use crate::http::guard::{PathId, path};
+use crate::http::openapi::ProblemDoc;
+use crate::http::state::{ApiState, ProgressView};
+use axum::Extension;
+use axum::extract::{FromRequestParts, State};
+use axum::response::Response;
+use chrono::{DateTime, NaiveDate, Utc};
+use http::request::Parts;
+use serde::Serialize;
+
+/// Lists accounts, by name.
+#[utoipa::path(
+    get, path = "/v1/accounts", tag = "accounts",
+    params(
+        ("held" = Option<bool>, Query, description = "Only those held for review"),
+        ("conflict" = Option<bool>, Query, description = "Only those with reports that contradicted what stands"),
+        ("waiting" = Option<bool>, Query, description = "Only those with events and no signup yet"),
+        Paging,
+    ),
+    responses((status = 200, body = List<AccountRow>, description = "A page; at most one of the three may be true")),
+    security(("bearer" = []))
+)]
+pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
+    let list = which_list(&mut params)?;
+    let page = params.page()?;
+    params.done()?;
+    let page = state.app.accounts(list, page.cursor.as_deref(), page.limit).await?;
+    Ok(ok(&List::of(page, |account| AccountRow::of(&account, &progress_of(&account, &state)))))
+}
+
+/// Shows an account: its attribution with the whole trace, its history, its way to the mark.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account_id}", tag = "accounts",
+    params(AccountPath),
+    responses((status = 200, body = AccountView, description = "The account")),
+    security(("bearer" = []))
+)]
+pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) -> Result<Response, Problem> {
+    Ok(ok(&view_of(&state, &id).await?))
+}
+
+/// Credits an account by hand, as of its signup.
+///
+/// The referral starts afresh with its new affiliate, neither held nor rejected. Closed months get adjustments.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account_id}/attribution", tag = "accounts",
+    params(AccountPath),
+    request_body(content = CreditRequest, description = "To whom, and why"),
+    responses(
+        (status = 200, body = AccountView, description = "The account as it is now"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn credit(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(account_id): PathId<AccountId>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    let fault = Problem::InvalidAffiliateId;
+    // Crediting nobody must be said: a forgotten field must not take a credit away.
+    let affiliate_id = fields.patch("affiliate_id", fault, parsed::<AffiliateId>)?.ok_or(fault)?;
+    let reason = required_reason(&mut fields)?;
+    fields.done()?;
+    if affiliate_id.is_some_and(|id| state.app.directory().affiliate(id).is_none()) {
+        return Err(Problem::UnknownAffiliate);
+    }
+    act(&state, &caller, &account_id.clone(), Fact::Credit { account_id, affiliate_id, reason }).await
+}
+
+/// Holds, releases or rejects a referral.
+///
+/// `hold` keeps it out of months not yet closed, `release` lets it count with the months missed, `reject` lets it
+/// never count.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account_id}/{review}", tag = "accounts",
+    params(AccountPath, ("review" = ReviewName, Path, description = "Which")),
+    request_body(content = ReviewRequest, description = "Why"),
+    responses(
+        (status = 200, body = AccountView, description = "The account as it is now"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`not_referred`"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn review(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathReview(account_id, action): PathReview,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    let reason = required_reason(&mut fields)?;
+    fields.done()?;
+    act(&state, &caller, &account_id.clone(), Fact::Review { account_id, action, reason }).await
+}
+
+async fn act(
+    state: &ApiState,
+    caller: &Caller,
+    account_id: &AccountId,
+    fact: Fact,
+) -> Result<Response, Problem> {
+    if submit(state, caller, fact).await?.outcome == FactOutcome::Deferred {
+        return Ok(deferred(account_id));
+    }
+    Ok(ok(&view_of(state, account_id).await?))
+}
+
+/// The account and the judgement in a path.
+#[derive(Debug)]
+pub struct PathReview(AccountId, ReviewAction);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathReview {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let (id, action): (String, String) = path(parts, state).await?;
+        let action = match action.as_str() {
+            "hold" => ReviewAction::Hold,
+            "release" => ReviewAction::Release,
+            "reject" => ReviewAction::Reject,
+            _ => return Err(Problem::NotFound),
+        };
+        Ok(Self(id.parse().map_err(|_| Problem::NotFound)?, action))
+    }
+}
+
+fn which_list(params: &mut Params) -> Result<AccountList, Problem> {
+    let lists =
+        [("held", AccountList::Held), ("conflict", AccountList::Conflict), ("waiting", AccountList::Waiting)];
+    let mut chosen = AccountList::All;
+    for (name, list) in lists {
+        if params.optional(name, Problem::InvalidList)?.unwrap_or(false) {
+            if chosen != AccountList::All {
+                return Err(Problem::InvalidList);
+            }
+            chosen = list;
+        }
+    }
+    Ok(chosen)
+}
+
+async fn view_of(state: &ApiState, id: &AccountId) -> Result<AccountView, Problem> {
+    let account = state.app.account(id).await?.ok_or(Problem::UnknownAccount)?;
+    let progress = progress_of(&account, state);
+    Ok(AccountView::of(&account, &progress, state.program.mark_days))
+}
+
+fn progress_of(account: &Account, state: &ApiState) -> ProgressView {
+    account.referral().map_or_else(ProgressView::default, |referral| (state.hooks.progress)(&referral))
+}
+
+/// Where an account stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// It has events, and no signup yet.
+    Waiting,
+    /// Its signup is being decided.
+    Deciding,
+    /// Credited to nobody.
+    Unattributed,
+    /// Credited, in good standing.
+    Active,
+    /// Credited, not in good standing: a trial, suspended, or canceled.
+    Inactive,
+    /// Credited, and kept out of months not yet closed until it is reviewed.
+    Held,
+    /// It never counts.
+    Rejected,
+}
+
+impl AccountState {
+    fn of(account: &Account, progress: &ProgressView) -> Self {
+        if account.signup.is_none() {
+            return if account.claim.is_some() { Self::Deciding } else { Self::Waiting };
+        }
+        if account.credited_to.is_none() {
+            Self::Unattributed
+        } else if account.standing.rejected_since.is_some() {
+            Self::Rejected
+        } else if account.is_held() {
+            Self::Held
+        } else if progress.active {
+            Self::Active
+        } else {
+            Self::Inactive
+        }
+    }
+}
+
+/// An account, in a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct AccountRow {
+    /// The company's name for it.
+    #[schema(value_type = String, example = "acct_81")]
+    pub account_id: AccountId,
+    /// Where it stands.
+    pub state: AccountState,
+    /// Who is credited now.
+    #[schema(required, value_type = Option<String>)]
+    pub affiliate_id: Option<AffiliateId>,
+    /// The plan at signup.
+    #[schema(required, value_type = Option<String>)]
+    pub plan: Option<Plan>,
+    /// When it signed up.
+    #[schema(required)]
+    pub signed_up_at: Option<DateTime<Utc>>,
+    /// Whether it is held for review.
+    pub held: bool,
+    /// Why it is held.
+    pub hold_reasons: Vec<HoldReason>,
+    /// Reports that contradicted what stands.
+    pub conflicts: usize,
+    /// The day that completed the mark.
+    #[schema(required, value_type = Option<String>, format = Date)]
+    pub crossed_on: Option<NaiveDate>,
+}
+
+impl AccountRow {
+    fn of(account: &Account, progress: &ProgressView) -> Self {
+        let signup = account.signup.as_ref().map(|claim| &claim.signup);
+        Self {
+            account_id: account.id.clone(),
+            state: AccountState::of(account, progress),
+            affiliate_id: account.credited_to,
+            plan: signup.map(|signup| signup.plan.clone()),
+            signed_up_at: signup.map(|signup| signup.signed_up_at),
+            held: account.is_held(),
+            hold_reasons: account.standing.hold_reasons.clone(),
+            conflicts: account.conflicts.len(),
+            crossed_on: progress.crossed_on,
+        }
+    }
+}
+
+/// An account, with all that is known of it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct AccountView {
+    /// The company's name for it.
+    #[schema(value_type = String, example = "acct_81")]
+    pub account_id: AccountId,
+    /// Where it stands.
+    pub state: AccountState,
+    /// What the company reported; null: not yet.
+    #[schema(required)]
+    pub signup: Option<SignupView>,
+    /// Who is credited now: as decided, or as staff corrected it.
+    #[schema(required, value_type = Option<String>)]
+    pub affiliate_id: Option<AffiliateId>,
+    /// What was decided, with its trace; null: not yet.
+    #[schema(required)]
+    pub attribution: Option<AttributionView>,
+    /// Events by when they happened, then what staff did.
+    pub history: Vec<HistoryEntry>,
+    /// Reports that contradicted what stands.
+    pub conflicts: Vec<ConflictView>,
+    /// Whether it is held for review.
+    pub held: bool,
+    /// Since when.
+    #[schema(required)]
+    pub held_since: Option<DateTime<Utc>>,
+    /// Why it is held.
+    pub hold_reasons: Vec<HoldReason>,
+    /// Since when it is rejected.
+    #[schema(required)]
+    pub rejected_since: Option<DateTime<Utc>>,
+    /// Active days so far; 0 for an account credited to nobody.
+    pub active_days: u32,
+    /// Active days that make the mark.
+    pub mark_days: u32,
+    /// The day that completed the mark.
+    #[schema(required, value_type = Option<String>, format = Date)]
+    pub crossed_on: Option<NaiveDate>,
+    /// The day that will, if nothing interrupts it.
+    #[schema(required, value_type = Option<String>, format = Date)]
+    pub expected_on: Option<NaiveDate>,
+}
+
+/// What the company reported of a signup.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SignupView {
+    /// The plan.
+    #[schema(value_type = String)]
+    pub plan: Plan,
+    /// When it signed up.
+    pub signed_up_at: DateTime<Utc>,
+    /// Whether the signup itself activated it.
+    pub active: bool,
+}
+
+/// A decision with its trace.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct AttributionView {
+    /// Who was credited; null: nobody.
+    #[schema(required, value_type = Option<String>)]
+    pub affiliate_id: Option<AffiliateId>,
+    /// Through which link.
+    #[schema(required, value_type = Option<String>)]
+    pub link_id: Option<LinkId>,
+    /// Through which click.
+    #[schema(required, value_type = Option<String>, format = "uuid")]
+    pub click_id: Option<ClickId>,
+    /// When that was made.
+    #[schema(required)]
+    pub clicked_at: Option<DateTime<Utc>>,
+    /// Which evidence named it.
+    #[schema(required)]
+    pub via: Option<Via>,
+    /// How one of several clicks is chosen.
+    pub model: Model,
+    /// Why it was credited, or was not.
+    pub reason: Reason,
+    /// The same, in words.
+    pub sentence: &'static str,
+    /// Why it had to wait for review.
+    pub holds: Vec<HoldReason>,
+    /// What became of the typed code; null: none was given.
+    #[schema(required)]
+    pub code: Option<Reason>,
+    /// The tie-break that was needed, in words.
+    #[schema(required)]
+    pub tie_break: Option<String>,
+    /// All clicks considered, each with the rule that kept or dropped it.
+    pub considered: Vec<ConsideredView>,
+}
+
+/// A click that was considered.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ConsideredView {
+    /// Which evidence named it.
+    pub via: Vec<Via>,
+    /// The click; null for evidence whose signature failed.
+    #[schema(required, value_type = Option<String>, format = "uuid")]
+    pub click_id: Option<ClickId>,
+    /// Its affiliate.
+    #[schema(required, value_type = Option<String>)]
+    pub affiliate_id: Option<AffiliateId>,
+    /// Its link.
+    #[schema(required, value_type = Option<String>)]
+    pub link_id: Option<LinkId>,
+    /// When it was made.
+    #[schema(required)]
+    pub clicked_at: Option<DateTime<Utc>>,
+    /// The first rule that dropped it; null: it was eligible.
+    #[schema(required)]
+    pub dropped: Option<Reason>,
+}
+
+/// Something that happened to an account.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum HistoryEntry {
+    /// The company told it.
+    Event {
+        /// When it happened.
+        at: DateTime<Utc>,
+        /// The company's name for it.
+        #[schema(value_type = String)]
+        event_id: EventId,
+        /// What happened.
+        r#type: String,
+        /// The new plan, where it changed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
+        plan: Option<Plan>,
+        /// Whether its type is known here.
+        known: bool,
+    },
+    /// Staff did it.
+    Action {
+        /// When.
+        at: DateTime<Utc>,
+        /// Who.
+        by: String,
+        /// What: `hold`, `release`, `reject` or `credit`.
+        action: String,
+        /// Why.
+        reason: String,
+        /// Who was credited before, for a credit.
+        #[schema(required, value_type = Option<String>)]
+        credited_before: Option<AffiliateId>,
+        /// Who is credited since, for a credit.
+        #[schema(required, value_type = Option<String>)]
+        credited_since: Option<AffiliateId>,
+    },
+}
+
+/// A report that contradicted what stands.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ConflictView {
+    /// When it came.
+    pub at: DateTime<Utc>,
+    /// What it was: `signup` or `event:<id>`.
+    pub what: String,
+}
+
+impl AccountView {
+    fn of(account: &Account, progress: &ProgressView, mark_days: u32) -> Self {
+        let signup = account.signup.as_ref().map(|claim| SignupView {
+            plan: claim.signup.plan.clone(),
+            signed_up_at: claim.signup.signed_up_at,
+            active: claim.signup.active,
+        });
+        let events = account.events.iter().map(|kept| event_entry(&kept.event));
+        Self {
+            account_id: account.id.clone(),
+            state: AccountState::of(account, progress),
+            signup,
+            affiliate_id: account.credited_to,
+            attribution: account.attribution.as_ref().map(AttributionView::of),
+            history: events.chain(account.actions.iter().map(action_entry)).collect(),
+            conflicts: account.conflicts.iter().map(ConflictView::of).collect(),
+            held: account.is_held(),
+            held_since: account.standing.held_since,
+            hold_reasons: account.standing.hold_reasons.clone(),
+            rejected_since: account.standing.rejected_since,
+            active_days: progress.active_days,
+            mark_days,
+            crossed_on: progress.crossed_on,
+            expected_on: progress.expected_on,
+        }
+    }
+}
+
+impl AttributionView {
+    fn of(decided: &Attribution) -> Self {
+        Self {
+            affiliate_id: decided.affiliate_id,
+            link_id: decided.link_id,
+            click_id: decided.click_id,
+            clicked_at: decided.clicked_at,
+            via: decided.via,
+            model: decided.model,
+            reason: decided.reason,
+            sentence: decided.reason.sentence(),
+            holds: decided.holds.clone(),
+            code: decided.code,
+            tie_break: decided.tie_break.clone(),
+            considered: decided.considered.iter().map(ConsideredView::of).collect(),
+        }
+    }
+}
+
+impl ConsideredView {
+    fn of(click: &Considered) -> Self {
+        Self {
+            via: click.via.clone(),
+            click_id: click.click_id,
+            affiliate_id: click.affiliate_id,
+            link_id: click.link_id,
+            clicked_at: click.clicked_at,
+            dropped: click.dropped,
+        }
+    }
+}
+
+impl ConflictView {
+    fn of(conflict: &Conflict) -> Self {
+        Self { at: conflict.origin.at, what: conflict.what.clone() }
+    }
+}
+
+fn event_entry(event: &AccountEvent) -> HistoryEntry {
+    let (name, plan, known) = match &event.change {
+        Change::Activated => ("activated", None, true),
+        Change::Suspended => ("suspended", None, true),
+        Change::Canceled => ("canceled", None, true),
+        Change::PlanChanged { plan } => ("plan_changed", Some(plan.clone()), true),
+        Change::Unknown { name } => (name.as_str(), None, false),
+    };
+    let event_id = event.event_id.clone();
+    HistoryEntry::Event { at: event.occurred_at, event_id, r#type: name.to_owned(), plan, known }
+}
+
+fn action_entry(action: &Action) -> HistoryEntry {
+    HistoryEntry::Action {
+        at: action.origin.at,
+        by: action.by.clone(),
+        action: action.action.clone(),
+        reason: action.reason.clone(),
+        credited_before: action.credited_before,
+        credited_since: action.credited_since,
+    }
+}
+
+/// To whom an account is credited.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({"affiliate_id": "aff_0a1b2c3d4e5f6", "reason": "The customer told us who sent them"}))]
+pub struct CreditRequest {
+    /// The affiliate; null: nobody. Must be there.
+    #[schema(required)]
+    pub affiliate_id: Option<String>,
+    /// Why.
+    #[schema(min_length = 1, max_length = 500)]
+    pub reason: String,
+}
+
+/// Why a referral is judged so.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({"reason": "Spoke with the customer"}))]
+pub struct ReviewRequest {
+    /// In words.
+    #[schema(min_length = 1, max_length = 500)]
+    pub reason: String,
+}
+
+/// A judgement that staff may make.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum ReviewName {
+    /// Keep it out of months not yet closed.
+    Hold,
+    /// Let it count, with the months missed.
+    Release,
+    /// It never counts.
+    Reject,
+}
+
+/// Which account.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the API document reads it")]
+pub struct AccountPath {
+    /// The company's name for the account.
+    #[param(example = "acct_81")]
+    account_id: String,
+}
+
+#[cfg(test)]
+mod tests;

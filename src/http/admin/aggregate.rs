@@ -1,0 +1,72 @@
+//! The nightly run, by hand.
+
+use crate::app::Progress;
+use crate::domain::fact::RunReport;
+use crate::http::answer::ok;
+use crate::http::body::JsonBody;
+use crate::http::error::Problem;
+use crate::http::fields::instant;
+use crate::http::openapi::ProblemDoc;
+use crate::http::state::ApiState;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Instant;
+
+/// Makes a nightly run.
+///
+/// Run twice as of the same time, it writes the same; as of a time before the last run, it writes nothing.
+#[utoipa::path(
+    post, path = "/v1/aggregate", tag = "nightly run",
+    request_body(content = RunRequest, description = "As of when"),
+    responses(
+        (status = 200, body = RunAnswer, description = "Done"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`busy`, `recovering`"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn run(State(state): State<ApiState>, JsonBody(mut fields): JsonBody) -> Result<Response, Problem> {
+    let as_of = fields.optional("as_of", Problem::InvalidAsOf, instant)?;
+    let dry_run = fields.optional("dry_run", Problem::InvalidDryRun, Value::as_bool)?.unwrap_or(false);
+    fields.done()?;
+    if as_of.is_some_and(|as_of| as_of > state.app.now()) {
+        return Err(Problem::AsOfInFuture);
+    }
+    let start = Instant::now();
+    let report = state.app.aggregate(as_of, dry_run).await?;
+    let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(ok(&RunAnswer { report, duration_ms }))
+}
+
+/// Tells how far the run on this node is.
+#[utoipa::path(
+    get, path = "/v1/aggregate", tag = "nightly run",
+    responses((status = 200, body = Progress, description = "How far it is")),
+    security(("bearer" = []))
+)]
+pub async fn progress(State(state): State<ApiState>) -> Response {
+    ok(&state.app.aggregate_progress())
+}
+
+/// As of when to run.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({"as_of": "2026-05-04T04:15:00-04:00", "dry_run": true}))]
+pub struct RunRequest {
+    /// The time whose last full day is the last that counts; absent: now.
+    pub as_of: Option<DateTime<Utc>>,
+    /// Only say what it would close and adjust.
+    #[schema(default = false)]
+    pub dry_run: Option<bool>,
+}
+
+/// What a run did.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RunAnswer {
+    /// As the run itself tells it.
+    #[serde(flatten)]
+    pub report: RunReport,
+    /// How long it took.
+    pub duration_ms: u64,
+}

@@ -1,0 +1,24 @@
+//! The audit log: who did what to affiliates, links and months.
+
+use super::affiliates::Paging;
+use super::feed::Entry;
+use crate::http::answer::{List, ok};
+use crate::http::error::Problem;
+use crate::http::fields::Params;
+use crate::http::state::ApiState;
+use axum::extract::State;
+use axum::response::Response;
+
+/// Reads the audit log, newest first.
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "audit",
+    params(Paging),
+    responses((status = 200, body = List<Entry>, description = "A page")),
+    security(("bearer" = []))
+)]
+pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
+    let page = params.page()?;
+    params.done()?;
+    let page = state.app.audit(page.cursor.as_deref(), page.limit).await?;
+    Ok(ok(&List::of(page, Entry::of)))
+}

@@ -1,0 +1,162 @@
+//! Statements: what affiliates earned.
+
+use super::affiliates::Paging;
+use crate::app::StatementDoc;
+use crate::domain::calendar::Month;
+use crate::domain::id::{AccountId, AffiliateId, Plan};
+use crate::domain::money::Money;
+use crate::domain::statement::Note;
+use crate::http::answer::{List, ok};
+use crate::http::error::Problem;
+use crate::http::fields::Params;
+use crate::http::state::ApiState;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::Serialize;
+
+/// Lists statements, of a month or of an affiliate or both, by (month, affiliate).
+#[utoipa::path(
+    get, path = "/v1/statements", tag = "statements",
+    params(
+        ("month" = Option<String>, Query, description = "Only of this month", pattern = "^20[0-9]{2}-(0[1-9]|1[0-2])$", example = "2026-04"),
+        ("affiliate_id" = Option<String>, Query, description = "Only of this affiliate", pattern = "^aff_[0-9a-z]{13}$", example = "aff_0a1b2c3d4e5f6"),
+        Paging,
+    ),
+    responses((status = 200, body = List<StatementView>, description = "A page")),
+    security(("bearer" = []))
+)]
+pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
+    let month: Option<Month> = params.optional("month", Problem::InvalidMonth)?;
+    let affiliate: Option<AffiliateId> = params.optional("affiliate_id", Problem::InvalidAffiliateId)?;
+    let page = params.page()?;
+    params.done()?;
+    let page = state.app.statements(month, affiliate, page.cursor.as_deref(), page.limit).await?;
+    Ok(ok(&List::of(page, StatementView::of)))
+}
+
+/// What an affiliate earned in a month.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct StatementView {
+    /// Whose.
+    #[schema(value_type = String)]
+    pub affiliate_id: AffiliateId,
+    /// Which month.
+    #[schema(value_type = String, example = "2026-04")]
+    pub month: Month,
+    /// A closed one never changes; an open one is what it would say if the month ended now.
+    pub status: StatementStatus,
+    /// The payout that pays it; null: none yet.
+    #[schema(required)]
+    pub payout: Option<String>,
+    /// Its referrals active at the month's end, neither held nor rejected.
+    pub active_accounts: u32,
+    /// The tier that these reached.
+    pub tier_from: u32,
+    /// One line a referral that crossed the mark in the month.
+    pub lines: Vec<LineView>,
+    /// Corrections of closed months.
+    pub adjustments: Vec<AdjustmentView>,
+    /// Lines plus adjustments.
+    #[schema(value_type = String, example = "99.00")]
+    pub total: Money,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// SHA-256 of the canonical JSON of what it says.
+    pub hash: String,
+    /// The `hash` of the affiliate's latest earlier statement.
+    #[schema(required)]
+    pub previous: Option<String>,
+    /// SHA-256 of the rules that it was computed by.
+    pub rules_hash: String,
+    /// SHA-256 of the facts that it was computed from.
+    pub facts_hash: String,
+}
+
+/// Whether a statement may still change.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StatementStatus {
+    /// It is a projection.
+    Open,
+    /// It never changes.
+    Closed,
+}
+
+/// A referral's one-time commission.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct LineView {
+    /// The referred account.
+    #[schema(value_type = String)]
+    pub account_id: AccountId,
+    /// The plan in force at the end of the crossing day.
+    #[schema(value_type = String)]
+    pub plan: Plan,
+    /// The day that completed the mark.
+    #[schema(value_type = String, format = Date)]
+    pub crossed_on: NaiveDate,
+    /// What it earns.
+    #[schema(value_type = String, example = "149.00")]
+    pub amount: Money,
+    /// Why it earns nothing, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub note: Option<Note>,
+}
+
+/// What a closed month would say now, less what it and its earlier adjustments say.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct AdjustmentView {
+    /// The closed month.
+    #[schema(value_type = String, example = "2026-03")]
+    pub for_month: Month,
+    /// The referred account.
+    #[schema(value_type = String)]
+    pub account_id: AccountId,
+    /// What was stated for it so far.
+    #[schema(value_type = String, example = "149.00")]
+    pub stated: Money,
+    /// What the facts say now.
+    #[schema(value_type = String, example = "99.00")]
+    pub now: Money,
+    /// The difference.
+    #[schema(value_type = String, example = "-50.00")]
+    pub amount: Money,
+}
+
+impl StatementView {
+    fn of(doc: StatementDoc) -> Self {
+        let closed = doc.is_closed();
+        let says = doc.statement;
+        let line = |line: crate::domain::statement::Line| LineView {
+            account_id: line.account_id,
+            plan: line.plan,
+            crossed_on: line.crossed_on,
+            amount: line.amount,
+            note: line.note,
+        };
+        let adjustment = |one: crate::domain::statement::Adjustment| AdjustmentView {
+            for_month: one.for_month,
+            account_id: one.account_id,
+            stated: one.stated,
+            now: one.now,
+            amount: one.amount,
+        };
+        Self {
+            affiliate_id: says.affiliate_id,
+            month: says.month,
+            status: if closed { StatementStatus::Closed } else { StatementStatus::Open },
+            payout: None,
+            active_accounts: says.active_accounts,
+            tier_from: says.tier_from,
+            lines: says.lines.into_iter().map(line).collect(),
+            adjustments: says.adjustments.into_iter().map(adjustment).collect(),
+            total: says.total,
+            currency: says.currency,
+            hash: says.hash,
+            previous: says.previous,
+            rules_hash: says.rules_hash,
+            facts_hash: says.facts_hash,
+        }
+    }
+}

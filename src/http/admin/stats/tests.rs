@@ -1,0 +1,177 @@
+use super::*;
+use crate::domain::account::{Claim, Origin};
+use crate::domain::attribution::Attribution;
+use crate::domain::fact::{Evidence, Signup};
+use crate::domain::id::NodeId;
+use crate::domain::outcome::Reason;
+use crate::domain::program::Model;
+use crate::domain::statement::{Adjustment, Line};
+use serde_json::json;
+
+fn day(text: &str) -> NaiveDate {
+    text.parse().expect("a literal")
+}
+
+fn ask(query: &str) -> Result<Question, Problem> {
+    let mut params = Params::read(Some(query))?;
+    let question = Question::read(&mut params, day("2026-04-30"))?;
+    params.done().map(|()| question)
+}
+
+#[test]
+fn a_period_is_the_last_thirty_days_unless_given() {
+    let table = [
+        ("", "2026-04-01", "2026-04-30"),
+        ("to=2026-03-31", "2026-03-02", "2026-03-31"),
+        ("from=2026-04-30", "2026-04-30", "2026-04-30"),
+        ("from=2025-04-29&to=2026-04-30", "2025-04-29", "2026-04-30"),
+    ];
+    for (query, from, to) in table {
+        let question = ask(query).expect("a good period");
+        assert_eq!((question.from, question.to), (day(from), day(to)), "{query}");
+    }
+}
+
+#[test]
+fn a_period_has_bounds() {
+    let table = [
+        ("from=2026-05-01", Problem::InvalidTo),
+        ("from=2025-04-28&to=2026-04-30", Problem::InvalidTo),
+        ("from=2026-4-1", Problem::InvalidFrom),
+        ("from=2026-02-30", Problem::InvalidFrom),
+        ("from=0001-01-01", Problem::InvalidFrom),
+        ("from=%2b262143-12-31", Problem::InvalidFrom),
+        ("to=9999-12-31", Problem::InvalidTo),
+        ("to=now", Problem::InvalidTo),
+        ("by=sub6", Problem::InvalidBy),
+        ("by=", Problem::InvalidBy),
+        ("affiliate_id=aff_1", Problem::InvalidAffiliateId),
+        ("afiliate_id=aff_0000000000001", Problem::UnknownParameter),
+    ];
+    for (query, problem) in table {
+        assert_eq!(ask(query).err(), Some(problem), "{query}");
+    }
+}
+
+fn account(link: Option<LinkId>) -> Account {
+    let mut account = Account::new("acct_81".parse().expect("a literal"));
+    let at = "2026-04-02T12:00:00Z".parse().expect("a literal");
+    let signup = Signup {
+        account_id: account.id.clone(),
+        plan: "growth".parse().expect("a literal"),
+        signed_up_at: at,
+        active: true,
+        evidence: Evidence::default(),
+        delivery: None,
+    };
+    let origin = Origin { at, node: NodeId::from_bits(1), position: 1 };
+    account.signup = Some(Claim { origin, claimed_at: origin.at, signup });
+    account.attribution = Some(Attribution {
+        affiliate_id: Some(AffiliateId::from_bits(1)),
+        link_id: link,
+        click_id: None,
+        clicked_at: None,
+        via: None,
+        model: Model::LastClick,
+        reason: Reason::Attributed,
+        holds: Vec::new(),
+        considered: Vec::new(),
+        code: None,
+        tie_break: None,
+    });
+    account
+}
+
+fn statement() -> Statement {
+    let line = |account: &str, crossed_on| Line {
+        account_id: account.parse().expect("a literal"),
+        plan: "growth".parse().expect("a literal"),
+        crossed_on: day(crossed_on),
+        amount: Money::from_cents(9_900),
+        note: None,
+    };
+    Statement {
+        affiliate_id: AffiliateId::from_bits(1),
+        month: Month { year: 2026, month: 4 },
+        active_accounts: 1,
+        tier_from: 0,
+        lines: vec![line("acct_81", "2026-04-20"), line("acct_82", "2026-03-01")],
+        adjustments: vec![Adjustment {
+            for_month: Month { year: 2026, month: 3 },
+            account_id: "acct_9".parse().expect("a literal"),
+            stated: Money::from_cents(14_900),
+            now: Money::from_cents(9_900),
+            amount: Money::from_cents(-5_000),
+        }],
+        total: Money::from_cents(4_900),
+        currency: "USD".into(),
+        rules_hash: String::new(),
+        facts_hash: String::new(),
+        previous: None,
+        hash: String::new(),
+    }
+}
+
+fn figures(query: &str) -> serde_json::Value {
+    let link = LinkId::from_bits(1);
+    let counts = vec![
+        (Counter::Verdict(Verdict::Human), 5),
+        (Counter::Verdict(Verdict::Bot), 2),
+        (Counter::Unique, 4),
+        (Counter::Link(link), 5),
+        (Counter::LinkOther(link), 2),
+        (Counter::Sub(1, "mail".into()), 3),
+        (Counter::Sub(2, "spring".into()), 1),
+    ];
+    let mut tally = Tally::new(ask(query).expect("a good question"));
+    tally.count_clicks(&[DayCounts { day: day("2026-04-02"), counts }]);
+    tally.count_account(&account(Some(link)), Some(day("2026-04-02")));
+    tally.count_statement(&statement());
+    serde_json::to_value(tally.answer("USD".into())).expect("plain data")
+}
+
+#[test]
+fn figures_by_day() {
+    let answer = figures("by=day");
+    assert_eq!(
+        answer["clicks"],
+        json!({"total": 7, "human": 5, "unique": 4, "by_reason": {"human": 5, "bot": 2}})
+    );
+    assert_eq!((&answer["signups"], &answer["crossings"]), (&json!(1), &json!(1)));
+    assert_eq!((&answer["earned"], &answer["adjusted"]), (&json!("99.00"), &json!("-50.00")));
+    assert_eq!(
+        answer["rows"],
+        json!([
+            {"key": "2026-04-02", "clicks": {"total": 7, "human": 5, "unique": 4, "by_reason": {"human": 5, "bot": 2}},
+                "signups": 1, "crossings": 0, "earned": "0.00"},
+            {"key": "2026-04-20", "clicks": {"total": 0, "human": 0, "unique": 0, "by_reason": {}},
+                "signups": 0, "crossings": 1, "earned": "99.00"},
+        ])
+    );
+}
+
+#[test]
+fn figures_by_link_and_by_sub_id() {
+    assert_eq!(
+        figures("by=link")["rows"],
+        json!([{"key": "lnk_0000000000001", "clicks": {"total": 7, "human": 5}, "signups": 1, "crossings": 1,
+            "earned": "99.00"}])
+    );
+    assert_eq!(figures("by=sub1")["rows"], json!([{"key": "mail", "clicks": {"human": 3}}]));
+    assert_eq!(figures("by=sub3")["rows"], json!([]));
+}
+
+#[test]
+fn what_lies_outside_the_period_is_not_counted() {
+    let answer = figures("from=2026-04-21&to=2026-04-30");
+    assert_eq!(
+        (&answer["signups"], &answer["crossings"], &answer["earned"]),
+        (&json!(0), &json!(0), &json!("0.00"))
+    );
+}
+
+#[test]
+fn months_follow_each_other() {
+    assert_eq!(next_month(Month { year: 2026, month: 4 }), Month { year: 2026, month: 5 });
+    assert_eq!(next_month(Month { year: 2026, month: 12 }), Month { year: 2027, month: 1 });
+}

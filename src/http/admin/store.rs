@@ -1,0 +1,170 @@
+//! The store and its nodes, for operators.
+
+use crate::app::{Proof, ProofError};
+use crate::domain::id::NodeId;
+use crate::http::answer::{List, ok};
+use crate::http::body::JsonBody;
+use crate::http::error::Problem;
+use crate::http::fields::Params;
+use crate::http::guard::PathId;
+use crate::http::openapi::ProblemDoc;
+use crate::http::state::ApiState;
+use crate::store::{Finding, NodeState};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::Serialize;
+
+/// A node that was heard of more recently is not forgotten, in milliseconds.
+const ALIVE_MS: i64 = 60_000;
+
+/// Lists the nodes that share the store.
+#[utoipa::path(
+    get, path = "/v1/nodes", tag = "operation",
+    responses((status = 200, body = List<NodeView>, description = "All nodes; always one page")),
+    security(("bearer" = []))
+)]
+pub async fn nodes(State(state): State<ApiState>, params: Params) -> Result<Response, Problem> {
+    params.done()?;
+    let data = state.app.nodes().await?.iter().map(NodeView::of).collect();
+    Ok(ok(&List::<NodeView> { data, next_cursor: None }))
+}
+
+/// Forgets a node that will never come back.
+///
+/// What only its journal held is lost to the store: archive the journal first.
+#[utoipa::path(
+    delete, path = "/v1/nodes/{node_id}", tag = "operation",
+    params(("node_id" = String, Path, description = "The node's id", example = "node_0a1b2c3d4e5f6")),
+    responses(
+        (status = 204, description = "Forgotten"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`node_alive`"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -> Result<Response, Problem> {
+    let nodes = state.app.nodes().await?;
+    let node = nodes.iter().find(|node| node.node == id).ok_or(Problem::NotFound)?;
+    if !node.stopped && state.app.now().timestamp_millis() - node.seen_ms < ALIVE_MS {
+        return Err(Problem::NodeAlive);
+    }
+    state.app.forget_node(id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Confirms that all nodes have replayed their journals into a store that was found empty.
+///
+/// Only then are months closed and paid again.
+#[utoipa::path(
+    post, path = "/v1/store/confirm", tag = "operation",
+    responses((status = 200, body = Confirmed, description = "Confirmed")),
+    security(("bearer" = []))
+)]
+pub async fn confirm(State(state): State<ApiState>, JsonBody(fields): JsonBody) -> Result<Response, Problem> {
+    fields.done()?;
+    state.app.confirm_store().await?;
+    Ok(ok(&Confirmed { confirmed: true }))
+}
+
+/// Checks what an operator should know of: configuration, keys, store, disk.
+#[utoipa::path(
+    get, path = "/v1/doctor", tag = "operation",
+    responses((status = 200, body = Findings, description = "All that was looked at")),
+    security(("bearer" = []))
+)]
+pub async fn doctor(State(state): State<ApiState>) -> Response {
+    let findings: Vec<_> = state.app.inspect().await.into_iter().map(FindingView::of).collect();
+    ok(&Findings { ok: findings.iter().all(|finding| finding.ok), findings })
+}
+
+/// Proves that this node's journal and the closed statements in it are as they were written.
+///
+/// Reads and hashes the whole journal: seconds for a gigabyte.
+#[utoipa::path(
+    get, path = "/v1/verify", tag = "operation",
+    responses((status = 200, body = Proof, description = "The proof, or what is damaged")),
+    security(("bearer" = []))
+)]
+pub async fn verify(State(state): State<ApiState>) -> Result<Response, Problem> {
+    let proof = state.app.prove().await.map_err(|error| match error {
+        ProofError::Store(error) => Problem::from(error),
+        ProofError::Journal(error) => {
+            tracing::error!(%error, "failed to read the journal");
+            Problem::Internal
+        }
+    })?;
+    Ok(ok(&proof))
+}
+
+/// A node.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct NodeView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: NodeId,
+    /// When it was last heard of, by its own clock.
+    pub seen_at: DateTime<Utc>,
+    /// Whether it has stopped, with everything applied.
+    pub stopped: bool,
+    /// The last position of its facts journal.
+    pub facts: PositionView,
+    /// The last position of its clicks journal.
+    pub clicks: PositionView,
+}
+
+/// A place in a node's journal.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PositionView {
+    /// Counts the lives of the node's disk.
+    pub epoch: u32,
+    /// The position.
+    pub position: u64,
+}
+
+impl NodeView {
+    fn of(node: &NodeState) -> Self {
+        let place = |at: crate::store::Cursor| PositionView { epoch: at.epoch, position: at.position };
+        Self {
+            id: node.node,
+            seen_at: DateTime::from_timestamp_millis(node.seen_ms).unwrap_or_default(),
+            stopped: node.stopped,
+            facts: place(node.facts),
+            clicks: place(node.clicks),
+        }
+    }
+}
+
+/// The store was confirmed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Confirmed {
+    /// Always true.
+    pub confirmed: bool,
+}
+
+/// What was looked at.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Findings {
+    /// Whether all of it is as it should be.
+    pub ok: bool,
+    /// Each check.
+    pub findings: Vec<FindingView>,
+}
+
+/// A check and its result.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct FindingView {
+    /// What was looked at.
+    pub check: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found and, if it is not as it should be, how to mend it.
+    pub text: String,
+}
+
+impl FindingView {
+    /// A finding as the application gives it.
+    pub fn of(finding: Finding) -> Self {
+        Self { check: finding.check.to_owned(), ok: finding.ok, text: finding.text }
+    }
+}

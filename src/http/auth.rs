@@ -1,0 +1,177 @@
+//! Who is asking: bearer API keys, and what each may do.
+
+use super::error::Problem;
+use super::state::ApiState;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// What an API key may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Everything.
+    Admin,
+    /// Reporting signups and events.
+    Callback,
+    /// Reading what staff may read.
+    Read,
+}
+
+/// Who made a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The name that facts are recorded under.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub scopes: Arc<[Scope]>,
+}
+
+impl Caller {
+    /// Whether it may act in one of these roles.
+    pub fn may(&self, scopes: &[Scope]) -> bool {
+        self.scopes.iter().any(|scope| scopes.contains(scope))
+    }
+}
+
+/// An API key as configured.
+#[derive(Clone)]
+pub struct ApiKey {
+    /// Its name, shown in the audit log.
+    pub name: String,
+    /// The secret.
+    pub key: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+/// All API keys; of each only its digest is kept.
+#[derive(Debug, Default)]
+pub struct ApiKeys {
+    keys: Vec<([u8; 32], Caller)>,
+}
+
+impl ApiKeys {
+    /// Takes the configured keys.
+    pub fn new(keys: impl IntoIterator<Item = ApiKey>) -> Self {
+        let keyed = |key: ApiKey| {
+            let caller = Caller { name: key.name.into(), scopes: key.scopes.into() };
+            (Sha256::digest(key.key.as_bytes()).into(), caller)
+        };
+        Self { keys: keys.into_iter().map(keyed).collect() }
+    }
+
+    /// The caller with the bearer key of these headers: exactly one `Authorization`, and a key of ours.
+    ///
+    /// The digests of all keys are compared, each in constant time: how long it takes tells nothing.
+    pub fn caller(&self, headers: &HeaderMap) -> Option<&Caller> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let value = values.next()?.as_bytes();
+        if values.next().is_some() {
+            return None;
+        }
+        let (scheme, key) = value.split_at_checked(b"Bearer ".len())?;
+        if !scheme.eq_ignore_ascii_case(b"Bearer ") || key.is_empty() {
+            return None;
+        }
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        self.keys.iter().fold(
+            None,
+            |found, (known, caller)| {
+                if bool::from(known.ct_eq(&digest)) { Some(caller) } else { found }
+            },
+        )
+    }
+}
+
+/// Lets staff's programs in: `admin` everywhere, `read` where nothing changes.
+pub async fn staff_only(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let allowed: &[Scope] = if reads { &[Scope::Admin, Scope::Read] } else { &[Scope::Admin] };
+    let caller = state.keys.caller(request.headers()).ok_or(Problem::Unauthorized)?;
+    if !caller.may(allowed) {
+        return Err(Problem::Forbidden);
+    }
+    let caller = caller.clone();
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn keys() -> ApiKeys {
+        let key =
+            |name: &str, key: &str, scope| ApiKey { name: name.into(), key: key.into(), scopes: vec![scope] };
+        ApiKeys::new([
+            key("staff", "secret-staff-key", Scope::Admin),
+            key("flow", "secret-flow-key", Scope::Callback),
+            key("report", "secret-report-key", Scope::Read),
+        ])
+    }
+
+    fn name_for(values: &[&[u8]]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header's value"));
+        }
+        keys().caller(&headers).map(|caller| caller.name.to_string())
+    }
+
+    #[test]
+    fn a_bearer_key_names_its_caller() {
+        assert_eq!(name_for(&[b"Bearer secret-staff-key"]).as_deref(), Some("staff"));
+        assert_eq!(name_for(&[b"bearer secret-flow-key"]).as_deref(), Some("flow"));
+        assert_eq!(name_for(&[b"BEARER secret-report-key"]).as_deref(), Some("report"));
+    }
+
+    #[test]
+    fn anything_else_names_nobody() {
+        let values: &[&[u8]] = &[
+            b"",
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer  secret-staff-key",
+            b"Bearer secret-staff-key ",
+            b"Bearer secret-staff-ke",
+            b"Bearer secret-staff-keyy",
+            b"Bearer SECRET-STAFF-KEY",
+            b"Bearer staff",
+            b"Bearer secret-staff-key,secret-flow-key",
+            b"Basic c3RhZmY6c2VjcmV0LXN0YWZmLWtleQ==",
+            b"secret-staff-key",
+            b"Bearer\tsecret-staff-key",
+            b"Bearer \xff\xfe",
+        ];
+        for value in values {
+            assert_eq!(name_for(&[value]), None, "{}", String::from_utf8_lossy(value));
+        }
+        assert_eq!(name_for(&[]), None);
+        assert_eq!(name_for(&[b"Bearer secret-staff-key", b"Bearer secret-staff-key"]), None, "twice");
+    }
+
+    #[test]
+    fn a_scope_is_no_other() {
+        let caller = |scopes: &[Scope]| Caller { name: "x".into(), scopes: scopes.into() };
+        assert!(caller(&[Scope::Read, Scope::Callback]).may(&[Scope::Admin, Scope::Callback]));
+        assert!(!caller(&[Scope::Callback]).may(&[Scope::Admin, Scope::Read]));
+        assert!(!caller(&[]).may(&[Scope::Admin, Scope::Callback, Scope::Read]));
+    }
+
+    #[test]
+    fn keys_are_never_printed() {
+        assert!(!format!("{:?}", keys()).contains("secret"));
+    }
+}

@@ -1,0 +1,388 @@
+//! What the company's signup flow tells us: new accounts, and what happens to them.
+//!
+//! A signup is never refused for bad or missing evidence: an answer other than 2xx would make the flow
+//! try again with the same evidence, or lose the signup.
+
+use super::answer::{json, ok, replayed};
+use super::auth::Scope;
+use super::body;
+use super::error::Problem;
+use super::fields::{Fields, parsed, recent_instant};
+use super::guard::path;
+use super::openapi::ProblemDoc;
+use super::state::{ApiState, Hooks};
+use super::webhook;
+use crate::app::Submitted;
+use crate::domain::account::Account;
+use crate::domain::fact::{Delivery, Evidence, Fact, Signup};
+use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId};
+use crate::domain::outcome::{FactOutcome, Reason, Via};
+use crate::domain::program::{Model, hex};
+use crate::domain::statement::{AccountEvent, Change};
+use axum::extract::{FromRequest, Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+
+/// Bytes kept of a click token or a cookie; ours are far shorter.
+const MAX_TOKEN_BYTES: usize = 512;
+/// Bytes kept of a typed code, or of an unknown type's name.
+const MAX_WORD_BYTES: usize = 64;
+/// Who reports what is signed and not sent with a key.
+const WEBHOOK: &str = "webhook";
+
+/// Reports a signup.
+///
+/// Signed by Standard Webhooks, or with a bearer key of scope `callback`. The first report of an account is
+/// decided at once and stands; the same facts again get the same answer, whatever the evidence and the
+/// `webhook-id`. Bad or missing evidence never refuses a signup.
+#[utoipa::path(
+    post, path = "/v1/signups", tag = "callbacks",
+    params(DeliveryId),
+    request_body(content = SignupRequest, description = "The new account, and the evidence it came with"),
+    responses(
+        (status = 201, body = SignupAnswer, description = "Decided"),
+        (status = 200, body = SignupAnswer, description = "The same was reported before: the first answer again",
+            headers(("Idempotency-Replayed" = String, description = "`true`"))),
+        (status = 202, body = Accepted, description = "Kept; decided when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json",
+            description = "Other facts stand for the account, or the `webhook-id` was used with other bytes: `conflict`"),
+    ),
+    security(("webhook" = []), ("bearer" = []))
+)]
+pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
+    let fields = Fields::read(&report.body)?;
+    let signup = read_signup(fields, report.delivery, state.app.now(), &state.hooks)?;
+    let id = signup.account_id.clone();
+    let submitted = state.app.submit(&report.by, Fact::Signup(signup)).await?;
+    signup_answer(&id, &submitted)
+}
+
+/// Reports an event of an account.
+///
+/// Keyed by (account, event): the same again changes nothing. Events may come late, twice, in any order, and
+/// before their signup. A `type` that is not known is kept and has no effect.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account_id}/events", tag = "callbacks",
+    params(("account_id" = String, Path, description = "The company's name for the account", example = "acct_81"), DeliveryId),
+    request_body(content = EventRequest, description = "What happened"),
+    responses(
+        (status = 201, body = EventAnswer, description = "Taken in"),
+        (status = 200, body = EventAnswer, description = "Known already, or of an unknown type (`ignored`)",
+            headers(("Idempotency-Replayed" = String, description = "`true`, where it was known"))),
+        (status = 202, body = Accepted, description = "Kept; applied when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json",
+            description = "Another event stands under this id, or the `webhook-id` was used with other bytes: `conflict`"),
+    ),
+    security(("webhook" = []), ("bearer" = []))
+)]
+pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
+    let account_id: AccountId =
+        report.account_id.as_deref().and_then(|id| id.parse().ok()).ok_or(Problem::InvalidAccountId)?;
+    let event = read_event(Fields::read(&report.body)?, state.app.now())?;
+    let unknown = matches!(event.change, Change::Unknown { .. });
+    let fact = Fact::Event { account_id: account_id.clone(), event, delivery: report.delivery };
+    let submitted = state.app.submit(&report.by, fact).await?;
+    event_answer(&account_id, unknown, &submitted)
+}
+
+/// A callback that came from whom it says: its bytes, not yet parsed.
+#[derive(Debug)]
+pub struct Callback {
+    /// The name of the caller.
+    pub by: String,
+    /// The account in the path, if the path has one.
+    pub account_id: Option<String>,
+    /// The raw body.
+    pub body: Bytes,
+    /// The delivery, where it has an id.
+    pub delivery: Option<Delivery>,
+}
+
+impl FromRequest<ApiState> for Callback {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        // The path of a signup has no part to read: an error there is no fault.
+        let account_id = path::<String, _>(&mut parts, state).await.ok();
+        let bytes = body::read(&parts.headers, body).await?;
+        let by = sender(state, &parts.headers, &bytes)?;
+        let delivery = webhook::only(&parts.headers, webhook::ID)
+            .filter(|id| webhook::is_delivery_id(id))
+            .map(|id| Delivery { id: short_hash(id), body: short_hash(&bytes) });
+        Ok(Self { by, account_id, body: bytes, delivery })
+    }
+}
+
+/// Who sent a callback. Whatever a request shows to prove that must hold: a key, a signature, or both.
+fn sender(state: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
+    let shows_key = headers.contains_key(AUTHORIZATION);
+    let shows_signature =
+        headers.contains_key(webhook::SIGNATURE) || headers.contains_key(webhook::TIMESTAMP) || !shows_key;
+    if shows_signature {
+        let now = state.app.now().timestamp();
+        state.webhooks.verify(headers, body, now).map_err(|_| Problem::Unauthorized)?;
+    }
+    if !shows_key {
+        return Ok(WEBHOOK.to_owned());
+    }
+    let caller = state.keys.caller(headers).ok_or(Problem::Unauthorized)?;
+    if caller.may(&[Scope::Callback, Scope::Admin]) {
+        Ok(caller.name.to_string())
+    } else {
+        Err(Problem::Forbidden)
+    }
+}
+
+/// The first 16 hex digits of the SHA-256.
+fn short_hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..8])
+}
+
+/// Reads a signup. Fields that are not known are left alone: senders may tell more than we ask.
+pub fn read_signup(
+    mut fields: Fields,
+    delivery: Option<Delivery>,
+    now: DateTime<Utc>,
+    hooks: &Hooks,
+) -> Result<Signup, Problem> {
+    Ok(Signup {
+        account_id: fields.required("account_id", Problem::InvalidAccountId, parsed)?,
+        plan: fields.required("plan", Problem::InvalidPlan, parsed)?,
+        signed_up_at: fields.required("signed_up_at", Problem::InvalidSignedUpAt, recent_instant(now))?,
+        active: fields.optional("active", Problem::InvalidActive, Value::as_bool)?.unwrap_or(true),
+        evidence: read_evidence(fields, hooks),
+        delivery,
+    })
+}
+
+/// Reads an event.
+pub fn read_event(mut fields: Fields, now: DateTime<Utc>) -> Result<AccountEvent, Problem> {
+    let event_id = fields.required("event_id", Problem::InvalidEventId, parsed)?;
+    let name = fields.required("type", Problem::InvalidType, |value| {
+        value.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
+    })?;
+    let occurred_at = fields.required("occurred_at", Problem::InvalidOccurredAt, recent_instant(now))?;
+    let change = match name.as_str() {
+        "activated" => Change::Activated,
+        "suspended" => Change::Suspended,
+        "canceled" => Change::Canceled,
+        "plan_changed" => {
+            Change::PlanChanged { plan: fields.required("plan", Problem::InvalidPlan, parsed)? }
+        }
+        _ => Change::Unknown { name: cut(&name, MAX_WORD_BYTES).to_owned() },
+    };
+    Ok(AccountEvent { event_id, occurred_at, change })
+}
+
+/// Reads evidence as it comes: what is of a wrong type is as if absent, what is too long is cut, and so
+/// proves nothing.
+fn read_evidence(mut fields: Fields, hooks: &Hooks) -> Evidence {
+    let mut text = |name| match fields.take(name) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
+        _ => None,
+    };
+    let kept = |text: String, most| cut(&text, most).to_owned();
+    let click = text("click").map(|text| kept(text, MAX_TOKEN_BYTES));
+    let cookie = text("cookie").map(|text| kept(text, MAX_TOKEN_BYTES));
+    let code = text("code").map(|text| kept(text, MAX_WORD_BYTES));
+    let email = text("email").map(|email| email.trim().to_lowercase());
+    let ip = text("ip").and_then(|ip| ip.trim().parse::<IpAddr>().ok()).map(|ip| ip.to_canonical());
+    Evidence {
+        click,
+        cookie,
+        code,
+        email_hash: email.as_deref().map(|email| (hooks.email_hash)(email)),
+        email_domain: email.as_deref().and_then(mail_domain),
+        ip_hash: ip.map(|ip| (hooks.ip_hash)(ip)),
+    }
+}
+
+/// The domain of a lower-case address, where it can be one.
+fn mail_domain(email: &str) -> Option<String> {
+    let (_, domain) = email.rsplit_once('@')?;
+    let fits = (1..=253).contains(&domain.len()) && !domain.contains(|c: char| c.is_control() || c == ' ');
+    fits.then(|| domain.to_owned())
+}
+
+/// The text's first bytes, at most so many, without half a character.
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+fn signup_answer(id: &AccountId, submitted: &Submitted) -> Result<Response, Problem> {
+    let answer = submitted.account.as_deref().and_then(SignupAnswer::of);
+    match (submitted.outcome, answer) {
+        (FactOutcome::New, Some(answer)) => Ok(json(StatusCode::CREATED, &answer)),
+        (FactOutcome::Replayed, Some(answer)) => Ok(replayed(ok(&answer))),
+        (FactOutcome::Conflict, _) => Err(Problem::Conflict),
+        (FactOutcome::Refused, _) => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
+        // On disk, and not decided yet; an answer without its decision is the same to the sender.
+        (FactOutcome::Deferred | FactOutcome::New | FactOutcome::Replayed | FactOutcome::Ignored, _) => {
+            Ok(accepted(id))
+        }
+    }
+}
+
+fn event_answer(id: &AccountId, unknown: bool, submitted: &Submitted) -> Result<Response, Problem> {
+    let answer = if unknown {
+        EventAnswer::Ignored { ignored: true }
+    } else {
+        EventAnswer::Taken { referred: submitted.account.as_deref().and_then(Account::referred) }
+    };
+    match submitted.outcome {
+        FactOutcome::New if !unknown => Ok(json(StatusCode::CREATED, &answer)),
+        FactOutcome::New | FactOutcome::Ignored => Ok(ok(&answer)),
+        FactOutcome::Replayed => Ok(replayed(ok(&answer))),
+        FactOutcome::Conflict => Err(Problem::Conflict),
+        FactOutcome::Refused => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
+        FactOutcome::Deferred => Ok(accepted(id)),
+    }
+}
+
+fn accepted(id: &AccountId) -> Response {
+    json(StatusCode::ACCEPTED, &Accepted { account_id: id.to_string(), accepted: true })
+}
+
+/// The id of a delivery, which senders by Standard Webhooks give.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only the API document reads it")]
+pub struct DeliveryId {
+    /// The delivery's id, 1 to 256 printable characters; the same one with other bytes for the account is a conflict.
+    /// Required beside a signature.
+    #[param(rename = "webhook-id", example = "msg_2a9f", required = false)]
+    webhook_id: Option<String>,
+}
+
+/// A new account at the company.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({"account_id": "acct_81", "plan": "growth", "signed_up_at": "2026-01-01T10:00:00-05:00",
+    "click": "<cfoil>", "cookie": "<counterfoil cookie>", "code": "jane-10", "active": true,
+    "email": "x@y.com", "ip": "203.0.113.9"}))]
+pub struct SignupRequest {
+    /// The company's name for the account: 1 to 128 of `A-Za-z0-9_.:-`.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]
+    pub account_id: String,
+    /// The plan, compared in lower case.
+    #[schema(min_length = 1, max_length = 64)]
+    pub plan: String,
+    /// When it signed up: from 2015 to five minutes from now.
+    pub signed_up_at: DateTime<Utc>,
+    /// The click token that the landing page was given as `cfoil`.
+    pub click: Option<String>,
+    /// The value of the visitor's cookie.
+    pub cookie: Option<String>,
+    /// The referral code that the prospect typed.
+    pub code: Option<String>,
+    /// Whether the signup activates the account; `false`: a trial.
+    #[schema(default = true)]
+    pub active: Option<bool>,
+    /// The prospect's e-mail; only a keyed hash and the domain are kept.
+    pub email: Option<String>,
+    /// The prospect's address; only a keyed hash is kept.
+    pub ip: Option<String>,
+}
+
+/// Something that happened to an account.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({"event_id": "evt_9", "type": "plan_changed", "plan": "connect",
+    "occurred_at": "2026-04-01T18:00:00-04:00"}))]
+pub struct EventRequest {
+    /// Unique for the account: 1 to 128 of `A-Za-z0-9_.:-`.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]
+    pub event_id: String,
+    /// `activated`, `suspended`, `canceled` or `plan_changed`; others are kept and have no effect.
+    #[schema(min_length = 1)]
+    pub r#type: String,
+    /// The new plan, for `plan_changed`.
+    #[schema(min_length = 1, max_length = 64)]
+    pub plan: Option<String>,
+    /// When it happened: from 2015 to five minutes from now.
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// What was decided about a signup; stays as it was first, whatever staff do later.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SignupAnswer {
+    /// The account.
+    pub account_id: String,
+    /// Whether an affiliate is credited.
+    pub attributed: bool,
+    /// Which.
+    #[schema(required, value_type = Option<String>)]
+    pub affiliate_id: Option<AffiliateId>,
+    /// Through which link.
+    #[schema(required, value_type = Option<String>)]
+    pub link_id: Option<LinkId>,
+    /// Through which click.
+    #[schema(required, value_type = Option<String>, format = "uuid")]
+    pub click_id: Option<ClickId>,
+    /// When that was made.
+    #[schema(required)]
+    pub clicked_at: Option<DateTime<Utc>>,
+    /// Which evidence named it.
+    #[schema(required)]
+    pub via: Option<Via>,
+    /// How one of several clicks is chosen.
+    pub model: Model,
+    /// Why it is credited, or is not.
+    pub reason: Reason,
+    /// Whether it waits for review.
+    pub held: bool,
+}
+
+impl SignupAnswer {
+    /// The decision about an account's signup, if there is one.
+    pub fn of(account: &Account) -> Option<Self> {
+        let decided = account.attribution.as_ref()?;
+        Some(Self {
+            account_id: account.id.to_string(),
+            attributed: decided.affiliate_id.is_some(),
+            affiliate_id: decided.affiliate_id,
+            link_id: decided.link_id,
+            click_id: decided.click_id,
+            clicked_at: decided.clicked_at,
+            via: decided.via,
+            model: decided.model,
+            reason: decided.reason,
+            held: !decided.holds.is_empty(),
+        })
+    }
+}
+
+/// Kept on disk; decided when the store is back.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Accepted {
+    /// The account.
+    pub account_id: String,
+    /// Always true.
+    pub accepted: bool,
+}
+
+/// What became of an event.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum EventAnswer {
+    /// It counts.
+    Taken {
+        /// Whether the account is credited to an affiliate; null: its signup has not come yet.
+        #[schema(required)]
+        referred: Option<bool>,
+    },
+    /// Its type is not known: kept, without effect.
+    Ignored {
+        /// Always true.
+        ignored: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,442 @@
+use super::*;
+use crate::domain::account::{Origin, Standing};
+use crate::domain::attribution::Attribution;
+use crate::domain::id::NodeId;
+use crate::domain::outcome::HoldReason;
+use serde_json::json;
+use std::sync::Arc;
+
+fn now() -> DateTime<Utc> {
+    "2026-06-01T12:00:00Z".parse().expect("a literal")
+}
+
+fn read(body: &[u8]) -> Result<Signup, Problem> {
+    read_signup(Fields::read(body)?, None, now(), &Hooks::plain())
+}
+
+fn signup_with(name: &str, value: &Value) -> Result<Signup, Problem> {
+    let mut body =
+        json!({"account_id": "acct_81", "plan": "growth", "signed_up_at": "2026-01-01T10:00:00-05:00"});
+    body[name] = value.clone();
+    read(body.to_string().as_bytes())
+}
+
+fn event_with(name: &str, value: &Value) -> Result<AccountEvent, Problem> {
+    let mut body = json!({"event_id": "evt_9", "type": "plan_changed", "plan": "connect",
+        "occurred_at": "2026-04-01T18:00:00-04:00"});
+    body[name] = value.clone();
+    read_event(Fields::read(body.to_string().as_bytes())?, now())
+}
+
+/// Values that no text, time or flag can be.
+fn wrong_values() -> Vec<Value> {
+    vec![
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(18_446_744_073_709_551_615_u64),
+        json!([]),
+        json!(["growth"]),
+        json!({}),
+        json!({"a": {"b": []}}),
+        json!(""),
+        json!(" "),
+        json!("\0"),
+        json!("a\nb"),
+    ]
+}
+
+#[test]
+fn a_signup_is_read() {
+    let body = br#"{"account_id": "acct_81", "plan": " Growth ", "signed_up_at": "2026-01-01T10:00:00-05:00",
+        "click": "c", "cookie": "k", "code": " Jane-10 ", "active": false, "email": " X@Y.com ",
+        "ip": "::ffff:203.0.113.9", "something": {"else": [1]}}"#;
+    let signup = read(body).expect("a good signup");
+    assert_eq!(signup.account_id.as_str(), "acct_81");
+    assert_eq!(signup.plan.as_str(), "growth");
+    assert_eq!(signup.signed_up_at.to_rfc3339(), "2026-01-01T15:00:00+00:00");
+    assert!(!signup.active);
+    let expected = Evidence {
+        click: Some("c".into()),
+        cookie: Some("k".into()),
+        code: Some(" Jane-10 ".into()),
+        email_hash: Some("hash of x@y.com".into()),
+        email_domain: Some("y.com".into()),
+        ip_hash: Some("hash of 203.0.113.9".into()),
+    };
+    assert_eq!(signup.evidence, expected);
+}
+
+#[test]
+fn a_signup_may_come_without_evidence_and_is_active() {
+    let signup = signup_with("click", &Value::Null).expect("a good signup");
+    assert_eq!(signup.evidence, Evidence::default());
+    assert!(signup.active);
+    assert!(signup_with("active", &Value::Null).expect("a good signup").active);
+}
+
+#[test]
+fn no_evidence_refuses_a_signup() {
+    let long = "é".repeat(1_000);
+    let mut values = wrong_values();
+    values.extend([
+        json!(true),
+        json!(long),
+        json!("=cmd()"),
+        json!("<script>"),
+        json!("@"),
+        json!("a@"),
+        json!("1.2.3"),
+    ]);
+    for name in ["click", "cookie", "code", "email", "ip"] {
+        for value in &values {
+            let signup = signup_with(name, value).unwrap_or_else(|problem| {
+                panic!("{name}: {value}: {}", problem.code());
+            });
+            let kept = signup.evidence;
+            assert!(kept.click.is_none_or(|text| text.len() <= MAX_TOKEN_BYTES));
+            assert!(kept.cookie.is_none_or(|text| text.len() <= MAX_TOKEN_BYTES));
+            assert!(kept.code.is_none_or(|text| text.len() <= MAX_WORD_BYTES));
+            assert!(kept.email_domain.is_none_or(|text| text.len() <= 253));
+            assert_eq!(kept.ip_hash, None, "{name}: {value}");
+        }
+    }
+}
+
+#[test]
+fn evidence_that_is_too_long_is_cut_and_so_proves_nothing() {
+    let signup = signup_with("click", &json!("x".repeat(513))).expect("a good signup");
+    assert_eq!(signup.evidence.click.map(|text| text.len()), Some(512));
+    let signup = signup_with("code", &json!("é".repeat(40))).expect("a good signup");
+    assert_eq!(signup.evidence.code, Some("é".repeat(32)));
+}
+
+#[test]
+fn bytes_that_are_not_one_json_document_are_unparsable() {
+    let deep = |open: &str, close: &str| format!("{{\"a\":{}{}}}", open.repeat(1_000), close.repeat(1_000));
+    let mut bodies: Vec<Vec<u8>> = [
+        "",
+        " ",
+        "\n",
+        "\0",
+        "nul",
+        "tru",
+        "{",
+        "}",
+        "{]",
+        "[}",
+        "\"",
+        "{\"",
+        "{\"a",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":1",
+        "{\"a\":1,",
+        "{\"a\":1,}",
+        "{,}",
+        "{\"a\" 1}",
+        "{\"a\"=1}",
+        "{a:1}",
+        "{'a':1}",
+        "{\"a\":'b'}",
+        "{1:1}",
+        "{null:1}",
+        "{\"a\":1}}",
+        "{}{}",
+        "{} x",
+        "{}\0",
+        "{\"a\":01}",
+        "{\"a\":+1}",
+        "{\"a\":.5}",
+        "{\"a\":1.}",
+        "{\"a\":1e}",
+        "{\"a\":1e999}",
+        "{\"a\":-1e999}",
+        "{\"a\":-}",
+        "{\"a\":0x10}",
+        "{\"a\":NaN}",
+        "{\"a\":Infinity}",
+        "{\"a\":-Infinity}",
+        "{\"a\":undefined}",
+        "{\"a\":True}",
+        "{\"a\":NULL}",
+        "{\"a\":\"\\x41\"}",
+        "{\"a\":\"\\u12\"}",
+        "{\"a\":\"\\uD800\"}",
+        "{\"a\":\"\\uDC00\"}",
+        "{\"a\":\"\\uD800\\u0041\"}",
+        "{\"a\":\"\n\"}",
+        "{\"a\":\"\t\"}",
+        "{\"a\":\"\0\"}",
+        "{\"a\":\"b}",
+        "{\"a\":[1,]}",
+        "{\"a\":[,1]}",
+        "{\"a\":[1 2]}",
+        "{\"a\":[1}",
+        "{\"a\":{\"b\":}}",
+        "{/**/}",
+        "{} // x",
+        "# {}",
+        "\u{feff}{}",
+        "{\"\\uD800\":1}",
+        "account_id=acct_81&plan=growth",
+        "<xml/>",
+        "--boundary\r\n",
+        "{\"a\":1;\"b\":2}",
+    ]
+    .into_iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
+    bodies.extend([deep("[", "]").into_bytes(), deep("{\"b\":", "}").into_bytes(), b"{\"a\":[".repeat(500)]);
+    bodies.extend(
+        [
+            &b"\xff"[..],
+            b"{\"a\":\"\xff\"}",
+            b"{\"a\":\"\xc3\"}",
+            b"{\"a\":\"\xc0\xaf\"}",
+            b"{\"a\":\"\xed\xa0\x80\"}",
+            b"{\"\xff\":1}",
+            b"\xef\xbb\xbf{}",
+            b"\xff\xfe{\0}\0",
+            b"\x1f\x8b\x08",
+            b"{\"a\":\"\xf5\x80\x80\x80\"}",
+        ]
+        .map(<[u8]>::to_vec),
+    );
+    let digits = format!("{{\"a\":1{}}}", "0".repeat(400));
+    bodies.push(digits.into_bytes());
+    assert!(bodies.len() >= 75);
+    for body in &bodies {
+        assert_eq!(read(body), Err(Problem::InvalidJson), "{}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn a_document_that_is_no_object_is_refused() {
+    for body in ["null", "true", "0", "-1.5e3", "1e9", "\"\"", "\"{}\"", "[]", "[{}]", "[[]]", " [1, 2] "] {
+        assert_eq!(read(body.as_bytes()), Err(Problem::NotAnObject), "{body}");
+    }
+}
+
+#[test]
+fn each_field_has_its_problem() {
+    let text = |text: &str| json!(text);
+    let mut table: Vec<(&str, Value, Problem)> = Vec::new();
+    let mut add = |name: &'static str, problem, values: Vec<Value>| {
+        table.extend(values.into_iter().map(|value| (name, value, problem)));
+    };
+    add("account_id", Problem::InvalidAccountId, wrong_values());
+    add(
+        "account_id",
+        Problem::InvalidAccountId,
+        vec![
+            Value::Null,
+            json!(true),
+            text("a b"),
+            text("a/b"),
+            text("../a"),
+            text("é"),
+            text("a\u{200b}"),
+            text("a%20b"),
+            text("a;b"),
+            text("a'b"),
+            text("<a>"),
+            text("=1+1"),
+            text(&"a".repeat(129)),
+            text("acct_81 "),
+            text("acct\u{0}81"),
+        ],
+    );
+    add("plan", Problem::InvalidPlan, wrong_values());
+    add(
+        "plan",
+        Problem::InvalidPlan,
+        vec![
+            Value::Null,
+            json!(false),
+            text(&"p".repeat(65)),
+            text(&"é".repeat(33)),
+            text("a\tb"),
+            text("a\u{7f}b"),
+            text("x\u{85}x"),
+        ],
+    );
+    add("signed_up_at", Problem::InvalidSignedUpAt, wrong_values());
+    add(
+        "signed_up_at",
+        Problem::InvalidSignedUpAt,
+        vec![
+            Value::Null,
+            json!(true),
+            json!(1_767_225_600),
+            text("2014-12-31T23:59:59Z"),
+            text("2026-06-01T12:05:01Z"),
+            text("2026-01-01"),
+            text("2026-01-01T10:00:00"),
+            text("2026-02-29T10:00:00Z"),
+            text("9999-12-31T23:59:59Z"),
+            text("99999-01-01T00:00:00Z"),
+            text("-0001-01-01T00:00:00Z"),
+            text("2026-01-01T10:00:00+99:99"),
+            text("yesterday"),
+            text("0000-00-00T00:00:00Z"),
+            text("2026-01-01T25:00:00Z"),
+            text("2026-01-01T10:00:00Z\n"),
+        ],
+    );
+    add(
+        "active",
+        Problem::InvalidActive,
+        vec![
+            json!(0),
+            json!(1),
+            json!("true"),
+            json!("false"),
+            json!(""),
+            json!("yes"),
+            json!([]),
+            json!({}),
+            json!([true]),
+        ],
+    );
+    assert!(table.len() >= 80);
+    for (name, value, problem) in &table {
+        assert_eq!(signup_with(name, value), Err(*problem), "{name}: {value}");
+    }
+}
+
+#[test]
+fn each_field_of_an_event_has_its_problem() {
+    let text = |text: &str| json!(text);
+    let mut table: Vec<(&str, Value, Problem)> = Vec::new();
+    let mut add = |name: &'static str, problem, values: Vec<Value>| {
+        table.extend(values.into_iter().map(|value| (name, value, problem)));
+    };
+    add("event_id", Problem::InvalidEventId, wrong_values());
+    add(
+        "event_id",
+        Problem::InvalidEventId,
+        vec![Value::Null, text("a b"), text("é"), text(&"e".repeat(129))],
+    );
+    add("occurred_at", Problem::InvalidOccurredAt, wrong_values());
+    add(
+        "occurred_at",
+        Problem::InvalidOccurredAt,
+        vec![
+            Value::Null,
+            text("2014-12-31T23:59:59Z"),
+            text("2026-06-01T12:05:01Z"),
+            text("2026-04-31T00:00:00Z"),
+        ],
+    );
+    add("plan", Problem::InvalidPlan, wrong_values());
+    add("plan", Problem::InvalidPlan, vec![Value::Null, text(&"p".repeat(65))]);
+    add(
+        "type",
+        Problem::InvalidType,
+        vec![
+            Value::Null,
+            json!(0),
+            json!(1.5),
+            json!(true),
+            json!([]),
+            json!({}),
+            json!(["activated"]),
+            text(""),
+        ],
+    );
+    assert!(table.len() >= 50);
+    for (name, value, problem) in &table {
+        assert_eq!(event_with(name, value), Err(*problem), "{name}: {value}");
+    }
+}
+
+#[test]
+fn an_event_of_an_unknown_type_is_kept_by_a_bounded_name() {
+    for name in ["upgraded", "Activated", "activated ", "=1+1", "\u{0}"] {
+        let event = event_with("type", &json!(name)).expect("a good event");
+        assert_eq!(event.change, Change::Unknown { name: name.into() });
+    }
+    let event = event_with("type", &json!("é".repeat(100))).expect("a good event");
+    assert_eq!(event.change, Change::Unknown { name: "é".repeat(32) });
+    let known = event_with("type", &json!("canceled")).expect("a good event");
+    assert_eq!(known.change, Change::Canceled, "a plan beside it has no meaning");
+}
+
+fn decided() -> Account {
+    let signup = signup_with("active", &json!(true)).expect("a good signup");
+    let mut account = Account::new(signup.account_id.clone());
+    let attribution = Attribution {
+        affiliate_id: Some(AffiliateId::from_bits(7)),
+        link_id: None,
+        click_id: None,
+        clicked_at: None,
+        via: Some(Via::Code),
+        model: Model::LastClick,
+        reason: Reason::Attributed,
+        holds: vec![HoldReason::SameDomain],
+        considered: Vec::new(),
+        code: None,
+        tie_break: None,
+    };
+    account.decide(&signup, Origin { at: now(), node: NodeId::from_bits(1), position: 1 }, &attribution);
+    account
+}
+
+fn submitted(outcome: FactOutcome, account: Option<Account>) -> Submitted {
+    Submitted { outcome, account: account.map(Arc::new), refusal: None }
+}
+
+async fn shown(answer: Result<Response, Problem>) -> (u16, bool, String) {
+    use axum::response::IntoResponse;
+    let response = answer.into_response();
+    let replayed = response.headers().contains_key(crate::http::answer::REPLAYED);
+    let status = response.status().as_u16();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body in memory");
+    (status, replayed, String::from_utf8(bytes.to_vec()).expect("text"))
+}
+
+#[tokio::test]
+async fn the_same_signup_gets_the_first_answer_for_ever() {
+    let mut account = decided();
+    let id = account.id.clone();
+    let first = shown(signup_answer(&id, &submitted(FactOutcome::New, Some(account.clone())))).await;
+    let body = r#"{"account_id":"acct_81","attributed":true,"affiliate_id":"aff_0000000000007","link_id":null,"click_id":null,"clicked_at":null,"via":"code","model":"last_click","reason":"attributed","held":true}"#;
+    assert_eq!(first, (201, false, body.to_owned()));
+    // Staff release it, and credit another; the answer stays.
+    account.standing = Standing::default();
+    account.credited_to = Some(AffiliateId::from_bits(8));
+    let again = shown(signup_answer(&id, &submitted(FactOutcome::Replayed, Some(account)))).await;
+    assert_eq!(again, (200, true, body.to_owned()));
+}
+
+#[tokio::test]
+async fn a_signup_ends_as_its_outcome_says() {
+    let id: AccountId = "acct_81".parse().expect("a literal");
+    let accepted = r#"{"account_id":"acct_81","accepted":true}"#.to_owned();
+    let answer = |outcome| shown(signup_answer(&id, &submitted(outcome, None)));
+    assert_eq!(answer(FactOutcome::Deferred).await, (202, false, accepted.clone()));
+    assert_eq!(answer(FactOutcome::New).await, (202, false, accepted), "no decision yet");
+    assert_eq!(answer(FactOutcome::Conflict).await.0, 409);
+}
+
+#[tokio::test]
+async fn an_event_ends_as_its_outcome_says() {
+    let id: AccountId = "acct_81".parse().expect("a literal");
+    let answer = |unknown, outcome, account| shown(event_answer(&id, unknown, &submitted(outcome, account)));
+    let (referred, waiting) = (r#"{"referred":true}"#.to_owned(), r#"{"referred":null}"#.to_owned());
+    let ignored = r#"{"ignored":true}"#.to_owned();
+    assert_eq!(answer(false, FactOutcome::New, Some(decided())).await, (201, false, referred.clone()));
+    assert_eq!(answer(false, FactOutcome::New, Some(Account::new(id.clone()))).await, (201, false, waiting));
+    assert_eq!(answer(false, FactOutcome::Replayed, Some(decided())).await, (200, true, referred));
+    assert_eq!(answer(true, FactOutcome::Ignored, Some(decided())).await, (200, false, ignored.clone()));
+    assert_eq!(answer(true, FactOutcome::Replayed, Some(decided())).await, (200, true, ignored));
+    assert_eq!(answer(false, FactOutcome::Conflict, Some(decided())).await.0, 409);
+    assert_eq!(answer(true, FactOutcome::Deferred, None).await.0, 202);
+}
+
+#[test]
+fn a_delivery_is_known_by_its_id_and_its_bytes() {
+    assert_eq!(short_hash(b""), "e3b0c44298fc1c14");
+    assert_ne!(short_hash(b"a"), short_hash(b"b"));
+}

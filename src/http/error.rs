@@ -1,0 +1,271 @@
+//! Every way a request can fail: one table of stable codes, each with its status and its sentence.
+//!
+//! Answers are RFC 9457 problems. They hold nothing of the input and nothing of the inside: a code is
+//! all that a program needs, the sentence is for the person who reads its log.
+
+use crate::app::{AggregateError, ReadError, SubmitError};
+use crate::domain::account::Refusal;
+use crate::store::StoreError;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+macro_rules! problems {
+    ($($case:ident = $status:literal $code:literal: $title:literal,)+) => {
+        /// Why a request was refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Problem { $(#[doc = $title] $case,)+ }
+
+        impl Problem {
+            /// Each of them, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$case,)+];
+            /// The stable code.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$case => $code,)+ }
+            }
+            /// The HTTP status.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$case => $status,)+ }
+            }
+            /// What it means, for people.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$case => $title,)+ }
+            }
+            /// The whole answer's body.
+            fn body(self) -> &'static str {
+                match self {
+                    $(Self::$case => concat!(
+                        "{\"type\":\"urn:counterfoil:problem:", $code, "\",\"title\":\"", $title,
+                        "\",\"status\":", stringify!($status), ",\"code\":\"", $code, "\"}"
+                    ),)+
+                }
+            }
+        }
+    };
+}
+
+problems! {
+    InvalidJson = 400 "invalid_json": "The body is not one JSON document in UTF-8",
+    DuplicateKey = 400 "duplicate_key": "The body names a key twice",
+    InvalidQuery = 400 "invalid_query": "The query string can't be read, or names a parameter twice",
+    BodyIncomplete = 400 "body_incomplete": "The body ended before its end",
+
+    Unauthorized = 401 "unauthorized": "The request is not signed or authorized as it must be",
+    Forbidden = 403 "forbidden": "The API key lacks the scope for this",
+
+    NotFound = 404 "not_found": "There is nothing here",
+    UnknownAccount = 404 "unknown_account": "No such account, or no signup of it yet",
+    UnknownAffiliate = 404 "unknown_affiliate": "No such affiliate",
+    UnknownLink = 404 "unknown_link": "No such link",
+    MethodNotAllowed = 405 "method_not_allowed": "The address exists, but not with this method",
+    RequestTimeout = 408 "request_timeout": "The body did not arrive in time",
+
+    Conflict = 409 "conflict": "Other facts stand under this name; nothing changed",
+    WrongStatus = 409 "wrong_status": "The affiliate's status does not allow this step",
+    EmailTaken = 409 "email_taken": "Another affiliate has this e-mail",
+    CodeTaken = 409 "code_taken": "Another affiliate has this referral code",
+    AffiliateNotActive = 409 "affiliate_not_active": "The affiliate is not active",
+    NotReferred = 409 "not_referred": "The account is credited to no affiliate",
+    AlreadyClosed = 409 "already_closed": "The month is closed",
+    Busy = 409 "busy": "A nightly run is under way",
+    Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
+    NodeAlive = 409 "node_alive": "The node was heard of within the last minute",
+
+    BodyTooLarge = 413 "body_too_large": "The body is larger than allowed",
+    UriTooLong = 414 "uri_too_long": "The address is longer than allowed",
+    UnsupportedMediaType = 415 "unsupported_media_type": "The body must be application/json",
+
+    NotAnObject = 422 "not_an_object": "The body must be a JSON object",
+    UnknownField = 422 "unknown_field": "The body has a field that is not known here",
+    UnknownParameter = 422 "unknown_parameter": "The query has a parameter that is not known here",
+    InvalidAccountId = 422 "invalid_account_id": "account_id must be 1 to 128 of A-Z a-z 0-9 _ . : -",
+    InvalidPlan = 422 "invalid_plan": "plan must be 1 to 64 printable bytes",
+    InvalidSignedUpAt = 422 "invalid_signed_up_at": "signed_up_at must be RFC 3339, from 2015 to five minutes from now",
+    InvalidActive = 422 "invalid_active": "active must be true or false",
+    InvalidEventId = 422 "invalid_event_id": "event_id must be 1 to 128 of A-Z a-z 0-9 _ . : -",
+    InvalidType = 422 "invalid_type": "type must be a text that is not empty",
+    InvalidOccurredAt = 422 "invalid_occurred_at": "occurred_at must be RFC 3339, from 2015 to five minutes from now",
+    InvalidKind = 422 "invalid_kind": "kind must be signup or event",
+    LineTooLong = 422 "line_too_long": "The line is longer than allowed",
+    InvalidName = 422 "invalid_name": "name must be 1 to 200 characters on one line",
+    InvalidEmail = 422 "invalid_email": "email must be an e-mail address of at most 254 bytes",
+    InvalidCompany = 422 "invalid_company": "company must be 1 to 200 characters on one line",
+    InvalidWebsite = 422 "invalid_website": "website must be an http or https address of at most 2048 bytes",
+    InvalidPromotion = 422 "invalid_promotion": "promotion must be 1 to 2000 characters",
+    InvalidPartnerType = 422 "invalid_partner_type": "partner_type must be one of the program's",
+    InvalidPaypalEmail = 422 "invalid_paypal_email": "paypal_email must be an e-mail address of at most 127 bytes",
+    InvalidCode = 422 "invalid_code": "code must be 3 to 32 of A-Z a-z 0-9 -",
+    InvalidExemptFromHolds = 422 "invalid_exempt_from_holds": "exempt_from_holds must be true or false",
+    InvalidAgreementAcceptedAt = 422 "invalid_agreement_accepted_at": "agreement_accepted_at must be RFC 3339, from 2000 to now, and stand beside active: true",
+    InvalidDestination = 422 "invalid_destination": "destination must be an https address on one of the program's hosts",
+    InvalidLabel = 422 "invalid_label": "label must be 1 to 100 characters on one line",
+    InvalidReason = 422 "invalid_reason": "reason must be 1 to 500 characters on one line",
+    InvalidAffiliateId = 422 "invalid_affiliate_id": "affiliate_id must be an affiliate's id",
+    InvalidAsOf = 422 "invalid_as_of": "as_of must be RFC 3339, from 2000",
+    AsOfInFuture = 422 "as_of_in_future": "as_of must not be after now",
+    InvalidDryRun = 422 "invalid_dry_run": "dry_run must be true or false",
+    InvalidMonth = 422 "invalid_month": "month must be like 2026-04",
+    InvalidStatus = 422 "invalid_status": "status must be one of an affiliate's life",
+    InvalidList = 422 "invalid_list": "at most one of held, conflict and waiting may be true",
+    InvalidFrom = 422 "invalid_from": "from must be a date like 2026-04-01",
+    InvalidTo = 422 "invalid_to": "to must be a date like 2026-04-30, not before from and at most 366 days later",
+    InvalidBy = 422 "invalid_by": "by must be day, link or sub1 to sub5",
+    InvalidLimit = 422 "invalid_limit": "limit must be 1 to 500",
+    InvalidCursor = 422 "invalid_cursor": "cursor must be one that an earlier answer gave",
+    InvalidNow = 422 "invalid_now": "now must be RFC 3339, from 2000",
+
+    HeadersTooLarge = 431 "headers_too_large": "The headers are larger or more than allowed",
+    Internal = 500 "internal": "The server failed; its log says how",
+    JournalUnavailable = 503 "journal_unavailable": "The journal can't be written; nothing was kept, try again",
+    Stopping = 503 "stopping": "The server is stopping; nothing was kept, try again",
+    StoreUnavailable = 503 "store_unavailable": "The store can't be reached; try again",
+}
+
+/// The media type of problems.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+impl Problem {
+    /// After how many seconds trying again is worth it.
+    const fn retry_after(self) -> Option<&'static str> {
+        match self {
+            Self::JournalUnavailable | Self::StoreUnavailable => Some("2"),
+            Self::Stopping => Some("5"),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body()));
+        // The table holds nothing but statuses that exist; a test walks it.
+        *response.status_mut() =
+            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if self.status() == 401 {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        response
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Journal(why) => {
+                tracing::error!(error = %why, "failed to write the journal");
+                Self::JournalUnavailable
+            }
+            SubmitError::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_unavailable() {
+            tracing::warn!(error = %error, "failed to answer from the store");
+            Self::StoreUnavailable
+        } else {
+            tracing::error!(error = %error, "failed to answer from the store");
+            Self::Internal
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::BadCursor => Self::InvalidCursor,
+            ReadError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AggregateError> for Problem {
+    fn from(error: AggregateError) -> Self {
+        match error {
+            AggregateError::AsOfInFuture => Self::AsOfInFuture,
+            AggregateError::Busy | AggregateError::Overtaken => Self::Busy,
+            AggregateError::Recovering => Self::Recovering,
+            AggregateError::Store(error) => error.into(),
+            AggregateError::Journal(error) => error.into(),
+            AggregateError::NotDrained => Self::StoreUnavailable,
+            AggregateError::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownAccount => Self::UnknownAccount,
+            Refusal::NotReferred => Self::NotReferred,
+            Refusal::UnknownAffiliate => Self::UnknownAffiliate,
+            Refusal::UnknownLink => Self::UnknownLink,
+            Refusal::WrongStatus => Self::WrongStatus,
+            Refusal::EmailTaken => Self::EmailTaken,
+            Refusal::CodeTaken => Self::CodeTaken,
+            Refusal::NotActive => Self::AffiliateNotActive,
+            Refusal::AlreadyClosed => Self::AlreadyClosed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_code_stands_once_and_in_order_of_status() {
+        let codes: BTreeSet<_> = Problem::ALL.iter().map(|problem| problem.code()).collect();
+        assert_eq!(codes.len(), Problem::ALL.len());
+        assert!(Problem::ALL.windows(2).all(|pair| pair[0].status() <= pair[1].status()));
+    }
+
+    #[test]
+    fn each_problem_is_a_document_of_rfc_9457() {
+        for &problem in Problem::ALL {
+            let body: serde_json::Value = serde_json::from_str(problem.body()).expect("a JSON document");
+            assert_eq!(body["type"], format!("urn:counterfoil:problem:{}", problem.code()));
+            assert_eq!(body["title"], problem.title());
+            assert_eq!(body["status"], problem.status());
+            assert_eq!(body["code"], problem.code());
+            let response = problem.into_response();
+            assert_eq!(response.status().as_u16(), problem.status());
+            assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), problem.status() == 503);
+            assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), problem.status() == 401);
+        }
+    }
+
+    #[test]
+    fn only_our_own_failures_are_5xx() {
+        let ours: Vec<_> =
+            Problem::ALL.iter().filter(|problem| problem.status() >= 500).map(|p| p.code()).collect();
+        assert_eq!(ours, ["internal", "journal_unavailable", "stopping", "store_unavailable"]);
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_code() {
+        for refusal in [
+            Refusal::UnknownAccount,
+            Refusal::NotReferred,
+            Refusal::UnknownAffiliate,
+            Refusal::UnknownLink,
+            Refusal::WrongStatus,
+            Refusal::EmailTaken,
+            Refusal::CodeTaken,
+            Refusal::NotActive,
+            Refusal::AlreadyClosed,
+        ] {
+            assert_eq!(Problem::from(refusal).code(), refusal.code());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What stands before every handler: limits of the request's head, headers of every answer, the
+//! measuring of routes, and ids in paths.
+
+use super::error::Problem;
+use super::state::{Answered, ApiState};
+use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
+use serde::de::DeserializeOwned;
+use std::str::FromStr;
+use std::time::Instant;
+
+/// The longest path and query, in bytes.
+pub const MAX_URI_BYTES: usize = 2_048;
+/// The most headers of a request.
+pub const MAX_HEADERS: usize = 64;
+/// All names and values of a request's headers together, in bytes.
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// Refuses heads that are too large, and gives every answer its headers.
+///
+/// The connection's own limits should lie a little higher: this one answers with a problem.
+pub async fn guard(request: Request, next: Next) -> Response {
+    let mut response = match head_fault(&request) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    add_headers(response.headers_mut());
+    response
+}
+
+fn head_fault(request: &Request) -> Option<Problem> {
+    let uri = request.uri();
+    let uri_bytes = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    if uri_bytes > MAX_URI_BYTES {
+        return Some(Problem::UriTooLong);
+    }
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES).then_some(Problem::HeadersTooLarge)
+}
+
+fn add_headers(headers: &mut HeaderMap) {
+    let defaults = [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// Measures a route: by its pattern, as a path may hold the name of an account.
+pub async fn measure(
+    State(state): State<ApiState>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let start = Instant::now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let answered = Answered { route, status: response.status().as_u16(), elapsed: start.elapsed() };
+    (state.hooks.observe)(answered);
+    response
+}
+
+/// There is nothing at this address.
+pub async fn nothing_here() -> Problem {
+    Problem::NotFound
+}
+
+/// The address exists, but not with this method; the router names those that do in `Allow`.
+pub async fn other_method() -> Problem {
+    Problem::MethodNotAllowed
+}
+
+/// The id in the path; one that can't be an id names nothing.
+#[derive(Debug)]
+pub struct PathId<T>(pub T);
+
+impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for PathId<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text: String = path(parts, state).await?;
+        text.parse().map(Self).map_err(|_| Problem::NotFound)
+    }
+}
+
+/// The parts of a path, whatever they are.
+pub async fn path<T: DeserializeOwned + Send, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<T, Problem> {
+    // The one way to fail is an escape that is not UTF-8: no name of ours has one.
+    let Path(path) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| Problem::NotFound)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::header::{ALLOW, CONTENT_TYPE};
+    use tower::ServiceExt;
+
+    fn router() -> Router {
+        Router::new()
+            .route("/things/{id}", get(|PathId(id): PathId<u8>| async move { id.to_string() }))
+            .method_not_allowed_fallback(other_method)
+            .fallback(nothing_here)
+            .layer(axum::middleware::from_fn(guard))
+    }
+
+    async fn answer(request: http::request::Builder) -> Response {
+        let request = request.body(Body::empty()).expect("a good request");
+        router().oneshot(request).await.expect("a router always answers")
+    }
+
+    #[tokio::test]
+    async fn every_answer_is_guarded_and_every_refusal_a_problem() {
+        let long = format!("/things/1?{}", "x".repeat(MAX_URI_BYTES));
+        let table = [
+            ("GET", "/things/1", 200),
+            ("HEAD", "/things/1", 200),
+            ("GET", "/things/256", 404),
+            ("GET", "/things/%ff", 404),
+            ("GET", "/things", 404),
+            ("GET", "/", 404),
+            ("POST", "/things/1", 405),
+            ("TRACE", "/things/1", 405),
+            ("OPTIONS", "/things/1", 405),
+            ("BREW", "/things/1", 405),
+            ("GET", long.as_str(), 414),
+        ];
+        for (method, uri, status) in table {
+            let response = answer(Request::builder().method(method).uri(uri)).await;
+            assert_eq!(response.status().as_u16(), status, "{method} {uri}");
+            let headers = response.headers();
+            for name in [CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, CONTENT_SECURITY_POLICY] {
+                assert!(headers.contains_key(&name), "{name} on {method} {uri}");
+            }
+            if status >= 400 {
+                assert_eq!(headers[CONTENT_TYPE], super::super::error::PROBLEM_JSON, "{method} {uri}");
+            }
+            assert_eq!(headers.contains_key(ALLOW), status == 405, "{method} {uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_are_bounded_in_number_and_size() {
+        let many = (0..=MAX_HEADERS).fold(Request::builder().uri("/things/1"), |request, number| {
+            request.header(format!("x-{number}"), "1")
+        });
+        assert_eq!(answer(many).await.status().as_u16(), 431);
+        let large = Request::builder().uri("/things/1").header("x-large", "x".repeat(MAX_HEADER_BYTES));
+        assert_eq!(answer(large).await.status().as_u16(), 431);
+        let fair = Request::builder().uri("/things/1").header("x-fair", "x".repeat(MAX_HEADER_BYTES / 2));
+        assert_eq!(answer(fair).await.status().as_u16(), 200);
+    }
+}

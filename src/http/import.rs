@@ -1,0 +1,256 @@
+//! Backfill: signups and events as lines, in and out as streams.
+//!
+//! Lines are worked on side by side, but those of one account one after the other; results come in the
+//! order of the lines. However long the file, memory is bounded by the lines in flight: a client must read
+//! results while it sends, or the server stops reading.
+
+use super::auth::Caller;
+use super::callbacks::{read_event, read_signup};
+use super::error::Problem;
+use super::fields::{Fields, Params, parsed};
+use super::lines::{Line, Lines};
+use super::state::ApiState;
+use crate::domain::account::{Account, Origin, SignupOutcome};
+use crate::domain::fact::Fact;
+use crate::domain::id::{AccountId, NodeId};
+use crate::domain::outcome::FactOutcome;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt, stream};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use tokio::sync::oneshot;
+
+/// Lines that are worked on at a time.
+const IN_FLIGHT: usize = 256;
+/// The media type of lines of JSON.
+const NDJSON: &str = "application/x-ndjson";
+
+/// Brings in signups and events from another system.
+///
+/// One JSON object a line, `{"kind": "signup"|"event", …}` with the fields of the callbacks (an event names its
+/// `account_id` too). Answers a result a line, in order, while lines still come: read while you send. Lines of
+/// one account act in their order. Sending a file again changes nothing.
+#[utoipa::path(
+    post, path = "/v1/import", tag = "import",
+    params(("dry_run" = Option<bool>, Query, description = "Only say what would happen; lines are compared with what is kept, not with each other")),
+    request_body(content = String, content_type = "application/x-ndjson", description = "One JSON object a line, each at most 64 KiB",
+        example = "{\"kind\":\"signup\",\"account_id\":\"acct_81\",\"plan\":\"growth\",\"signed_up_at\":\"2026-01-01T10:00:00-05:00\"}\n"),
+    responses((status = 200, body = LineResult, content_type = "application/x-ndjson", description = "One result a line")),
+    security(("bearer" = []))
+)]
+pub async fn import(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    mut params: Params,
+    request: Request,
+) -> Result<Response, Problem> {
+    let dry_run = params.optional("dry_run", Problem::InvalidDryRun)?.unwrap_or(false);
+    params.done()?;
+    let job = Job { state, by: caller.name.to_string(), dry_run };
+    let mut response = Response::new(Body::from_stream(results(job, Lines::new(request.into_body()))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    Ok(response)
+}
+
+/// What became of a line.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct LineResult {
+    /// The line's number, from 1; blank lines are counted and have no result.
+    pub line: u64,
+    /// What became of it.
+    pub status: LineStatus,
+    /// Why, for `conflict`, `invalid` and `failed`: the code that the callback would have had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// The account, where the line named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub account_id: Option<AccountId>,
+}
+
+/// How a line ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LineStatus {
+    /// Taken in.
+    Created,
+    /// Known already.
+    Replayed,
+    /// Other facts stand; nothing changed.
+    Conflict,
+    /// On disk; applied when the store is back.
+    Deferred,
+    /// An event of an unknown type: kept, without effect.
+    Ignored,
+    /// Not what a line must be; nothing was kept.
+    Invalid,
+    /// Not taken in for a reason of ours: nothing was kept, send the line again.
+    Failed,
+}
+
+type Ending = Result<LineStatus, Problem>;
+
+/// The result of a line that ended so.
+fn result_of(line: u64, account_id: Option<AccountId>, ending: Ending) -> LineResult {
+    let status = match ending {
+        Ok(status) => status,
+        Err(problem) if problem.status() == 409 => LineStatus::Conflict,
+        Err(problem) if problem.status() >= 500 || problem == Problem::RequestTimeout => LineStatus::Failed,
+        Err(_) => LineStatus::Invalid,
+    };
+    LineResult { line, status, code: ending.err().map(Problem::code), account_id }
+}
+
+struct Job {
+    state: ApiState,
+    by: String,
+    dry_run: bool,
+}
+
+fn results(job: Job, lines: Lines) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let job = std::sync::Arc::new(job);
+    let work = stream::unfold((lines, Turns::default()), move |(mut lines, mut turns)| {
+        let job = job.clone();
+        async move {
+            let line = lines.next().await?;
+            let number = line.number;
+            let read = job.read(line);
+            let turn = read.as_ref().ok().map(|(id, _)| turns.take(id));
+            let task = async move {
+                let (account_id, ending) = match read {
+                    Ok((id, fact)) => {
+                        let ending = turn_of(turn, job.put(fact)).await;
+                        (Some(id), ending)
+                    }
+                    Err((id, problem)) => (id, Err(problem)),
+                };
+                Ok(text_of(&result_of(number, account_id, ending)))
+            };
+            Some((task, (lines, turns)))
+        }
+    });
+    work.buffered(IN_FLIGHT)
+}
+
+fn text_of(result: &LineResult) -> Bytes {
+    // A result is plain data: numbers, codes and an account's name.
+    let mut text = serde_json::to_vec(result).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+impl Job {
+    /// Reads a line into the account and the fact; the account is told of a line at fault too, if it
+    /// could be read.
+    fn read(&self, line: Line) -> Result<(AccountId, Fact), (Option<AccountId>, Problem)> {
+        let mut fields = line.text.and_then(|text| Fields::read(&text)).map_err(|problem| (None, problem))?;
+        let account_id: Option<AccountId> = fields.peek("account_id").and_then(parsed);
+        let fault = |problem| (account_id.clone(), problem);
+        let kind = fields
+            .required("kind", Problem::InvalidKind, |kind| kind.as_str().map(str::to_owned))
+            .map_err(fault)?;
+        let now = self.state.app.now();
+        let fact = match kind.as_str() {
+            "signup" => read_signup(fields, None, now, &self.state.hooks).map(Fact::Signup),
+            "event" => {
+                fields.required("account_id", Problem::InvalidAccountId, parsed).and_then(|account_id| {
+                    Ok(Fact::Event { account_id, event: read_event(fields, now)?, delivery: None })
+                })
+            }
+            _ => Err(Problem::InvalidKind),
+        }
+        .map_err(fault)?;
+        account_id.map(|id| (id, fact)).ok_or((None, Problem::InvalidAccountId))
+    }
+
+    /// Takes a fact in, or says what would come of it.
+    async fn put(&self, fact: Fact) -> Ending {
+        if self.dry_run {
+            return self.foresee(&fact).await;
+        }
+        let submitted = self.state.app.submit(&self.by, fact).await?;
+        match submitted.outcome {
+            FactOutcome::Refused => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
+            outcome => ending_of(outcome),
+        }
+    }
+
+    async fn foresee(&self, fact: &Fact) -> Ending {
+        let Some(id) = fact.account_id() else { return Err(Problem::InvalidAccountId) };
+        let account = self.state.app.account(id).await?.unwrap_or_else(|| Account::new(id.clone()));
+        foresee(account, fact, self.state.app.now())
+    }
+}
+
+/// What would become of a fact about an account.
+fn foresee(mut account: Account, fact: &Fact, now: DateTime<Utc>) -> Ending {
+    match fact {
+        Fact::Signup(signup) => {
+            // No record comes of it, so any origin will do.
+            let origin = Origin { at: now, node: NodeId::from_bits(0), position: 0 };
+            match account.report_signup(signup, origin, origin.at) {
+                SignupOutcome::Claimed => Ok(LineStatus::Created),
+                SignupOutcome::Pending | SignupOutcome::Replayed => Ok(LineStatus::Replayed),
+                SignupOutcome::Conflict => Err(Problem::Conflict),
+            }
+        }
+        Fact::Event { event, .. } => ending_of(account.report_event(event, None)),
+        // Lines are signups or events.
+        _ => Err(Problem::InvalidKind),
+    }
+}
+
+fn ending_of(outcome: FactOutcome) -> Ending {
+    match outcome {
+        FactOutcome::New => Ok(LineStatus::Created),
+        FactOutcome::Replayed => Ok(LineStatus::Replayed),
+        FactOutcome::Ignored => Ok(LineStatus::Ignored),
+        FactOutcome::Deferred => Ok(LineStatus::Deferred),
+        FactOutcome::Conflict | FactOutcome::Refused => Err(Problem::Conflict),
+    }
+}
+
+/// Whose turn it is: lines of one account wait for the one before.
+#[derive(Default)]
+struct Turns {
+    last: HashMap<AccountId, oneshot::Receiver<()>>,
+}
+
+/// A line's turn: it comes when `before` ends, and ends when `done` is dropped.
+struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    done: oneshot::Sender<()>,
+}
+
+impl Turns {
+    fn take(&mut self, id: &AccountId) -> Turn {
+        if self.last.len() >= 2 * IN_FLIGHT {
+            // Those whose sender is gone are done; at most the lines in flight are not.
+            self.last.retain(|_, turn| matches!(turn.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        }
+        let (done, end) = oneshot::channel();
+        Turn { before: self.last.insert(id.clone(), end), done }
+    }
+}
+
+async fn turn_of(turn: Option<Turn>, work: impl Future<Output = Ending>) -> Ending {
+    let Some(Turn { before, done }) = turn else { return work.await };
+    if let Some(before) = before {
+        // It ends with an error, as nobody sends: the other line's turn is over.
+        let _ = before.await;
+    }
+    let ending = work.await;
+    drop(done);
+    ending
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! The HTTP layer: requests into facts and questions, outcomes into answers.
+//!
+//! All routes of the internal listener stand on this screen. What a route asks and answers stands in its
+//! file; who may ask stands here: each group has its guard.
+
+pub mod admin;
+pub mod answer;
+pub mod auth;
+pub mod body;
+pub mod callbacks;
+pub mod click;
+pub mod client_ip;
+pub mod clock;
+pub mod consent;
+pub mod docs;
+pub mod error;
+pub mod fields;
+pub mod flood;
+pub mod guard;
+pub mod health;
+pub mod import;
+pub mod lines;
+pub mod openapi;
+pub mod script;
+pub mod state;
+pub mod visitor_cookie;
+pub mod webhook;
+
+use admin::{accounts, affiliates, aggregate, audit, feed, links, statements, stats, store};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, post};
+pub use state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings, ProgressView};
+
+/// Everything that the internal listener answers.
+pub fn internal_router(state: ApiState) -> Router {
+    let open = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(docs::page));
+
+    // Each verifies its bytes before it parses them.
+    let callbacks = Router::new()
+        .route("/v1/signups", post(callbacks::signup))
+        .route("/v1/accounts/{account_id}/events", post(callbacks::event));
+
+    let mut staff = Router::new()
+        .route("/v1/import", post(import::import))
+        .route("/v1/affiliates", get(affiliates::list).post(affiliates::create))
+        .route("/v1/affiliates/{affiliate_id}", get(affiliates::show).patch(affiliates::change))
+        .route("/v1/affiliates/{affiliate_id}/links", get(links::list).post(links::create))
+        .route("/v1/affiliates/{affiliate_id}/reject", post(affiliates::reject))
+        .route("/v1/affiliates/{affiliate_id}/{step}", post(affiliates::step))
+        .route("/v1/links/{link_id}/disable", post(links::disable))
+        .route("/v1/accounts", get(accounts::list))
+        .route("/v1/accounts/{account_id}", get(accounts::show))
+        .route("/v1/accounts/{account_id}/attribution", post(accounts::credit))
+        .route("/v1/accounts/{account_id}/{review}", post(accounts::review))
+        .route("/v1/stats", get(stats::read))
+        .route("/v1/statements", get(statements::list))
+        .route("/v1/aggregate", get(aggregate::progress).post(aggregate::run))
+        .route("/v1/feed", get(feed::read))
+        .route("/v1/audit", get(audit::read))
+        .route("/v1/nodes", get(store::nodes))
+        .route("/v1/nodes/{node_id}", delete(store::forget))
+        .route("/v1/store/confirm", post(store::confirm))
+        .route("/v1/doctor", get(store::doctor))
+        .route("/v1/verify", get(store::verify));
+    if state.settable_clock.is_some() {
+        staff = staff.route("/v1/clock", post(clock::set));
+    }
+    let staff = staff.route_layer(from_fn_with_state(state.clone(), auth::staff_only));
+
+    open.merge(callbacks)
+        .merge(staff)
+        .method_not_allowed_fallback(guard::other_method)
+        .fallback(guard::nothing_here)
+        .layer(from_fn_with_state(state.clone(), guard::measure))
+        .layer(from_fn(guard::guard))
+        // Bodies are bounded where they are read; axum's own limit would answer in its own way.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
+}
+
+/// What the public listener answers beside links: nothing of the internal one.
+pub fn public_fallback_router(_state: ApiState) -> Router {
+    Router::new().fallback(guard::nothing_here).layer(from_fn(guard::guard))
+}

@@ -1,0 +1,198 @@
+//! The API document, made from the code.
+
+use super::error::{PROBLEM_JSON, Problem};
+use super::{admin, callbacks, health, import};
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Counterfoil",
+        description = "A referral-attribution server: signed links, provable credit, commissions that add up.\n\nTimes are RFC 3339, money is decimal strings, ids are opaque strings. Lists are `{\"data\": […], \"next_cursor\": …}`. Errors are RFC 9457 problems with a stable `code`.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    servers((url = "/", description = "The internal listener")),
+    paths(
+        callbacks::signup, callbacks::event, import::import,
+        admin::affiliates::list, admin::affiliates::create, admin::affiliates::show, admin::affiliates::change,
+        admin::affiliates::step, admin::affiliates::reject, admin::links::list, admin::links::create, admin::links::disable,
+        admin::accounts::list, admin::accounts::show, admin::accounts::credit, admin::accounts::review,
+        admin::stats::read, admin::statements::list, admin::aggregate::run, admin::aggregate::progress,
+        admin::feed::read, admin::audit::read,
+        admin::store::nodes, admin::store::forget, admin::store::confirm, admin::store::doctor, admin::store::verify,
+        health::healthz, health::readyz, health::metrics, json_document, docs_page,
+    ),
+    components(schemas(ProblemDoc, admin::affiliates::StepName, admin::accounts::ReviewName)),
+    tags(
+        (name = "callbacks", description = "The company's signup flow reports accounts and what happens to them"),
+        (name = "import", description = "Backfill from another system"),
+        (name = "affiliates", description = "Partners and their life"),
+        (name = "links", description = "Their signed addresses"),
+        (name = "accounts", description = "Customers: who is credited, and why"),
+        (name = "stats", description = "Figures of a period"),
+        (name = "statements", description = "What affiliates earned"),
+        (name = "nightly run", description = "Computes open months, closes those that are due"),
+        (name = "feed", description = "What happened to referrals, in order"),
+        (name = "audit", description = "Who did what"),
+        (name = "operation", description = "Health, nodes, store"),
+    )
+)]
+struct Document;
+
+/// An RFC 9457 problem.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDoc {
+    /// `urn:counterfoil:problem:` and the code.
+    pub r#type: String,
+    /// What it means, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: String,
+}
+
+/// Gives this document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operation",
+    responses((status = 200, body = Object, description = "OpenAPI 3.1"))
+)]
+#[expect(dead_code, reason = "documents `json`, whose name would be that of the format")]
+fn json_document() {}
+
+/// Shows this document to people.
+#[utoipa::path(
+    get, path = "/docs", tag = "operation",
+    responses((status = 200, body = String, content_type = "text/html", description = "A page that loads nothing else"))
+)]
+#[expect(dead_code, reason = "documents `docs::page`")]
+fn docs_page() {}
+
+/// The document.
+pub static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+static TEXT: LazyLock<String> = LazyLock::new(text);
+
+/// `GET /openapi.json`.
+pub async fn json() -> Response {
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}
+
+/// The document as it is committed: indented, with a line's end.
+pub fn text() -> String {
+    format!("{:#}\n", *DOCUMENT)
+}
+
+fn document() -> Value {
+    // The document is made of plain data by its derive.
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    document["components"]["securitySchemes"] = security_schemes();
+    document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] =
+        Problem::ALL.iter().map(|problem| problem.code()).collect();
+    for name in strict_bodies(&document["paths"]) {
+        document["components"]["schemas"][name]["additionalProperties"] = false.into();
+    }
+    let schemas = document["components"]["schemas"].clone();
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for operations in paths.values_mut().filter_map(Value::as_object_mut) {
+            operations.values_mut().for_each(|operation| complete(operation, &schemas));
+        }
+    }
+    document
+}
+
+/// The bodies in which a field that is not known is refused: all but the callbacks'.
+fn strict_bodies(paths: &Value) -> Vec<String> {
+    let operations = paths.as_object().into_iter().flat_map(|paths| paths.values());
+    operations
+        .flat_map(|path| path.as_object().into_iter().flat_map(|methods| methods.values()))
+        .filter(|operation| operation["tags"][0] != "callbacks")
+        .filter_map(|operation| {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            schema.as_str()?.rsplit('/').next().map(str::to_owned)
+        })
+        .collect()
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "bearer": {
+            "type": "http", "scheme": "bearer",
+            "description": "An API key. Scopes: `admin` may do everything, `read` may GET, `callback` may report signups and events."
+        },
+        "webhook": {
+            "type": "apiKey", "in": "header", "name": "webhook-signature",
+            "description": "Standard Webhooks: `webhook-id`, `webhook-timestamp` (Unix seconds, within 300 s of now) and `webhook-signature: v1,<base64 of HMAC-SHA256 of \"{id}.{timestamp}.{body}\">`, each exactly once; up to 8 signatures separated by spaces. The secret is `whsec_<base64>`."
+        }
+    })
+}
+
+/// Gives an operation what its attribute does not say.
+fn complete(operation: &mut Value, schemas: &Value) {
+    name(operation);
+    spare_body(operation, schemas);
+    add_shared_problems(operation);
+}
+
+/// Names an operation by its tag and its handler: handlers of different things share their verbs.
+fn name(operation: &mut Value) {
+    let tag = operation["tags"][0].as_str().unwrap_or_default().replace(' ', "_");
+    let verb = operation["operationId"].as_str().unwrap_or_default();
+    if verb != tag {
+        operation["operationId"] = format!("{tag}_{verb}").into();
+    }
+}
+
+/// A body none of whose fields must be there may be left out.
+fn spare_body(operation: &mut Value, schemas: &Value) {
+    for (_, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+        let named = content["schema"]["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+        if named.is_none_or(|name| schemas[name].get("required").is_none()) {
+            operation["requestBody"]["required"] = false.into();
+            return;
+        }
+    }
+}
+
+/// Adds the problems that any operation of its kind may answer with.
+fn add_shared_problems(operation: &mut Value) {
+    let secured = operation.get("security").is_some();
+    let has_path = operation["parameters"].as_array().into_iter().flatten().any(|one| one["in"] == "path");
+    let has_query = operation["parameters"].as_array().into_iter().flatten().any(|one| one["in"] == "query");
+    let body = &operation["requestBody"]["content"];
+    // An import tells of bad lines in its lines, however many they are.
+    let (has_body, is_read_whole) = (body.is_object(), body.get("application/json").is_some());
+    let is_callback = operation["tags"][0] == "callbacks";
+    let rows = [
+        (has_body || has_query, "400", "The body or the query can't be read"),
+        (secured, "401", "The key or the signature is missing or wrong"),
+        (secured, "403", "The key lacks the scope"),
+        (has_path, "404", "No such thing"),
+        (is_read_whole, "408", "The body did not arrive in time"),
+        (is_read_whole, "413", "The body is larger than 64 KiB"),
+        (true, "414", "The address is longer than 2,048 bytes"),
+        (is_read_whole && !is_callback, "415", "The body is not JSON"),
+        (has_body || has_query, "422", "A field or parameter is not what it must be; `code` names it"),
+        (true, "431", "The headers are more than 64 or larger than 16 KiB"),
+        (secured, "503", "Nothing was kept: the journal or the store is not there; try again"),
+    ];
+    for (applies, status, description) in rows {
+        if applies && operation["responses"].get(status).is_none() {
+            operation["responses"][status] = json!({
+                "description": description,
+                "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } }
+            });
+        }
+    }
+    if secured {
+        operation["responses"]["503"]["headers"] =
+            json!({"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}});
+    }
+}
+
+#[cfg(test)]
+mod tests;
