@@ -1,0 +1,591 @@
+//! The whole server, put together: what is opened in which order, and what is stopped in which.
+//!
+//! Start: secrets → journal (the data directory's lock) → store → application (drainers, heartbeat) → listeners →
+//! `serve.json` → schedule. Stop: no new connections → requests end → drainers apply what they can → the
+//! journal is flushed → the lock is given back.
+
+use crate::app::{AccountList, App, Parts, Running, Settings, Stop, guarded};
+use crate::clock::Clock;
+use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
+use crate::domain::destination::AllowList;
+use crate::domain::history::{History, Mark, Progress as MarkProgress, Standing};
+use crate::domain::outcome::ClickDrop;
+use crate::domain::pepper::Pepper;
+use crate::domain::program::hex;
+use crate::domain::statement::Referral;
+use crate::domain::token::Keyring;
+use crate::edge::{ClickSink, Routes};
+use crate::http::auth::{self, ApiKey, ApiKeys};
+use crate::http::click::{self, Edge, EdgeSettings};
+use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings, ProgressView};
+use crate::http::visitor_cookie::{CookieMode, VisitorCookie};
+use crate::http::webhook::WebhookSecrets;
+use crate::journal::{Journal, JournalError};
+use crate::metrics::{self, Metrics, RouteMetrics};
+use crate::server::{self, Gauges};
+use crate::store::redis::RedisStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Log, Store, StoreError, StoreSettings};
+use axum::Router;
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+
+/// How long the start waits for the store before it serves without: links that it does not know yet lead to the
+/// landing page meanwhile.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+const STORE_POLL: Duration = Duration::from_millis(5);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration or a secret.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A listener.
+    #[error("listen on {address}: {error}; is another server running, or is the port taken?")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The node and the store don't belong together.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What a server is started for.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// Both listeners and the schedule; the clock may be set through the internal listener if it is given.
+    Serve {
+        /// For tests and the demo.
+        settable_clock: Option<Clock>,
+    },
+    /// The internal listener alone, for one command.
+    Command,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Serving {
+    running: Running,
+    shutdown: Stop,
+    listeners: Vec<JoinHandle<server::Drained>>,
+    jobs: Vec<JoinHandle<()>>,
+    public: SocketAddr,
+    internal: SocketAddr,
+    /// Whether secrets were made just now.
+    pub made_secrets: bool,
+}
+
+/// What all parts of a node share before it serves.
+#[derive(Debug)]
+pub struct Foundation {
+    /// Secrets.
+    pub secrets: Secrets,
+    /// Signs and verifies.
+    pub keyring: Arc<Keyring>,
+    /// What the application is told.
+    pub settings: Settings,
+    /// Where what is derived lives.
+    pub store: Arc<dyn Store>,
+    /// The journal; it holds the data directory.
+    journal: Option<Journal>,
+}
+
+impl Foundation {
+    /// Reads secrets, takes the data directory, opens the store.
+    fn lay(config: &Config) -> Result<Self, ServeError> {
+        // Before the journal: secrets are made for a data directory without history only.
+        let secrets = Secrets::open(config)?;
+        let journal = Journal::open(&config.data_dir, &journal_settings(config))?;
+        for torn in journal.torn_tails() {
+            tracing::warn!(
+                ?torn,
+                "the last record was not written whole and was never acknowledged; it is cut off"
+            );
+        }
+        Ok(Self { journal: Some(journal), ..Self::without_journal(config, secrets)? })
+    }
+    /// All but the journal: for replaying those of other directories.
+    pub fn without_journal(config: &Config, secrets: Secrets) -> Result<Self, ServeError> {
+        let keyring = Arc::new(keyring(&secrets)?);
+        let settings = settings(config, &secrets)?;
+        Ok(Self { secrets, keyring, settings, store: open_store(config)?, journal: None })
+    }
+}
+
+/// Opens the configured store.
+pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    let settings = StoreSettings { timeout: Duration::from_millis(config.store.timeout_ms) };
+    Ok(match config.store_url()? {
+        StoreUrl::Sqlite(file) => Arc::new(SqliteStore::open(&file)?),
+        StoreUrl::Redis(url) => Arc::new(RedisStore::connect(url.expose(), &settings)?),
+    })
+}
+
+fn journal_settings(config: &Config) -> crate::journal::Settings {
+    crate::journal::Settings {
+        segment_bytes: config.journal.segment_mib << 20,
+        click_backlog_bytes: config.journal.clicks_backlog_cap_mib << 20,
+        click_flush_interval: Duration::from_millis(config.journal.clicks_sync_ms),
+        ..crate::journal::Settings::default()
+    }
+}
+
+fn keyring(secrets: &Secrets) -> Result<Keyring, ConfigError> {
+    let keys: Vec<(String, Vec<u8>)> =
+        secrets.signing.iter().map(|(id, key)| (id.clone(), key.expose().to_vec())).collect();
+    Keyring::new(&secrets.current, &keys, &secrets.retired)
+        .map_err(|error| ConfigError(format!("keys: failed to {error}")))
+}
+
+fn settings(config: &Config, secrets: &Secrets) -> Result<Settings, ConfigError> {
+    let pepper = Pepper::new(secrets.pepper.expose())
+        .map_err(|error| ConfigError(format!("evidence.pepper: failed to {error}")))?;
+    let digest = |key: &[u8]| {
+        let digest = Sha256::new().chain_update(b"counterfoil key digest").chain_update(key).finalize();
+        hex(&digest[..16])
+    };
+    let pepper_digest = ("pepper".to_owned(), digest(secrets.pepper.expose()));
+    let signing = secrets.signing.iter().map(|(id, key)| (id.clone(), digest(key.expose())));
+    Ok(Settings {
+        rules: Arc::new(config.rules()),
+        attribution: config.attribution_rules(),
+        close_delay_days: config.program.close_delay_days,
+        public_url: config.listen.public_base().to_owned(),
+        key_digests: signing.chain([pepper_digest]).collect(),
+        pepper: Arc::new(pepper),
+        data_dir: config.data_dir.clone(),
+        embedded: matches!(config.store_url()?, StoreUrl::Sqlite(_)),
+    })
+}
+
+impl Serving {
+    /// Starts the server.
+    pub async fn start(config: &Config, clock: Clock, purpose: Purpose) -> Result<Self, ServeError> {
+        let Foundation { secrets, keyring, settings, store, journal } = Foundation::lay(config)?;
+        // `lay` opens one.
+        let journal = journal.expect("a journal was opened");
+        let metrics = Arc::new(Metrics::new());
+        let parts = Parts {
+            clock: clock.clone(),
+            journal,
+            store,
+            keyring: Arc::clone(&keyring),
+            metrics: Arc::clone(&metrics),
+            settings,
+        };
+        let running = Running::start(parts);
+        let listening = Listening { config, secrets: &secrets, metrics: &metrics, running: &running };
+        match listening.open(&keyring, &clock, purpose).await {
+            Ok((shutdown, listeners, public, internal, jobs)) => {
+                let made_secrets = secrets.made;
+                Ok(Self { running, shutdown, listeners, jobs, public, internal, made_secrets })
+            }
+            Err(error) => {
+                running.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where prospects are answered; port 0 where nobody is.
+    pub const fn public(&self) -> SocketAddr {
+        self.public
+    }
+    /// Where the company is answered.
+    pub const fn internal(&self) -> SocketAddr {
+        self.internal
+    }
+
+    /// Ready when the node finds that it must not run, with why.
+    pub async fn failed(&self) -> String {
+        self.running.app.stopping().wait().await;
+        match self.running.app.fatal() {
+            Some(why) => why,
+            // It was asked to stop in earnest: whoever asked goes on.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order; everything acknowledged is on disk.
+    pub async fn stop(self) {
+        self.shutdown.set();
+        for listener in self.listeners {
+            match listener.await {
+                Ok(drained) if drained.cut_off > 0 => {
+                    tracing::warn!(connections = drained.cut_off, "connections were cut off");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "a listener ended badly"),
+            }
+        }
+        self.running.app.stopping().set();
+        for job in self.jobs {
+            // It ends by itself, after the run that it may be making.
+            if let Err(error) = job.await {
+                tracing::error!(%error, "a job ended badly");
+            }
+        }
+        self.running.stop().await;
+    }
+}
+
+/// What the listeners are opened with.
+struct Listening<'a> {
+    config: &'a Config,
+    secrets: &'a Secrets,
+    metrics: &'a Arc<Metrics>,
+    running: &'a Running,
+}
+
+type Opened = (Stop, Vec<JoinHandle<server::Drained>>, SocketAddr, SocketAddr, Vec<JoinHandle<()>>);
+
+impl Listening<'_> {
+    async fn open(
+        &self,
+        keyring: &Arc<Keyring>,
+        clock: &Clock,
+        purpose: Purpose,
+    ) -> Result<Opened, ServeError> {
+        wait_for_the_store(self.running).await?;
+        let edge = edge(self.config, self.running, keyring, clock)?;
+        show_metrics(self.metrics, self.running, &edge);
+        let shutdown = Stop::default();
+        let settable_clock = match &purpose {
+            Purpose::Serve { settable_clock } => settable_clock.clone(),
+            Purpose::Command => None,
+        };
+        let state = api_state(self.config, self.secrets, self.running, self.metrics, settable_clock)?;
+        let (internal_socket, internal) = self.bind(self.config.listen.internal)?;
+        let mut listeners = Vec::new();
+        let mut public = SocketAddr::new(internal.ip(), 0);
+        let mut jobs = Vec::new();
+        if let Purpose::Serve { .. } = purpose {
+            let (socket, address) = self.bind(self.config.listen.public)?;
+            public = address;
+            let fallback = crate::http::public_fallback_router(state.clone());
+            let routes = PublicRoutes {
+                redirect: self.metrics.route("public", "/r/{token}", true),
+                script: self.metrics.route("public", "/counterfoil", false),
+                other: self.metrics.route("public", "other", false),
+            };
+            listeners.push(tokio::spawn(server::serve(
+                socket,
+                move |request, peer| public_answer(&edge, &fallback, &routes, request, peer),
+                self.config.limits.for_listener(self.config.limits.connections),
+                self.gauges("public"),
+                until(shutdown.clone()),
+            )));
+            let app = &self.running.app;
+            let at = self.config.aggregate.at;
+            let schedule =
+                |at| guarded(app, "nightly schedule", crate::jobs::schedule::run(Arc::clone(app), at));
+            jobs.extend(at.map(|at| tokio::spawn(schedule(at))));
+            jobs.push(tokio::spawn(guarded(app, "retention", crate::jobs::retention::run(Arc::clone(app)))));
+        }
+        let router = crate::http::internal_router(state);
+        listeners.push(tokio::spawn(server::serve(
+            internal_socket,
+            move |request, _| routed(router.clone(), request),
+            self.config.limits.for_listener(self.config.limits.internal_connections),
+            self.gauges("internal"),
+            until(shutdown.clone()),
+        )));
+        Ok((shutdown, listeners, public, internal, jobs))
+    }
+
+    fn bind(&self, address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+        let failed = |error| ServeError::Listen { address, error };
+        let socket = server::bind(address, self.config.listen.reuse_port).map_err(failed)?;
+        let bound = socket.local_addr().map_err(failed)?;
+        Ok((socket, bound))
+    }
+    fn gauges(&self, listener: &'static str) -> Arc<Gauges> {
+        let gauges = Arc::new(Gauges::default());
+        self.metrics.read_listener(listener, &gauges);
+        gauges
+    }
+}
+
+async fn until(stop: Stop) {
+    stop.wait().await;
+}
+
+async fn wait_for_the_store(running: &Running) -> Result<(), ServeError> {
+    let begun = Instant::now();
+    while !running.app.store_is_up() && begun.elapsed() < STORE_PATIENCE {
+        if let Some(why) = running.app.fatal() {
+            return Err(ServeError::Refused(why));
+        }
+        tokio::time::sleep(STORE_POLL).await;
+    }
+    Ok(())
+}
+
+fn show_metrics(metrics: &Metrics, running: &Running, edge: &Arc<Edge>) {
+    for log in [Log::Facts, Log::Clicks] {
+        let app = Arc::clone(&running.app);
+        metrics.read_journal(log, move || app.positions(log));
+    }
+    let app = Arc::clone(&running.app);
+    metrics.read(metrics::STORE_UP, &[], move || u64::from(app.store_is_up()));
+    let [received, journaled, dropped] = [(); 3].map(|()| Arc::clone(edge));
+    metrics.read_clicks(
+        move || received.counts().received(),
+        move |verdict| journaled.counts().journaled(verdict),
+        move |reason| dropped.counts().dropped(reason),
+    );
+}
+
+fn edge(
+    config: &Config,
+    running: &Running,
+    keyring: &Arc<Keyring>,
+    clock: &Clock,
+) -> Result<Arc<Edge>, ConfigError> {
+    let wrong = |key: &str, error: &dyn std::fmt::Display| ConfigError(format!("{key}: failed to {error}"));
+    let allowed = allow_list(config)?;
+    let landing = allowed
+        .destination(config.program.landing.as_str())
+        .map_err(|error| wrong("program.landing", &error))?;
+    let mode = match config.cookie.mode {
+        config::CookieMode::Always => CookieMode::Always,
+        config::CookieMode::OnConsent => CookieMode::OnConsent,
+        config::CookieMode::Never => CookieMode::Never,
+    };
+    let cookie = VisitorCookie::new(
+        &config.cookie.name,
+        &config.cookie.domain,
+        mode,
+        config.listen.is_secure(),
+        u64::from(config.program.window_days) * 24 * 60 * 60,
+    )
+    .map_err(|error| wrong("cookie", &error))?;
+    let settings = EdgeSettings {
+        landing,
+        allowed: allowed.clone(),
+        window_days: config.program.window_days,
+        cookie,
+        trusted_proxies: config.listen.trusted_proxies.clone(),
+        clicks_per_minute_per_ip: config.limits.clicks_per_minute_per_ip,
+    };
+    let sink = Arc::new(JournalSink(Arc::clone(&running.app)));
+    let edge = Arc::new(Edge::new(Arc::clone(keyring), clock.clone(), settings, sink));
+    let listening = Arc::clone(&edge);
+    running.app.on_directory(move |directory| {
+        let affiliates = directory.affiliates();
+        let affiliates = affiliates.iter().map(AsRef::as_ref);
+        listening.set_routes(Routes::build(affiliates, directory.links().map(AsRef::as_ref), &allowed));
+    });
+    Ok(edge)
+}
+
+fn allow_list(config: &Config) -> Result<AllowList, ConfigError> {
+    AllowList::new(&config.program.destinations)
+        .map_err(|error| ConfigError(format!("program.destinations: failed to {error}")))
+}
+
+/// The clicks journal, as the edge writes to it.
+struct JournalSink(Arc<App>);
+
+impl ClickSink for JournalSink {
+    fn append(&self, record: &[u8]) -> Result<(), ClickDrop> {
+        self.0.journal.clicks().append(record).map(drop)
+    }
+}
+
+fn api_state(
+    config: &Config,
+    secrets: &Secrets,
+    running: &Running,
+    metrics: &Arc<Metrics>,
+    settable_clock: Option<Clock>,
+) -> Result<ApiState, ServeError> {
+    let app = Arc::clone(&running.app);
+    let scope = |scope: &Scope| match scope {
+        Scope::Admin => auth::Scope::Admin,
+        Scope::Callback => auth::Scope::Callback,
+        Scope::Read => auth::Scope::Read,
+    };
+    let keys = secrets.api_keys.iter().map(|key| ApiKey {
+        name: key.name.clone(),
+        key: key.key.expose().to_owned(),
+        scopes: key.scopes.iter().map(scope).collect(),
+    });
+    let webhooks = WebhookSecrets::parse(secrets.webhooks.iter().map(Secret::expose))
+        .map_err(|error| ConfigError(format!("api.webhook_secrets: failed to {error}")))?;
+    Ok(ApiState {
+        keys: Arc::new(ApiKeys::new(keys)),
+        webhooks: Arc::new(webhooks),
+        program: Arc::new(ProgramSettings {
+            partner_types: config.program.partner_types.clone(),
+            currency: config.program.currency.clone(),
+            mark_days: config.program.mark_days,
+        }),
+        hooks: Arc::new(hooks(config, &app, metrics)?),
+        app,
+        settable_clock,
+    })
+}
+
+fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hooks, ServeError> {
+    let allowed = allow_list(config)?;
+    let rules = Arc::clone(&app.settings().rules);
+    // The configuration was checked for a known zone.
+    let mark = Mark::of(&rules).map_err(|error| ConfigError(format!("program.timezone: {error}")))?;
+    let [hashing, counting, paging, zoned] = [(); 4].map(|()| Arc::clone(app));
+    let progress = move |referral: &Referral| {
+        let now = counting.now();
+        let through = counting.zone().last_full_day(now);
+        let progress = MarkProgress::of(referral, &mark, through);
+        let history = History::before(referral, now);
+        ProgressView {
+            active_days: progress.active_days,
+            crossed_on: progress.crossed_on,
+            expected_on: progress.expected_on,
+            active: history.is_some_and(|history| history.standing() == Standing::Active),
+        }
+    };
+    let (shown, observed) = (Arc::clone(metrics), Observed::new(metrics));
+    Ok(Hooks {
+        email_hash: Box::new({
+            let hashing = Arc::clone(&hashing);
+            move |email| hashing.settings().pepper.email(email)
+        }),
+        ip_hash: Box::new(move |ip| hashing.settings().pepper.ip(ip)),
+        destination_allowed: Box::new(move |text| match allowed.destination(text) {
+            Ok(destination) => Ok(destination.as_str().to_owned()),
+            Err(_) => Err(DestinationRefused),
+        }),
+        progress: Box::new(progress),
+        day_of: Box::new(move |instant| zoned.zone().date_of(instant)),
+        referrals: Box::new(move |affiliate, cursor, limit| {
+            let app = Arc::clone(&paging);
+            Box::pin(async move { app.accounts(AccountList::Of(affiliate), cursor.as_deref(), limit).await })
+        }),
+        metrics: Box::new(move || shown.encode()),
+        observe: Box::new(move |answered| observed.note(answered)),
+    })
+}
+
+/// The counters of the internal listener's routes, made when a route is first answered: their number is
+/// that of the routes.
+struct Observed {
+    metrics: Arc<Metrics>,
+    routes: Mutex<HashMap<String, RouteMetrics>>,
+}
+
+impl Observed {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Arc::clone(metrics), routes: Mutex::default() }
+    }
+    fn note(&self, answered: Answered<'_>) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let route = routes.entry(answered.route.to_owned()).or_insert_with(|| {
+            let timed = matches!(answered.route, "/v1/signups" | "/v1/accounts/{account_id}/events");
+            self.metrics.route("internal", answered.route, timed)
+        });
+        route.answered(answered.status, Some(answered.elapsed));
+    }
+}
+
+/// An answer of the public listener: a redirect's, or that of another page.
+#[derive(Debug)]
+enum PublicBody {
+    Plain(Full<Bytes>),
+    Page(axum::body::Body),
+}
+
+impl From<&'static str> for PublicBody {
+    fn from(text: &'static str) -> Self {
+        Self::Plain(Full::from(text))
+    }
+}
+
+impl Body for PublicBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            Self::Plain(body) => {
+                Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
+            }
+            Self::Page(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Plain(body) => body.is_end_stream(),
+            Self::Page(body) => body.is_end_stream(),
+        }
+    }
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Plain(body) => body.size_hint(),
+            Self::Page(body) => body.size_hint(),
+        }
+    }
+}
+
+/// The counters of what the public listener answers.
+struct PublicRoutes {
+    redirect: RouteMetrics,
+    script: RouteMetrics,
+    other: RouteMetrics,
+}
+
+/// A link is answered where it stands, without a future; everything else goes to the router.
+fn public_answer(
+    edge: &Edge,
+    pages: &Router,
+    routes: &PublicRoutes,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> impl Future<Output = Response<PublicBody>> + Send + use<> {
+    if Edge::answers(request.uri().path()) {
+        let begun = Instant::now();
+        let response = edge.handle(&request, peer.ip());
+        let is_link = request.uri().path().starts_with(click::PREFIX);
+        let route = if is_link { &routes.redirect } else { &routes.script };
+        route.answered(response.status().as_u16(), Some(begun.elapsed()));
+        return Either::Left(std::future::ready(response.map(PublicBody::Plain)));
+    }
+    let (answer, other) = (routed(pages.clone(), request), routes.other.clone());
+    Either::Right(async move {
+        let answer = answer.await;
+        other.answered(answer.status().as_u16(), None);
+        answer.map(PublicBody::Page)
+    })
+}
+
+async fn routed(router: Router, request: Request<Incoming>) -> Response<axum::body::Body> {
+    let request = request.map(axum::body::Body::new);
+    router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
+}

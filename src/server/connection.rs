@@ -1,0 +1,138 @@
+//! One connection, from accept to close.
+
+use super::watch::{Watch, Watched};
+use super::{Gauges, Shared, phase, refusal};
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+
+/// hyper's buffers for a connection: headers must fit, and answers of this size leave in one piece.
+const BUFFER_BYTES: usize = 32 * 1024;
+
+pub(super) async fn run<H, F, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared<H>>,
+    permit: Option<OwnedSemaphorePermit>,
+) where
+    H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + From<&'static str>
+        + Send
+        + 'static,
+{
+    // Given back when the connection is closed, also by a panic.
+    let _permit = permit;
+    let _open = Counted::new(&shared.gauges.connections, &shared.gauges);
+    let watch = Arc::new(Watch::new(&shared.limits, shared.clock.clone()));
+
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = match refusal::of(&request, &shared.limits) {
+            Some(refusal) => {
+                shared.gauges.refused.fetch_add(1, Ordering::Relaxed);
+                Err(refusal)
+            }
+            None => {
+                Ok((Counted::new(&shared.gauges.in_flight, &shared.gauges), (shared.handler)(request, peer)))
+            }
+        };
+        let shared = &shared;
+        async move {
+            let mut response = match answer {
+                Ok((_in_flight, answer)) => answer.await,
+                Err(refusal) => refusal.response(),
+            };
+            if shared.phase() != phase::RUNNING {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(watch.timer())
+        // Only switches the timer on: how long is the watch's to say.
+        .header_read_timeout(shared.limits.header_timeout)
+        .max_header_size(shared.limits.header_bytes)
+        .max_buf_size(BUFFER_BYTES.max(shared.limits.header_bytes))
+        // A client that shuts its sending side after its request still gets the answer.
+        .half_close(true);
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&watch))), service));
+    let mut alarm = pin!(sleep_until(Instant::now() + watch.next_look()));
+    let mut phase_changed = pin!(shared.phase_changed.notified());
+    let (mut phase_seen, mut registered) = (phase::RUNNING, false);
+
+    poll_fn(|context| {
+        let phase = shared.phase();
+        if phase != phase_seen {
+            phase_seen = phase;
+            if phase == phase::ENDED {
+                return Poll::Ready(());
+            }
+            if phase == phase::CLOSING {
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+        // Asking takes a lock that all connections share; while serving, being registered is enough, since a
+        // change both wakes this task and shows in the phase.
+        if phase != phase::RUNNING || !registered {
+            registered = true;
+            while phase_changed.as_mut().poll(context).is_ready() {
+                phase_changed.set(shared.phase_changed.notified());
+                // Looks again at the phase, which may have changed before this registration.
+                context.waker().wake_by_ref();
+            }
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            if watch.is_over() {
+                shared.gauges.timed_out.fetch_add(1, Ordering::Relaxed);
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(Instant::now() + watch.next_look());
+        }
+        // How a connection ended is the peer's business: malformed requests were answered by hyper, and
+        // what was lost on the way is counted where it is known.
+        connection.as_mut().poll(context).map(drop)
+    })
+    .await;
+}
+
+/// Counts itself while it lives; and a panic that ends it.
+struct Counted<'a> {
+    gauge: &'a AtomicUsize,
+    gauges: &'a Gauges,
+}
+
+impl<'a> Counted<'a> {
+    fn new(gauge: &'a AtomicUsize, gauges: &'a Gauges) -> Self {
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Self { gauge, gauges }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.gauge.fetch_sub(1, Ordering::Relaxed);
+        // Of the two that a connection may hold, the connection's own counts the panic.
+        if std::thread::panicking() && std::ptr::eq(self.gauge, &raw const self.gauges.connections) {
+            self.gauges.panicked.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

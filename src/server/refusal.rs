@@ -1,0 +1,63 @@
+//! Requests that no handler sees: over a limit, or of a form that only attacks have.
+
+use super::Limits;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
+
+/// Why a request is refused, as the answer says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    problem: &'static str,
+}
+
+const URI_TOO_LONG: Refusal = Refusal {
+    status: StatusCode::URI_TOO_LONG,
+    problem: r#"{"type":"about:blank","title":"The address is too long","status":414,"code":"uri_too_long"}"#,
+};
+const TOO_MANY_HEADERS: Refusal = Refusal {
+    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    problem: r#"{"type":"about:blank","title":"Too many headers","status":431,"code":"headers_too_large"}"#,
+};
+const BAD_HOST: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    problem: r#"{"type":"about:blank","title":"One Host header is needed","status":400,"code":"bad_host"}"#,
+};
+const BAD_METHOD: Refusal = Refusal {
+    status: StatusCode::METHOD_NOT_ALLOWED,
+    problem: r#"{"type":"about:blank","title":"The method is not allowed","status":405,"code":"method_not_allowed"}"#,
+};
+
+/// The first limit that a request breaks. hyper has refused larger headers already.
+pub(super) fn of<T>(request: &Request<T>, limits: &Limits) -> Option<Refusal> {
+    let uri = request.uri();
+    // An absolute target has scheme and host as well, which no handler keeps.
+    if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.uri_bytes) {
+        return Some(URI_TOO_LONG);
+    }
+    if request.headers().len() > limits.headers {
+        return Some(TOO_MANY_HEADERS);
+    }
+    // RFC 9112, section 3.2.
+    let hosts = request.headers().get_all(HOST).iter().take(2).count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some(BAD_HOST);
+    }
+    if *request.method() == Method::CONNECT {
+        return Some(BAD_METHOD);
+    }
+    None
+}
+
+impl Refusal {
+    /// The answer; its connection closes, since what follows can't be trusted to be a request.
+    pub(super) fn response<B: From<&'static str>>(self) -> Response<B> {
+        let mut response = Response::new(B::from(self.problem));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

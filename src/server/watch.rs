@@ -1,0 +1,269 @@
+//! Ends of waiting, cheap enough for every request.
+//!
+//! A timer a request would cost more than parsing the request does. So a connection has one alarm that is
+//! set far ahead and looks, when it rings, at what the connection is waiting for and since when; the time
+//! is read from a coarse clock that one task moves on. hyper tells us when it begins and ceases to wait
+//! for headers by making and dropping the timer it believes to have: that is [`HeadWait`].
+
+use super::Limits;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// No end of waiting is set.
+const NONE: u64 = u64::MAX;
+
+/// Milliseconds since the listener's start, a little stale.
+#[derive(Debug, Clone)]
+pub(super) struct CoarseClock(Arc<AtomicU64>);
+
+impl CoarseClock {
+    /// Starts a clock that goes on until nobody holds it, fine enough for the shortest of the limits.
+    pub(super) fn start(limits: &Limits) -> Self {
+        let shortest = shortest(limits);
+        let tick = (shortest / 4).clamp(Duration::from_millis(5), Duration::from_millis(100));
+        let now = Arc::new(AtomicU64::new(0));
+        tokio::spawn(advance(Arc::downgrade(&now), tick));
+        Self(now)
+    }
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+async fn advance(clock: Weak<AtomicU64>, tick: Duration) {
+    let start = Instant::now();
+    let mut ticks = tokio::time::interval(tick);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(clock) = clock.upgrade() else { return };
+        clock.store(millis(start.elapsed()), Ordering::Relaxed);
+    }
+}
+
+fn shortest(limits: &Limits) -> Duration {
+    limits.header_timeout.min(limits.keep_alive_timeout).min(limits.slow_reader_timeout)
+}
+
+fn millis(duration: Duration) -> u64 {
+    // 2^64 milliseconds are longer than any process runs.
+    u64::try_from(duration.as_millis()).unwrap_or(NONE)
+}
+
+/// What a connection waits for, and until when. Shared by its reader, its writer and its alarm, which all run in
+/// one task: the atomics are never contended, they only make it `Sync`.
+#[derive(Debug)]
+pub(super) struct Watch {
+    clock: CoarseClock,
+    header: u64,
+    keep_alive: u64,
+    slow_reader: u64,
+    shortest: u64,
+    /// hyper waits for headers until then.
+    head_until: AtomicU64,
+    /// A byte has come since hyper began to wait for headers.
+    head_begun: AtomicBool,
+    /// The connection has had a request.
+    used: AtomicBool,
+    /// The peer must take more of the answer until then.
+    write_until: AtomicU64,
+    /// The wait for the peer to take more began then.
+    stalled_since: AtomicU64,
+    /// Milliseconds of waiting that the answer still has; a byte taken earns one, so that a reader of a
+    /// kilobyte a second is never cut off.
+    patience: AtomicU64,
+}
+
+impl Watch {
+    pub(super) fn new(limits: &Limits, clock: CoarseClock) -> Self {
+        let header = millis(limits.header_timeout);
+        let slow_reader = millis(limits.slow_reader_timeout);
+        Self {
+            head_until: AtomicU64::new(clock.now() + header),
+            clock,
+            header,
+            keep_alive: millis(limits.keep_alive_timeout),
+            slow_reader,
+            shortest: millis(shortest(limits)),
+            head_begun: AtomicBool::new(false),
+            used: AtomicBool::new(false),
+            write_until: AtomicU64::new(NONE),
+            stalled_since: AtomicU64::new(NONE),
+            patience: AtomicU64::new(slow_reader),
+        }
+    }
+
+    /// What hyper takes for its timer.
+    pub(super) fn timer(self: &Arc<Self>) -> HeadTimer {
+        HeadTimer(Arc::clone(self))
+    }
+
+    fn until(&self) -> u64 {
+        self.head_until.load(Ordering::Relaxed).min(self.write_until.load(Ordering::Relaxed))
+    }
+
+    /// Whether the peer was waited for long enough.
+    pub(super) fn is_over(&self) -> bool {
+        self.until() <= self.clock.now()
+    }
+
+    /// When the alarm must ring next. An end that is set later lies at least the shortest limit ahead of
+    /// its setting, so an alarm no later than that misses none.
+    pub(super) fn next_look(&self) -> Duration {
+        let until = self.until();
+        let ahead = if until == NONE { self.shortest } else { until.saturating_sub(self.clock.now()) };
+        // At least a tick: the clock may be a little behind the alarm.
+        Duration::from_millis(ahead.max(5))
+    }
+
+    fn head_wait_begins(&self) {
+        let limit = if self.used.load(Ordering::Relaxed) { self.keep_alive } else { self.header };
+        self.head_begun.store(false, Ordering::Relaxed);
+        self.head_until.store(self.clock.now() + limit, Ordering::Relaxed);
+        self.patience.store(self.slow_reader, Ordering::Relaxed);
+    }
+
+    fn head_wait_ends(&self) {
+        self.used.store(true, Ordering::Relaxed);
+        self.head_until.store(NONE, Ordering::Relaxed);
+    }
+
+    fn bytes_came(&self) {
+        if self.head_until.load(Ordering::Relaxed) != NONE && !self.head_begun.swap(true, Ordering::Relaxed) {
+            let until = self.head_until.load(Ordering::Relaxed).min(self.clock.now() + self.header);
+            self.head_until.store(until, Ordering::Relaxed);
+        }
+    }
+
+    fn peer_takes_nothing(&self) {
+        if self.stalled_since.load(Ordering::Relaxed) == NONE {
+            let now = self.clock.now();
+            self.stalled_since.store(now, Ordering::Relaxed);
+            self.write_until.store(now + self.patience.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    fn peer_took(&self, bytes: usize) {
+        let since = self.stalled_since.load(Ordering::Relaxed);
+        if since != NONE {
+            let waited = self.clock.now().saturating_sub(since);
+            // A usize fits a u64 on every platform that tokio runs on.
+            let left = self.patience.load(Ordering::Relaxed).saturating_sub(waited) + bytes as u64;
+            self.patience.store(left, Ordering::Relaxed);
+            self.stalled_since.store(NONE, Ordering::Relaxed);
+            self.write_until.store(NONE, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What hyper takes for its timer.
+#[derive(Debug, Clone)]
+pub(super) struct HeadTimer(Arc<Watch>);
+
+impl hyper::rt::Timer for HeadTimer {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        HeadWait::begin(&self.0)
+    }
+    fn sleep_until(&self, _: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        HeadWait::begin(&self.0)
+    }
+    fn reset(&self, _: &mut Pin<Box<dyn hyper::rt::Sleep>>, _: Instant) {
+        // The wait goes on in the same place; replacing it would end the new one with the old.
+        self.0.head_wait_begins();
+    }
+}
+
+/// Lives while hyper waits for headers. Never ready: the connection's own alarm ends it.
+struct HeadWait(Arc<Watch>);
+
+impl HeadWait {
+    fn begin(watch: &Arc<Watch>) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        watch.head_wait_begins();
+        Box::pin(Self(Arc::clone(watch)))
+    }
+}
+
+impl Drop for HeadWait {
+    fn drop(&mut self) {
+        self.0.head_wait_ends();
+    }
+}
+
+impl Future for HeadWait {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+impl hyper::rt::Sleep for HeadWait {}
+
+/// A socket that tells the watch what passes.
+#[derive(Debug)]
+pub(super) struct Watched {
+    stream: TcpStream,
+    watch: Arc<Watch>,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
+        Self { stream, watch }
+    }
+    fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &outcome {
+            Poll::Ready(Ok(bytes)) => self.watch.peer_took(*bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.watch.peer_takes_nothing(),
+        }
+        outcome
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.watch.bytes_came();
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(outcome)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(outcome)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

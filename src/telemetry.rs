@@ -1,0 +1,37 @@
+//! Logs, to stderr, as text or JSON.
+//!
+//! What may be logged: ids that we made, names of routes, outcomes, counts, durations, errors of the disk and
+//! of the store. Never: a whole IP, an e-mail, a name, a token, a cookie, a key, the body or the query of a
+//! request, or what a stranger wrote in any other place. A log is kept longer and read by more people than
+//! the data it is about. An error that quotes its input is logged by its kind.
+
+use crate::config::{Log, LogFormat};
+use std::panic::PanicHookInfo;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts logging as configured, also of panics. A second call in a process changes nothing.
+pub fn start(log: &Log) {
+    // The configuration was checked, so the filter parses; if not, informing is better than silence.
+    let filter = EnvFilter::builder().parse(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match log.format {
+        LogFormat::Json => {
+            registry.with(layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+        }
+        LogFormat::Text => registry.with(layer().with_ansi(false).with_writer(std::io::stderr)).try_init(),
+    };
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// A panic is a bug: where it happened and what it said, in one event.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let said = panic.payload_as_str().unwrap_or("something that is not a text").replace(['\n', '\r'], " ");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+    tracing::error!(place, thread, said, "panicked: this is a bug");
+}
