@@ -1,0 +1,120 @@
+//! `import FILE`: signups and events from another system, a row a result.
+
+use super::aggregate::bar;
+use super::client::{Body, Client, broke_off, refusal};
+use super::session::with_server;
+use super::show::{Show, line, shown};
+use super::{Context, Failure};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::stream::try_unfold;
+use http::Method;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use indicatif::ProgressBar;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::Path;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+/// Bytes of the file that are sent at a time.
+const PIECE: usize = 64 * 1024;
+
+pub(super) async fn run(context: Context<'_>, file: &Path, dry_run: bool) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| {
+        Failure::Usage(format!("can't read {}: {error}; name a file of lines of JSON", file.display()))
+    };
+    let total = count_lines(file).map_err(unreadable)?;
+    let opened = File::open(file).await.map_err(unreadable)?;
+    let show = context.show;
+    let tally = with_server(&context, async |client: &Client| {
+        let path = if dry_run { "/v1/import?dry_run=true" } else { "/v1/import" };
+        let headers = [("content-type", "application/x-ndjson")];
+        let (status, _, body) = client.open(Method::POST, path, &headers, pieces(opened)).await?;
+        if !status.is_success() {
+            let problem = body.collect().await.map_err(|error| broke_off(&error))?.to_bytes();
+            return Err(refusal(status, &serde_json::from_slice(&problem).unwrap_or(Value::Null)));
+        }
+        let progress = std::io::stderr().is_terminal().then(|| bar(total, "lines"));
+        let tally = read_results(body, show, progress.as_ref()).await;
+        if let Some(progress) = progress {
+            progress.finish_and_clear();
+        }
+        tally
+    })
+    .await?;
+    if !show.is_json() {
+        let counts: Vec<String> = tally.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        line(&format!("{}{}", if dry_run { "would be: " } else { "" }, counts.join(", ")))?;
+    }
+    let bad: u64 = ["invalid", "failed", "conflict"].iter().filter_map(|status| tally.get(*status)).sum();
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(Failure::other(format!("{bad} of the lines were not taken in; mend them and import again")))
+    }
+}
+
+fn count_lines(file: &Path) -> io::Result<u64> {
+    let mut reader = BufReader::with_capacity(PIECE, std::fs::File::open(file)?);
+    let (mut lines, mut last) = (0, b'\n');
+    loop {
+        let piece = reader.fill_buf()?;
+        let Some(&end) = piece.last() else { return Ok(lines + u64::from(last != b'\n')) };
+        lines += piece.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
+        last = end;
+        let read = piece.len();
+        reader.consume(read);
+    }
+}
+
+/// The file as a body, read as it is sent.
+fn pieces(file: File) -> Body {
+    let stream = try_unfold(file, |mut file| async move {
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let read = file.read_buf(&mut piece).await?;
+        Ok::<_, io::Error>((read > 0).then(|| (Frame::data(piece.freeze()), file)))
+    });
+    StreamBody::new(stream).boxed_unsync()
+}
+
+/// How many lines ended how. Each result is shown as it comes: all as JSON, only the bad ones for people.
+async fn read_results(
+    mut body: Incoming,
+    show: Show,
+    progress: Option<&ProgressBar>,
+) -> Result<BTreeMap<String, u64>, Failure> {
+    let mut tally = BTreeMap::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let data = frame.map_err(|error| broke_off(&error))?.into_data().unwrap_or_default();
+        rest.extend_from_slice(&data);
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let text: Bytes = rest.split_to(end).freeze();
+            rest.advance(1);
+            let result: Value = serde_json::from_slice(&text)
+                .map_err(|_| Failure::other("the server's answer is not a result a line"))?;
+            *tally.entry(result["status"].as_str().unwrap_or("unknown").to_owned()).or_insert(0) += 1;
+            if let Some(progress) = progress {
+                progress.set_position(result["line"].as_u64().unwrap_or(0));
+            }
+            print(show, &result, progress)?;
+        }
+    }
+    Ok(tally)
+}
+
+fn print(show: Show, result: &Value, progress: Option<&ProgressBar>) -> Result<(), Failure> {
+    let text = if show.is_json() {
+        result.to_string()
+    } else if result["code"].is_null() {
+        return Ok(());
+    } else {
+        let said = |key: &str| shown(result.get(key));
+        format!("line {}: {} ({}) {}", said("line"), said("status"), said("code"), said("account_id"))
+    };
+    // A bar that is on the screen must make room first.
+    progress.map_or_else(|| line(&text), |progress| progress.suspend(|| line(&text)))
+}

@@ -1,0 +1,87 @@
+//! The command line: every command but `serve`, `demo` and `rebuild` is a client of the internal
+//! listener, of the running server or, with none running, of one started for the command alone.
+//!
+//! A command prints its result on stdout, for people or (`--json`) for programs; what goes wrong is one line
+//! on stderr that says what and how to mend it, and an exit code ([`Failure`]).
+
+mod account;
+mod affiliate;
+mod aggregate;
+mod args;
+mod client;
+mod demo;
+mod failure;
+mod import;
+mod launch;
+mod link;
+mod operate;
+mod serve;
+mod session;
+mod show;
+mod statement;
+#[cfg(test)]
+mod tests;
+
+pub use failure::Failure;
+pub use launch::{Launcher, Rebuilt, ServeFile, Started, Stop};
+
+use crate::config::Config;
+use args::{Args, Command};
+use clap::Parser;
+use show::Show;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// What every command needs.
+struct Context<'a> {
+    config: Config,
+    launcher: &'a dyn Launcher,
+    show: Show,
+}
+
+/// Runs the command of these arguments (the program's name first) and says how the process ends.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, launcher: &dyn Launcher) -> ExitCode {
+    let ended = match Args::try_parse_from(arguments) {
+        Ok(args) => with_runtime(args, launcher),
+        Err(error) => Failure::of_usage(&error),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn with_runtime(args: Args, launcher: &dyn Launcher) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("can't start threads: {error}")))?;
+    let ended = runtime.block_on(execute(args, launcher));
+    // Nothing that is left may hold the process up: what had to end was awaited.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn execute(args: Args, launcher: &dyn Launcher) -> Result<(), Failure> {
+    // The demo has a configuration of its own.
+    if let Command::Demo = args.command {
+        return demo::run(Show::new(args.json)).await;
+    }
+    let config = Config::load(args.config.as_deref())?;
+    let context = Context { config, launcher, show: Show::new(args.json) };
+    match args.command {
+        Command::Serve { settable_clock } => serve::run(context, settable_clock).await,
+        Command::Demo => Ok(()),
+        Command::Aggregate { as_of, dry_run } => aggregate::run(context, as_of, dry_run).await,
+        Command::Affiliate(command) => affiliate::run(context, command).await,
+        Command::Link(command) => link::run(context, command).await,
+        Command::Account(command) => account::run(context, command).await,
+        Command::Statement(command) => statement::run(context, command).await,
+        Command::Import { file, dry_run } => import::run(context, &file, dry_run).await,
+        Command::Doctor => operate::doctor(context, args.config.as_deref()).await,
+        Command::Rebuild { journals } => operate::rebuild(context, &journals).await,
+        Command::Verify => operate::verify(&context).await,
+        Command::Store(command) => operate::store(context, command).await,
+        Command::Node(command) => operate::node(context, command).await,
+    }
+}
