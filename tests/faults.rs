@@ -1,0 +1,557 @@
+//! What is acknowledged is never lost or doubled, and prospects always arrive: real processes, real signals.
+//!
+//! Each test keeps the history on the client's side (sent, acknowledged, unknown), and one checker compares
+//! it with the final state. `COUNTERFOIL_FAULT_ROUNDS` makes the kill test longer (its default is short).
+
+mod support;
+
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use support::app::{Partner, TestApp, Visitor, bearer};
+use support::http;
+use support::servers::{Program, Server};
+use tokio::sync::Mutex;
+
+/// What the clients know.
+#[derive(Debug, Default)]
+struct History {
+    clicks_sent: AtomicU64,
+    clicks_redirected: AtomicU64,
+    /// Clicks without any answer: only a killed server may do that.
+    clicks_unknown: AtomicU64,
+    /// Clicks answered by anything but a redirect.
+    clicks_refused: AtomicU64,
+    /// Signups answered 2xx, with whether they were decided at once.
+    signups: Mutex<Vec<(String, Option<Value>)>>,
+    events: Mutex<Vec<(String, String)>>,
+    /// Callbacks answered by anything but a 2xx.
+    refused: Mutex<Vec<String>>,
+    slowest_callback_ms: AtomicU64,
+    numbers: AtomicU64,
+}
+
+impl History {
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Clicks, signups and events, one after the other, until told to stop.
+struct Load {
+    history: Arc<History>,
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(app: &TestApp, partner: &Partner, clients: usize) -> Self {
+        let history = Arc::new(History::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let (internal, link) = (app.internal, partner.link.clone());
+        let client = |_| {
+            let (history, stop, link) = (Arc::clone(&history), Arc::clone(&stop), link.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    one_customer(internal, &link, &history).await;
+                }
+            })
+        };
+        Self { tasks: (0..clients).map(client).collect(), history, stop }
+    }
+    /// Waits until so many signups were acknowledged.
+    async fn until_signups(&self, count: usize) {
+        let begun = Instant::now();
+        while self.history.signups.lock().await.len() < count {
+            assert!(begun.elapsed() < Duration::from_mins(1), "too slow: {:?}", self.history);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    async fn acknowledged(&self) -> usize {
+        self.history.signups.lock().await.len()
+    }
+    async fn end(self) -> Arc<History> {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.expect("a client");
+        }
+        self.history
+    }
+}
+
+async fn one_customer(internal: std::net::SocketAddr, link: &str, history: &History) {
+    let number = history.number();
+    history.clicks_sent.fetch_add(1, Ordering::Relaxed);
+    let mut visitor = Visitor::default();
+    match visitor.try_clicks(link).await.map(|answer| answer.status) {
+        Some(302) => history.clicks_redirected.fetch_add(1, Ordering::Relaxed),
+        Some(_) => history.clicks_refused.fetch_add(1, Ordering::Relaxed),
+        None => history.clicks_unknown.fetch_add(1, Ordering::Relaxed),
+    };
+    let account = format!("acct-{number}");
+    let signup = json!({"account_id": account, "plan": "growth", "signed_up_at": "2026-01-01T09:00:00-05:00",
+        "click": visitor.cfoil});
+    if let Some(answer) = callback(internal, "/v1/signups", &signup, history).await {
+        let decided = Some(answer).filter(|answer| answer["accepted"] != true);
+        history.signups.lock().await.push((account.clone(), decided));
+    }
+    let event = json!({"event_id": "e", "type": "suspended", "occurred_at": "2026-01-01T09:00:00-05:00"});
+    if callback(internal, &format!("/v1/accounts/{account}/events"), &event, history).await.is_some() {
+        history.events.lock().await.push((account, "e".to_owned()));
+    }
+}
+
+async fn callback(
+    internal: std::net::SocketAddr,
+    path: &str,
+    body: &Value,
+    history: &History,
+) -> Option<Value> {
+    let begun = Instant::now();
+    let mut headers = bearer();
+    headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    let answer = http::send("POST", internal, path, &headers, body.to_string()).await?;
+    let took = u64::try_from(begun.elapsed().as_millis()).expect("not for ages");
+    history.slowest_callback_ms.fetch_max(took, Ordering::Relaxed);
+    if !(200..300).contains(&answer.status) {
+        history.refused.lock().await.push(format!("{} {}", answer.status, answer.text()));
+        return None;
+    }
+    Some(answer.json())
+}
+
+/// Everything acknowledged is there, once, as it was acknowledged.
+async fn check(app: &TestApp, partner: &Partner, history: &History) {
+    app.settles().await;
+    let signups = history.signups.lock().await;
+    for (account, decided) in signups.iter() {
+        let known = decided_account(app, account).await;
+        if let Some(decided) = decided {
+            assert_eq!(known["attribution"]["click_id"], decided["click_id"], "{account}: {known}");
+            assert_eq!(known["attribution"]["reason"], decided["reason"], "{account}: {known}");
+        }
+    }
+    for (account, event) in history.events.lock().await.iter() {
+        let known = app.get(&format!("/v1/accounts/{account}")).await.expect_status(200).json();
+        let events = known["history"].as_array().expect("a list");
+        let same = events.iter().filter(|known| known["event_id"] == **event).count();
+        assert_eq!(same, 1, "{account}: {known}");
+    }
+    sums_hold(app).await;
+    let path = format!("/v1/stats?affiliate_id={}&from=2025-12-31&to=2026-01-02&by=day", partner.id);
+    let stats = app.get(&path).await.expect_status(200).json();
+    let human = stats["clicks"]["human"].as_u64().expect("a count");
+    let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    assert!(human >= load(&history.clicks_redirected), "lost clicks: {human} of {history:?}");
+    assert!(human <= load(&history.clicks_sent), "doubled clicks: {human} of {history:?}");
+}
+
+/// With no click in flight, those received are those journaled and those dropped by reason.
+async fn sums_hold(app: &TestApp) {
+    let text = app.get("/metrics").await.expect_status(200).text();
+    let sum = |name: &str| -> u64 {
+        let values =
+            text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' '));
+        values.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
+    };
+    let received = sum("counterfoil_clicks_received_total");
+    let ended = sum("counterfoil_clicks_journaled_total") + sum("counterfoil_clicks_dropped_total");
+    assert_eq!(received, ended, "{text}");
+}
+
+/// An account once it is decided: what was taken with a 202 is decided soon after.
+async fn decided_account(app: &TestApp, account: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let answer = app.get(&format!("/v1/accounts/{account}")).await;
+        if answer.status == 200 && !answer.json()["attribution"].is_null() {
+            return answer.json();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{account} is lost: {}", answer.text());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn killed_at_random_moments(mut app: TestApp) {
+    let rounds =
+        std::env::var("COUNTERFOIL_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let partner = app.partner("kim").await;
+    let load = Load::start(&app, &partner, 8);
+    for round in 0..rounds {
+        let before = load.acknowledged().await;
+        load.until_signups(before + 40 + 17 * (round % 7)).await;
+        app.kill();
+        let begun = Instant::now();
+        app.spawn();
+        app.wait_until_ready().await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(6), "ready after {took:?}");
+    }
+    let before = load.acknowledged().await;
+    load.until_signups(before + 20).await;
+    let history = load.end().await;
+    assert_eq!(*history.refused.lock().await, Vec::<String>::new());
+    assert_eq!(history.clicks_refused.load(Ordering::Relaxed), 0);
+    check(&app, &partner, &history).await;
+}
+
+#[tokio::test]
+async fn sigkill_loses_and_doubles_nothing_embedded() {
+    killed_at_random_moments(TestApp::start().await).await;
+}
+
+#[tokio::test]
+async fn sigkill_loses_and_doubles_nothing_on_redis() {
+    let redis = Server::start(Program::Redis, &[]);
+    killed_at_random_moments(TestApp::start_with(&redis.url(), "").await).await;
+}
+
+/// Redis goes away and comes back under load: nobody notices but the journal.
+async fn redis_fails(fail: impl AsyncFnOnce(&mut Server)) {
+    let mut redis = Server::start(Program::Redis, &[]);
+    let app = TestApp::start_with(&redis.url(), "").await;
+    let partner = app.partner("ray").await;
+    let load = Load::start(&app, &partner, 8);
+    load.until_signups(100).await;
+    fail(&mut redis).await;
+    let before = load.acknowledged().await;
+    load.until_signups(before + 100).await;
+    let history = load.end().await;
+    let none = |count: &AtomicU64| count.load(Ordering::Relaxed) == 0;
+    assert!(none(&history.clicks_unknown) && none(&history.clicks_refused), "{history:?}");
+    assert_eq!(*history.refused.lock().await, Vec::<String>::new());
+    let slowest = history.slowest_callback_ms.load(Ordering::Relaxed);
+    assert!(slowest < 2_000, "a callback took {slowest} ms");
+    let begun = Instant::now();
+    app.settles().await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "applied after {:?}", begun.elapsed());
+    // After a wipe, signups wait to be decided until a person says that all nodes are in.
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    check(&app, &partner, &history).await;
+}
+
+#[tokio::test]
+async fn redis_killed_and_restarted_under_load() {
+    redis_fails(async |redis| {
+        redis.kill();
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        redis.start_again();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn redis_paused_under_load() {
+    redis_fails(async |redis| {
+        redis.pause();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        redis.resume();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn redis_flushed_under_load() {
+    redis_fails(async |redis| redis.operate::<()>(&["FLUSHALL"])).await;
+}
+
+#[tokio::test]
+async fn a_thousand_copies_over_two_nodes_have_one_effect() {
+    let redis = Server::start(Program::Redis, &[]);
+    let (first, second, _dir) = two_nodes(&redis).await;
+    let partner = first.partner("two").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await.expect_status(302);
+    let body = json!({"account_id": "one", "plan": "growth", "signed_up_at": "2026-01-01T09:00:00-05:00",
+        "click": visitor.cfoil})
+    .to_string();
+    let copies = (0..16).map(|client| {
+        let (body, to) = (body.clone(), if client % 2 == 0 { first.internal } else { second.internal });
+        tokio::spawn(async move {
+            let mut answers = Vec::new();
+            for _ in 0..63 {
+                answers.push(http::post(to, "/v1/signups", &bearer(), body.clone()).await);
+            }
+            answers
+        })
+    });
+    let mut answers = Vec::new();
+    for client in copies.collect::<Vec<_>>() {
+        answers.extend(client.await.expect("a client"));
+    }
+    let created = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(created, 1, "one is the first");
+    for answer in &answers {
+        assert!([200, 201].contains(&answer.status), "{} {}", answer.status, answer.text());
+        assert_eq!(answer.body, answers[0].body);
+    }
+    for app in [&first, &second] {
+        app.settles().await;
+        let account = app.get("/v1/accounts/one").await.expect_status(200).json();
+        assert_eq!(account["attribution"]["affiliate_id"], json!(partner.id));
+    }
+    let stats = second.get("/v1/accounts").await.expect_status(200).json();
+    assert_eq!(stats["data"].as_array().expect("a list").len(), 1);
+}
+
+#[tokio::test]
+async fn a_wiped_redis_is_rebuilt_to_the_same_statements() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    let partner = app.partner("wim").await;
+    for account in ["a", "b", "c"] {
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+    }
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    app.happens("b", "late", "canceled", "2026-01-05T10:00:00-05:00").await.expect_status(201);
+    app.night_of("2026-05-10T04:15:00-04:00").await;
+    let before = app.statements("").await;
+    let proof = app.get("/v1/verify").await.expect_status(200).json();
+    assert_eq!(proof["untouched"], true, "{proof}");
+    redis.operate::<()>(&["FLUSHALL"]);
+    let begun = Instant::now();
+    while app.get("/v1/accounts/c").await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "not rebuilt: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    app.settles().await;
+    let waits = app.post("/v1/aggregate", &json!({"as_of": "2026-05-10T04:15:00-04:00"})).await;
+    assert_eq!(waits.status, 409, "no month closes before a person confirms: {}", waits.text());
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    app.night_of("2026-05-10T04:15:00-04:00").await;
+    assert_eq!(app.statements("").await, before);
+    let proof = app.get("/v1/verify").await.expect_status(200).json();
+    assert_eq!(proof["untouched"], true, "{proof}");
+}
+
+#[tokio::test]
+async fn a_lost_embedded_store_is_rebuilt_to_the_same_statements() {
+    let mut app = TestApp::start().await;
+    let partner = app.partner("lou").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    app.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    let before = app.statements("").await;
+    assert_eq!(app.stop().await, Some(0));
+    for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
+        // SQLite removes the latter two when it ends well.
+        drop(std::fs::remove_file(app.data_dir().join(file)));
+    }
+    app.run().await;
+    app.settles().await;
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    assert_eq!(app.statements("").await, before);
+}
+
+#[tokio::test]
+async fn what_staff_did_on_one_node_to_what_another_node_knows_survives_a_wipe() {
+    let redis = Server::start(Program::Redis, &[]);
+    let (first, second, _dir) = two_nodes(&redis).await;
+    let partner = first.partner("una").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    first.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    second.post("/v1/accounts/a/reject", &json!({"reason": "not theirs"})).await.expect_status(200);
+    let suspend = format!("/v1/affiliates/{}/suspend", partner.id);
+    second.post(&suspend, &json!({"reason": "looked at"})).await.expect_status(200);
+    let reinstate = format!("/v1/affiliates/{}/reinstate", partner.id);
+    let begun = Instant::now();
+    while first.post(&reinstate, &json!({"reason": "fine"})).await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the first node does not hear of the suspension");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    redis.operate::<()>(&["FLUSHALL"]);
+    let begun = Instant::now();
+    loop {
+        let account = second.get("/v1/accounts/a").await;
+        let affiliate = second.get(&format!("/v1/affiliates/{}", partner.id)).await;
+        let rejected = account.status == 200 && !account.json()["rejected_since"].is_null();
+        let steps = if affiliate.status == 200 { affiliate.json()["history"].clone() } else { Value::Null };
+        let reinstated =
+            steps.as_array().is_some_and(|steps| steps.iter().any(|step| step["status"] == "suspended"))
+                && affiliate.json()["status"] == "active";
+        if rejected && reinstated {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(15), "{} {}", account.text(), affiliate.text());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Two servers with the same keys on one Redis.
+async fn two_nodes(redis: &Server) -> (TestApp, TestApp, tempfile::TempDir) {
+    let first = TestApp::start_with(&redis.url(), "").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut second = TestApp::prepare(dir.path(), &redis.url(), "");
+    std::fs::create_dir_all(second.data_dir()).expect("a directory");
+    copy_dir(&first.data_dir().join("keys"), &second.data_dir().join("keys"));
+    second.run().await;
+    (first, second, dir)
+}
+
+#[tokio::test]
+async fn a_lost_embedded_store_is_rebuilt_by_the_command() {
+    let mut app = TestApp::start().await;
+    let partner = app.partner("reb").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    app.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    let before = app.statements("").await;
+    assert_eq!(app.stop().await, Some(0));
+    for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
+        drop(std::fs::remove_file(app.data_dir().join(file)));
+    }
+    let rebuilt = std::process::Command::new(env!("CARGO_BIN_EXE_counterfoil"))
+        .args(["rebuild", "--json", "--config"])
+        .arg(app.config())
+        .arg("--journal")
+        .arg(app.data_dir())
+        .output()
+        .expect("counterfoil runs");
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    let report: Value = serde_json::from_slice(&rebuilt.stdout).expect("JSON");
+    assert_eq!(report["clicks"], 1, "{report}");
+    app.run().await;
+    assert_eq!(app.statements("").await, before, "open months are projected again as well");
+}
+
+#[tokio::test]
+async fn a_night_killed_between_its_steps_ends_with_the_same_bytes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    std::fs::create_dir_all(&first).expect("a directory");
+    let mut app = TestApp::prepare(&first, "sqlite", "");
+    app.run().await;
+    for number in 0..40 {
+        let partner = app.partner(&format!("p{number}")).await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        for account in 0..3 {
+            app.signs_up(&visitor, &format!("a{number}-{account}"), "growth").await.expect_status(201);
+        }
+    }
+    assert_eq!(app.stop().await, Some(0));
+    copy_dir(&first, &second);
+    let mut whole = TestApp::prepare(&second, "sqlite", "");
+    whole.run().await;
+    let as_of = "2026-05-04T04:15:00-04:00";
+    whole.night_of(as_of).await;
+    let expected = whole.statements("").await;
+
+    app.run().await;
+    for round in 0..6_u64 {
+        app.set_now(as_of).await;
+        let to = app.internal;
+        let night = tokio::spawn(async move {
+            let mut headers = bearer();
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            http::send("POST", to, "/v1/aggregate", &headers, json!({"as_of": as_of}).to_string()).await
+        });
+        tokio::time::sleep(Duration::from_millis(3 + 9 * round)).await;
+        app.kill();
+        night.await.expect("a request");
+        app.run().await;
+    }
+    // The killed run's lease ends by itself.
+    let begun = Instant::now();
+    app.set_now(as_of).await;
+    while app.post("/v1/aggregate", &json!({"as_of": as_of})).await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(45), "the lease does not end");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(app.statements("").await, expected);
+    let proof = app.get("/v1/verify").await.expect_status(200).json();
+    assert_eq!(proof["untouched"], true, "{proof}");
+}
+
+#[tokio::test]
+async fn a_night_comes_by_itself_and_one_of_two_nodes_makes_it() {
+    let redis = Server::start(Program::Redis, &[]);
+    let (one, two) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let mut nodes = Vec::new();
+    for dir in [&one, &two] {
+        let mut app = TestApp::prepare(dir.path(), &redis.url(), "");
+        app.environment.push(("COUNTERFOIL__AGGREGATE__AT", "04:15".to_owned()));
+        if !nodes.is_empty() {
+            std::fs::create_dir_all(app.data_dir()).expect("a directory");
+            copy_dir(&one.path().join("data/keys"), &app.data_dir().join("keys"));
+        }
+        app.run().await;
+        nodes.push(app);
+    }
+    let partner = nodes[0].partner("sam").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    nodes[0].signs_up(&visitor, "a", "growth").await.expect_status(201);
+    for node in &mut nodes {
+        node.set_now("2026-01-02T04:15:01-05:00").await;
+    }
+    let begun = Instant::now();
+    while nodes[1].statements("").await.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no night came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Both have looked at the clock by then; the second saw that the night was made.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut runs = 0;
+    for node in &nodes {
+        runs += node.metric(r#"counterfoil_runs_total{outcome="done"}"#).await;
+    }
+    assert_eq!(runs, 1, "one night is made once");
+}
+
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    let done = std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp runs");
+    assert!(done.success());
+}
+
+#[tokio::test]
+async fn a_restored_disk_takes_a_new_epoch_and_skips_nothing() {
+    let redis = Server::start(Program::Redis, &[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut app = TestApp::prepare(dir.path(), &redis.url(), "");
+    app.run().await;
+    let partner = app.partner("old").await;
+    assert_eq!(app.stop().await, Some(0));
+    let (data, backup) = (app.data_dir(), dir.path().join("backup"));
+    copy_dir(&data, &backup);
+    app.run().await;
+    for account in ["a", "b"] {
+        app.signs_up(&Visitor::default(), account, "growth").await.expect_status(201);
+    }
+    app.settles().await;
+    assert_eq!(app.stop().await, Some(0));
+    std::fs::remove_dir_all(&data).expect("it was there");
+    copy_dir(&backup, &data);
+    app.run().await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await.expect_status(302);
+    let new = app.signs_up(&visitor, "c", "growth").await.expect_status(201).json();
+    assert_eq!(new["attributed"], true);
+    app.settles().await;
+    for account in ["a", "b", "c"] {
+        app.get(&format!("/v1/accounts/{account}")).await.expect_status(200);
+    }
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_is_in_flight_and_exits_0() {
+    let mut app = TestApp::start().await;
+    let partner = app.partner("tom").await;
+    let load = Load::start(&app, &partner, 4);
+    load.until_signups(50).await;
+    // The load goes on: from some moment on its connections are refused, but nothing taken in is lost.
+    assert_eq!(app.stop().await, Some(0));
+    let history = load.end().await;
+    assert_eq!(history.clicks_refused.load(Ordering::Relaxed), 0);
+    let refused = history.refused.lock().await;
+    assert!(refused.iter().all(|answer| answer.starts_with("503")), "{refused:?}");
+    drop(refused);
+    app.run().await;
+    check(&app, &partner, &history).await;
+}

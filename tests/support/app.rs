@@ -1,0 +1,295 @@
+//! The real server as a child process on free ports and a clock that tests set, told as a story.
+
+use super::http::{self, Answer};
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+/// The bearer key of the tests.
+pub const KEY: &str = "a-key-of-the-tests-0123456789";
+/// A browser of these days.
+pub const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36";
+/// When stories begin, unless they say otherwise.
+pub const BEGINNING: &str = "2026-01-01T09:00:00-05:00";
+/// How long a server may take to be ready, on a machine that is busy with other tests.
+const READY: Duration = Duration::from_secs(30);
+
+/// A server.
+#[derive(Debug)]
+pub struct TestApp {
+    child: Option<Child>,
+    dir: PathBuf,
+    /// Removes the directory at the end.
+    keeper: Option<tempfile::TempDir>,
+    pub public: SocketAddr,
+    pub internal: SocketAddr,
+    now: String,
+    /// Environment of the process.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+/// A browser that follows links.
+#[derive(Debug, Clone, Default)]
+pub struct Visitor {
+    pub cookie: Option<String>,
+    pub cfoil: Option<String>,
+}
+
+/// An affiliate that is active.
+#[derive(Debug, Clone)]
+pub struct Partner {
+    pub id: String,
+    pub link: String,
+    pub code: String,
+}
+
+impl TestApp {
+    /// A server on the embedded store.
+    pub async fn start() -> Self {
+        Self::start_with("sqlite", "").await
+    }
+    /// A server on a store, with more configuration (TOML; tables only).
+    pub async fn start_with(store: &str, more: &str) -> Self {
+        let keeper = tempfile::tempdir().expect("a directory");
+        let mut app = Self::prepare(keeper.path(), store, more);
+        app.keeper = Some(keeper);
+        app.run().await;
+        app
+    }
+    /// A server in a directory of the test's own, not started yet.
+    pub fn prepare(dir: &Path, store: &str, more: &str) -> Self {
+        let (public, internal) = (free_address(), free_address());
+        let config = format!(
+            r#"data_dir = "{data}"
+[listen]
+public = "{public}"
+internal = "{internal}"
+public_url = "http://{public}"
+[store]
+url = "{store}"
+[aggregate]
+at = ""
+[limits]
+clicks_per_minute_per_ip = 0
+[[api.keys]]
+name = "tests"
+key = "{KEY}"
+scopes = ["admin", "callback"]
+{more}
+"#,
+            data = dir.join("data").display()
+        );
+        std::fs::write(dir.join("counterfoil.toml"), config).expect("a file");
+        Self {
+            child: None,
+            dir: dir.to_owned(),
+            keeper: None,
+            public,
+            internal,
+            now: BEGINNING.to_owned(),
+            environment: Vec::new(),
+        }
+    }
+    /// Where its journal and its embedded store are.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("counterfoil.toml")
+    }
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("started").id()
+    }
+    /// Starts the process, and waits until it is ready.
+    pub async fn run(&mut self) {
+        self.spawn();
+        self.wait_until_ready().await;
+    }
+    /// Starts the process.
+    pub fn spawn(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
+            .args(["serve", "--config"])
+            .arg(self.config())
+            .args(["--settable-clock", &self.now])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::null())
+            .stderr(log.expect("a log"))
+            .spawn();
+        self.child = Some(child.expect("counterfoil starts"));
+    }
+    /// Waits until it answers.
+    pub async fn wait_until_ready(&mut self) {
+        let begun = Instant::now();
+        loop {
+            let answer = http::try_get(self.internal, "/readyz", &[]).await;
+            if answer.is_some_and(|answer| answer.status == 200) {
+                return;
+            }
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none() && begun.elapsed() < READY, "not ready ({ended:?}):\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+    /// Ends it as a power switch would, but for the disk.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it runs");
+            child.wait().expect("it ends");
+        }
+    }
+    /// Asks it to stop; answers its exit code.
+    pub async fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("started");
+        let ended = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+        assert!(ended.success());
+        tokio::task::spawn_blocking(move || child.wait().expect("it ends").code()).await.expect("it waits")
+    }
+
+    /// Sets the clock.
+    pub async fn set_now(&mut self, now: &str) {
+        self.now = now.to_owned();
+        self.post("/v1/clock", &json!({"now": now})).await.expect_status(200);
+    }
+    /// Asks the internal listener.
+    pub async fn get(&self, path: &str) -> Answer {
+        http::get(self.internal, path, &bearer()).await
+    }
+    /// Tells the internal listener.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        http::post(self.internal, path, &bearer(), body.to_string()).await
+    }
+
+    /// Brings an affiliate over, active since long ago.
+    pub async fn partner(&self, name: &str) -> Partner {
+        let body = json!({"name": name, "email": format!("{name}@partners.example"), "active": true,
+            "agreement_accepted_at": "2025-01-01T00:00:00Z"});
+        let made = self.post("/v1/affiliates", &body).await.expect_status(201).json();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        Partner { id: text(&made["id"]), link: text(&made["default_link"]["url"]), code: text(&made["code"]) }
+    }
+    /// A signup with a visitor's evidence, at the clock's time.
+    pub async fn signs_up(&self, visitor: &Visitor, account: &str, plan: &str) -> Answer {
+        let body = json!({"account_id": account, "plan": plan, "signed_up_at": self.now,
+            "click": visitor.cfoil, "cookie": visitor.cookie});
+        self.post("/v1/signups", &body).await
+    }
+    /// Something happens to an account.
+    pub async fn happens(&self, account: &str, event: &str, kind: &str, at: &str) -> Answer {
+        let body = json!({"event_id": event, "type": kind, "occurred_at": at});
+        self.post(&format!("/v1/accounts/{account}/events"), &body).await
+    }
+    /// A nightly run as of a time, which becomes the clock's.
+    pub async fn night_of(&mut self, as_of: &str) -> Value {
+        self.set_now(as_of).await;
+        self.post("/v1/aggregate", &json!({"as_of": as_of})).await.expect_status(200).json()
+    }
+    /// All statements, of a month or of all.
+    pub async fn statements(&self, query: &str) -> Vec<Value> {
+        let page = self.get(&format!("/v1/statements?limit=500{query}")).await.expect_status(200).json();
+        assert_eq!(page["next_cursor"], Value::Null, "more than a page");
+        page["data"].as_array().expect("a list").clone()
+    }
+    /// A metric's value; 0 if it is not there.
+    pub async fn metric(&self, line: &str) -> u64 {
+        let text = self.get("/metrics").await.expect_status(200).text();
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().expect("a count"))
+    }
+    /// Waits until everything journaled is applied.
+    pub async fn settles(&self) {
+        let begun = Instant::now();
+        loop {
+            let text = self.get("/metrics").await.expect_status(200).text();
+            let value = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+                line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(f64::NAN)
+            };
+            let settled = ["clicks", "facts"].iter().all(|log| {
+                let last = value(&format!("counterfoil_journal_last_position{{log=\"{log}\"}}"));
+                last <= value(&format!("counterfoil_journal_applied_position{{log=\"{log}\"}}"))
+            });
+            if settled {
+                return;
+            }
+            assert!(begun.elapsed() < READY, "does not settle:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
+impl Visitor {
+    /// Follows a link in a browser; keeps the cookie and the click token.
+    pub async fn clicks(&mut self, link: &str) -> Answer {
+        self.try_clicks(link).await.expect("an answer")
+    }
+    /// The same; `None`: there was no answer.
+    pub async fn try_clicks(&mut self, link: &str) -> Option<Answer> {
+        let answer = self.try_follows(link, CHROME).await?;
+        if let Some(cookie) = answer.header("set-cookie") {
+            let value = cookie.split(';').next().and_then(|pair| pair.split_once('='));
+            self.cookie = value.map(|(_, value)| value.to_owned());
+        }
+        self.cfoil = cfoil_of(&answer);
+        Some(answer)
+    }
+    /// Follows a link as some program.
+    pub async fn follows(&self, link: &str, agent: &str) -> Answer {
+        self.try_follows(link, agent).await.expect("an answer")
+    }
+    async fn try_follows(&self, link: &str, agent: &str) -> Option<Answer> {
+        let address: url::Url = link.parse().expect("a link");
+        let host = format!("{}:{}", address.host_str().expect("a host"), address.port().expect("a port"));
+        let path = &address[url::Position::BeforePath..];
+        let mut headers = vec![("user-agent".to_owned(), agent.to_owned())];
+        headers
+            .extend(self.cookie.iter().map(|cookie| ("cookie".to_owned(), format!("counterfoil={cookie}"))));
+        http::try_get(host.parse().expect("an address"), path, &headers).await
+    }
+}
+
+/// The click token of a landing page's address.
+pub fn cfoil_of(answer: &Answer) -> Option<String> {
+    let location: url::Url = answer.header("location")?.parse().ok()?;
+    location.query_pairs().find(|(name, _)| name == "cfoil").map(|(_, value)| value.into_owned())
+}
+
+/// The headers of the tests' key.
+pub fn bearer() -> Vec<(String, String)> {
+    vec![("authorization".to_owned(), format!("Bearer {KEY}"))]
+}
+
+/// A loopback address with a port that is free now, and that the kernel gives to nobody by itself.
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
+        let pid = u16::try_from(std::process::id() % 500).expect("less than 500");
+        let address = SocketAddr::from(([127, 0, 0, 1], 12_000 + (pid * 37 + offset) % 18_000));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What tests share.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod app;
+pub mod http;
+pub mod servers;
+pub mod tls;
+pub mod tools;
