@@ -414,3 +414,199 @@ impl Account {
 }
 
 const CREDIT: &str = "credit";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fact::Evidence;
+    use crate::domain::program::Model;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_767_276_000 + second, 0).expect("a time")
+    }
+    fn origin(node: u64, second: i64) -> Origin {
+        let position = u64::try_from(second).expect("not before the beginning");
+        Origin { at: at(second), node: NodeId::from_bits(node), position }
+    }
+    fn account() -> Account {
+        Account::new("acct".parse().expect("an id"))
+    }
+    fn signup(plan: &str) -> Signup {
+        Signup {
+            account_id: "acct".parse().expect("an id"),
+            plan: plan.parse().expect("a plan"),
+            signed_up_at: at(0),
+            active: true,
+            evidence: Evidence::default(),
+            delivery: None,
+        }
+    }
+    fn credited(affiliate: Option<u64>, holds: &[HoldReason]) -> Attribution {
+        Attribution {
+            affiliate_id: affiliate.map(AffiliateId::from_bits),
+            link_id: None,
+            click_id: None,
+            clicked_at: None,
+            via: None,
+            model: Model::LastClick,
+            reason: if affiliate.is_some() { Reason::Attributed } else { Reason::NoEvidence },
+            holds: holds.to_vec(),
+            considered: Vec::new(),
+            code: None,
+            tie_break: None,
+        }
+    }
+    fn event(id: &str, second: i64, change: Change) -> AccountEvent {
+        AccountEvent { event_id: id.parse().expect("an id"), occurred_at: at(second), change }
+    }
+    fn delivery(id: &str, body: &str) -> Delivery {
+        Delivery { id: id.to_owned(), body: body.to_owned() }
+    }
+
+    #[test]
+    fn the_first_report_claims_and_what_follows_waits_or_contradicts() {
+        let mut account = account();
+        let table = [
+            (origin(1, 1), "growth", SignupOutcome::Claimed),
+            (origin(1, 1), "growth", SignupOutcome::Claimed),
+            (origin(1, 2), "growth", SignupOutcome::Pending),
+            (origin(2, 3), "growth", SignupOutcome::Pending),
+            (origin(2, 4), "connect", SignupOutcome::Conflict),
+        ];
+        for (origin, plan, outcome) in table {
+            assert_eq!(account.report_signup(&signup(plan), origin, at(5)), outcome, "{origin:?}");
+        }
+        assert_eq!(account.referred(), None);
+        assert_eq!(account.deciding_nodes().count(), 2);
+        assert!(account.decide(&signup("growth"), origin(1, 1), &credited(Some(7), &[])));
+        assert_eq!(account.deciding_nodes().count(), 0);
+        assert_eq!(account.report_signup(&signup("growth"), origin(3, 9), at(9)), SignupOutcome::Replayed);
+        assert_eq!(account.report_signup(&signup("connect"), origin(3, 9), at(9)), SignupOutcome::Conflict);
+        assert_eq!((account.referred(), account.reason()), (Some(true), Some(Reason::Attributed)));
+    }
+
+    #[test]
+    fn of_two_decisions_the_signup_received_first_stands_in_whatever_order_they_come() {
+        let decisions = [(origin(1, 5), 7), (origin(2, 4), 8)];
+        for order in [[0, 1], [1, 0]] {
+            let mut account = account();
+            for index in order {
+                let (origin, affiliate) = decisions[index];
+                account.decide(&signup("growth"), origin, &credited(Some(affiliate), &[]));
+            }
+            assert_eq!(account.credited_to, Some(AffiliateId::from_bits(8)));
+        }
+    }
+
+    #[test]
+    fn only_a_node_with_the_same_signup_takes_over_a_claim_that_is_too_old() {
+        let mut account = account();
+        account.report_signup(&signup("growth"), origin(1, 0), at(100));
+        account.report_signup(&signup("growth"), origin(2, 1), at(100));
+        let (second, third) = (NodeId::from_bits(2), NodeId::from_bits(3));
+        // The age counts from the claim: the signup itself may have waited for the store.
+        assert_eq!(account.take_over(second, at(130)), None);
+        assert_eq!(account.take_over(NodeId::from_bits(1), at(131)), None);
+        assert_eq!(account.take_over(third, at(131)), None);
+        let taken = account.take_over(second, at(131)).expect("the claim is too old");
+        assert_eq!((taken.origin, taken.claimed_at), (origin(2, 1), at(131)));
+        assert_eq!(account.take_over(second, at(131)), None);
+    }
+
+    #[test]
+    fn events_are_kept_in_order_once() {
+        let mut account = account();
+        let table = [
+            (event("b", 2, Change::Suspended), FactOutcome::New),
+            (event("a", 2, Change::Activated), FactOutcome::New),
+            (event("c", 1, Change::Unknown { name: "upgraded".into() }), FactOutcome::Ignored),
+            (event("b", 2, Change::Suspended), FactOutcome::Replayed),
+            (event("b", 3, Change::Suspended), FactOutcome::Conflict),
+        ];
+        for (event, outcome) in table {
+            assert_eq!(account.report_event(&event, None), outcome, "{event:?}");
+        }
+        let order: Vec<&str> = account.events.iter().map(|kept| kept.event.event_id.as_str()).collect();
+        assert_eq!(order, ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn a_delivery_with_other_bytes_contradicts_whatever_it_says() {
+        let mut account = account();
+        let mut first = signup("growth");
+        first.delivery = Some(delivery("msg", "one"));
+        account.report_signup(&first, origin(1, 1), at(1));
+        let mut again = first.clone();
+        again.delivery = Some(delivery("msg", "two"));
+        assert_eq!(account.report_signup(&again, origin(1, 2), at(2)), SignupOutcome::Conflict);
+        let suspended = event("e", 1, Change::Suspended);
+        assert_eq!(account.report_event(&suspended, Some(&delivery("msg", "x"))), FactOutcome::Conflict);
+        assert_eq!(account.report_event(&suspended, Some(&delivery("other", "x"))), FactOutcome::New);
+        assert_eq!(
+            account.report_event(&event("f", 1, Change::Activated), Some(&delivery("other", "y"))),
+            FactOutcome::Conflict
+        );
+    }
+
+    #[test]
+    fn staff_hold_release_reject_and_credit_and_the_same_record_acts_once() {
+        let mut account = account();
+        let hold = |account: &mut Account, second| {
+            account.review(ReviewAction::Hold, "why", "ann", origin(1, second))
+        };
+        assert_eq!(hold(&mut account, 1), Err(Refusal::UnknownAccount));
+        account.decide(&signup("growth"), origin(1, 2), &credited(None, &[]));
+        assert_eq!(hold(&mut account, 3), Err(Refusal::NotReferred));
+        let someone = AffiliateId::from_bits(7);
+        assert_eq!(account.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(true));
+        assert_eq!(account.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(false));
+        assert_eq!(account.credit(Some(someone), "again", "ann", origin(1, 5)), Ok(false));
+        assert_eq!(hold(&mut account, 6), Ok(true));
+        assert_eq!(hold(&mut account, 7), Ok(false), "it is held already");
+        assert!(account.is_held());
+        assert_eq!(account.review(ReviewAction::Reject, "no", "ann", origin(1, 8)), Ok(true));
+        assert!(!account.is_held(), "what is rejected does not wait");
+        assert!(account.referral().expect("credited").rejected);
+        assert_eq!(account.review(ReviewAction::Release, "yes", "ann", origin(1, 9)), Ok(true));
+        assert_eq!(account.standing, Standing::default());
+        let acts: Vec<&str> = account.actions.iter().map(|action| action.action.as_str()).collect();
+        assert_eq!(acts, ["credit", "hold", "reject", "release"]);
+        assert_eq!(account.credit(None, "nobody's", "ann", origin(1, 10)), Ok(true));
+        assert_eq!((account.referred(), account.referral()), (Some(false), None));
+    }
+
+    #[test]
+    fn a_decision_that_comes_late_leaves_a_credit_by_hand_alone_and_holds_what_it_suspects() {
+        let mut suspected = account();
+        suspected.decide(&signup("growth"), origin(1, 2), &credited(Some(7), &[HoldReason::SelfReferral]));
+        assert_eq!(suspected.standing.held_since, Some(at(2)));
+        let mut corrected = account();
+        corrected.decide(&signup("growth"), origin(1, 2), &credited(None, &[]));
+        let someone = AffiliateId::from_bits(9);
+        assert_eq!(corrected.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(true));
+        corrected.decide(&signup("growth"), origin(2, 1), &credited(Some(7), &[HoldReason::Burst]));
+        assert_eq!((corrected.credited_to, corrected.is_held()), (Some(someone), false));
+    }
+
+    #[test]
+    fn contradictions_are_shown_up_to_a_number_each_once() {
+        let mut account = account();
+        for second in 0..40 {
+            account.note_conflict(origin(1, second), "signup".into());
+            account.note_conflict(origin(1, second), "signup".into());
+        }
+        assert_eq!(account.conflicts.len(), MAX_CONFLICTS);
+    }
+
+    #[test]
+    fn an_account_reads_back_from_its_json() {
+        let mut account = account();
+        account.report_event(
+            &event("e", 1, Change::PlanChanged { plan: "growth".parse().expect("a plan") }),
+            None,
+        );
+        account.decide(&signup("growth"), origin(1, 2), &credited(Some(7), &[HoldReason::Burst]));
+        let json = serde_json::to_vec(&account).expect("plain data");
+        assert_eq!(serde_json::from_slice::<Account>(&json).expect("our own"), account);
+    }
+}

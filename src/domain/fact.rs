@@ -299,3 +299,50 @@ impl Fact {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is on disk for ever: these bytes must go on being read, and written.
+    #[test]
+    fn records_have_golden_bytes() {
+        let golden = [
+            r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"signup","account_id":"acct_81","plan":"growth","signed_up_at":"2026-01-01T15:00:00Z","active":true,"evidence":{"click":"token"},"delivery":{"id":"0a","body":"0b"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"event","account_id":"acct_81","event":{"event_id":"evt_9","occurred_at":"2026-01-02T00:00:00Z","change":{"type":"plan_changed","plan":"connect"}}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"void","position":7,"reason":"signup","account_id":"acct_81"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"review","account_id":"acct_81","action":"hold","reason":"looks odd"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"credit","account_id":"acct_81","affiliate_id":"aff_0000000000007","reason":"a call"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"affiliate_step","affiliate_id":"aff_0000000000007","step":"suspend","reason":"spam"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"link_disabled","link_id":"lnk_0000000000003","affiliate_id":"aff_0000000000007"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"month_closed","month":"2026-04","statements":3,"fence":1767279600000}"#,
+        ];
+        for text in golden {
+            let record: Record = serde_json::from_str(text).expect(text);
+            assert_eq!(serde_json::to_string(&record).expect("plain data"), text);
+            assert!(text.contains(&format!(r#""fact":"{}""#, record.fact.kind())), "{text}");
+        }
+        let unknown = golden[2].replace("void", "voided_by_a_newer_version");
+        assert!(serde_json::from_str::<Record>(&unknown).is_err());
+    }
+
+    #[test]
+    fn evidence_does_not_make_another_signup() {
+        let read = |text: &str| match serde_json::from_str::<Record>(text).expect(text).fact {
+            Fact::Signup(signup) => signup,
+            other => panic!("{other:?}"),
+        };
+        let text = r#"{"at":"2026-01-01T15:00:00Z","by":"x","fact":"signup","account_id":"a","plan":"growth","signed_up_at":"2026-01-01T15:00:00Z","active":true}"#;
+        let first = read(text);
+        let with_evidence = read(&text.replace("true}", r#"true,"evidence":{"code":"x"}}"#));
+        assert!(first.says_the_same(&with_evidence));
+        for (from, to) in [
+            ("growth", "connect"),
+            ("true", "false"),
+            (r#""a""#, r#""b""#),
+            ("15:00:00Z\",\"active", "15:00:01Z\",\"active"),
+        ] {
+            assert!(!first.says_the_same(&read(&text.replace(from, to))), "{from}");
+        }
+    }
+}
