@@ -405,7 +405,7 @@ fn change_affiliate(work: &mut Work, id: AffiliateId, change: &AffiliateChange) 
         work.put(key, &id)?;
     }
     if let Some(profile) = &change.profile {
-        affiliate.profile = profile.clone();
+        affiliate.profile.take_changes(change.before.as_ref(), profile);
     }
     if let Some(code) = &change.code {
         affiliate.code = code.clone();

@@ -106,6 +106,29 @@ pub struct Profile {
     pub paypal_email: Option<String>,
 }
 
+impl Profile {
+    /// Takes of `after` what differs from `before` (all of it without one), and leaves the rest as it is.
+    pub fn take_changes(&mut self, before: Option<&Self>, after: &Self) {
+        let Some(before) = before else {
+            self.clone_from(after);
+            return;
+        };
+        take(&mut self.name, &before.name, &after.name);
+        take(&mut self.email, &before.email, &after.email);
+        take(&mut self.company, &before.company, &after.company);
+        take(&mut self.website, &before.website, &after.website);
+        take(&mut self.promotion, &before.promotion, &after.promotion);
+        take(&mut self.partner_type, &before.partner_type, &after.partner_type);
+        take(&mut self.paypal_email, &before.paypal_email, &after.paypal_email);
+    }
+}
+
+fn take<T: PartialEq + Clone>(field: &mut T, before: &T, after: &T) {
+    if before != after {
+        field.clone_from(after);
+    }
+}
+
 /// A partner who may earn commissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Affiliate {
@@ -225,6 +248,21 @@ mod tests {
                 assert_eq!(next_status(from, step), expected, "{from:?} {step:?}");
             }
         }
+    }
+
+    #[test]
+    fn two_changes_of_different_things_both_count() {
+        let before = Profile { name: "Ann".into(), email: "a@b.example".into(), ..Profile::default() };
+        let pays = Profile { paypal_email: Some("pay@b.example".into()), ..before.clone() };
+        let moves = Profile { website: Some("https://b.example/".into()), ..before.clone() };
+        let mut profile = before.clone();
+        profile.take_changes(Some(&before), &pays);
+        profile.take_changes(Some(&before), &moves);
+        assert_eq!((&profile.paypal_email, &profile.website), (&pays.paypal_email, &moves.website));
+        profile.take_changes(Some(&pays), &before);
+        assert_eq!((profile.paypal_email.as_deref(), &profile.website), (None, &moves.website));
+        profile.take_changes(None, &before);
+        assert_eq!(profile, before);
     }
 
     #[test]

@@ -230,6 +230,10 @@ pub enum ReviewAction {
 /// What changed of an affiliate.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AffiliateChange {
+    /// The profile that the change was made to: of the new one, only what differs from it is taken, so that
+    /// two people who change different things at once both have their way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Profile>,
     /// The whole new profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,

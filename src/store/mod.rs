@@ -285,7 +285,8 @@ pub struct StoreMeta {
     pub format: u32,
     /// The number of hashed partitions; fixed for the store's life.
     pub partitions: u16,
-    /// SHA-256 of the signing keys' ids and values: nodes with others refuse to start.
+    /// A digest of each signing key and of the pepper, by id: a node with another one under a known id refuses
+    /// to start; a new id is added.
     pub keys_fingerprint: String,
     /// The store was found empty by a node that had history: closing and payouts wait until a person
     /// confirms that all nodes have replayed their journals.

@@ -334,7 +334,8 @@ fn read_change(
     let exempt = fields.optional("exempt_from_holds", Problem::InvalidExemptFromHolds, Value::as_bool)?;
     fields.done()?;
     let profile = (profile != *before).then_some(profile);
-    Ok(AffiliateChange { profile, code, exempt_from_holds: exempt })
+    let before = profile.as_ref().map(|_| before.clone());
+    Ok(AffiliateChange { before, profile, code, exempt_from_holds: exempt })
 }
 
 /// Reads an e-mail address: one `@`, something before it, a domain with a dot after it.
