@@ -153,8 +153,8 @@ impl App {
             "the store remembers more than this disk holds: it was restored from a backup; a new epoch begins"
         );
         for (log, from, to) in [
-            (Log::Facts, start.facts, ends[0].min(facts.position)),
-            (Log::Clicks, start.clicks, ends[1].min(clicks.position)),
+            (Log::Facts, start.facts, skipped_to(facts, epoch, ends[0])),
+            (Log::Clicks, start.clicks, skipped_to(clicks, epoch, ends[1])),
         ] {
             self.journal_again(log, from, to).await?;
         }
@@ -332,6 +332,11 @@ impl App {
         };
         vec![journal, store, recovering]
     }
+}
+
+/// Up to where a store whose cursor stands there would take records of this epoch for ones that it knows.
+fn skipped_to(cursor: Cursor, epoch: u32, end: u64) -> u64 {
+    if cursor.epoch > epoch { end } else { end.min(cursor.position) }
 }
 
 /// Tells the others that this node lives, until it stops.
