@@ -197,15 +197,22 @@ impl App {
         let targets = [Log::Facts, Log::Clicks].map(|log| (log, self.positions(log).0));
         let begun = Instant::now();
         while targets.iter().any(|(log, target)| self.positions(*log).1 < *target) {
-            if begun.elapsed() > DRAIN_PATIENCE || self.stopping().is_set() {
+            if self.stopping().is_set() {
+                return Err(AggregateError::Stopping);
+            }
+            if begun.elapsed() > DRAIN_PATIENCE {
                 return Err(AggregateError::NotDrained);
             }
             tokio::time::sleep(DRAIN_POLL).await;
         }
-        // And that the store still has what it had: it may have forgotten while nobody wrote.
-        tokio::time::timeout(DRAIN_PATIENCE, self.store_is_checked())
-            .await
-            .map_err(|_| AggregateError::NotDrained)
+        // And that the store still has what it had: it may have forgotten while nobody wrote. A drainer that has
+        // stopped checks nothing any more.
+        tokio::select! {
+            checked = tokio::time::timeout(DRAIN_PATIENCE, self.store_is_checked()) => {
+                checked.map_err(|_| AggregateError::NotDrained)
+            }
+            () = self.stopping().wait() => Err(AggregateError::Stopping),
+        }
     }
 
     /// Journals what a run decided, and waits until it is applied.
