@@ -470,6 +470,35 @@ async fn a_night_killed_between_its_steps_ends_with_the_same_bytes() {
 }
 
 #[tokio::test]
+async fn sigterm_in_the_middle_of_a_night_ends_soon_and_the_next_night_goes_on() {
+    let mut app = TestApp::start().await;
+    for number in 0..30 {
+        let partner = app.partner(&format!("p{number}")).await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        app.signs_up(&visitor, &format!("a{number}"), "growth").await.expect_status(201);
+    }
+    let as_of = "2026-05-04T04:15:00-04:00";
+    app.set_now(as_of).await;
+    let to = app.internal;
+    let night = tokio::spawn(async move {
+        let mut headers = bearer();
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        http::send("POST", to, "/v1/aggregate", &headers, json!({"as_of": as_of}).to_string()).await
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let begun = Instant::now();
+    assert_eq!(app.stop().await, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
+    night.await.expect("a request");
+    app.run().await;
+    app.night_of(as_of).await;
+    let april = app.statements("&month=2026-04").await;
+    assert_eq!(april.len(), 30);
+    assert!(april.iter().all(|statement| statement["total"] == "99.00"), "{april:?}");
+}
+
+#[tokio::test]
 async fn a_night_comes_by_itself_and_one_of_two_nodes_makes_it() {
     let redis = Server::start(Program::Redis, &[]);
     let (one, two) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
