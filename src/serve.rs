@@ -23,9 +23,8 @@ use crate::http::webhook::WebhookSecrets;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::{self, Metrics, RouteMetrics};
 use crate::server::{self, Gauges};
-use crate::store::redis::RedisStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Log, Store, StoreError, StoreSettings};
+use crate::store::{self, Log, Store, StoreError, StoreSettings};
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::Either;
@@ -141,7 +140,7 @@ pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
     let settings = StoreSettings { timeout: Duration::from_millis(config.store.timeout_ms) };
     Ok(match config.store_url()? {
         StoreUrl::Sqlite(file) => Arc::new(SqliteStore::open(&file)?),
-        StoreUrl::Redis(url) => Arc::new(RedisStore::connect(url.expose(), &settings)?),
+        StoreUrl::Redis(url) => store::open(url.expose(), &config.data_dir, &settings)?,
     })
 }
 
