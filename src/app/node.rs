@@ -45,6 +45,8 @@ impl App {
             self.check_nobody_else_is_this_node().await?;
             self.notice_a_wiped_store(&start).await?;
             self.take_new_epoch_if_behind(&start).await?;
+            // Whoever finds this node ready finds it among the nodes.
+            self.beat().await?;
             start.met = true;
         }
         Ok(())
