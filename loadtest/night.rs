@@ -22,6 +22,32 @@ const PLANS: [&str; 3] = ["performance", "growth", "connect"];
 const MEGABYTE: u64 = 1_000_000;
 const MEBIBYTE: f64 = 1_048_576.0;
 
+/// The nights that are measured, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Which {
+    /// Everything is new, and many months are due.
+    First,
+    /// Nothing became known since.
+    Quiet,
+    /// Something became known of some.
+    Ordinary,
+    /// A dry run, which computes everything from all that is known.
+    Anew,
+}
+
+impl Which {
+    const ALL: [Self; 4] = [Self::First, Self::Quiet, Self::Ordinary, Self::Anew];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first run, everything is new",
+            Self::Quiet => "second run, nothing is new",
+            Self::Ordinary => "an ordinary night",
+            Self::Anew => "everything computed anew (dry)",
+        }
+    }
+}
+
 #[derive(Args)]
 pub struct Night {
     /// The server's program
@@ -42,6 +68,9 @@ pub struct Night {
     /// Some affiliates bring far more accounts than others, as in life
     #[arg(long)]
     uneven: bool,
+    /// Of so many accounts something becomes known before the last, ordinary night: this share of all
+    #[arg(long, default_value_t = 0.01)]
+    changed: f64,
     /// Seconds that a run may take
     #[arg(long, default_value_t = 5.0)]
     max_seconds: f64,
@@ -74,22 +103,36 @@ impl Night {
         let mut most = peak_memory(pid)?;
         println!("the import took {:.0} MiB at its peak", most as f64 / MEBIBYTE);
         let mut slowest: f64 = 0.0;
-        for which in ["first", "second"] {
+        let mut took = BTreeMap::new();
+        for night in Which::ALL {
+            if night == Which::Ordinary {
+                let count = (self.accounts as f64 * self.changed) as usize;
+                import(&server, "events of the day", count, self.day(count, now))?;
+            }
             // Where the kernel does not let us, the peak is that of the import too.
             reset_peak_memory(pid);
             let (start, before) = (Instant::now(), cpu_time(pid)?);
-            let report = server.admin.post_within("/v1/aggregate", &json!({}), RUN_PATIENCE)?;
+            let asked = json!({"dry_run": night == Which::Anew});
+            let report = server.admin.post_within("/v1/aggregate", &asked, RUN_PATIENCE)?;
             let seconds = start.elapsed().as_secs_f64();
             let spent = cpu_time(pid)?.saturating_sub(before).as_secs_f64();
             let memory = peak_memory(pid)?;
             println!(
-                "{which} run: {seconds:.2} s, {spent:.2} s of CPU, {:.0} MiB at its peak",
+                "{}: {seconds:.2} s, {spent:.2} s of CPU, {:.0} MiB at its peak",
+                night.name(),
                 memory as f64 / MEBIBYTE
             );
             println!("  {report}");
-            self.check(which, &report)?;
+            self.check(night, &report, took.get(&Which::Ordinary).map(|(_, report)| report))?;
             (slowest, most) = (slowest.max(seconds), most.max(memory));
+            took.insert(night, (spent, report));
         }
+        let cpu = |night| took.get(&night).map_or(f64::NAN, |(spent, _)| *spent);
+        println!(
+            "an ordinary night ({:.1} % changed) against computing everything: {:.2} x of its CPU",
+            self.changed * 100.0,
+            cpu(Which::Ordinary) / cpu(Which::Anew)
+        );
         if let Some(spent) = redis::spent(&self.store)? {
             println!(
                 "redis: {:.1} s of CPU, {:.0} MiB",
@@ -105,17 +148,39 @@ impl Night {
         Ok(())
     }
 
-    /// A run that did not do its work is no measure; the second finds nothing new.
-    fn check(&self, which: &str, report: &Value) -> Result<()> {
+    /// A run that did not do its work is no measure.
+    fn check(&self, night: Which, report: &Value, ordinary: Option<&Value>) -> Result<()> {
+        let name = night.name();
         if report["accounts"].as_u64() != u64::try_from(self.accounts).ok() {
-            bail!("the {which} run read {} accounts", report["accounts"]);
+            bail!("{name} saw {} accounts", report["accounts"]);
         }
         let closed = report["closed"].as_array().map_or(0, Vec::len);
-        let is_first = which == "first";
-        if (closed > 0) != is_first || (!is_first && report["adjustments"] != 0) {
-            bail!("the {which} run closed {closed} months and made {} adjustments", report["adjustments"]);
+        if (closed > 0) != (night == Which::First) {
+            bail!("{name} closed {closed} months");
+        }
+        let computed = report["computed"].as_u64().unwrap_or_default();
+        if (night == Which::Quiet) != (computed == 0) {
+            bail!("{name} computed {computed} affiliates");
+        }
+        // Computed anew from everything, it says the same to the last byte.
+        if night == Which::Anew && ordinary.is_some_and(|known| known["open_hash"] != report["open_hash"]) {
+            bail!("the ordinary night says other than a computation from everything");
         }
         Ok(())
+    }
+
+    /// What becomes known on an ordinary day: some accounts, of all affiliates, change their plan.
+    fn day(&self, count: usize, now: DateTime<Utc>) -> Vec<u8> {
+        let at = text(now - Duration::days(3));
+        lines(count, |number, line| {
+            // Writing to a String does not fail.
+            let _ = write!(
+                line,
+                r#"{{"kind":"event","account_id":"acct_{}","event_id":"evt_day","occurred_at":"{at}","type":"plan_changed","plan":"growth"}}"#,
+                // A prime, so that they are spread over accounts and affiliates.
+                number * 7_919 % self.accounts
+            );
+        })
     }
 
     fn made_up(&self, now: DateTime<Utc>) -> Vec<Account> {

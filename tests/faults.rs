@@ -584,3 +584,39 @@ async fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     app.run().await;
     check(&app, &partner, &history).await;
 }
+
+#[tokio::test]
+async fn a_store_that_lost_what_a_run_left_has_everything_computed() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    for name in ["ana", "ben", "cho"] {
+        let partner = app.partner(name).await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        app.signs_up(&visitor, name, "growth").await.expect_status(201);
+    }
+    app.night_of("2026-02-10T04:15:00-05:00").await;
+    assert_eq!(app.night_of("2026-02-11T04:15:00-05:00").await["computed"], 0);
+    // A shard that fell back to an older copy of itself lacks the last that was written there, and what it has
+    // of the run before is of no use.
+    let nights: Vec<String> = redis.operate(&["KEYS", "*d:night*"]);
+    assert!(nights.len() > 1, "{nights:?}");
+    let removed: u64 = redis.operate(&["DEL", &nights[0]]);
+    assert_eq!(removed, 1);
+    let run = app.night_of("2026-02-12T04:15:00-05:00").await;
+    assert_eq!(run["computed"], 3, "{run}");
+    let older: Vec<u8> = redis.operate(&["DUMP", &nights[0]]);
+    app.night_of("2026-02-13T04:15:00-05:00").await;
+    let mut connection = redis.operator();
+    let restored: String = ::redis::cmd("RESTORE")
+        .arg(&nights[0])
+        .arg(0)
+        .arg(older)
+        .arg("REPLACE")
+        .query(&mut connection)
+        .expect("the server does as told");
+    assert_eq!(restored, "OK");
+    let run = app.night_of("2026-02-14T04:15:00-05:00").await;
+    assert_eq!(run["computed"], 3, "{run}");
+    assert_eq!(app.night_of("2026-02-15T04:15:00-05:00").await["computed"], 0);
+}

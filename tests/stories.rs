@@ -29,6 +29,7 @@ on_both_stores! {
     the_tier_changes_at_25_and_late_facts_become_adjustments
     a_hold_keeps_a_referral_out_until_it_is_released
     a_credit_by_hand_moves_a_closed_commission
+    a_night_computes_what_became_known_and_says_what_all_facts_say
     bots_are_redirected_and_credited_to_nobody
     a_suspended_affiliate_is_not_credited
     the_feed_and_the_audit_log_tell_what_happened
@@ -221,6 +222,64 @@ async fn a_credit_by_hand_moves_a_closed_commission(mut app: TestApp) {
     };
     assert_eq!(total(&first.id).await, "-299.00");
     assert_eq!(total(&second.id).await, "299.00");
+}
+
+/// `night_of` compares each night with a dry run, which computes everything from all facts.
+async fn a_night_computes_what_became_known_and_says_what_all_facts_say(mut app: TestApp) {
+    let mut partners = Vec::new();
+    for name in ["ana", "ben", "cho", "dee"] {
+        app.set_now(BEGINNING).await;
+        let partner = app.partner(name).await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        for account in 0..3 {
+            app.set_now(&format!("2026-01-0{}T10:00:00-05:00", 1 + 2 * account)).await;
+            let answer = app.signs_up(&visitor, &format!("{name}-{account}"), "growth").await;
+            assert_eq!(answer.expect_status(201).json()["attributed"], true);
+        }
+        partners.push(partner);
+    }
+    let night = async |app: &mut TestApp, day: &str| {
+        let run = app.night_of(&format!("{day}T04:15:00-05:00")).await;
+        run["computed"].as_u64().expect("a count")
+    };
+    assert_eq!(night(&mut app, "2026-02-10").await, 4, "the first computes all");
+    assert_eq!(night(&mut app, "2026-02-11").await, 0, "nothing became known");
+    app.happens("ana-0", "e1", "canceled", "2026-02-09T12:00:00Z").await.expect_status(201);
+    assert_eq!(night(&mut app, "2026-02-12").await, 1);
+    app.happens("ben-0", "e1", "suspended", "2026-02-12T03:00:00-05:00").await.expect_status(201);
+    assert_eq!(night(&mut app, "2026-02-12").await, 1, "it is dated after the last full day");
+    assert_eq!(night(&mut app, "2026-02-13").await, 1, "its day has come");
+    assert_eq!(night(&mut app, "2026-02-14").await, 0);
+    let reason = json!({"reason": "a look"});
+    app.post("/v1/accounts/cho-0/hold", &reason).await.expect_status(200);
+    assert_eq!(night(&mut app, "2026-02-15").await, 1);
+    let moved = json!({"affiliate_id": partners[3].id, "reason": "it was a call"});
+    app.post("/v1/accounts/cho-1/attribution", &moved).await.expect_status(200);
+    assert_eq!(night(&mut app, "2026-02-16").await, 2, "the former and the new one");
+    assert_eq!(app.stop().await, Some(0));
+    app.run().await;
+    assert_eq!(night(&mut app, "2026-02-17").await, 0, "what a run leaves outlives the process");
+    assert_eq!(night(&mut app, "2026-03-02").await, 4, "a month has turned");
+    assert_eq!(night(&mut app, "2026-03-04").await, 4, "February closes");
+    assert_eq!(night(&mut app, "2026-03-31").await, 0);
+    assert_eq!(night(&mut app, "2026-04-02").await, 4, "a month has turned");
+    assert_eq!(night(&mut app, "2026-04-03").await, 0);
+    assert_eq!(night(&mut app, "2026-04-04").await, 4, "March closes");
+    assert_eq!(night(&mut app, "2026-04-05").await, 0);
+    assert_eq!(night(&mut app, "2026-04-06").await, 4, "accounts crossed, and nobody told of it");
+    app.post("/v1/accounts/cho-0/release", &reason).await.expect_status(200);
+    app.post(&format!("/v1/affiliates/{}/close", partners[1].id), &reason).await.expect_status(200);
+    assert_eq!(night(&mut app, "2026-04-07").await, 2);
+    assert_eq!(night(&mut app, "2026-05-05").await, 4, "April closes");
+    app.happens("ana-1", "e1", "canceled", "2026-03-20T12:00:00Z").await.expect_status(201);
+    let run = app.night_of("2026-05-06T04:15:00-05:00").await;
+    assert_eq!(
+        (&run["computed"], &run["adjustments"]),
+        (&json!(1), &json!(1)),
+        "a closed month is corrected"
+    );
+    assert_eq!(night(&mut app, "2026-05-07").await, 0);
 }
 
 async fn bots_are_redirected_and_credited_to_nobody(app: TestApp) {

@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `account:<account>` | the account's | [`Account`] |
 //! | `statement:<affiliate>:<month>` | the affiliate's | `StatementDoc` |
+//! | `summaries:<affiliate>` | the affiliate's | its referrals as the last run found them |
+//! | `night` | each hashed one | what the last run leaves for the next |
 //! | `affiliate:<affiliate>` | directory | [`Affiliate`](crate::domain::affiliate::Affiliate) |
 //! | `link:<link>` | directory | [`Link`](crate::domain::affiliate::Link) |
 //! | `email:<e-mail>`, `code:<code>` | directory | the affiliate's id: both are unique |
@@ -28,12 +30,16 @@ pub(crate) const FEED: &str = "feed";
 pub(crate) const AUDIT: &str = "audit";
 pub(crate) const CHANGES: &str = "changes";
 pub(crate) const RUN: &str = "run";
+pub(crate) const NIGHT: &str = "night";
 
 pub(crate) fn account_key(id: &AccountId) -> String {
     format!("account:{id}")
 }
 pub(crate) fn statement_key(affiliate: AffiliateId, month: Month) -> String {
     format!("statement:{affiliate}:{month}")
+}
+pub(crate) fn summaries_key(affiliate: AffiliateId) -> String {
+    format!("summaries:{affiliate}")
 }
 pub(crate) fn referrals_index(affiliate: AffiliateId) -> String {
     format!("referrals:{affiliate}")

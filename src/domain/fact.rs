@@ -264,6 +264,13 @@ pub struct RunReport {
     pub statements: u64,
     /// Adjustments placed.
     pub adjustments: u64,
+    /// Affiliates that were computed; all others stand as the run before found them.
+    #[serde(default)]
+    pub computed: u64,
+    /// SHA-256 of the hashes of all statements open after it, by affiliate and month, in hex: a run that computes
+    /// everything anew (a dry one does) says the same as one that computed what changed.
+    #[serde(default)]
+    pub open_hash: String,
     /// Nodes whose journals were behind or silent: no month closed because of them.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]

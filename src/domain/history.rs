@@ -69,10 +69,18 @@ pub struct History<'a> {
 }
 
 /// A time `[start, end)` during which the account was active; open: without an end so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Interval {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interval {
     start: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<DateTime<Utc>>,
+}
+
+impl Interval {
+    /// Whether it was under way up to an instant, and did not only begin with it.
+    pub fn contains_end(&self, end: DateTime<Utc>) -> bool {
+        self.start < end && self.end.is_none_or(|ended| end <= ended)
+    }
 }
 
 impl<'a> History<'a> {
@@ -141,9 +149,9 @@ impl<'a> History<'a> {
         self.standing
     }
 
-    /// Whether the account was active up to an instant, and not only from it on.
-    pub fn active_at_end(&self, end: DateTime<Utc>) -> bool {
-        self.intervals.iter().any(|i| i.start < end && i.end.is_none_or(|ended| end <= ended))
+    /// When the account was active: ascending, no two touching.
+    pub fn intervals(&self) -> &[Interval] {
+        &self.intervals
     }
 
     /// The plan in force just before an instant.

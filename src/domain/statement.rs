@@ -2,10 +2,11 @@
 
 mod adjust;
 mod book;
-mod facts;
 mod project;
+mod summary;
 
 pub use project::project;
+pub use summary::{Summarizer, Summary};
 
 use super::calendar::Month;
 use super::id::{AccountId, AffiliateId, Plan};
@@ -37,7 +38,8 @@ pub struct Statement {
     pub currency: String,
     /// SHA-256 of the rules' canonical JSON.
     pub rules_hash: String,
-    /// SHA-256 of the canonical JSON of the facts dated before the month's end.
+    /// SHA-256 of the canonical JSON of the list, by account id, of what each referral's facts dated before the
+    /// month's end hash to: SHA-256 of their canonical JSON, in hex.
     pub facts_hash: String,
     /// The hash of the affiliate's latest earlier statement.
     pub previous: Option<String>,
@@ -151,7 +153,7 @@ pub struct ClosedMonth {
     pub statement: Option<Statement>,
 }
 
-/// All that an affiliate's statements are computed from.
+/// What an affiliate's statements are computed by, beside its referrals.
 #[derive(Debug, Clone)]
 pub struct Ledger<'a> {
     /// Whose.
@@ -160,8 +162,6 @@ pub struct Ledger<'a> {
     pub closed_at: Option<DateTime<Utc>>,
     /// Months closed for the program, ascending.
     pub closed_months: &'a [ClosedMonth],
-    /// Its referrals, in any order, each account once.
-    pub referrals: &'a [Referral],
     /// The rules of months still open.
     pub rules: &'a Arc<Rules>,
     /// The last full day.

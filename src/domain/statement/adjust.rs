@@ -1,7 +1,7 @@
 //! Adjustments: what closed months would say now, less what they said.
 
 use super::Adjustment;
-use super::book::{Account, Book};
+use super::book::Book;
 use crate::domain::calendar::Month;
 use crate::domain::commission::commission_in;
 use crate::domain::id::AccountId;
@@ -36,12 +36,12 @@ pub(super) fn adjustments(book: &Book<'_>) -> Vec<Adjustment> {
         }
         let active_accounts = book.active_accounts(&period);
         for (account_id, crossing) in crossings {
-            let (amount, _) = commission_in(period.rules, period.month, active_accounts, crossing.plan);
+            let (amount, _) = commission_in(period.rules, period.month, active_accounts, &crossing.plan);
             claims.entry((period.month, account_id)).or_default().now += amount;
         }
     }
-    let held: BTreeSet<&AccountId> =
-        book.accounts.iter().filter(|account| account.is_held()).map(Account::id).collect();
+    let held = book.referrals.iter().filter(|summary| summary.is_held());
+    let held: BTreeSet<&AccountId> = held.map(|summary| &summary.account_id).collect();
     let wrong = claims.into_iter().filter(|((month, account_id), claim)| {
         claim.stated != claim.now && computed.contains(month) && !held.contains(account_id)
     });

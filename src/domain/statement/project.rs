@@ -1,23 +1,26 @@
-//! The statements of open months: a pure function of the facts and the last full day.
+//! The statements of open months: a pure function of the referrals' summaries and the last full day.
 
 use super::adjust::adjustments;
 use super::book::{Book, Period};
-use super::facts::Facts;
+use super::summary::Summary;
 use super::{Adjustment, Ledger, Line, Statement, hash_of};
 use crate::domain::calendar::Month;
 use crate::domain::commission::commission_in;
 use crate::domain::money::Money;
 
-/// The statements of all open months of an affiliate, ascending, up to the month of the last full day.
+/// The statements of all open months of an affiliate, ascending, up to the month of the last full day, from
+/// the summaries of all its referrals, in any order, each account once.
 ///
 /// A month has one if the affiliate had a referral before its end, or a closed month is to be corrected:
 /// the corrections stand in the earliest open month. A due month is closed by keeping its projection as
 /// it is; the projections of the months after it stay the same, byte for byte.
-pub fn project(ledger: &Ledger<'_>) -> Vec<Statement> {
+pub fn project<'a>(
+    ledger: &'a Ledger<'a>,
+    summaries: impl IntoIterator<Item = &'a Summary>,
+) -> Vec<Statement> {
     let ascending = ledger.closed_months.is_sorted_by(|one, next| one.month < next.month);
     assert!(ascending, "a month is closed once, and closed months come in order");
-    let book = Book::of(ledger);
-    let mut facts = Facts::of(&book);
+    let book = Book::of(ledger, summaries);
     let mut open_months = book.open_months().peekable();
     if open_months.peek().is_none() {
         return Vec::new();
@@ -45,7 +48,7 @@ pub fn project(ledger: &Ledger<'_>) -> Vec<Statement> {
             adjustments,
             currency: period.rules.currency.clone(),
             rules_hash: rules_hash.clone(),
-            facts_hash: facts.hash_before(period.end),
+            facts_hash: book.facts_hash(&period),
             previous: previous(ledger, &statements, month).map(|statement| statement.hash.clone()),
             hash: String::new(),
         };
@@ -58,7 +61,7 @@ pub fn project(ledger: &Ledger<'_>) -> Vec<Statement> {
 
 fn lines(book: &Book<'_>, period: &Period<'_>, active_accounts: u32) -> Vec<Line> {
     let crossings = book.crossings(period).map(|(account_id, crossing)| {
-        let (amount, note) = commission_in(period.rules, period.month, active_accounts, crossing.plan);
+        let (amount, note) = commission_in(period.rules, period.month, active_accounts, &crossing.plan);
         Line {
             account_id: account_id.clone(),
             plan: crossing.plan.clone(),

@@ -77,14 +77,19 @@ impl Program {
             affiliate_id: AffiliateId::from_bits(7),
             closed_at: self.closed_at,
             closed_months: &self.closed_months,
-            referrals: &self.referrals,
             rules: &self.rules,
             through,
         }
     }
 
+    fn summaries(&self, through: NaiveDate) -> Vec<Summary> {
+        let ledger = self.ledger(through);
+        let summarizer = Summarizer::of(&ledger);
+        self.referrals.iter().map(|referral| summarizer.summarize(referral)).collect()
+    }
+
     fn project(&self, through: NaiveDate) -> Vec<Statement> {
-        let statements = project(&self.ledger(through));
+        let statements = project(&self.ledger(through), &self.summaries(through));
         assert!(statements.iter().all(verify_hash));
         statements
     }
@@ -149,11 +154,11 @@ fn the_canonical_json_of_a_statement_stays_as_it_is() {
     let statements = program.project(date("2026-04-30"));
     let previous = &statements[2].hash;
     let april = statements.last().expect("April");
-    let facts = r#"[{"account_id":"acct-000","plan":"growth","signed_up_at":"2026-01-01T15:00:00Z","#
+    let facts = r#"{"account_id":"acct-000","plan":"growth","signed_up_at":"2026-01-01T15:00:00Z","#
         .to_owned()
         + r#""active":true,"held":false,"rejected":false,"events":[{"event_id":"a","#
-        + r#""occurred_at":"2026-04-01T22:00:00Z","change":{"type":"plan_changed","plan":"connect"}}]}]"#;
-    let facts_hash = hex(&Sha256::digest(facts));
+        + r#""occurred_at":"2026-04-01T22:00:00Z","change":{"type":"plan_changed","plan":"connect"}}]}"#;
+    let facts_hash = hex(&Sha256::digest(format!(r#"["{}"]"#, hex(&Sha256::digest(facts)))));
     assert_eq!(april.facts_hash, facts_hash);
     let content =
         r#"{"affiliate_id":"aff_0000000000007","month":"2026-04","active_accounts":1,"tier_from":0,"#

@@ -30,8 +30,8 @@ fn seen_until(ledger: &Ledger<'_>) -> DateTime<Utc> {
 }
 
 /// The referrals as far as they are dated up to the last full day, by account id.
-fn seen(ledger: &Ledger<'_>) -> Vec<Referral> {
-    let mut referrals: Vec<Referral> = ledger.referrals.to_vec();
+fn seen(ledger: &Ledger<'_>, referrals: &[Referral]) -> Vec<Referral> {
+    let mut referrals: Vec<Referral> = referrals.to_vec();
     let until = seen_until(ledger);
     referrals.retain(|referral| referral.signed_up_at < until);
     for referral in &mut referrals {
@@ -53,7 +53,7 @@ fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDat
 }
 
 /// A month by all facts; `None` if it is not wholly seen and closed.
-pub fn month(ledger: &Ledger<'_>, month: Month) -> Option<Said> {
+pub fn month(ledger: &Ledger<'_>, referrals: &[Referral], month: Month) -> Option<Said> {
     let (rules, closed) = (rules_of(ledger, month), closed(ledger, month));
     let zone = mark_of(rules).zone;
     let end = zone.end_of(month.last_day());
@@ -61,7 +61,7 @@ pub fn month(ledger: &Ledger<'_>, month: Month) -> Option<Said> {
         return None;
     }
     let end = end.min(seen_until(ledger));
-    let mut referrals = seen(ledger);
+    let mut referrals = seen(ledger, referrals);
     referrals.retain(|referral| {
         let counts_for = |since| closed.is_some_and(|closed| since > closed.closed_at);
         !referral.rejected && referral.held_since.is_none_or(counts_for)

@@ -128,6 +128,11 @@ impl Tale {
         seen.collect()
     }
 
+    /// What is known on a day: what was on the last night before it, and on the first one before that.
+    fn known_on(day: u64) -> usize {
+        NIGHTS.iter().rposition(|night| *night <= day).unwrap_or(0)
+    }
+
     /// The program on the last night, after the closings of those before; the affiliate's end is known
     /// from the first on.
     fn told(&self) -> Program {
@@ -174,7 +179,7 @@ proptest! {
         let statements = program.statements(through);
         prop_assert!(!program.closed_months.is_empty());
         for closed in &program.closed_months {
-            let Some(said) = model::month(&ledger, closed.month) else { continue };
+            let Some(said) = model::month(&ledger, &program.referrals, closed.month) else { continue };
             let lines = said.lines.into_iter().map(|(account, _, _, amount)| (account, amount));
             let mut now: BTreeMap<AccountId, Money> = lines.filter(|(_, amount)| !amount.is_zero()).collect();
             let mut stated = stated(closed.month, &statements);
@@ -196,7 +201,7 @@ proptest! {
         let open = |month: &Month| program.closed_months.iter().all(|closed| closed.month != *month);
         let mut open_months = Month::of(tale.scene.start).previous().through(Month::of(through)).filter(open);
         for statement in &projected {
-            let said = model::month(&ledger, statement.month).expect("open");
+            let said = model::month(&ledger, &program.referrals, statement.month).expect("open");
             let lines = statement.lines.iter();
             let lines = lines.map(|l| (l.account_id.clone(), l.plan.clone(), l.crossed_on, l.amount));
             let active_accounts = statement.active_accounts;
@@ -206,7 +211,7 @@ proptest! {
         // Nothing is said of a month that is left out, and adjustments stand in the first one.
         let nothing_left_out = open_months.all(|month| {
             projected.iter().any(|statement| statement.month == month)
-                || model::month(&ledger, month).is_none_or(|said| said.lines.is_empty())
+                || model::month(&ledger, &program.referrals, month).is_none_or(|said| said.lines.is_empty())
         });
         prop_assert!(nothing_left_out);
         prop_assert!(projected.iter().skip(1).all(|statement| statement.adjustments.is_empty()));
@@ -260,5 +265,44 @@ proptest! {
         let last_closed = program.closed_months.last().map(|closed| closed.month);
         let rest = projected.into_iter().filter(|statement| Some(statement.month) > last_closed);
         prop_assert_eq!(bytes(&program.project(through)), bytes(&rest.collect::<Vec<_>>()));
+    }
+
+    /// Each night keeps the summaries of the one before, but for those of which a fact or a judgement came in,
+    /// those whose day has come, and all when other rules apply.
+    #[test]
+    fn summaries_kept_from_night_to_night_say_what_new_ones_say(tale in tales(), step in 1_u64..9) {
+        let mut program = Program::new(tale.rules[0].clone());
+        program.closed_at = tale.closed_at;
+        let first = Month::of(tale.scene.start - Days::new(2));
+        let mut kept: BTreeMap<AccountId, (Referral, Summary)> = BTreeMap::new();
+        let mut basis = String::new();
+        for day in (0..=NIGHTS[2]).filter(|day| day % step == 0 || NIGHTS.contains(day)) {
+            let night = Tale::known_on(day);
+            program.rules = Arc::new(tale.rules[night].clone());
+            program.referrals = tale.referrals(night);
+            let through = tale.scene.start + Days::new(day);
+            let ledger = program.ledger(through);
+            let summarizer = Summarizer::of(&ledger);
+            let former_basis = std::mem::replace(&mut basis, summarizer.basis());
+            let former = std::mem::take(&mut kept);
+            for referral in &program.referrals {
+                let stands = former.get(&referral.account_id).filter(|(known, summary)| {
+                    known == referral && summary.still_stands(through) && former_basis == basis
+                });
+                let summary = stands.map_or_else(|| summarizer.summarize(referral), |(_, kept)| kept.clone());
+                kept.insert(referral.account_id.clone(), (referral.clone(), summary));
+            }
+            let projected = project(&ledger, kept.values().map(|(_, summary)| summary));
+            prop_assert_eq!(bytes(&projected), bytes(&program.project(through)), "{}", through);
+            if let Some(first_open) = projected.first().map(|statement| statement.month) {
+                for (_, summary) in kept.values_mut() {
+                    summary.forget_before(first_open);
+                }
+            }
+            if NIGHTS[..2].contains(&day) {
+                let closed_at = tale.instant(night) + Duration::hours(1);
+                program.night(first, through, closed_at);
+            }
+        }
     }
 }

@@ -1,0 +1,225 @@
+//! What an affiliate's statements are computed from, as a run reads it.
+
+use super::make::Run;
+use super::since::Since;
+use crate::app::StatementDoc;
+use crate::app::layout::{
+    account_key, account_partition, affiliate_partition, all_partitions, referrals_index, statements_index,
+    summaries_key,
+};
+use crate::app::work::decode;
+use crate::domain::account::Account;
+use crate::domain::affiliate::Affiliate;
+use crate::domain::calendar::Month;
+use crate::domain::id::{AccountId, AffiliateId};
+use crate::domain::program::Rules;
+use crate::domain::statement::{ClosedMonth, Ledger, Referral, Statement, Summarizer, Summary};
+use crate::store::{Doc, Partition, Result};
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The summaries of an affiliate's referrals, as kept from run to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept<Basis, Summaries> {
+    /// What they depend on beside the facts.
+    pub basis: Basis,
+    pub summaries: Summaries,
+}
+
+/// An affiliate with all that its statements are computed from.
+pub(super) struct Folder {
+    pub affiliate: Arc<Affiliate>,
+    /// Of all its referrals, by account.
+    pub summaries: BTreeMap<AccountId, Summary>,
+    pub basis: String,
+    /// The kept summaries' document: its version, and what it says.
+    pub kept: Option<Doc>,
+    /// Just before its facts were read.
+    pub read_at: DateTime<Utc>,
+    /// Its statements as kept, with their documents' versions.
+    pub statements: BTreeMap<Month, (u64, StatementDoc)>,
+}
+
+impl Folder {
+    /// Its statement of a month, if that is closed.
+    fn closed(&self, month: Month) -> Option<(&Statement, DateTime<Utc>)> {
+        let (_, kept) = self.statements.get(&month)?;
+        Some((&kept.statement, kept.closed_at?))
+    }
+    pub fn closed_months(&self) -> impl Iterator<Item = Month> {
+        self.statements.iter().filter(|(_, (_, kept))| kept.is_closed()).map(|(month, _)| *month)
+    }
+    /// Takes an account for what it says now: it may have come, changed or gone.
+    fn take(&mut self, account: &Account, summarizer: &Summarizer<'_>) {
+        let ours = account.credited_to == Some(self.affiliate.id);
+        match account.referral().filter(|_| ours) {
+            Some(referral) => self.put(&referral, summarizer),
+            None => drop(self.summaries.remove(&account.id)),
+        }
+    }
+    fn put(&mut self, referral: &Referral, summarizer: &Summarizer<'_>) {
+        self.summaries.insert(referral.account_id.clone(), summarizer.summarize(referral));
+    }
+}
+
+/// Which of an affiliate's accounts are to be read.
+enum Wanted {
+    All,
+    Some(BTreeSet<AccountId>),
+}
+
+impl Run<'_> {
+    /// Reads what some affiliates' statements are computed from, by the rules given for open months.
+    pub(super) async fn fetch(
+        &self,
+        affiliates: &[Arc<Affiliate>],
+        since: Option<&Since>,
+        rules: &Arc<Rules>,
+    ) -> Result<Vec<Folder>> {
+        let read_at = self.app.now();
+        let folders = affiliates.iter().map(|affiliate| self.open_folder(affiliate, read_at));
+        let mut folders = try_join_all(folders).await?;
+        let closed_months = self.closed_months(&folders);
+        let ledgers: Vec<Ledger<'_>> = folders
+            .iter()
+            .zip(&closed_months)
+            .map(|(folder, closed_months)| self.ledger(&folder.affiliate, closed_months, rules))
+            .collect();
+        let summarizers: Vec<Summarizer<'_>> = ledgers.iter().map(Summarizer::of).collect();
+        let mut all: Vec<usize> = Vec::new();
+        let mut some: BTreeMap<Partition, Vec<(usize, AccountId)>> = BTreeMap::new();
+        for (place, (folder, summarizer)) in folders.iter_mut().zip(&summarizers).enumerate() {
+            folder.basis = summarizer.basis();
+            match self.wanted(folder, since) {
+                Wanted::All => all.push(place),
+                Wanted::Some(accounts) => {
+                    for account in accounts {
+                        let partition = account_partition(&account, self.app.store.partitions());
+                        some.entry(partition).or_default().push((place, account));
+                    }
+                }
+            }
+        }
+        let store = &self.app.store;
+        let indexes: Vec<String> =
+            all.iter().map(|place| referrals_index(folders[*place].affiliate.id)).collect();
+        let hashed = all_partitions(store.partitions()).filter(|part| *part != Partition::Directory);
+        // Asking for nothing would still be a round trip.
+        let hashed: Vec<Partition> = hashed.filter(|_| !indexes.is_empty()).collect();
+        let whole = hashed.into_iter().map(|partition| store.load_indexed(partition, &indexes, "account:"));
+        let named = some.into_iter().map(|(partition, wanted)| async move {
+            let keys: Vec<String> = wanted.iter().map(|(_, account)| account_key(account)).collect();
+            let docs = store.load(partition, &keys).await?;
+            Ok(wanted.into_iter().zip(docs).collect::<Vec<_>>())
+        });
+        let (whole, named) = tokio::try_join!(try_join_all(whole), try_join_all(named))?;
+        for lists in whole {
+            for (place, docs) in all.iter().zip(lists) {
+                for doc in docs {
+                    let account: Account = decode("account", &doc.body)?;
+                    folders[*place].take(&account, &summarizers[*place]);
+                }
+            }
+        }
+        for ((place, account), doc) in named.into_iter().flatten() {
+            match doc {
+                Some(doc) => {
+                    let account: Account = decode("account", &doc.body)?;
+                    folders[place].take(&account, &summarizers[place]);
+                }
+                None => drop(folders[place].summaries.remove(&account)),
+            }
+        }
+        Ok(folders)
+    }
+
+    async fn open_folder(&self, affiliate: &Arc<Affiliate>, read_at: DateTime<Utc>) -> Result<Folder> {
+        let partition = affiliate_partition(affiliate.id, self.app.store.partitions());
+        let key = [summaries_key(affiliate.id)];
+        let kept = async {
+            // A dry run keeps nothing, and trusts in nothing that was kept: it is a proof of the others.
+            if self.fence.is_none() { Ok(vec![None]) } else { self.app.store.load(partition, &key).await }
+        };
+        let (statements, kept) = tokio::try_join!(self.kept_statements(affiliate.id), kept)?;
+        Ok(Folder {
+            affiliate: Arc::clone(affiliate),
+            summaries: BTreeMap::new(),
+            basis: String::new(),
+            kept: kept.into_iter().flatten().next(),
+            read_at,
+            statements,
+        })
+    }
+
+    /// Takes the kept summaries that still stand; answers the accounts that are to be read.
+    fn wanted(&self, folder: &mut Folder, since: Option<&Since>) -> Wanted {
+        let (Some(since), Some(doc)) = (since, &folder.kept) else { return Wanted::All };
+        // What another version kept is found anew, as what was found by another basis.
+        let kept = decode::<Kept<String, Vec<Summary>>>("summaries", &doc.body).ok();
+        let Some(kept) = kept.filter(|kept| kept.basis == folder.basis) else { return Wanted::All };
+        let mut wanted: BTreeSet<AccountId> = since.changed(folder.affiliate.id).cloned().collect();
+        for summary in kept.summaries {
+            if !summary.still_stands(self.through) {
+                wanted.insert(summary.account_id.clone());
+            }
+            folder.summaries.insert(summary.account_id.clone(), summary);
+        }
+        Wanted::Some(wanted)
+    }
+
+    pub(super) async fn kept_statements(
+        &self,
+        affiliate: AffiliateId,
+    ) -> Result<BTreeMap<Month, (u64, StatementDoc)>> {
+        let partition = affiliate_partition(affiliate, self.app.store.partitions());
+        let prefix = format!("statement:{affiliate}:");
+        let lists = self.app.store.load_indexed(partition, &[statements_index(affiliate)], &prefix).await?;
+        let docs = lists.into_iter().flatten().map(|doc| {
+            let kept: StatementDoc = decode("statement", &doc.body)?;
+            Ok((kept.statement.month, (doc.version, kept)))
+        });
+        docs.collect()
+    }
+
+    /// The months that are closed for each of some affiliates, with its statements.
+    pub(super) fn closed_months(&self, folders: &[Folder]) -> Vec<Vec<ClosedMonth>> {
+        let directory = self.app.directory();
+        let mut shared: HashMap<Month, Arc<Rules>> = HashMap::new();
+        let mut closed_of = |folder: &Folder| {
+            let mut closed_months: Vec<ClosedMonth> = Vec::new();
+            for month in directory.months() {
+                let statement = folder.closed(month.month);
+                // A closing month is closed for those affiliates only that a run came to.
+                if month.closed || statement.is_some() {
+                    let rules = shared.entry(month.month).or_insert_with(|| Arc::new(month.rules.clone()));
+                    closed_months.push(ClosedMonth {
+                        month: month.month,
+                        rules: Arc::clone(rules),
+                        closed_at: statement.map_or(month.closing_at, |(_, closed_at)| closed_at),
+                        statement: statement.map(|(statement, _)| statement.clone()),
+                    });
+                }
+            }
+            closed_months
+        };
+        folders.iter().map(&mut closed_of).collect()
+    }
+
+    pub(super) fn ledger<'l>(
+        &self,
+        affiliate: &Affiliate,
+        closed_months: &'l [ClosedMonth],
+        rules: &'l Arc<Rules>,
+    ) -> Ledger<'l> {
+        Ledger {
+            affiliate_id: affiliate.id,
+            closed_at: affiliate.closed_at(),
+            closed_months,
+            rules,
+            through: self.through,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One run: reads, computes, closes, writes.
+
+use super::folder::Folder;
+use super::since::{Found, Since, feed_ends};
+use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_other_nodes};
+use crate::app::{App, StatementDoc};
+use crate::domain::calendar::Month;
+use crate::domain::fact::{Fact, RunReport};
+use crate::domain::id::AffiliateId;
+use crate::domain::program::{Rules, hex};
+use crate::domain::statement::{Statement, project};
+use crate::store::Result;
+use chrono::{DateTime, NaiveDate, Utc};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// One run.
+pub(super) struct Run<'a> {
+    pub app: &'a Arc<App>,
+    pub through: NaiveDate,
+    /// `None`: dry.
+    pub fence: Option<u64>,
+    /// Months whose closing began and did not end.
+    pub closing: BTreeMap<Month, Arc<Rules>>,
+    /// Months that this run closes, among them those that an earlier run began to.
+    pub closes: BTreeSet<Month>,
+    pub report: RunReport,
+    /// What it found of each affiliate, for the next run.
+    pub found: BTreeMap<AffiliateId, Found>,
+    /// Closed statements by month, for the months' own records.
+    closed_statements: BTreeMap<Month, u64>,
+}
+
+impl<'a> Run<'a> {
+    pub async fn new(app: &'a Arc<App>, as_of: DateTime<Utc>, fence: Option<u64>) -> Result<Self> {
+        let directory = app.directory();
+        let through = app.zone().last_full_day(as_of);
+        let nodes_behind = wait_for_other_nodes(app).await?;
+        if !nodes_behind.is_empty() {
+            tracing::warn!(nodes = ?nodes_behind, "no month closes: nodes are behind");
+        }
+        let begun = directory.months().filter(|month| !month.closed);
+        let closing: BTreeMap<Month, Arc<Rules>> =
+            begun.map(|month| (month.month, Arc::new(month.rules.clone()))).collect();
+        Ok(Self {
+            app,
+            through,
+            fence,
+            closes: closing
+                .keys()
+                .copied()
+                .filter(|month| {
+                    nodes_behind.is_empty() && month.is_due(through, app.settings().close_delay_days)
+                })
+                .collect(),
+            closing,
+            report: RunReport {
+                as_of,
+                through,
+                closed: Vec::new(),
+                accounts: 0,
+                crossings: 0,
+                statements: 0,
+                adjustments: 0,
+                computed: 0,
+                open_hash: String::new(),
+                nodes_behind,
+            },
+            found: BTreeMap::new(),
+            closed_statements: BTreeMap::new(),
+        })
+    }
+
+    pub async fn make(mut self) -> std::result::Result<RunReport, AggregateError> {
+        // Where the feed ends is asked before anything is read: what comes meanwhile is taken in again.
+        let ends = feed_ends(self.app).await?;
+        let since = if self.fence.is_some() { self.since().await? } else { None };
+        let affiliates = self.app.directory().affiliates();
+        self.app.run.done.store(0, Ordering::Relaxed);
+        self.app.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
+        let mut to_compute = Vec::new();
+        for affiliate in affiliates {
+            match since.as_ref().and_then(|since| since.standing(&affiliate)) {
+                Some(found) => self.note(affiliate.id, found.clone()),
+                None => to_compute.push(affiliate),
+            }
+        }
+        let standing = self.found.len() as u64;
+        self.app.run.done.store(standing, Ordering::Relaxed);
+        let rules = Arc::clone(&self.app.settings().rules);
+        for some in to_compute.chunks(AFFILIATES_AT_ONCE) {
+            if self.app.stopping().is_set() {
+                return Err(AggregateError::Stopping);
+            }
+            let folders = self.fetch(some, since.as_ref(), &rules).await?;
+            self.fold(folders, since.as_ref()).await?;
+            self.app.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
+        }
+        if let Some(fence) = self.fence {
+            let months = self.closes.iter().map(|month| Fact::MonthClosed {
+                month: *month,
+                statements: self.closed_statements.get(month).copied().unwrap_or_default(),
+                fence,
+            });
+            self.app.close(months.collect()).await?;
+        }
+        self.leave(ends).await?;
+        tracing::info!(
+            through = %self.through,
+            computed = to_compute.len(),
+            standing,
+            "the night's affiliates: those of which something became known, and those found as they were"
+        );
+        self.report.computed = to_compute.len() as u64;
+        let open = self.found.values().filter(|found| found.statements > 0);
+        self.report.open_hash = hash_of(open.map(|found| found.open_hash.as_str()));
+        self.report.closed = self.closes.into_iter().collect();
+        Ok(self.report)
+    }
+
+    /// Notes what stands of an affiliate after this run, and what it reports of it.
+    fn note(&mut self, affiliate: AffiliateId, found: Found) {
+        self.report.accounts += found.accounts;
+        self.report.statements += found.statements;
+        self.report.crossings += found.crossings;
+        self.report.adjustments += found.adjustments;
+        self.found.insert(affiliate, found);
+    }
+
+    /// Computes the statements of some affiliates, closes what is due, writes the rest as projections.
+    async fn fold(
+        &mut self,
+        mut folders: Vec<Folder>,
+        since: Option<&Since>,
+    ) -> std::result::Result<(), AggregateError> {
+        for month in folders.iter().flat_map(Folder::closed_months) {
+            if self.closes.contains(&month) {
+                *self.closed_statements.entry(month).or_default() += 1;
+            }
+        }
+        let current = Arc::clone(&self.app.settings().rules);
+        self.close_by_former_rules(&mut folders, &current, since).await?;
+        let (mut due, mut open) = (Vec::new(), vec![Vec::new(); folders.len()]);
+        for (place, statements) in self.project(&folders, &current).into_iter().enumerate() {
+            for statement in statements {
+                if self.may_close(statement.month) {
+                    self.report.statements += 1;
+                    self.report.crossings += statement.lines.len() as u64;
+                    self.report.adjustments += statement.adjustments.len() as u64;
+                    due.push(statement);
+                } else {
+                    open[place].push(statement);
+                }
+            }
+        }
+        self.close_statements(&mut folders, due).await?;
+        for (folder, open) in folders.iter_mut().zip(&open) {
+            let count = |of: fn(&Statement) -> usize| open.iter().map(of).sum::<usize>() as u64;
+            let found = Found {
+                closed_at: folder.affiliate.closed_at(),
+                changes_on: folder.summaries.values().filter_map(|summary| summary.changes_on).min(),
+                accounts: folder.summaries.len() as u64,
+                statements: open.len() as u64,
+                crossings: count(|statement| statement.lines.len()),
+                adjustments: count(|statement| statement.adjustments.len()),
+                open_hash: hash_of(open.iter().map(|statement| statement.hash.as_str())),
+            };
+            self.note(folder.affiliate.id, found);
+            if let Some(first) = open.first() {
+                folder.summaries.values_mut().for_each(|summary| summary.forget_before(first.month));
+            }
+        }
+        if self.fence.is_some() {
+            self.write_projections(&folders, &open).await?;
+        }
+        Ok(())
+    }
+
+    /// A month whose closing began under other rules than today's goes first, by its own.
+    async fn close_by_former_rules(
+        &mut self,
+        folders: &mut Vec<Folder>,
+        current: &Arc<Rules>,
+        since: Option<&Since>,
+    ) -> std::result::Result<(), AggregateError> {
+        let begun =
+            self.closing.iter().filter(|(month, rules)| ***rules != **current && self.may_close(**month));
+        let begun: Vec<(Month, Arc<Rules>)> =
+            begun.map(|(month, rules)| (*month, Arc::clone(rules))).collect();
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let affiliates: Vec<_> = folders.iter().map(|folder| Arc::clone(&folder.affiliate)).collect();
+        for (month, rules) in begun {
+            let mut former = self.fetch(&affiliates, None, &rules).await?;
+            let statements = self.project(&former, &rules).into_iter().flatten();
+            let due = statements.filter(|statement| statement.month == month).collect();
+            self.close_statements(&mut former, due).await?;
+        }
+        // What was closed is now found closed.
+        *folders = self.fetch(&affiliates, since, current).await?;
+        Ok(())
+    }
+
+    fn may_close(&self, month: Month) -> bool {
+        self.report.nodes_behind.is_empty()
+            && month.is_due(self.through, self.app.settings().close_delay_days)
+    }
+
+    /// All open months of some affiliates, in their order.
+    fn project(&self, folders: &[Folder], rules: &Arc<Rules>) -> Vec<Vec<Statement>> {
+        let closed_months = self.closed_months(folders);
+        let projected = folders.iter().zip(&closed_months).map(|(folder, closed_months)| {
+            project(&self.ledger(&folder.affiliate, closed_months, rules), folder.summaries.values())
+        });
+        projected.collect()
+    }
+
+    /// Closes statements: first each month's closing begins, then its statements are closed.
+    async fn close_statements(
+        &mut self,
+        folders: &mut [Folder],
+        due: Vec<Statement>,
+    ) -> std::result::Result<(), AggregateError> {
+        for statement in &due {
+            self.closes.insert(statement.month);
+            *self.closed_statements.entry(statement.month).or_default() += 1;
+        }
+        let (Some(fence), Some(read_at)) = (self.fence, folders.first().map(|folder| folder.read_at)) else {
+            return Ok(());
+        };
+        let begin = self.closes.iter().filter(|month| !self.closing.contains_key(month));
+        let begin: Vec<Month> = begin.copied().collect();
+        let rules = Arc::clone(&self.app.settings().rules);
+        let facts = begin.iter().map(|month| Fact::MonthClosing {
+            month: *month,
+            rules: (*rules).clone(),
+            as_of: self.report.as_of,
+            fence,
+        });
+        self.app.close(facts.collect()).await?;
+        self.closing.extend(begin.into_iter().map(|month| (month, Arc::clone(&rules))));
+        let facts = due.iter().map(|statement| Fact::StatementClosed {
+            statement: statement.clone(),
+            read_at,
+            fence,
+        });
+        self.app.close(facts.collect()).await?;
+        for statement in due {
+            let whose = |folder: &&mut Folder| folder.affiliate.id == statement.affiliate_id;
+            if let Some(folder) = folders.iter_mut().find(whose) {
+                let doc = StatementDoc { closed_at: Some(read_at), withdrawn: false, statement };
+                folder.statements.insert(doc.statement.month, (0, doc));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// SHA-256 of some hashes, in hex.
+fn hash_of<'h>(hashes: impl Iterator<Item = &'h str>) -> String {
+    let hash = hashes.fold(Sha256::new(), Sha256::chain_update);
+    hex(&hash.finalize())
+}
