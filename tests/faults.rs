@@ -619,4 +619,26 @@ async fn a_store_that_lost_what_a_run_left_has_everything_computed() {
     let run = app.night_of("2026-02-14T04:15:00-05:00").await;
     assert_eq!(run["computed"], 3, "{run}");
     assert_eq!(app.night_of("2026-02-15T04:15:00-05:00").await["computed"], 0);
+
+    // A shard that fell back during a run, and holds an older copy of what it says that it found.
+    let summaries: Vec<String> = redis.operate(&["KEYS", "*d:summaries:*"]);
+    let mut copies = Vec::new();
+    for key in &summaries {
+        let copy: Vec<u8> = redis.operate(&["DUMP", key]);
+        copies.push((key, copy));
+    }
+    app.happens("ana", "e1", "canceled", "2026-02-10T12:00:00Z").await.expect_status(201);
+    assert_eq!(app.night_of("2026-02-16T04:15:00-05:00").await["computed"], 1);
+    for (key, copy) in copies {
+        let restored: String = ::redis::cmd("RESTORE")
+            .arg(key)
+            .arg(0)
+            .arg(copy)
+            .arg("REPLACE")
+            .query(&mut connection)
+            .expect("the server does as told");
+        assert_eq!(restored, "OK");
+    }
+    let run = app.night_of("2026-03-04T04:15:00-05:00").await;
+    assert_eq!(run["closed"], json!(["2026-02"]));
 }

@@ -249,6 +249,8 @@ async fn a_night_computes_what_became_known_and_says_what_all_facts_say(mut app:
     assert_eq!(night(&mut app, "2026-02-12").await, 1);
     app.happens("ben-0", "e1", "suspended", "2026-02-12T03:00:00-05:00").await.expect_status(201);
     assert_eq!(night(&mut app, "2026-02-12").await, 1, "it is dated after the last full day");
+    app.happens("cho-2", "e1", "merged", "2026-02-11T03:00:00-05:00").await.expect_status(200);
+    assert_eq!(night(&mut app, "2026-02-12").await, 1, "what we don't understand is a fact all the same");
     assert_eq!(night(&mut app, "2026-02-13").await, 1, "its day has come");
     assert_eq!(night(&mut app, "2026-02-14").await, 0);
     let reason = json!({"reason": "a look"});

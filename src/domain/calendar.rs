@@ -4,6 +4,7 @@ mod zone;
 
 pub use zone::{BadLocalTime, UnknownZone, Zone, parse_local_time};
 
+use super::money::Money;
 use chrono::{Datelike, Days, NaiveDate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -59,6 +60,15 @@ impl Month {
     /// The months from this one to `last`, both included; none if `last` is earlier.
     pub fn through(self, last: Self) -> impl Iterator<Item = Self> {
         std::iter::successors(Some(self), |month| Some(month.next())).take_while(move |month| *month <= last)
+    }
+    /// The day on which what it earned is paid, as seen on a day: the end of the month after it, or the next batch
+    /// where that has passed. `None`: nothing is due.
+    pub fn paid_on(self, total: Money, today: NaiveDate) -> Option<NaiveDate> {
+        (total > Money::ZERO).then(|| self.batch(today))
+    }
+    /// The day of the batch that takes it, whatever its total: one below zero is set off there against others.
+    pub fn batch(self, today: NaiveDate) -> NaiveDate {
+        self.next().last_day().max(Self::of(today).last_day())
     }
     /// Whether it may be closed: `close_delay_days` calendar days have passed wholly since its end.
     ///
@@ -158,6 +168,23 @@ mod tests {
             ("2026-04", "9999-12-31", u32::MAX, false),
         ] {
             assert_eq!(month(text).is_due(date(through), delay), due, "{text} {through} {delay}");
+        }
+    }
+
+    #[test]
+    fn a_month_is_paid_at_the_end_of_the_next_or_with_the_next_batch_after_it() {
+        let dollar = Money::from_cents(100);
+        for (of, today, paid) in [
+            ("2026-04", "2026-04-10", "2026-05-31"),
+            ("2026-04", "2026-05-31", "2026-05-31"),
+            ("2026-04", "2026-06-01", "2026-06-30"),
+            ("2025-12", "2026-03-03", "2026-03-31"),
+        ] {
+            assert_eq!(month(of).paid_on(dollar, date(today)), Some(date(paid)), "{of} on {today}");
+            assert_eq!(month(of).batch(date(today)), date(paid));
+        }
+        for nothing in [Money::ZERO, Money::from_cents(-100)] {
+            assert_eq!(month("2026-04").paid_on(nothing, date("2026-05-05")), None);
         }
     }
 }

@@ -6,7 +6,10 @@
 use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;
 use super::calendar::Month;
-use super::id::{AccountId, AffiliateId, LinkId, Plan, ReferralCode};
+use super::id::{AccountId, AffiliateId, ClaimId, LinkId, Plan, ReferralCode, StaffId};
+use super::mail::MailOutcome;
+use super::password::PasswordHash;
+use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
 use super::statement::{AccountEvent, Statement};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -78,6 +81,9 @@ pub enum Fact {
         affiliate_id: Option<AffiliateId>,
         /// Why.
         reason: String,
+        /// The claim that was granted by it: it is credited once, however often that is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claim_id: Option<ClaimId>,
     },
     /// An affiliate applied, or was brought over; with its default link.
     AffiliateCreated {
@@ -150,6 +156,94 @@ pub enum Fact {
         run: RunReport,
         /// The run's fencing token.
         fence: u64,
+        /// How long it took, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took_ms: Option<u64>,
+    },
+    /// Somebody set a password. An affiliate that was approved is activated by it.
+    PasswordSet {
+        /// Who.
+        person: Person,
+        /// Of the password.
+        hash: PasswordHash,
+        /// The version that it replaces: another one stands, and it is refused.
+        replaces: u32,
+    },
+    /// An agreement's text, written down before anybody signs it: from then on its version has no other.
+    AgreementPublished {
+        /// The text, with its version and hash.
+        agreement: Agreement,
+    },
+    /// An affiliate signed the agreement.
+    AgreementSigned {
+        /// Who.
+        affiliate_id: AffiliateId,
+        /// How.
+        signature: Signature,
+    },
+    /// A member of staff was made.
+    StaffCreated {
+        /// Who.
+        member: StaffMember,
+    },
+    /// A member of staff may do something else, or may no longer sign in.
+    StaffChanged {
+        /// Who.
+        staff_id: StaffId,
+        /// Another role.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        /// Whether it may not sign in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        disabled: Option<bool>,
+    },
+    /// Somebody made a link that sets a member's password.
+    StaffInvited {
+        /// Whose password.
+        staff_id: StaffId,
+    },
+    /// Staff sent an affiliate a link that sets its password.
+    ActivationSent {
+        /// Whose password.
+        affiliate_id: AffiliateId,
+    },
+    /// Staff ended all sessions and open links of an affiliate.
+    SignedOutEverywhere {
+        /// Whose.
+        affiliate_id: AffiliateId,
+    },
+    /// Staff wrote something about an affiliate.
+    NoteAdded {
+        /// About whom.
+        affiliate_id: AffiliateId,
+        /// What.
+        text: String,
+    },
+    /// An affiliate says that a referral is missing.
+    ClaimFiled {
+        /// Which.
+        claim: MissingReferral,
+    },
+    /// Staff decided about a missing referral.
+    ClaimDecided {
+        /// Which.
+        claim_id: ClaimId,
+        /// Whose.
+        affiliate_id: AffiliateId,
+        /// Whether it is credited.
+        granted: bool,
+        /// Why.
+        reason: String,
+        /// The account that is credited by it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_id: Option<AccountId>,
+    },
+    /// A mail was sent, or given up.
+    MailDone {
+        /// Which.
+        mail_id: String,
+        /// How it ended.
+        outcome: MailOutcome,
     },
 }
 
@@ -267,10 +361,10 @@ pub struct RunReport {
     /// Affiliates that were computed; all others stand as the run before found them.
     #[serde(default)]
     pub computed: u64,
-    /// SHA-256 of the hashes of all statements open after it, by affiliate and month, in hex: a run that computes
-    /// everything anew (a dry one does) says the same as one that computed what changed.
+    /// SHA-256 of the hashes of all statements that it computed, those that it closed and those left open, by affiliate
+    /// and month, in hex. A dry run computes everything anew: it says the same as one that computed what changed.
     #[serde(default)]
-    pub open_hash: String,
+    pub statements_hash: String,
     /// Nodes whose journals were behind or silent: no month closed because of them.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -296,6 +390,18 @@ impl Fact {
             Self::MonthClosing { .. } => "month_closing",
             Self::MonthClosed { .. } => "month_closed",
             Self::RunFinished { .. } => "run_finished",
+            Self::PasswordSet { .. } => "password_set",
+            Self::AgreementPublished { .. } => "agreement_published",
+            Self::AgreementSigned { .. } => "agreement_signed",
+            Self::StaffCreated { .. } => "staff_created",
+            Self::StaffChanged { .. } => "staff_changed",
+            Self::StaffInvited { .. } => "staff_invited",
+            Self::ActivationSent { .. } => "activation_sent",
+            Self::SignedOutEverywhere { .. } => "signed_out_everywhere",
+            Self::NoteAdded { .. } => "note_added",
+            Self::ClaimFiled { .. } => "claim_filed",
+            Self::ClaimDecided { .. } => "claim_decided",
+            Self::MailDone { .. } => "mail_done",
         }
     }
     /// The account that the fact is about, if one.
@@ -327,6 +433,21 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"affiliate_step","affiliate_id":"aff_0000000000007","step":"suspend","reason":"spam"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"link_disabled","link_id":"lnk_0000000000003","affiliate_id":"aff_0000000000007"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"month_closed","month":"2026-04","statements":3,"fence":1767279600000}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"password_set","person":"aff_0000000000007","hash":"$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA","replaces":0}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"agreement_published","agreement":{"version":"2026-01","text":"You earn.","sha256":"ab"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"agreement_signed","affiliate_id":"aff_0000000000007","signature":{"version":"2026-01","sha256":"ab","name":"Ann Smith","ip":"203.0.113.9","at":"2026-01-01T15:00:00Z"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_created","member":{"id":"stf_0000000000009","name":"Bob","email":"bob@example.com","role":"read_only","created_at":"2026-01-01T15:00:00Z"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","role":"finance"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","disabled":true}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_invited","staff_id":"stf_0000000000009"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"activation_sent","affiliate_id":"aff_0000000000007"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"signed_out_everywhere","affiliate_id":"aff_0000000000007"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"note_added","affiliate_id":"aff_0000000000007","text":"called"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"claim_filed","claim":{"id":"clm_0000000000005","affiliate_id":"aff_0000000000007","account_hint":"acct_81","company":"Acme","evidence":"we met","filed_at":"2026-01-01T15:00:00Z","state":"open"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so","account_id":"acct_81"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"credit","account_id":"acct_81","affiliate_id":"aff_0000000000007","reason":"a call","claim_id":"clm_0000000000005"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up"}"#,
         ];
         for text in golden {
             let record: Record = serde_json::from_str(text).expect(text);

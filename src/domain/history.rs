@@ -149,6 +149,11 @@ impl<'a> History<'a> {
         self.standing
     }
 
+    /// Whether the account was active up to an instant, and not only from it on.
+    pub fn active_at_end(&self, end: DateTime<Utc>) -> bool {
+        self.intervals.iter().any(|interval| interval.contains_end(end))
+    }
+
     /// When the account was active: ascending, no two touching.
     pub fn intervals(&self) -> &[Interval] {
         &self.intervals

@@ -2,6 +2,8 @@
 
 use super::http::{self, Answer};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -188,16 +190,45 @@ scopes = ["admin", "callback"]
         let body = json!({"event_id": event, "type": kind, "occurred_at": at});
         self.post(&format!("/v1/accounts/{account}/events"), &body).await
     }
-    /// A nightly run as of a time, which becomes the clock's.
+    /// A nightly run as of a time, which becomes the clock's. A dry run before and one after compute everything from
+    /// all that is known: the night, which computes what became known since the last one, must say the same, of
+    /// what it closes and of what stays open, and what the store shows afterwards must be what was said.
     pub async fn night_of(&mut self, as_of: &str) -> Value {
         self.set_now(as_of).await;
-        let run = self.post("/v1/aggregate", &json!({"as_of": as_of})).await.expect_status(200).json();
-        // A dry run computes everything from all that is known: a night that took the feed in says the same.
-        let dry = json!({"as_of": as_of, "dry_run": true});
-        let anew = self.post("/v1/aggregate", &dry).await.expect_status(200).json();
-        let last = self.get("/v1/statements?limit=1").await.expect_status(200);
-        assert_eq!(run["open_hash"], anew["open_hash"], "{run}\n{anew}\n{}", last.text());
+        let before = self.aggregate(as_of, true).await;
+        let run = self.aggregate(as_of, false).await;
+        assert_eq!(run["statements_hash"], before["statements_hash"], "{run}\n{before}");
+        assert_eq!(run["closed"], before["closed"], "{run}\n{before}");
+        let after = self.aggregate(as_of, true).await;
+        assert_eq!(self.hash_of_open_statements().await, after["statements_hash"], "{after}");
         run
+    }
+    async fn aggregate(&self, as_of: &str, dry_run: bool) -> Value {
+        let asked = json!({"as_of": as_of, "dry_run": dry_run});
+        self.post("/v1/aggregate", &asked).await.expect_status(200).json()
+    }
+    async fn hash_of_open_statements(&self) -> String {
+        let mut open: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/v1/statements?limit=500{cursor}")).await.expect_status(200).json();
+            for statement in
+                page["data"].as_array().expect("a list").iter().filter(|one| one["status"] == "open")
+            {
+                let text = |key: &str| statement[key].as_str().expect("a text").to_owned();
+                open.entry(text("affiliate_id")).or_default().insert(text("month"), text("hash"));
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let hash_of = |texts: &mut dyn Iterator<Item = &String>| {
+            let hash = texts.fold(Sha256::new(), Sha256::chain_update);
+            hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+        };
+        let affiliates: Vec<String> = open.values().map(|months| hash_of(&mut months.values())).collect();
+        hash_of(&mut affiliates.iter())
     }
     /// All statements, of a month or of all.
     pub async fn statements(&self, query: &str) -> Vec<Value> {

@@ -1,11 +1,11 @@
 //! What an affiliate's statements are computed from, as a run reads it.
 
 use super::make::Run;
-use super::since::Since;
+use super::since::{Found, Since};
+use super::summaries::Parts;
 use crate::app::StatementDoc;
 use crate::app::layout::{
     account_key, account_partition, affiliate_partition, all_partitions, referrals_index, statements_index,
-    summaries_key,
 };
 use crate::app::work::decode;
 use crate::domain::account::Account;
@@ -14,20 +14,11 @@ use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::program::Rules;
 use crate::domain::statement::{ClosedMonth, Ledger, Referral, Statement, Summarizer, Summary};
-use crate::store::{Doc, Partition, Result};
+use crate::store::{Partition, Result};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-
-/// The summaries of an affiliate's referrals, as kept from run to run.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept<Basis, Summaries> {
-    /// What they depend on beside the facts.
-    pub basis: Basis,
-    pub summaries: Summaries,
-}
 
 /// An affiliate with all that its statements are computed from.
 pub(super) struct Folder {
@@ -35,8 +26,9 @@ pub(super) struct Folder {
     /// Of all its referrals, by account.
     pub summaries: BTreeMap<AccountId, Summary>,
     pub basis: String,
-    /// The kept summaries' document: its version, and what it says.
-    pub kept: Option<Doc>,
+    /// Its summaries as kept, and as they are to be kept.
+    pub kept: Parts,
+    pub bodies: Vec<Vec<u8>>,
     /// Just before its facts were read.
     pub read_at: DateTime<Utc>,
     /// Its statements as kept, with their documents' versions.
@@ -80,7 +72,7 @@ impl Run<'_> {
         rules: &Arc<Rules>,
     ) -> Result<Vec<Folder>> {
         let read_at = self.app.now();
-        let folders = affiliates.iter().map(|affiliate| self.open_folder(affiliate, read_at));
+        let folders = affiliates.iter().map(|affiliate| self.open_folder(affiliate, since, read_at));
         let mut folders = try_join_all(folders).await?;
         let closed_months = self.closed_months(&folders);
         let ledgers: Vec<Ledger<'_>> = folders
@@ -136,32 +128,41 @@ impl Run<'_> {
         Ok(folders)
     }
 
-    async fn open_folder(&self, affiliate: &Arc<Affiliate>, read_at: DateTime<Utc>) -> Result<Folder> {
-        let partition = affiliate_partition(affiliate.id, self.app.store.partitions());
-        let key = [summaries_key(affiliate.id)];
+    async fn open_folder(
+        &self,
+        affiliate: &Arc<Affiliate>,
+        since: Option<&Since>,
+        read_at: DateTime<Utc>,
+    ) -> Result<Folder> {
+        let parts = since.and_then(|since| since.found(affiliate.id)).map_or(1, Found::parts);
         let kept = async {
             // A dry run keeps nothing, and trusts in nothing that was kept: it is a proof of the others.
-            if self.fence.is_none() { Ok(vec![None]) } else { self.app.store.load(partition, &key).await }
+            if self.fence.is_none() {
+                return Ok(Parts::default());
+            }
+            Parts::load(&*self.app.store, affiliate.id, parts).await
         };
         let (statements, kept) = tokio::try_join!(self.kept_statements(affiliate.id), kept)?;
         Ok(Folder {
             affiliate: Arc::clone(affiliate),
             summaries: BTreeMap::new(),
             basis: String::new(),
-            kept: kept.into_iter().flatten().next(),
+            kept,
+            bodies: Vec::new(),
             read_at,
             statements,
         })
     }
 
-    /// Takes the kept summaries that still stand; answers the accounts that are to be read.
+    /// Takes the kept summaries that still stand; answers the accounts that are to be read. What is kept is trusted
+    /// if it is what the last run left, to the byte: not what a run before it or an unfinished one wrote.
     fn wanted(&self, folder: &mut Folder, since: Option<&Since>) -> Wanted {
-        let (Some(since), Some(doc)) = (since, &folder.kept) else { return Wanted::All };
-        // What another version kept is found anew, as what was found by another basis.
-        let kept = decode::<Kept<String, Vec<Summary>>>("summaries", &doc.body).ok();
-        let Some(kept) = kept.filter(|kept| kept.basis == folder.basis) else { return Wanted::All };
-        let mut wanted: BTreeSet<AccountId> = since.changed(folder.affiliate.id).cloned().collect();
-        for summary in kept.summaries {
+        let id = folder.affiliate.id;
+        let Some(since) = since else { return Wanted::All };
+        let left = since.found(id).filter(|found| found.summaries == folder.kept.hash());
+        let Some(kept) = left.and_then(|_| folder.kept.read(&folder.basis)) else { return Wanted::All };
+        let mut wanted: BTreeSet<AccountId> = since.changed(id).cloned().collect();
+        for summary in kept {
             if !summary.still_stands(self.through) {
                 wanted.insert(summary.account_id.clone());
             }

@@ -2,23 +2,26 @@
 
 use super::folder::Folder;
 use super::since::{Found, Since, feed_ends};
+use super::summaries::{self, bodies, parts_for};
 use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_other_nodes};
 use crate::app::{App, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::fact::{Fact, RunReport};
-use crate::domain::id::AffiliateId;
+use crate::domain::id::{AffiliateId, NodeId};
 use crate::domain::program::{Rules, hex};
 use crate::domain::statement::{Statement, project};
-use crate::store::Result;
+use crate::store::{Partition, Result};
 use chrono::{DateTime, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One run.
 pub(super) struct Run<'a> {
     pub app: &'a Arc<App>,
+    /// Who asked for it.
+    pub by: &'a str,
     pub through: NaiveDate,
     /// `None`: dry.
     pub fence: Option<u64>,
@@ -31,10 +34,21 @@ pub(super) struct Run<'a> {
     pub found: BTreeMap<AffiliateId, Found>,
     /// Closed statements by month, for the months' own records.
     closed_statements: BTreeMap<Month, u64>,
+    /// The hashes of what it said of each affiliate, closed by it or open.
+    said: BTreeMap<AffiliateId, String>,
+    /// A random word of this run.
+    pub word: String,
+    /// The versions of its marks.
+    pub marks: Mutex<HashMap<Partition, u64>>,
 }
 
 impl<'a> Run<'a> {
-    pub async fn new(app: &'a Arc<App>, as_of: DateTime<Utc>, fence: Option<u64>) -> Result<Self> {
+    pub async fn new(
+        app: &'a Arc<App>,
+        by: &'a str,
+        as_of: DateTime<Utc>,
+        fence: Option<u64>,
+    ) -> Result<Self> {
         let directory = app.directory();
         let through = app.zone().last_full_day(as_of);
         let nodes_behind = wait_for_other_nodes(app).await?;
@@ -46,6 +60,7 @@ impl<'a> Run<'a> {
             begun.map(|month| (month.month, Arc::new(month.rules.clone()))).collect();
         Ok(Self {
             app,
+            by,
             through,
             fence,
             closes: closing
@@ -65,17 +80,21 @@ impl<'a> Run<'a> {
                 statements: 0,
                 adjustments: 0,
                 computed: 0,
-                open_hash: String::new(),
+                statements_hash: String::new(),
                 nodes_behind,
             },
             found: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
+            said: BTreeMap::new(),
+            word: NodeId::random().to_string(),
+            marks: Mutex::default(),
         })
     }
 
     pub async fn make(mut self) -> std::result::Result<RunReport, AggregateError> {
         // Where the feed ends is asked before anything is read: what comes meanwhile is taken in again.
         let ends = feed_ends(self.app).await?;
+        self.read_marks().await?;
         let since = if self.fence.is_some() { self.since().await? } else { None };
         let affiliates = self.app.directory().affiliates();
         self.app.run.done.store(0, Ordering::Relaxed);
@@ -83,7 +102,12 @@ impl<'a> Run<'a> {
         let mut to_compute = Vec::new();
         for affiliate in affiliates {
             match since.as_ref().and_then(|since| since.standing(&affiliate)) {
-                Some(found) => self.note(affiliate.id, found.clone()),
+                Some(found) => {
+                    if found.statements > 0 {
+                        self.said.insert(affiliate.id, found.open_hash.clone());
+                    }
+                    self.note(affiliate.id, found.clone());
+                }
                 None => to_compute.push(affiliate),
             }
         }
@@ -104,7 +128,7 @@ impl<'a> Run<'a> {
                 statements: self.closed_statements.get(month).copied().unwrap_or_default(),
                 fence,
             });
-            self.app.close(months.collect()).await?;
+            self.app.close(self.by, months.collect()).await?;
         }
         self.leave(ends).await?;
         tracing::info!(
@@ -114,8 +138,7 @@ impl<'a> Run<'a> {
             "the night's affiliates: those of which something became known, and those found as they were"
         );
         self.report.computed = to_compute.len() as u64;
-        let open = self.found.values().filter(|found| found.statements > 0);
-        self.report.open_hash = hash_of(open.map(|found| found.open_hash.as_str()));
+        self.report.statements_hash = hash_of(self.said.values().map(String::as_str));
         self.report.closed = self.closes.into_iter().collect();
         Ok(self.report)
     }
@@ -144,6 +167,10 @@ impl<'a> Run<'a> {
         self.close_by_former_rules(&mut folders, &current, since).await?;
         let (mut due, mut open) = (Vec::new(), vec![Vec::new(); folders.len()]);
         for (place, statements) in self.project(&folders, &current).into_iter().enumerate() {
+            if !statements.is_empty() {
+                let hash = hash_of(statements.iter().map(|statement| statement.hash.as_str()));
+                self.said.insert(folders[place].affiliate.id, hash);
+            }
             for statement in statements {
                 if self.may_close(statement.month) {
                     self.report.statements += 1;
@@ -157,20 +184,15 @@ impl<'a> Run<'a> {
         }
         self.close_statements(&mut folders, due).await?;
         for (folder, open) in folders.iter_mut().zip(&open) {
-            let count = |of: fn(&Statement) -> usize| open.iter().map(of).sum::<usize>() as u64;
-            let found = Found {
-                closed_at: folder.affiliate.closed_at(),
-                changes_on: folder.summaries.values().filter_map(|summary| summary.changes_on).min(),
-                accounts: folder.summaries.len() as u64,
-                statements: open.len() as u64,
-                crossings: count(|statement| statement.lines.len()),
-                adjustments: count(|statement| statement.adjustments.len()),
-                open_hash: hash_of(open.iter().map(|statement| statement.hash.as_str())),
-            };
-            self.note(folder.affiliate.id, found);
             if let Some(first) = open.first() {
                 folder.summaries.values_mut().for_each(|summary| summary.forget_before(first.month));
             }
+            folder.bodies = bodies(&folder.basis, &folder.summaries);
+            if self.fence.is_some() {
+                let parts = parts_for(folder.summaries.len());
+                folder.kept.extend(&*self.app.store, folder.affiliate.id, parts).await?;
+            }
+            self.note(folder.affiliate.id, found_of(folder, open));
         }
         if self.fence.is_some() {
             self.write_projections(&folders, &open).await?;
@@ -240,14 +262,14 @@ impl<'a> Run<'a> {
             as_of: self.report.as_of,
             fence,
         });
-        self.app.close(facts.collect()).await?;
+        self.app.close(self.by, facts.collect()).await?;
         self.closing.extend(begin.into_iter().map(|month| (month, Arc::clone(&rules))));
         let facts = due.iter().map(|statement| Fact::StatementClosed {
             statement: statement.clone(),
             read_at,
             fence,
         });
-        self.app.close(facts.collect()).await?;
+        self.app.close(self.by, facts.collect()).await?;
         for statement in due {
             let whose = |folder: &&mut Folder| folder.affiliate.id == statement.affiliate_id;
             if let Some(folder) = folders.iter_mut().find(whose) {
@@ -257,6 +279,26 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// What the next run is told of an affiliate.
+fn found_of(folder: &Folder, open: &[Statement]) -> Found {
+    let count = |of: fn(&Statement) -> usize| open.iter().map(of).sum::<usize>() as u64;
+    Found {
+        closed_at: folder.affiliate.closed_at(),
+        changes_on: folder.summaries.values().filter_map(|summary| summary.changes_on).min(),
+        accounts: folder.summaries.len() as u64,
+        statements: open.len() as u64,
+        crossings: count(|statement| statement.lines.len()),
+        adjustments: count(|statement| statement.adjustments.len()),
+        open_hash: hash_of(open.iter().map(|statement| statement.hash.as_str())),
+        summaries: summaries::hash_of(folder.bodies.iter().map(Vec::as_slice)),
+    }
+}
+
+/// Nothing panics while it holds this lock.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// SHA-256 of some hashes, in hex.

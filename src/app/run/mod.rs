@@ -18,6 +18,7 @@
 mod folder;
 mod make;
 mod since;
+mod summaries;
 mod write;
 
 use super::layout::all_partitions;
@@ -120,10 +121,11 @@ impl App {
         }
     }
 
-    /// Makes a nightly run as of a time (`None`: now). A dry one, and one as of a time before the last run,
+    /// Makes a nightly run that somebody asks for, as of a time (`None`: now). A dry one, and one as of a time before the last run,
     /// writes nothing and says what it would do.
     pub async fn aggregate(
         self: &Arc<Self>,
+        by: &str,
         as_of: Option<DateTime<Utc>>,
         dry_run: bool,
     ) -> std::result::Result<RunReport, AggregateError> {
@@ -136,7 +138,7 @@ impl App {
         }
         let _underway = Underway(&self.run);
         let begun = Instant::now();
-        let made = self.aggregate_alone(as_of, dry_run).await;
+        let made = self.aggregate_alone(by, as_of, dry_run).await;
         if !dry_run {
             let (outcome, months) = match &made {
                 Ok(report) => (RunOutcome::Done, report.closed.len() as u64),
@@ -150,6 +152,7 @@ impl App {
 
     async fn aggregate_alone(
         self: &Arc<Self>,
+        by: &str,
         as_of: DateTime<Utc>,
         dry_run: bool,
     ) -> std::result::Result<RunReport, AggregateError> {
@@ -157,7 +160,7 @@ impl App {
         self.follow_directory().await?;
         let is_past = self.directory().last_run().is_some_and(|last| as_of < last.run.as_of);
         if dry_run || is_past {
-            return Run::new(self, as_of, None).await?.make().await;
+            return Run::new(self, by, as_of, None).await?.make().await;
         }
         if self.is_recovering().await? {
             return Err(AggregateError::Recovering);
@@ -167,7 +170,7 @@ impl App {
             return Err(AggregateError::Busy);
         };
         let renewal = Renewal(tokio::spawn(keep_lease(Arc::clone(self), ttl)));
-        let made = self.make_run(as_of, token).await;
+        let made = self.make_run(by, as_of, token).await;
         drop(renewal);
         // A lease that can't be given back ends by itself.
         if let Err(error) = self.store.release(LEASE, &self.node.to_string()).await {
@@ -178,17 +181,21 @@ impl App {
 
     async fn make_run(
         self: &Arc<Self>,
+        by: &str,
         as_of: DateTime<Utc>,
         token: u64,
     ) -> std::result::Result<RunReport, AggregateError> {
+        let begun = Instant::now();
         let partitions = all_partitions(self.store.partitions());
         let raised =
             try_join_all(partitions.map(|partition| self.store.raise_fence(partition, token))).await?;
         if raised.contains(&false) {
             return Err(AggregateError::Overtaken);
         }
-        let report = Run::new(self, as_of, Some(token)).await?.make().await?;
-        self.close(vec![Fact::RunFinished { run: report.clone(), fence: token }]).await?;
+        let report = Run::new(self, by, as_of, Some(token)).await?.make().await?;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).ok();
+        let finished = Fact::RunFinished { run: report.clone(), fence: token, took_ms };
+        self.close(by, vec![finished]).await?;
         Ok(report)
     }
 
@@ -216,13 +223,13 @@ impl App {
     }
 
     /// Journals what a run decided, and waits until it is applied.
-    async fn close(&self, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
+    async fn close(&self, by: &str, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
         if self.stopping().is_set() {
             return Err(AggregateError::Stopping);
         }
-        let (at, by) = (self.now(), "counterfoil".to_owned());
+        let at = self.now();
         let records: Vec<Record> =
-            facts.into_iter().map(|fact| Record { at, by: by.clone(), fact }).collect();
+            facts.into_iter().map(|fact| Record { at, by: by.to_owned(), fact }).collect();
         let positions = self.append_records(&records).await;
         let positions = positions.map_err(|error| SubmitError::Journal(error.to_string()))?;
         let waits = positions.into_iter().map(|position| self.waiters.wait_for(position));

@@ -4,11 +4,14 @@
 //! until when that stands if nothing becomes known of it. The next run reads the feed from there, and computes
 //! only the affiliates that are named in it, and those for which a date that was ahead has come.
 //!
-//! What a run leaves is written last in each partition, so that a store which lost some of a run's writes lost
-//! this too: where the partitions don't all have it from one run, the next one computes everything.
+//! What a run leaves is trusted only if it is whole. It is the last of a chain: each of a run's commits in a partition
+//! marks there that a run is under way, over the mark of the commit before, and what is left goes over the last mark. A
+//! shard that fell back in between breaks the chain, and the run ends; one that fell back later, a run that was cut
+//! off, and another version of this program leave no whole night: then the next run computes everything.
 
 use super::AggregateError;
-use super::make::Run;
+use super::make::{Run, lock};
+use super::summaries::parts_for;
 use crate::app::App;
 use crate::app::layout::{FEED, NIGHT, affiliate_partition, all_partitions};
 use crate::app::work::decode;
@@ -16,7 +19,7 @@ use crate::domain::affiliate::Affiliate;
 use crate::domain::calendar::Month;
 use crate::domain::history::Mark;
 use crate::domain::id::{AccountId, AffiliateId};
-use crate::store::{Commit, Committed, Partition, Result, StreamId, Write};
+use crate::store::{Commit, Committed, Doc, Partition, Result, StreamId, Write};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -29,12 +32,27 @@ const FEED_AT_ONCE: usize = 4_096;
 /// With more changed accounts than these, reading them one by one is no cheaper than reading all.
 const MAX_CHANGED: usize = 200_000;
 
+/// What a partition knows of the last run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+enum Known {
+    /// It wrote here, and did not end.
+    UnderWay {
+        /// A random word of the run.
+        run: String,
+    },
+    /// It ended.
+    Ended(Box<Night>),
+}
+
 /// What a run leaves in a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Night {
     format: u32,
-    /// The run's fencing token.
-    run: u64,
+    /// The program that made it, and its calendar.
+    made_by: String,
+    /// A random word of the run.
+    run: String,
     /// The last full day.
     through: NaiveDate,
     /// By which rules open months were computed.
@@ -64,6 +82,15 @@ pub(super) struct Found {
     pub adjustments: u64,
     /// SHA-256 of the hashes of its open statements, by month, in hex.
     pub open_hash: String,
+    /// The hash of its summaries as they were left.
+    pub summaries: String,
+}
+
+impl Found {
+    /// In how many parts its summaries were left.
+    pub fn parts(&self) -> u16 {
+        parts_for(usize::try_from(self.accounts).unwrap_or(usize::MAX))
+    }
 }
 
 /// What became known since the last run, and what stands from it.
@@ -71,6 +98,8 @@ pub(super) struct Found {
 pub(super) struct Since {
     /// Accounts of which something became known, by the affiliates that it concerns.
     changed: HashMap<AffiliateId, BTreeSet<AccountId>>,
+    /// How many they are.
+    accounts: usize,
     /// What the last run found.
     found: HashMap<AffiliateId, Found>,
     /// No month turns, closes or is computed by other rules than in the last run.
@@ -90,6 +119,11 @@ impl Since {
         let found = self.found.get(&affiliate.id)?;
         let stands = found.changes_on.is_none_or(|changes_on| self.through < changes_on);
         (stands && found.closed_at == affiliate.closed_at()).then_some(found)
+    }
+
+    /// What the last run found of an affiliate, whether it stands or not.
+    pub fn found(&self, affiliate: AffiliateId) -> Option<&Found> {
+        self.found.get(&affiliate)
     }
 
     /// The accounts of an affiliate of which something became known.
@@ -151,18 +185,21 @@ impl Run<'_> {
         let mut nights = Vec::with_capacity(docs.len());
         for (partition, doc) in hashed(self.app).zip(docs) {
             let Some(doc) = doc.into_iter().flatten().next() else { return Ok(None) };
-            let night: Night = match decode(NIGHT, &doc.body) {
-                Ok(night) => night,
-                // Of another version.
-                Err(_) => return Ok(None),
-            };
-            nights.push((partition, night));
+            match decode(NIGHT, &doc.body) {
+                Ok(Known::Ended(night)) => nights.push((partition, *night)),
+                // A run was cut off, or it is of another version.
+                Ok(Known::UnderWay { .. }) | Err(_) => return Ok(None),
+            }
         }
-        let runs: BTreeSet<u64> = nights.iter().map(|(_, night)| night.run).collect();
-        let same = runs.len() == 1 && nights.iter().all(|(_, night)| night.format == FORMAT);
-        // A run that looks back is made from all that is known.
-        let forward = nights.iter().all(|(_, night)| night.through <= self.through);
-        Ok(Some(nights).filter(|_| same && forward))
+        let runs: BTreeSet<&str> = nights.iter().map(|(_, night)| night.run.as_str()).collect();
+        let of_one_run = runs.len() == 1;
+        let made_by = made_by(self.app);
+        let usable = |night: &Night| {
+            // A run that looks back is made from all that is known.
+            night.format == FORMAT && night.made_by == made_by && night.through <= self.through
+        };
+        let usable = of_one_run && nights.iter().all(|(_, night)| usable(night));
+        Ok(Some(nights).filter(|_| usable))
     }
 
     fn is_quiet_after(&self, last: &Night) -> bool {
@@ -204,46 +241,71 @@ impl Run<'_> {
         let writes = ends.into_iter().map(|(partition, feed)| {
             let night = Night {
                 format: FORMAT,
-                run: fence,
+                made_by: made_by(self.app),
+                run: self.word.clone(),
                 through: self.through,
                 rules_hash: rules_hash.clone(),
                 settled,
                 feed,
                 affiliates: by_partition.remove(&partition).unwrap_or_default(),
             };
-            self.leave_in(partition, night, fence)
+            let known = Known::Ended(Box::new(night));
+            async move {
+                let commit = Commit {
+                    fence: Some(fence),
+                    writes: vec![self.over_the_last_mark(partition, &known)],
+                    ..Commit::to(partition)
+                };
+                match self.app.store.commit(&commit).await? {
+                    Committed::Done => Ok(()),
+                    // Only runs write it, and ours has the lease: the store lost what we wrote before.
+                    Committed::Fenced(_) | Committed::Stale | Committed::CursorAt(_) => {
+                        Err(AggregateError::Overtaken)
+                    }
+                }
+            }
         });
         try_join_all(writes.collect::<Vec<_>>()).await?;
         Ok(())
     }
 
-    async fn leave_in(
-        &self,
-        partition: Partition,
-        night: Night,
-        fence: u64,
-    ) -> std::result::Result<(), AggregateError> {
-        let store = &self.app.store;
-        let known = store.load(partition, &[NIGHT.to_owned()]).await?;
-        let expected = known.into_iter().flatten().next().map_or(0, |doc| doc.version);
-        // Plain data with text keys: JSON can say all of it.
-        let body = serde_json::to_vec(&night).expect("what a run leaves is plain data");
-        let write = Write { key: NIGHT.to_owned(), expected, body };
-        let commit = Commit { fence: Some(fence), writes: vec![write], ..Commit::to(partition) };
-        match store.commit(&commit).await? {
-            Committed::Done => Ok(()),
-            // Only a run writes it, and ours has the lease.
-            Committed::Fenced(_) | Committed::Stale | Committed::CursorAt(_) => {
-                Err(AggregateError::Overtaken)
-            }
+    /// Reads over what the first mark goes in each partition.
+    pub(super) async fn read_marks(&self) -> Result<()> {
+        if self.fence.is_none() {
+            return Ok(());
         }
+        let store = &self.app.store;
+        let key = [NIGHT.to_owned()];
+        let docs = try_join_all(hashed(self.app).map(|partition| store.load(partition, &key))).await?;
+        let version = |doc: Vec<Option<Doc>>| doc.into_iter().flatten().next().map_or(0, |doc| doc.version);
+        let versions = hashed(self.app).zip(docs.into_iter().map(version));
+        *lock(&self.marks) = versions.collect();
+        Ok(())
     }
+    /// The mark that a commit of this run carries.
+    pub(super) fn mark(&self, partition: Partition) -> Write {
+        self.over_the_last_mark(partition, &Known::UnderWay { run: self.word.clone() })
+    }
+    /// A commit with a mark was made.
+    pub(super) fn marked(&self, partition: Partition) {
+        *lock(&self.marks).entry(partition).or_default() += 1;
+    }
+    fn over_the_last_mark(&self, partition: Partition, known: &Known) -> Write {
+        let expected = lock(&self.marks).get(&partition).copied().unwrap_or_default();
+        // Plain data with text keys: JSON can say all of it.
+        let body = serde_json::to_vec(known).expect("what a run leaves is plain data");
+        Write { key: NIGHT.to_owned(), expected, body }
+    }
+}
+
+/// The program, and its idea of the calendar: what another one found is found anew.
+fn made_by(app: &App) -> String {
+    format!("{} {}", env!("CARGO_PKG_VERSION"), app.zone().fingerprint())
 }
 
 /// Takes a partition's feed in; false: so much became known that everything is better computed.
 async fn read_feed(app: &App, partition: Partition, after: StreamId, since: &mut Since) -> Result<bool> {
     let mut after = after;
-    let mut accounts = 0;
     loop {
         let entries = app.store.read_stream(partition, FEED, after, FEED_AT_ONCE).await?;
         for entry in &entries {
@@ -254,10 +316,10 @@ async fn read_feed(app: &App, partition: Partition, after: StreamId, since: &mut
             }
             for affiliate in [entry.affiliate_id, entry.before].into_iter().flatten() {
                 let is_new = since.changed.entry(affiliate).or_default().insert(entry.account_id.clone());
-                accounts += usize::from(is_new);
+                since.accounts += usize::from(is_new);
             }
         }
-        if accounts > MAX_CHANGED {
+        if since.accounts > MAX_CHANGED {
             return Ok(false);
         }
         match entries.last() {

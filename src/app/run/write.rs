@@ -1,16 +1,19 @@
 //! What a run writes of open months: derived, and so not journaled.
 
-use super::folder::{Folder, Kept};
+use super::folder::Folder;
 use super::make::Run;
 use super::{AggregateError, WRITE_TRIES};
 use crate::app::StatementDoc;
 use crate::app::apply::{crossing_entries, statement_indexes};
-use crate::app::layout::{FEED, affiliate_partition, statement_key, summaries_key};
+use crate::app::layout::{FEED, affiliate_partition, statement_key};
 use crate::domain::calendar::Month;
 use crate::domain::statement::Statement;
 use crate::store::{Append, Commit, Committed, Partition, Write};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
+
+/// Bytes of documents in one commit, before the next affiliate is left for another one: a store has its time-out.
+const COMMIT_BYTES: usize = 1 << 20;
 
 type Kepts = BTreeMap<Month, (u64, StatementDoc)>;
 
@@ -26,34 +29,70 @@ impl Run<'_> {
             let partition = affiliate_partition(folder.affiliate.id, self.app.store.partitions());
             by_partition.entry(partition).or_default().push((folder, open));
         }
-        try_join_all(by_partition.into_iter().map(|(partition, all)| self.write_some(partition, all)))
-            .await?;
+        let writes = by_partition.iter().map(|(partition, all)| async {
+            self.write_some(*partition, all).await?;
+            self.write_summaries(*partition, all).await
+        });
+        try_join_all(writes).await?;
         Ok(())
     }
 
-    /// Writes those of one partition together; each by itself if a fact of one of them got in between.
+    /// Writes those of one partition together, as much as a store takes at once.
     async fn write_some(
         &self,
         partition: Partition,
-        all: Vec<(&Folder, &[Statement])>,
+        all: &[(&Folder, &[Statement])],
     ) -> std::result::Result<(), AggregateError> {
         let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
-        for (folder, open) in &all {
-            add_projection(&mut commit, folder, &folder.statements, open);
-        }
-        if commit.writes.is_empty() {
-            return Ok(());
-        }
-        match self.app.store.commit(&commit).await? {
-            Committed::Done => Ok(()),
-            Committed::Fenced(_) => Err(AggregateError::Overtaken),
-            Committed::Stale | Committed::CursorAt(_) => {
-                for (folder, open) in all {
-                    self.write_one(partition, folder, open).await?;
-                }
-                Ok(())
+        let mut of = Vec::new();
+        for (folder, open) in all {
+            add_projection(&mut commit, &folder.statements, open);
+            of.push((*folder, *open));
+            if bytes_of(&commit) > COMMIT_BYTES {
+                let whole =
+                    std::mem::replace(&mut commit, Commit { fence: self.fence, ..Commit::to(partition) });
+                self.write_whole(whole, &std::mem::take(&mut of)).await?;
             }
         }
+        self.write_whole(commit, &of).await
+    }
+
+    /// Writes summaries, as much as a store takes at once. Only runs write them: nothing gets in between.
+    async fn write_summaries(
+        &self,
+        partition: Partition,
+        all: &[(&Folder, &[Statement])],
+    ) -> std::result::Result<(), AggregateError> {
+        let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
+        for (folder, _) in all {
+            for write in folder.kept.writes(folder.affiliate.id, &folder.bodies) {
+                commit.writes.push(write);
+                if bytes_of(&commit) > COMMIT_BYTES {
+                    let empty = Commit { fence: self.fence, ..Commit::to(partition) };
+                    self.commit_alone(std::mem::replace(&mut commit, empty)).await?;
+                }
+            }
+        }
+        self.commit_alone(commit).await
+    }
+    async fn commit_alone(&self, commit: Commit) -> std::result::Result<(), AggregateError> {
+        if self.commit(commit).await? { Ok(()) } else { Err(AggregateError::Overtaken) }
+    }
+
+    /// Makes a commit of some affiliates' projections; of each by itself if a fact of one of them got in between.
+    async fn write_whole(
+        &self,
+        commit: Commit,
+        of: &[(&Folder, &[Statement])],
+    ) -> std::result::Result<(), AggregateError> {
+        let partition = commit.partition;
+        if self.commit(commit).await? {
+            return Ok(());
+        }
+        for (folder, open) in of {
+            self.write_one(partition, folder, open).await?;
+        }
+        Ok(())
     }
 
     async fn write_one(
@@ -65,21 +104,36 @@ impl Run<'_> {
         for _ in 0..WRITE_TRIES {
             let kept = self.kept_statements(folder.affiliate.id).await?;
             let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
-            add_projection(&mut commit, folder, &kept, open);
-            if commit.writes.is_empty() {
+            add_projection(&mut commit, &kept, open);
+            if self.commit(commit).await? {
                 return Ok(());
-            }
-            match self.app.store.commit(&commit).await? {
-                Committed::Done => return Ok(()),
-                Committed::Fenced(_) => return Err(AggregateError::Overtaken),
-                Committed::Stale | Committed::CursorAt(_) => {}
             }
         }
         Err(AggregateError::Overtaken)
     }
+
+    /// Makes a commit, if there is something in it, with the run's mark; false: something got in between.
+    async fn commit(&self, mut commit: Commit) -> std::result::Result<bool, AggregateError> {
+        if commit.writes.is_empty() {
+            return Ok(true);
+        }
+        commit.writes.push(self.mark(commit.partition));
+        match self.app.store.commit(&commit).await? {
+            Committed::Done => {
+                self.marked(commit.partition);
+                Ok(true)
+            }
+            Committed::Fenced(_) => Err(AggregateError::Overtaken),
+            Committed::Stale | Committed::CursorAt(_) => Ok(false),
+        }
+    }
 }
 
-fn add_projection(commit: &mut Commit, folder: &Folder, kept: &Kepts, open: &[Statement]) {
+fn bytes_of(commit: &Commit) -> usize {
+    commit.writes.iter().map(|write| write.body.len()).sum()
+}
+
+fn add_projection(commit: &mut Commit, kept: &Kepts, open: &[Statement]) {
     for statement in open {
         let former = kept.get(&statement.month);
         let doc = StatementDoc { closed_at: None, withdrawn: false, statement: statement.clone() };
@@ -101,20 +155,6 @@ fn add_projection(commit: &mut Commit, folder: &Folder, kept: &Kepts, open: &[St
             commit.writes.push(write(Some(former), &doc));
         }
     }
-    add_summaries(commit, folder);
-}
-
-fn add_summaries(commit: &mut Commit, folder: &Folder) {
-    let kept =
-        Kept { basis: folder.basis.as_str(), summaries: folder.summaries.values().collect::<Vec<_>>() };
-    // Plain data with text keys: JSON can say all of it.
-    let body = serde_json::to_vec(&kept).expect("summaries are plain data");
-    let known = folder.kept.as_ref();
-    if (known.is_none() && folder.summaries.is_empty()) || known.is_some_and(|known| known.body == body) {
-        return;
-    }
-    let expected = known.map_or(0, |doc| doc.version);
-    commit.writes.push(Write { key: summaries_key(folder.affiliate.id), expected, body });
 }
 
 /// A statement's document as it is to be written over the former one.

@@ -5,9 +5,11 @@
 //! A question is a binary search in it: a nightly run asks a few for each account.
 
 use super::Month;
+use crate::domain::program::hex;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -86,6 +88,14 @@ impl Zone {
         instant_of(latest).date_naive()
     }
 
+    /// What the clocks on the wall show at an instant.
+    pub fn wall_time(&self, instant: DateTime<Utc>) -> chrono::NaiveDateTime {
+        let (seconds, spans) = (instant.timestamp(), &self.0.spans);
+        // The first span is from the beginning of time.
+        let now = spans.partition_point(|span| span.from <= seconds) - 1;
+        instant_of(seconds + spans[now].offset).naive_utc()
+    }
+
     /// The first instant of a date: the first midnight of two, the instant after the missing one, and
     /// for a date of length 0 that of the next.
     pub fn start_of(&self, date: NaiveDate) -> DateTime<Utc> {
@@ -95,6 +105,14 @@ impl Zone {
     /// The first instant after a date.
     pub fn end_of(&self, date: NaiveDate) -> DateTime<Utc> {
         date.succ_opt().map_or(DateTime::<Utc>::MAX_UTC, |next| self.start_of(next))
+    }
+
+    /// Its clock changes as one hash: a database with other rules gives another one.
+    pub fn fingerprint(&self) -> String {
+        let spans = self.0.spans.iter().fold(Sha256::new(), |hash, span| {
+            hash.chain_update(span.from.to_be_bytes()).chain_update(span.offset.to_be_bytes())
+        });
+        hex(&spans.finalize())
     }
 
     /// The first instant after a month.

@@ -5,10 +5,6 @@ use crate::domain::naive::{self, at};
 use chrono::Days;
 use proptest::prelude::*;
 
-fn active_at_end(history: &History<'_>, end: DateTime<Utc>) -> bool {
-    history.intervals().iter().any(|interval| interval.contains_end(end))
-}
-
 fn date(text: &str) -> NaiveDate {
     text.parse().expect(text)
 }
@@ -185,7 +181,7 @@ fn an_account_is_active_at_an_end_that_its_interval_reaches() {
         ("2026-03-01 00:00", true),
         ("2026-04-01 00:00", false),
     ] {
-        assert_eq!(active_at_end(&History::of(&referral), at(&zone, end)), active, "{end}");
+        assert_eq!(History::of(&referral).active_at_end(at(&zone, end)), active, "{end}");
     }
 }
 
@@ -264,7 +260,7 @@ proptest! {
         let active_days = naive::active_days(&referral, &mark, through);
         prop_assert_eq!(history.active_days_through(through, &mark), active_days);
         let end = mark.zone.end_of(through);
-        prop_assert_eq!(active_at_end(&history, end), naive::active_before(&referral, end));
+        prop_assert_eq!(history.active_at_end(end), naive::active_before(&referral, end));
         prop_assert_eq!(history.plan_before(end), &naive::plan_before(&referral, end));
     }
 
