@@ -133,6 +133,23 @@ fn a_quarter(terminal: &Terminal) {
     terminal.reads(&["account", "credit", "acct_1", "--nobody", "--reason", "by mistake"]);
     terminal.reads(&["account", "credit", "acct_1", "--affiliate", id, "--reason", "after all"]);
 
+    let staff = ["staff", "create", "--name", "Bob", "--email", "bob@example.com", "--role", "read-only"];
+    let bob = terminal.reads(&staff);
+    let (member, link) = (bob["id"].as_str().expect("an id"), bob["one_time_url"].as_str().expect("a link"));
+    assert!(link.contains("/admin/activate?token="), "{link}");
+    terminal.reads(&["staff", "role", member, "finance"]);
+    terminal.reads(&["staff", "disable", member]);
+    terminal.reads(&["staff", "enable", member]);
+    let known = terminal.reads(&["staff", "list"]);
+    assert_eq!(
+        (&known["data"][0]["role"], &known["data"][0]["disabled_at"]),
+        (&json!("finance"), &Value::Null)
+    );
+    // What is not a terminal may be a log: the link is not written there.
+    let said = String::from_utf8(terminal.types(&["staff", "invite", member]).stdout).expect("text");
+    assert!(said.contains("--json") && !said.contains("token="), "{said}");
+    terminal.reads(&["affiliate", "invite", id]);
+
     assert_eq!(terminal.reads(&["doctor"])["ok"], true);
     assert_eq!(terminal.reads(&["verify"])["untouched"], true);
     assert_eq!(terminal.reads(&["node", "list"])["data"].as_array().map(Vec::len), Some(1));
@@ -165,6 +182,7 @@ fn failures_have_their_exit_codes_and_one_line() {
         (&["import", "missing.ndjson"], 64, "missing.ndjson"),
         (&["aggregate", "--as-of", "2999-01-01T00:00:00Z"], 1, "as_of_in_future"),
         (&["rebuild", "--journal", "missing"], 64, "missing"),
+        (&["rebuild", "--journal", "data/journal"], 1, "name its data directory"),
     ] {
         let (found, said) = terminal.fails(words);
         assert!(found == code && said.contains(part), "{words:?}: {found}, {said}");
@@ -189,4 +207,52 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         terminal.command(&["affiliate", "list"]).stdout(Stdio::piped()).spawn().expect("it starts");
     drop(child.stdout.take());
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+/// Whatever the mask of the shell, and whoever made the directory.
+#[test]
+fn nobody_else_may_read_what_a_data_directory_holds() {
+    use std::os::unix::fs::PermissionsExt;
+    let terminal = Terminal::new();
+    let data = terminal.path().join("data");
+    let chmod = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("its owner may");
+    };
+    std::fs::create_dir(&data).expect("a directory");
+    chmod(&data, 0o755);
+    terminal.reads(&ADA);
+    assert_eq!(counterfoil::private::open_to_others(&data), Vec::<std::path::PathBuf>::new());
+    assert!(data.join("store.sqlite").exists() && data.join("journal/facts").is_dir());
+
+    chmod(&data.join("store.sqlite"), 0o644);
+    chmod(&data.join("journal"), 0o755);
+    let output = terminal.types(&["doctor"]);
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let line = said.lines().find(|line| line.trim_start().starts_with("MEND")).unwrap_or_default();
+    assert!(line.contains("others may read 2 things") && line.contains("chmod"), "{said}");
+    // The start that the doctor needed has mended it.
+    assert_eq!(terminal.reads(&["doctor"])["ok"], true);
+}
+
+/// The link of a member who is made before the server is started.
+#[test]
+fn a_link_that_is_printed_without_a_server_leads_to_the_one_to_come() {
+    let terminal = Terminal::new();
+    let file = terminal.path().join("counterfoil.toml");
+    let config = std::fs::read_to_string(&file).expect("it was written");
+    let config = config.replace("internal = \"127.0.0.1:0\"", "internal = \"127.0.0.1:18081\"");
+    std::fs::write(&file, config).expect("a file");
+    let made = terminal.reads(&[
+        "staff",
+        "create",
+        "--name",
+        "Bob",
+        "--email",
+        "bob@example.com",
+        "--role",
+        "admin",
+    ]);
+    let link = made["one_time_url"].as_str().unwrap_or_default();
+    assert!(link.starts_with("http://127.0.0.1:18081/admin/activate?token="), "{made}");
 }

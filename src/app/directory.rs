@@ -1,11 +1,12 @@
-//! The directory in memory: all affiliates, links and months, followed through the store's `changes`.
+//! The directory in memory: all affiliates, links, months and staff, followed through the store's `changes`.
 
 use super::layout::{CHANGES, RUN};
 use super::work::decode;
 use crate::domain::affiliate::{Affiliate, Link};
 use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
-use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
+use crate::domain::id::{AffiliateId, LinkId, ReferralCode, StaffId};
+use crate::domain::person::{StaffMember, same_email};
 use crate::store::{Partition, Result, Store, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -30,13 +31,19 @@ pub struct MonthDoc {
     pub statements: u64,
 }
 
-/// The last finished nightly run.
+/// A finished nightly run.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunDoc {
     /// What it did.
     pub run: RunReport,
     /// When it ended; its as-of may be long before.
     pub finished_at: chrono::DateTime<chrono::Utc>,
+    /// Who asked for it: `counterfoil` itself each night.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// How long it took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
 }
 
 /// The directory as a node holds it in memory. A copy is cheap: entries are shared.
@@ -48,6 +55,7 @@ pub struct Directory {
     links_of: HashMap<AffiliateId, BTreeSet<(chrono::DateTime<chrono::Utc>, LinkId)>>,
     months: BTreeMap<Month, Arc<MonthDoc>>,
     last_run: Option<Arc<RunDoc>>,
+    staff: BTreeMap<StaffId, Arc<StaffMember>>,
     /// How far `changes` has been followed.
     seen: StreamId,
 }
@@ -89,6 +97,21 @@ impl Directory {
         self.last_run.as_ref()
     }
 
+    /// A member of staff.
+    pub fn staff_member(&self, id: StaffId) -> Option<&Arc<StaffMember>> {
+        self.staff.get(&id)
+    }
+    /// The member of staff who signs in with an e-mail.
+    pub fn staff_with(&self, email: &str) -> Option<&Arc<StaffMember>> {
+        self.staff.values().find(|member| same_email(&member.email, email))
+    }
+    /// All members of staff, oldest first.
+    pub fn staff(&self) -> Vec<Arc<StaffMember>> {
+        let mut all: Vec<_> = self.staff.values().cloned().collect();
+        all.sort_by_key(|member| (member.created_at, member.id));
+        all
+    }
+
     /// Reads the whole directory.
     pub(crate) async fn load(store: &dyn Store) -> Result<Self> {
         // First the place in `changes`: what changes while the rest is read is then read again.
@@ -103,6 +126,9 @@ impl Directory {
         }
         for doc in indexed(store, "months", "month:").await? {
             directory.put_month(decode("month", &doc)?);
+        }
+        for doc in indexed(store, "staff", "staff:").await? {
+            directory.put_staff(decode("staff", &doc)?);
         }
         directory.load_run(store).await?;
         Ok(directory)
@@ -129,6 +155,7 @@ impl Directory {
                 Some("affiliate") => next.put_affiliate(decode(key, &doc.body)?),
                 Some("link") => next.put_link(decode(key, &doc.body)?),
                 Some("month") => next.put_month(decode(key, &doc.body)?),
+                Some("staff") => next.put_staff(decode(key, &doc.body)?),
                 _ => next.last_run = Some(Arc::new(decode(key, &doc.body)?)),
             }
         }
@@ -152,6 +179,9 @@ impl Directory {
     fn put_link(&mut self, link: Link) {
         self.links_of.entry(link.affiliate).or_default().insert((link.created_at, link.id));
         self.links.insert(link.id, Arc::new(link));
+    }
+    fn put_staff(&mut self, member: StaffMember) {
+        self.staff.insert(member.id, Arc::new(member));
     }
     fn put_month(&mut self, month: MonthDoc) {
         self.months.insert(month.month, Arc::new(month));

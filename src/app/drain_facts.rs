@@ -12,7 +12,7 @@
 //! | a signup claimed, not decided | the index `claims:<node>` lists them |
 //! | decided in the journal, not applied | decisions ahead are read first; the decision is applied, the signup skipped |
 
-use super::apply::{Effect, Located, apply, home_of, keys_of, touches};
+use super::apply::{Effect, Located, apply, home_of, keys_of, mail_keys, touches};
 use super::layout::{account_key, account_partition, all_partitions, claims_index, index_changes};
 use super::told::Told;
 use super::work::{Work, decode};
@@ -295,13 +295,18 @@ impl FactsDrainer {
                 .filter(|located| touches(&located.record.fact, partition, partitions))
                 .filter(|located| !self.is_skipped(located, &voided))
                 .collect();
-            let keys = relevant.iter().flat_map(|located| keys_of(&located.record.fact, partition)).collect();
+            let now = app.now();
+            let keys = relevant.iter().flat_map(|located| {
+                let mail = mail_keys(located, partition, app.node, now);
+                keys_of(&located.record.fact, partition).into_iter().chain(mail)
+            });
+            let keys = keys.collect();
             let mut work = Work::load(&*app.store, partition, keys).await?;
             let mut part = Part { cursor: end, ..Part::default() };
             let mut refused = Vec::new();
             let mut fence: Option<u64> = None;
             for located in &relevant {
-                let effect = apply(&mut work, partition, app.node, located, app.now())?;
+                let effect = apply(&mut work, partition, app.node, located, now)?;
                 if let Some(token) = fence_of(&located.record.fact) {
                     fence = Some(fence.map_or(token, |lowest| lowest.min(token)));
                 }

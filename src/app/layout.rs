@@ -4,25 +4,36 @@
 //! | --- | --- | --- |
 //! | `account:<account>` | the account's | [`Account`] |
 //! | `statement:<affiliate>:<month>` | the affiliate's | `StatementDoc` |
-//! | `summaries:<affiliate>` | the affiliate's | its referrals as the last run found them |
-//! | `night` | each hashed one | what the last run leaves for the next |
+//! | `summaries:<affiliate>:<part>` | the affiliate's | its referrals as the last run found them |
+//! | `night` | each hashed one | what the last run leaves for the next, or that one began |
 //! | `affiliate:<affiliate>` | directory | [`Affiliate`](crate::domain::affiliate::Affiliate) |
 //! | `link:<link>` | directory | [`Link`](crate::domain::affiliate::Link) |
 //! | `email:<e-mail>`, `code:<code>` | directory | the affiliate's id: both are unique |
 //! | `month:<month>` | directory | `MonthDoc` |
 //! | `run` | directory | the last finished run |
+//! | `credentials:<person>` | directory | [`Credentials`](crate::domain::password::Credentials) |
+//! | `staff:<staff>` | directory | [`StaffMember`](crate::domain::person::StaffMember) |
+//! | `staff_email:<e-mail>` | directory | the member's id: it is unique |
+//! | `agreement:<version>` | directory | [`Agreement`](crate::domain::person::Agreement), as it was or may be signed |
+//! | `notes:<affiliate>` | directory | what staff wrote, the newest 200, oldest first |
+//! | `claim:<claim>` | directory | [`MissingReferral`](crate::domain::person::MissingReferral) |
+//! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
+//! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
+//! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
 //! `claims:<node>` (signups that the node has yet to decide on). Of statements, in the affiliate's partition:
 //! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`). Of the directory: `affiliates`,
-//! `links`, `months`.
+//! `links`, `months`, `outbox` (mail that waits), `outbox_ended` (mail whose name is still kept), `staff`, `missing` (claims),
+//! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited).
 //!
-//! Streams: `feed` (by account partition), `audit` and `changes` (directory).
+//! Streams: `feed` (by account partition), `audit`, `changes` and `runs` (directory).
 
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
-use crate::domain::id::{AccountId, AffiliateId, NodeId};
-use crate::store::{IndexChange, Partition};
+use crate::domain::id::{AccountId, AffiliateId, ClaimId, NodeId, StaffId};
+use crate::domain::person::Person;
+use crate::store::{IndexChange, Partition, partition_of};
 pub(crate) use crate::store::{account_partition, affiliate_partition};
 use std::collections::BTreeSet;
 
@@ -30,6 +41,8 @@ pub(crate) const FEED: &str = "feed";
 pub(crate) const AUDIT: &str = "audit";
 pub(crate) const CHANGES: &str = "changes";
 pub(crate) const RUN: &str = "run";
+/// Finished runs.
+pub(crate) const RUNS: &str = "runs";
 pub(crate) const NIGHT: &str = "night";
 
 pub(crate) fn account_key(id: &AccountId) -> String {
@@ -38,8 +51,8 @@ pub(crate) fn account_key(id: &AccountId) -> String {
 pub(crate) fn statement_key(affiliate: AffiliateId, month: Month) -> String {
     format!("statement:{affiliate}:{month}")
 }
-pub(crate) fn summaries_key(affiliate: AffiliateId) -> String {
-    format!("summaries:{affiliate}")
+pub(crate) fn summaries_key(affiliate: AffiliateId, part: u16) -> String {
+    format!("summaries:{affiliate}:{part}")
 }
 pub(crate) fn referrals_index(affiliate: AffiliateId) -> String {
     format!("referrals:{affiliate}")
@@ -49,6 +62,53 @@ pub(crate) fn statements_index(affiliate: AffiliateId) -> String {
 }
 pub(crate) fn claims_index(node: NodeId) -> String {
     format!("claims:{node}")
+}
+pub(crate) fn affiliate_key(id: AffiliateId) -> String {
+    format!("affiliate:{id}")
+}
+pub(crate) fn email_key(email: &str) -> String {
+    format!("email:{}", email.trim().to_lowercase())
+}
+pub(crate) fn applied_again_key(email: &str) -> String {
+    format!("applied_again:{}", email.trim().to_lowercase())
+}
+pub(crate) fn credentials_key(person: Person) -> String {
+    format!("credentials:{person}")
+}
+pub(crate) fn staff_key(id: StaffId) -> String {
+    format!("staff:{id}")
+}
+pub(crate) fn staff_email_key(email: &str) -> String {
+    format!("staff_email:{}", email.trim().to_lowercase())
+}
+pub(crate) fn agreement_key(version: &str) -> String {
+    format!("agreement:{version}")
+}
+pub(crate) fn notes_key(affiliate: AffiliateId) -> String {
+    format!("notes:{affiliate}")
+}
+pub(crate) fn claim_key(id: ClaimId) -> String {
+    format!("claim:{id}")
+}
+/// Claims of missing referrals.
+pub(crate) const MISSING: &str = "missing";
+/// Those that staff have yet to decide about.
+pub(crate) const MISSING_OPEN: &str = "missing_open";
+/// Those that were granted and whose account is yet to be credited.
+pub(crate) const MISSING_OWED: &str = "missing_owed";
+/// Those of an affiliate.
+pub(crate) fn missing_index(affiliate: AffiliateId) -> String {
+    format!("missing:{affiliate}")
+}
+pub(crate) fn sessions_key(person: Person) -> String {
+    format!("sessions:{person}")
+}
+/// Where a person's sessions are.
+pub(crate) fn person_partition(person: Person, partitions: u16) -> Partition {
+    match person {
+        Person::Affiliate(id) => affiliate_partition(id, partitions),
+        Person::Staff(id) => partition_of(&id.bits().to_be_bytes(), partitions),
+    }
 }
 /// All partitions, the hashed ones first.
 pub(crate) fn all_partitions(partitions: u16) -> impl Iterator<Item = Partition> {

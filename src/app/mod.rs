@@ -9,20 +9,30 @@ mod decide;
 mod directory;
 mod drain_clicks;
 mod drain_facts;
+mod figures;
 mod layout;
 mod node;
+pub(crate) mod outbox;
+pub mod people;
+mod program;
 mod prove;
 mod read;
 mod rebuild;
+mod referrals;
 mod run;
+pub mod sessions;
 mod stop;
 mod told;
 mod waiters;
 mod work;
 
 pub use directory::{Directory, MonthDoc, RunDoc};
+pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures, Period};
+pub use outbox::MailSettings;
+pub use program::{ProgramDay, ProgramFigures};
 pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, RebuildReport, import_journals};
+pub use referrals::{ReferralState, ReferralSummary};
 pub use run::{AggregateError, Progress};
 pub use stop::Stop;
 
@@ -34,6 +44,7 @@ use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AffiliateId, NodeId};
 use crate::domain::outcome::FactOutcome;
 use crate::domain::pepper::Pepper;
+use crate::domain::person::Agreement;
 use crate::domain::program::{AttributionRules, Rules};
 use crate::domain::statement::Statement;
 use crate::domain::token::{Keyring, LinkClaim};
@@ -47,11 +58,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
 use waiters::Waiters;
-
-/// How long a request waits for its fact to be applied before it answers that the fact is on disk.
-/// With the journal's flush and the answer it stays below the second that callbacks are promised.
-const APPLY_PATIENCE: Duration = Duration::from_millis(800);
 
 /// Bytes that are handed to the journal at once; well below what it takes, so that others have their turn.
 const APPEND_BYTES: usize = 1 << 20;
@@ -158,10 +166,35 @@ pub struct Settings {
     pub key_digests: Vec<(String, String)>,
     /// Keys e-mail and IP hashes; never shown.
     pub pepper: Arc<Pepper>,
+    /// What links for staff start with, without a slash at the end.
+    pub staff_url: String,
+    /// What people see of the program.
+    pub portal: Arc<PortalSettings>,
     /// Where the journal lives.
     pub data_dir: std::path::PathBuf,
     /// The store is this node's own.
     pub embedded: bool,
+    /// Where mail goes.
+    pub mail: MailSettings,
+    /// How long a request waits for its fact to be applied before it answers that the fact is on disk.
+    pub apply_patience: Duration,
+}
+
+/// What people see of the program.
+#[derive(Debug, Clone)]
+pub struct PortalSettings {
+    /// The program's name.
+    pub program_name: String,
+    /// The company behind it.
+    pub company: String,
+    /// What affiliates sign.
+    pub agreement: Agreement,
+    /// That is our sample, although people elsewhere would sign it.
+    pub signs_the_sample: bool,
+    /// Where affiliates may write for help.
+    pub support_email: Option<String>,
+    /// A directory of templates that replace those compiled in.
+    pub templates: Option<std::path::PathBuf>,
 }
 
 /// What the application is made of.
@@ -220,6 +253,12 @@ pub struct App {
     checks: watch::Sender<u64>,
     pub(crate) metrics: Arc<Metrics>,
     run: run::RunState,
+    hasher: people::Hasher,
+    program: program::Kept,
+    /// Mail that waits, as last seen.
+    waiting_mail: AtomicU64,
+    /// What stopping waits for.
+    tasks: TaskTracker,
 }
 
 impl std::fmt::Debug for App {
@@ -233,24 +272,23 @@ impl std::fmt::Debug for App {
 pub struct Running {
     /// The application.
     pub app: Arc<App>,
-    tasks: tokio_util::task::TaskTracker,
 }
 
 impl Running {
     /// Starts the drainers and the heartbeat.
     pub fn start(parts: Parts) -> Self {
         let app = Arc::new(App::new(parts));
-        let tasks = tokio_util::task::TaskTracker::new();
+        let tasks = &app.tasks;
         tasks.spawn(guarded(&app, "facts drainer", drain_facts::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "clicks drainer", drain_clicks::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "heartbeat", node::heartbeat(Arc::clone(&app))));
         tasks.close();
-        Self { app, tasks }
+        Self { app }
     }
     /// Lets the drainers apply what they can, tells the other nodes, and flushes the journal.
     pub async fn stop(self) {
         self.app.stop.set();
-        self.tasks.wait().await;
+        self.app.tasks.wait().await;
         self.app.say_goodbye().await;
         if let Err(error) = self.app.journal.clicks().flush() {
             tracing::error!(%error, "the journal could not be flushed");
@@ -290,6 +328,10 @@ impl App {
             has_beaten: AtomicBool::new(false),
             checks: watch::Sender::new(0),
             run: run::RunState::default(),
+            hasher: people::Hasher::default(),
+            program: program::Kept::default(),
+            waiting_mail: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
         }
     }
 
@@ -315,6 +357,10 @@ impl App {
     /// The directory now.
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
+    }
+    /// Does something after its asker was answered; stopping waits for it.
+    pub(crate) fn do_later(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
     /// The wish to stop.
     pub const fn stopping(&self) -> &Stop {
@@ -367,7 +413,7 @@ impl App {
             return Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None });
         }
         let applied = self.waiters.wait_for(position);
-        if let Ok(Ok(submitted)) = tokio::time::timeout(APPLY_PATIENCE, applied).await {
+        if let Ok(Ok(submitted)) = tokio::time::timeout(self.settings.apply_patience, applied).await {
             self.count(kind, submitted.outcome);
             return Ok(submitted);
         }

@@ -268,6 +268,10 @@ impl App {
         }
     }
 
+    /// This node's name, as leases are held under.
+    pub(crate) fn node_name(&self) -> String {
+        self.node.to_string()
+    }
     /// The nodes that share the store.
     pub async fn nodes(&self) -> std::result::Result<Vec<NodeState>, ReadError> {
         Ok(self.store.nodes().await?)
@@ -303,6 +307,8 @@ impl App {
             }
             Err(error) => Finding { check: "nodes", ok: false, text: format!("failed to {error}") },
         });
+        findings.push(self.inspect_mail().await);
+        findings.push(self.inspect_agreement().await);
         findings
     }
     /// Readiness: each dependency with whether it is well.

@@ -1,14 +1,14 @@
 //! What the server knows, as lists in pages and single things.
 
 use super::layout::{
-    AUDIT, FEED, account_key, account_partition, affiliate_partition, all_partitions, referrals_index,
+    AUDIT, FEED, RUNS, account_key, account_partition, affiliate_partition, all_partitions, referrals_index,
     statement_key, statements_index,
 };
 use super::work::decode;
-use super::{AccountList, App, Logged, Page, ReadError, StatementDoc};
+use super::{AccountList, App, Logged, Page, ReadError, RunDoc, StatementDoc};
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
-use crate::domain::id::{AccountId, AffiliateId};
+use crate::domain::id::{AccountId, AffiliateId, LinkId};
 use crate::store::{DayCounts, Entry, Partition, Result, StreamId};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -41,6 +41,17 @@ impl App {
         cursor: Option<&str>,
         limit: usize,
     ) -> std::result::Result<Page<Account>, ReadError> {
+        self.accounts_named(list, "", cursor, limit).await
+    }
+
+    /// Accounts whose ids begin so, a page.
+    pub async fn accounts_named(
+        &self,
+        list: AccountList,
+        beginning: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> std::result::Result<Page<Account>, ReadError> {
         let index = match list {
             AccountList::All => "accounts".to_owned(),
             AccountList::Held => "held".to_owned(),
@@ -48,14 +59,20 @@ impl App {
             AccountList::Waiting => "waiting".to_owned(),
             AccountList::Of(affiliate) => referrals_index(affiliate),
         };
-        let (names, next_cursor) = self.page_of(&index, "", cursor, limit).await?;
+        let (names, next_cursor) = self.page_of(&index, beginning, cursor, limit).await?;
         let load = names.iter().map(|(_, name)| async move {
             match name.parse::<AccountId>() {
                 Ok(id) => self.load_account(&id).await,
                 Err(_) => Ok(None),
             }
         });
-        let data = try_join_all(load).await?.into_iter().flatten().collect();
+        let mut data: Vec<Account> = try_join_all(load).await?.into_iter().flatten().collect();
+        // An index is read from after the beginning on: the account that is named just so stands before.
+        if let (None, Ok(id)) = (cursor, beginning.parse::<AccountId>())
+            && let Some(named) = self.load_account(&id).await?.filter(|account| is_in(list, account))
+        {
+            data.insert(0, named);
+        }
         Ok(Page { data, next_cursor })
     }
 
@@ -147,6 +164,17 @@ impl App {
         Ok(sums.collect())
     }
 
+    /// An affiliate's clicks by day: by verdict, and of these links.
+    pub async fn click_totals(
+        &self,
+        affiliate: AffiliateId,
+        links: &[LinkId],
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> std::result::Result<Vec<DayCounts>, ReadError> {
+        Ok(self.store.click_totals(affiliate, links, from, to).await?)
+    }
+
     /// The feed after a cursor: attributed referrals, their events and crossings. What concerns one account is
     /// in order.
     pub async fn feed(
@@ -196,6 +224,18 @@ impl App {
         Ok(Page { data, next_cursor })
     }
 
+    /// Finished nightly runs, newest first, at most so many.
+    pub async fn runs(&self, limit: usize) -> std::result::Result<Vec<RunDoc>, ReadError> {
+        let entries = self.store.read_stream_back(Partition::Directory, RUNS, None, limit).await?;
+        let runs = entries.iter().map(|entry| decode(RUNS, &entry.body));
+        let mut runs = runs.collect::<Result<Vec<RunDoc>>>()?;
+        if runs.is_empty() {
+            // Made before runs were kept.
+            runs.extend(self.directory().last_run().map(|last| RunDoc::clone(last)));
+        }
+        Ok(runs)
+    }
+
     /// A page of an index's names with a prefix, over all hashed partitions.
     async fn page_of(
         &self,
@@ -229,6 +269,17 @@ impl App {
             number += 1;
         }
         Ok((names, None))
+    }
+}
+
+/// Whether an account is in a list, as its indexes say.
+fn is_in(list: AccountList, account: &Account) -> bool {
+    match list {
+        AccountList::All => true,
+        AccountList::Held => account.is_held(),
+        AccountList::Conflict => !account.conflicts.is_empty(),
+        AccountList::Waiting => account.signup.is_none() && !account.events.is_empty(),
+        AccountList::Of(affiliate) => account.credited_to == Some(affiliate),
     }
 }
 

@@ -26,6 +26,12 @@ pub enum RebuildError {
         /// Why.
         error: JournalError,
     },
+    /// Nothing was ever journaled there.
+    #[error(
+        "find a node's journal in {}: name its data directory, the one that holds node.json and journal/",
+        .0.display()
+    )]
+    NoJournal(PathBuf),
     /// The node and the store don't belong together.
     #[error("{0}")]
     Refused(String),
@@ -63,6 +69,10 @@ pub async fn import_journals(
     settings: &Settings,
     told: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
+    // Opening a journal makes one where there is none: of a wrong directory nothing would be replayed.
+    if let Some(dir) = data_dirs.iter().find(|dir| !Journal::is_in(dir)) {
+        return Err(RebuildError::NoJournal(dir.clone()));
+    }
     let mut nodes = Vec::new();
     for dir in data_dirs {
         let journal = Journal::open(dir, &crate::journal::Settings::default())
@@ -94,7 +104,7 @@ async fn project_again(app: &Arc<App>) -> Result<(), RebuildError> {
     if let Some(last) = app.directory().last_run()
         && !app.is_recovering().await?
     {
-        app.aggregate(Some(last.run.as_of), false).await?;
+        app.aggregate("counterfoil", Some(last.run.as_of), false).await?;
     }
     Ok(())
 }

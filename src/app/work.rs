@@ -1,7 +1,9 @@
 //! A partition's documents while a batch of facts is applied to them: read once, changed in memory,
 //! written together.
 
-use crate::store::{Append, Commit, Doc, IndexChange, Partition, Result, Store, StoreError, Write};
+use crate::domain::id::NodeId;
+use crate::store::{Append, Commit, Cursor, Doc, IndexChange, Partition, Result, Store, StoreError, Write};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -14,6 +16,16 @@ struct Slot {
     changed: bool,
 }
 
+/// Where the fact that is being applied comes from: what it brings about is named by it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) node: NodeId,
+    pub(crate) cursor: Cursor,
+    /// When the fact was taken in.
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
+}
+
 /// The documents of one partition that a batch touches.
 #[derive(Debug)]
 pub(crate) struct Work {
@@ -21,6 +33,8 @@ pub(crate) struct Work {
     slots: BTreeMap<String, Slot>,
     indexes: Vec<IndexChange>,
     appends: Vec<Append>,
+    source: Option<Source>,
+    letters: usize,
 }
 
 impl Work {
@@ -37,7 +51,22 @@ impl Work {
             })
         };
         let slots = keys.into_iter().zip(docs.into_iter().map(slot)).collect();
-        Ok(Self { partition, slots, indexes: Vec::new(), appends: Vec::new() })
+        Ok(Self { partition, slots, indexes: Vec::new(), appends: Vec::new(), source: None, letters: 0 })
+    }
+
+    /// A fact's turn comes.
+    pub(crate) const fn begin(&mut self, source: Source) {
+        self.source = Some(source);
+        self.letters = 0;
+    }
+    /// The fact whose turn it is.
+    pub(crate) const fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+    /// The number of letters that the fact brought about before this one.
+    pub(crate) const fn count_letter(&mut self) -> usize {
+        self.letters += 1;
+        self.letters - 1
     }
 
     /// A document, as it stands now in the batch. Asking for one that was not loaded is a bug.
@@ -85,5 +114,9 @@ impl Work {
 
 /// Reads a document's JSON.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        // The error ends in a log, where an address has no place.
+        let kind = key.split(':').next().filter(|_| key.contains('@'));
+        StoreError::Corrupt(format!("{}: {error}", kind.unwrap_or(key)))
+    })
 }

@@ -3,7 +3,7 @@
 use super::args::{Affiliate, MoreProfile, NewProfile};
 use super::client::Client;
 use super::session::with_server;
-use super::show::{Column, Show, number, table, text};
+use super::show::{Column, Show, line, number, table, text};
 use super::{Context, Failure};
 use crate::clock::Clock;
 use crate::domain::id::AffiliateId;
@@ -29,6 +29,11 @@ pub(super) async fn run(context: Context<'_>, command: Affiliate) -> Result<(), 
         }
         Affiliate::Show { id } => print(show, &client.get(&format!("/v1/affiliates/{id}")).await?),
         Affiliate::Approve(step) => print(show, &take(client, step.id, "approve", step.reason).await?),
+        Affiliate::Invite { id } => {
+            let path = format!("/v1/affiliates/{id}/activation");
+            let answer = client.send(Method::POST, &path, &json!({})).await?;
+            show.result(&answer, || line("the mail with the link is on its way"))
+        }
         Affiliate::Reinstate(step) => print(show, &take(client, step.id, "reinstate", step.reason).await?),
         Affiliate::Reject(step) => print(show, &take(client, step.id, "reject", Some(step.reason)).await?),
         Affiliate::Suspend(step) => print(show, &take(client, step.id, "suspend", Some(step.reason)).await?),

@@ -1,7 +1,8 @@
 //! What can be typed.
 
 use crate::domain::calendar::Month;
-use crate::domain::id::{AccountId, AffiliateId, LinkId, NodeId, ReferralCode};
+use crate::domain::id::{AccountId, AffiliateId, LinkId, NodeId, ReferralCode, StaffId};
+use crate::domain::person::Role;
 use chrono::{DateTime, FixedOffset};
 use clap::{Args as Group, Parser, Subcommand};
 use std::path::PathBuf;
@@ -60,11 +61,14 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Members of staff: who may sign in to the staff's pages
+    #[command(subcommand)]
+    Staff(Staff),
     /// Check configuration, keys, store and disk, and say what to mend
     Doctor,
     /// Make the store again from journals
     Rebuild {
-        /// Directories of journals: of this node, and copies of other nodes'
+        /// Data directories, which hold node.json and journal/: this node's, and copies of other nodes'
         #[arg(long = "journal", value_name = "DIR", required = true, num_args = 1..)]
         journals: Vec<PathBuf>,
     },
@@ -103,6 +107,11 @@ pub(super) enum Affiliate {
     },
     /// Accept an application
     Approve(Step),
+    /// Send it a link that sets its password: again, or to one that was brought over
+    Invite {
+        #[arg(value_name = "AFFILIATE")]
+        id: AffiliateId,
+    },
     /// Turn an application down
     Reject(ReasonedStep),
     /// Stop its links from earning; earlier referrals go on earning
@@ -176,6 +185,51 @@ pub(super) struct ReasonedStep {
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Staff {
+    /// Make a member of staff, and print the one-time link that sets its password
+    Create {
+        /// The person's name
+        #[arg(long)]
+        name: String,
+        /// What the person signs in with
+        #[arg(long)]
+        email: String,
+        /// What it may do: admin, reviewer, finance, read_only
+        #[arg(long, value_parser = read_role)]
+        role: Role,
+    },
+    /// List members of staff
+    List,
+    /// Print a new one-time link that sets a member's password
+    Invite {
+        #[arg(value_name = "MEMBER")]
+        id: StaffId,
+    },
+    /// Let a member sign in no more; its sessions end
+    Disable {
+        #[arg(value_name = "MEMBER")]
+        id: StaffId,
+    },
+    /// Let a disabled member sign in again
+    Enable {
+        #[arg(value_name = "MEMBER")]
+        id: StaffId,
+    },
+    /// Give a member another role
+    Role {
+        #[arg(value_name = "MEMBER")]
+        id: StaffId,
+        /// What it may do: admin, reviewer, finance, read_only
+        #[arg(value_parser = read_role)]
+        role: Role,
+    },
+}
+
+fn read_role(text: &str) -> Result<Role, String> {
+    text.replace('-', "_").parse().map_err(|_| "a role is admin, reviewer, finance or read_only".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,6 +18,7 @@ mod operate;
 mod serve;
 mod session;
 mod show;
+mod staff;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,7 @@ async fn execute(args: Args, launcher: &dyn Launcher) -> Result<(), Failure> {
         Command::Link(command) => link::run(context, command).await,
         Command::Account(command) => account::run(context, command).await,
         Command::Statement(command) => statement::run(context, command).await,
+        Command::Staff(command) => staff::run(context, command).await,
         Command::Import { file, dry_run } => import::run(context, &file, dry_run).await,
         Command::Doctor => operate::doctor(context, args.config.as_deref()).await,
         Command::Rebuild { journals } => operate::rebuild(context, &journals).await,

@@ -161,8 +161,13 @@ fn print_findings(show: Show, findings: &[Value], more: Value) -> Result<(), Fai
     })
 }
 
-fn local_findings(config: &Config) -> [Value; 3] {
-    [secrets_are_private(config), there_is_room(config), enough_files_may_be_open(config)]
+fn local_findings(config: &Config) -> [Value; 4] {
+    [
+        secrets_are_private(config),
+        data_is_private(config),
+        there_is_room(config),
+        enough_files_may_be_open(config),
+    ]
 }
 
 fn secrets_are_private(config: &Config) -> Value {
@@ -176,6 +181,23 @@ fn secrets_are_private(config: &Config) -> Value {
         finding("keys", true, format!("{} files, private to this user", files.len()))
     } else {
         finding("keys", false, format!("others may read {}; run chmod 600 on it", open.join(", ")))
+    }
+}
+
+fn data_is_private(config: &Config) -> Value {
+    let dir = config.data_dir.display();
+    let open = crate::private::open_to_others(&config.data_dir);
+    match open.first() {
+        None => finding("data", true, format!("what {dir} holds is private to this user")),
+        Some(first) => finding(
+            "data",
+            false,
+            format!(
+                "others may read {} things in {dir}, as {}; run chmod -R go= on it",
+                open.len(),
+                first.display()
+            ),
+        ),
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) fn all(config: &Config) -> Checked {
     cookie(config)?;
     limits(config)?;
     api(config)?;
+    portal(config)?;
+    super::mail::check(config)?;
     if tracing_subscriber::EnvFilter::builder().parse(&config.log.level).is_err() {
         return wrong(
             "log.level",
@@ -64,20 +66,35 @@ fn listen(config: &Config) -> Checked {
     if listen.public == listen.internal && listen.public.port() != 0 {
         return wrong("listen.internal", "is the same address as listen.public; give each its own port");
     }
-    let url = &listen.public_url;
+    if let Some(url) = &listen.staff_url {
+        base_url("listen.staff_url", url)?;
+    }
+    let is_encrypted = listen.staff_url.as_ref().is_some_and(|url| url.scheme() == "https");
+    if config.pages.staff && !listen.internal.ip().is_loopback() && !is_encrypted {
+        return wrong(
+            "listen.staff_url",
+            "is not https://, and listen.internal is open to a network: staff's passwords would travel in clear; \
+             name the address of a proxy that ends TLS, or set pages.staff = false",
+        );
+    }
+    base_url("listen.public_url", &listen.public_url)
+}
+
+/// An address of one of the listeners, as people reach it.
+fn base_url(key: &str, url: &url::Url) -> Checked {
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-        return wrong("listen.public_url", "has more than scheme, host and port; remove what follows");
+        return wrong(key, "has more than scheme, host and port; remove what follows");
     }
     let loopback = match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => return wrong("listen.public_url", "has no host; write it like https://go.example.com"),
+        None => return wrong(key, "has no host; write it like https://go.example.com"),
     };
     match url.scheme() {
         "https" => Ok(()),
         "http" if loopback => Ok(()),
-        _ => wrong("listen.public_url", "must start with https:// (http:// is for loopback addresses only)"),
+        _ => wrong(key, "must start with https:// (http:// is for loopback addresses only)"),
     }
 }
 
@@ -111,6 +128,34 @@ pub(super) fn store_url(url: &Secret, data_dir: &Path) -> Result<StoreUrl, Confi
         "store.url",
         "is not a store; write \"sqlite\", redis://host:port or redis-cluster://host:port,host:port",
     )
+}
+
+fn portal(config: &Config) -> Checked {
+    let portal = &config.portal;
+    let texts = [
+        ("portal.program_name", &portal.program_name, 200),
+        ("portal.company", &portal.company, 200),
+        ("portal.agreement_version", &portal.agreement_version, 40),
+    ];
+    for (key, text, most) in texts {
+        let fits = (1..=most).contains(&text.trim().chars().count()) && !text.contains(char::is_control);
+        if !fits {
+            return wrong(key, format!("must be 1 to {most} characters on one line"));
+        }
+    }
+    match &portal.support_email {
+        Some(address) if !is_address(address) => wrong(
+            "portal.support_email",
+            "is not an e-mail address; write one like help@example.com, or \"\"",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once('@');
+    parts.is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+        && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
 fn keys(config: &Config) -> Checked {
@@ -247,6 +292,7 @@ fn cookie(config: &Config) -> Checked {
 
 fn limits(config: &Config) -> Checked {
     let limits = &config.limits;
+    within("limits.apply_ms", &limits.apply_ms, &(50..=60_000))?;
     within("limits.connections", &limits.connections, &(1..=1_000_000))?;
     within("limits.internal_connections", &limits.internal_connections, &(1..=1_000_000))?;
     within("limits.header_bytes", &limits.header_bytes, &(8_192..=65_536))?;

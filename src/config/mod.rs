@@ -6,6 +6,7 @@
 mod check;
 mod currency;
 mod layers;
+mod mail;
 mod secret;
 mod secrets;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
+use crate::domain::person::Agreement;
 use crate::domain::program::{ActiveDays, AttributionRules, Model, Rules, Tier};
 use chrono::NaiveTime;
 use ipnet::IpNet;
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use layers::DEFAULT;
+pub use mail::MailConfig;
 pub use secret::Secret;
 pub use secrets::{ApiKey, HiddenBytes, LOCAL_KEY_NAME, Secrets};
 
@@ -59,6 +62,12 @@ pub struct Config {
     pub aggregate: Aggregate,
     /// Where the API's keys come from.
     pub api: Api,
+    /// What people see of the program.
+    pub portal: Portal,
+    /// The pages.
+    pub pages: Pages,
+    /// Mail to affiliates and staff.
+    pub mail: MailConfig,
     /// Logs.
     pub log: Log,
 }
@@ -74,6 +83,9 @@ pub struct Listen {
     /// What links start with, without a slash at the end.
     #[serde(deserialize_with = "parsed")]
     pub public_url: url::Url,
+    /// How staff reach the internal listener; use [`Listen::staff_base`].
+    #[serde(deserialize_with = "empty_is_none")]
+    pub staff_url: Option<url::Url>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Several processes may listen on the same addresses.
@@ -84,6 +96,26 @@ impl Listen {
     /// What links start with, without a slash at the end.
     pub fn public_base(&self) -> &str {
         self.public_url.as_str().trim_end_matches('/')
+    }
+    /// What links for staff start with, without a slash at the end.
+    pub fn staff_base(&self) -> String {
+        if let Some(url) = &self.staff_url {
+            return url.as_str().trim_end_matches('/').to_owned();
+        }
+        let mut internal = self.internal;
+        if internal.ip().is_unspecified() {
+            internal.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        format!("http://{internal}")
+    }
+    /// Whether only people at this machine can follow the public URL.
+    pub fn is_on_loopback(&self) -> bool {
+        match self.public_url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => false,
+        }
     }
     /// Whether cookies must be `Secure`: everywhere but on plain http, which only loopback may use.
     pub fn is_secure(&self) -> bool {
@@ -226,6 +258,8 @@ pub enum CookieMode {
 pub struct Limits {
     /// Clicks a minute from one address; 0: no limit.
     pub clicks_per_minute_per_ip: u32,
+    /// Milliseconds for which a request waits for its fact to be applied.
+    pub apply_ms: u64,
     /// Connections open at once on the public listener.
     pub connections: usize,
     /// The same on the internal one.
@@ -286,6 +320,64 @@ pub enum Scope {
     Callback,
     /// All that only reads.
     Read,
+}
+
+/// What people see of the program.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Portal {
+    /// The program's name.
+    pub program_name: String,
+    /// The company behind it.
+    pub company: String,
+    /// Which agreement affiliates sign.
+    pub agreement_version: String,
+    #[serde(deserialize_with = "empty_is_none")]
+    agreement_file: Option<PathBuf>,
+    /// Where affiliates may write for help.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub support_email: Option<String>,
+}
+
+impl Portal {
+    /// Whether affiliates sign the sample.
+    pub fn is_sample(&self) -> bool {
+        self.agreement_file.is_none()
+    }
+    /// The agreement, its text read from its file if one is named.
+    pub fn agreement(&self) -> Result<Agreement, ConfigError> {
+        let Some(file) = &self.agreement_file else {
+            return Ok(Agreement::new(&self.agreement_version, SAMPLE_AGREEMENT));
+        };
+        let wrong = |why: &str| {
+            ConfigError(format!(
+                "portal.agreement_file: {why} {}; name a text file in UTF-8 of at most 256 KiB",
+                file.display()
+            ))
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| wrong(&format!("can't read ({error})")))?;
+        let text = text.trim().replace("\r\n", "\n");
+        match text.len() {
+            0 => Err(wrong("there is no text in")),
+            length if length > AGREEMENT_BYTES => Err(wrong("there is too much text in")),
+            _ => Ok(Agreement::new(&self.agreement_version, text)),
+        }
+    }
+}
+
+/// The agreement where the configuration names none.
+const SAMPLE_AGREEMENT: &str = include_str!("../../config/agreement.txt");
+const AGREEMENT_BYTES: usize = 256 << 10;
+
+/// The pages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// The internal listener has pages for staff.
+    pub staff: bool,
+    /// Templates that replace those compiled in.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub templates: Option<PathBuf>,
 }
 
 /// Logs.
@@ -352,7 +444,12 @@ impl Config {
             Given::Here(_) => None,
         });
         let api_keys = self.api.keys.iter().filter_map(|key| key.key_file.as_ref());
-        let others = [&self.store.url_file, &self.evidence.pepper_file, &self.api.webhook_secrets_file];
+        let others = [
+            &self.store.url_file,
+            &self.evidence.pepper_file,
+            &self.api.webhook_secrets_file,
+            &self.mail.password_file,
+        ];
         let made =
             std::fs::read_dir(self.keys_dir()).into_iter().flatten().flatten().map(|entry| entry.path());
         given.chain(api_keys).chain(others.into_iter().flatten()).cloned().chain(made).collect()

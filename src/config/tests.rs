@@ -31,6 +31,14 @@ fn the_example_for_production_is_accepted() {
 }
 
 #[test]
+fn an_internal_listener_beyond_loopback_has_encrypted_pages_or_none() {
+    let open = "[listen]\ninternal = \"10.0.0.5:8081\"\n";
+    with(&format!("{open}staff_url = \"https://staff.example\""), &[]).expect("a proxy ends TLS");
+    with(&format!("{open}[pages]\nstaff = false"), &[]).expect("there are no pages");
+    with("[listen]\ninternal = \"[::1]:8081\"", &[]).expect("nobody else reaches it");
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     let file = "[store]\nurl = \"redis://a\"\ntimeout_ms = 300\n[program]\nmark_days = 30";
     let config = with(
@@ -123,6 +131,12 @@ fn what_is_wrong_is_named_in_one_line() {
             &["api.keys[0].scopes", "admin"],
         ),
         ("[log]\nlevel = \"loud=very=so\"", None, &["log.level"]),
+        ("[listen]\ninternal = \"0.0.0.0:8081\"", None, &["listen.staff_url", "https://", "pages.staff"]),
+        (
+            "[listen]\ninternal = \"10.0.0.5:8081\"\nstaff_url = \"http://127.0.0.1:8081\"",
+            None,
+            &["listen.staff_url"],
+        ),
     ];
     for (file, variable, expected) in table {
         let variables: Vec<_> = variable.iter().copied().collect();
@@ -223,4 +237,58 @@ fn keys_are_read_from_the_files_that_are_named() {
     assert_eq!(secrets.retired, ["k1"]);
     assert_eq!(secrets.signing[1].1.expose(), [0xcd; 32]);
     assert!(!config.keys_dir().join("k1").exists());
+}
+
+#[test]
+fn mail_goes_where_its_url_says() {
+    let route = |url: &str| {
+        let config = with(&format!("[mail]\nurl = \"{url}\""), &[])?;
+        config.mail_route().map(|route| route.to_string()).map_err(|error| error.to_string())
+    };
+    let table = [
+        ("smtp://mail.example.com", "mail.example.com:587 (STARTTLS required)"),
+        ("smtp://mail.example.com:25?tls=required", "mail.example.com:25 (STARTTLS required)"),
+        ("smtps://mail.example.com", "mail.example.com:465 (TLS)"),
+        ("smtp://127.0.0.1:2525", "127.0.0.1:2525 (without TLS)"),
+        ("smtp://[::1]:2525", "::1:2525 (without TLS)"),
+        ("smtp://localhost:2525?tls=required", "localhost:2525 (STARTTLS required)"),
+    ];
+    for (url, shown) in table {
+        assert_eq!(route(url).as_deref(), Ok(shown), "{url}");
+    }
+    assert!(route("file").is_ok_and(|shown| shown == "files in data/outbox"));
+    for (url, mend) in [
+        ("", "like smtp://"),
+        ("mail.example.com", "like smtp://"),
+        ("http://mail.example.com", "must start with smtp://"),
+        ("smtp://me:secret@mail.example.com", "holds a password"),
+        ("smtp://mail.example.com?tls=none", "loopback"),
+        ("smtp://mail.example.com?tls=perhaps", "only tls=required"),
+        ("smtp://mail.example.com/inbox", "remove what follows"),
+        ("smtp://me@mail.example.com", "mail.password_file"),
+    ] {
+        let refused = route(url).expect_err(url);
+        assert!(refused.starts_with("mail.url: ") && refused.contains(mend), "{url}: {refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+    let refused = with("[mail]\nfrom = \"nobody\"", &[]).expect_err("no address");
+    assert!(refused.contains("mail.from"), "{refused}");
+}
+
+#[test]
+fn a_sample_is_no_agreement_with_people_elsewhere() {
+    let elsewhere = with("[listen]\npublic_url = \"https://go.example.com\"", &[]).expect("good");
+    assert!(elsewhere.portal.is_sample() && !elsewhere.listen.is_on_loopback());
+    let config = Config::from_layers(None, []).expect("the defaults");
+    assert!(config.portal.is_sample() && config.listen.is_on_loopback());
+    let example = with(include_str!("../../config/production.toml"), &[]).expect("good");
+    assert!(!example.portal.is_sample() && example.portal.support_email.is_some());
+}
+
+#[test]
+fn files_are_no_way_to_reach_people_elsewhere() {
+    let config = with("[listen]\npublic_url = \"https://go.example.com\"", &[]).expect("good");
+    assert!(config.keeps_mail_from_people() && !config.is_for_development());
+    let config = Config::from_layers(None, []).expect("the defaults");
+    assert!(!config.keeps_mail_from_people() && config.is_for_development());
 }

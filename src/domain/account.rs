@@ -6,7 +6,7 @@
 
 use super::attribution::Attribution;
 use super::fact::{Delivery, ReviewAction, Signup};
-use super::id::{AccountId, AffiliateId, NodeId};
+use super::id::{AccountId, AffiliateId, ClaimId, NodeId};
 use super::outcome::{FactOutcome, HoldReason, Reason};
 use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -85,6 +85,21 @@ pub enum Refusal {
     /// The month is closed already, with other bytes, or by a later run.
     #[error("close a month's statement twice")]
     AlreadyClosed,
+    /// Another password was set since: a link was used twice, or two people changed it at once.
+    #[error("replace a password that was replaced already")]
+    PasswordReplaced,
+    /// No such member of staff, or one that is disabled.
+    #[error("find the member of staff")]
+    UnknownStaff,
+    /// No such claim.
+    #[error("find the claim")]
+    UnknownClaim,
+    /// The agreement's version stands for another text.
+    #[error("use an agreement's version for another text")]
+    AgreementChanged,
+    /// Staff decided about the claim already.
+    #[error("decide about a claim twice")]
+    AlreadyDecided,
 }
 
 impl Refusal {
@@ -100,6 +115,11 @@ impl Refusal {
             Self::CodeTaken => "code_taken",
             Self::NotActive => "affiliate_not_active",
             Self::AlreadyClosed => "already_closed",
+            Self::PasswordReplaced => "password_replaced",
+            Self::UnknownStaff => "unknown_staff",
+            Self::AgreementChanged => "agreement_changed",
+            Self::UnknownClaim => "unknown_claim",
+            Self::AlreadyDecided => "already_decided",
         }
     }
 }
@@ -146,6 +166,9 @@ pub struct Action {
     /// Who is credited since, for a credit by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credited_since: Option<AffiliateId>,
+    /// The claim that was granted by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimId>,
 }
 
 /// A report that contradicted what stands.
@@ -362,6 +385,25 @@ impl Account {
         Ok(true)
     }
 
+    /// Takes in the credit that grants a claim: once, whatever staff did with the account since.
+    pub fn credit_claim(
+        &mut self,
+        claim: ClaimId,
+        affiliate: Option<AffiliateId>,
+        reason: &str,
+        by: &str,
+        origin: Origin,
+    ) -> Result<bool, Refusal> {
+        if self.actions.iter().any(|known| known.claim == Some(claim)) {
+            return Ok(false);
+        }
+        let credited = self.credit(affiliate, reason, by, origin)?;
+        if let Some(action) = self.actions.last_mut().filter(|_| credited) {
+            action.claim = Some(claim);
+        }
+        Ok(credited)
+    }
+
     fn act(&mut self, name: &str, reason: &str, by: &str, origin: Origin) -> &mut Action {
         let (by, reason) = (by.to_owned(), reason.to_owned());
         self.actions.push(Action {
@@ -371,6 +413,7 @@ impl Account {
             reason,
             credited_before: None,
             credited_since: None,
+            claim: None,
         });
         let last = self.actions.len() - 1;
         &mut self.actions[last]

@@ -2,7 +2,8 @@
 //! `active ⇄ suspended`; any → `closed`.
 
 use super::id::{AffiliateId, LinkId, ReferralCode};
-use chrono::{DateTime, Utc};
+use super::person::{Signature, same_email};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Where an affiliate stands.
@@ -145,7 +146,59 @@ pub struct Affiliate {
     /// Staff exempted it from holds: it may rightly be a user on accounts that it referred.
     #[serde(default)]
     pub exempt_from_holds: bool,
+    /// Under agreements, oldest first; none of one that signed in another system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
+    /// What became of its addresses.
+    #[serde(default, skip_serializing_if = "Addresses::are_as_given")]
+    pub addresses: Addresses,
 }
+
+/// How the addresses of an affiliate were changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Addresses {
+    /// How often its e-mail was changed: a link that was made before the last time is spent, whatever the e-mail is.
+    #[serde(default)]
+    pub email_changes: u32,
+    /// How often the address of its payouts was changed.
+    #[serde(default)]
+    pub paypal_changes: u32,
+    /// When one of them was last changed in a way that makes payouts wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<DateTime<Utc>>,
+    /// E-mails that it had, as long as they hear where payouts go; the earliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<FormerEmail>,
+}
+
+/// An e-mail that was given up not long ago.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerEmail {
+    /// The address.
+    pub email: String,
+    /// It hears where payouts go until then.
+    pub until: DateTime<Utc>,
+}
+
+impl Addresses {
+    /// Whether nothing was changed yet.
+    fn are_as_given(&self) -> bool {
+        *self == Self::default()
+    }
+    /// How often anything was changed.
+    pub const fn changes(&self) -> u32 {
+        self.email_changes.saturating_add(self.paypal_changes)
+    }
+    /// The former e-mails that still hear where payouts go.
+    pub fn former_at(&self, at: DateTime<Utc>) -> impl Iterator<Item = &str> {
+        self.former.iter().filter(move |one| at < one.until).map(|one| one.email.as_str())
+    }
+}
+
+/// How long payouts wait after an address was changed: whoever did not mean it has the time to say so.
+pub const ADDRESS_HOLD: TimeDelta = TimeDelta::days(7);
+/// Former e-mails that hear where payouts go. If there are more, the first ones are the likeliest to be the owner's.
+pub const MOST_FORMER: usize = 3;
 
 impl Affiliate {
     /// Where it stands now.
@@ -164,6 +217,78 @@ impl Affiliate {
     /// When it left for good.
     pub fn closed_at(&self) -> Option<DateTime<Utc>> {
         self.history.iter().find(|change| change.status == Status::Closed).map(|change| change.at)
+    }
+    /// Until when payouts wait because an address was changed.
+    pub fn payouts_held_until(&self) -> Option<DateTime<Utc>> {
+        self.addresses.held_since.map(|changed| changed + ADDRESS_HOLD)
+    }
+    /// Whether changing an address makes payouts wait: once there may be something to pay, or somewhere to pay it to.
+    pub fn holds_when_changed(&self) -> bool {
+        self.profile.paypal_email.is_some()
+            || self.addresses.held_since.is_some()
+            || self.history.iter().any(|change| change.status == Status::Active)
+    }
+    /// Whether payouts wait at an instant because an address was changed.
+    pub fn payouts_are_held_at(&self, at: DateTime<Utc>) -> bool {
+        self.payouts_held_until().is_some_and(|until| at < until)
+    }
+    /// The latest signature.
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signatures.last()
+    }
+    /// Whether this version of the agreement was signed.
+    pub fn has_signed(&self, version: &str) -> bool {
+        self.signatures.iter().any(|signature| signature.version == version)
+    }
+    /// Whether it may sign in: from its approval on. One that was closed reads what is left of it, if it got so far.
+    pub fn may_sign_in(&self) -> bool {
+        let enters = |status: Status| {
+            matches!(status, Status::Approved | Status::Activated | Status::Active | Status::Suspended)
+        };
+        match self.status() {
+            Status::Closed => self.history.iter().any(|change| enters(change.status)),
+            status => enters(status),
+        }
+    }
+    /// Whether it may do more than read: not once it is closed.
+    pub fn may_act(&self) -> bool {
+        self.may_sign_in() && self.status() != Status::Closed
+    }
+    /// Signs an agreement: the first signature lets its links earn. `Ok(false)`: this version was signed before.
+    pub fn sign(&mut self, signature: Signature) -> Result<bool, TransitionError> {
+        match self.status() {
+            Status::Activated => self.step(Step::Sign, None, signature.at)?,
+            Status::Active | Status::Suspended => {}
+            from => return Err(TransitionError { from, step: Step::Sign }),
+        }
+        if self.has_signed(&signature.version) {
+            return Ok(false);
+        }
+        self.signatures.push(signature);
+        self.signatures.sort_by_key(|signature| signature.at);
+        Ok(true)
+    }
+    /// Takes another profile. A changed e-mail or address of payouts makes payouts wait, however it was changed: also
+    /// when the latter is cleared, or set for the first time after the affiliate has become active.
+    pub fn take_profile(&mut self, before: Option<&Profile>, after: &Profile, at: DateTime<Utc>) {
+        let (former, holds) = (self.profile.clone(), self.holds_when_changed());
+        self.profile.take_changes(before, after);
+        let moved = !same_email(&former.email, &self.profile.email);
+        let paid_elsewhere = match (&former.paypal_email, &self.profile.paypal_email) {
+            (Some(old), Some(new)) => !same_email(old, new),
+            (old, new) => old != new,
+        };
+        let addresses = &mut self.addresses;
+        addresses.email_changes += u32::from(moved);
+        addresses.paypal_changes += u32::from(paid_elsewhere);
+        if !holds || !(moved || paid_elsewhere) {
+            return;
+        }
+        addresses.held_since = Some(addresses.held_since.map_or(at, |last| at.max(last)));
+        addresses.former.retain(|one| at < one.until);
+        if moved && addresses.former.len() < MOST_FORMER {
+            addresses.former.push(FormerEmail { email: former.email, until: at + ADDRESS_HOLD });
+        }
     }
     /// Takes a step of its life.
     ///
@@ -265,6 +390,70 @@ mod tests {
         assert_eq!(profile, before);
     }
 
+    fn affiliate(status: Status, paypal_email: Option<&str>) -> Affiliate {
+        let profile = Profile {
+            email: "ann@b.example".into(),
+            paypal_email: paypal_email.map(str::to_owned),
+            ..Profile::default()
+        };
+        Affiliate {
+            id: AffiliateId::from_bits(1),
+            profile,
+            code: "code-1".parse().expect("a literal"),
+            default_link: LinkId::from_bits(1),
+            history: vec![StatusChange { at: DateTime::default(), status, reason: None }],
+            exempt_from_holds: false,
+            signatures: Vec::new(),
+            addresses: Addresses::default(),
+        }
+    }
+
+    #[test]
+    fn a_changed_address_makes_payouts_wait_once_there_may_be_some() {
+        let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a literal");
+        let table = [
+            (Status::Applied, None, "ann@b.example", Some("pay@b.example"), false),
+            (Status::Applied, None, "new@b.example", None, false),
+            (Status::Active, None, "ann@b.example", Some("pay@b.example"), true),
+            (Status::Active, None, "new@b.example", None, true),
+            (Status::Active, None, " ANN@b.example", None, false),
+            (Status::Applied, Some("pay@b.example"), "ann@b.example", Some("other@b.example"), true),
+            (Status::Applied, Some("pay@b.example"), "ann@b.example", None, true),
+            (Status::Active, Some("pay@b.example"), "ann@b.example", Some("PAY@b.example"), false),
+        ];
+        for (status, paypal, email, new_paypal, held) in table {
+            let mut affiliate = affiliate(status, paypal);
+            let after = Profile {
+                email: email.into(),
+                paypal_email: new_paypal.map(str::to_owned),
+                ..Profile::default()
+            };
+            affiliate.take_profile(None, &after, at);
+            let until = held.then(|| at + TimeDelta::days(7));
+            assert_eq!(affiliate.payouts_held_until(), until, "{status:?} {paypal:?} {email} {new_paypal:?}");
+        }
+    }
+
+    #[test]
+    fn each_change_of_an_address_is_counted_and_former_ones_hear_for_a_week() {
+        let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a literal");
+        let mut affiliate = affiliate(Status::Active, None);
+        let mut moves = |email: &str, day: i64| {
+            let after = Profile { email: email.into(), ..Profile::default() };
+            affiliate.take_profile(None, &after, at + TimeDelta::days(day));
+            affiliate.addresses.clone()
+        };
+        moves("b@b.example", 0);
+        let back = moves("ann@b.example", 1);
+        assert_eq!((back.email_changes, back.changes()), (2, 2), "back, but not as if nothing had been");
+        moves("c@b.example", 2);
+        let many = moves("d@b.example", 3);
+        let hears = |day| many.former_at(at + TimeDelta::days(day)).collect::<Vec<_>>();
+        assert_eq!(hears(3), ["ann@b.example", "b@b.example", "ann@b.example"]);
+        assert_eq!(hears(7), ["b@b.example", "ann@b.example"]);
+        assert_eq!(moves("e@b.example", 20).former.len(), 1);
+    }
+
     #[test]
     fn an_affiliate_is_active_from_its_signature_to_its_suspension() {
         let at =
@@ -276,6 +465,8 @@ mod tests {
             default_link: LinkId::from_bits(1),
             history: vec![StatusChange { at: at(1), status: Status::Activated, reason: None }],
             exempt_from_holds: false,
+            signatures: Vec::new(),
+            addresses: Addresses::default(),
         };
         affiliate.step(Step::Sign, None, at(2)).expect("activated");
         affiliate.step(Step::Suspend, None, at(4)).expect("active");

@@ -113,6 +113,16 @@ random_id!(
     "lnk_"
 );
 random_id!(
+    /// A member of staff.
+    StaffId,
+    "stf_"
+);
+random_id!(
+    /// A referral that an affiliate says is missing.
+    ClaimId,
+    "clm_"
+);
+random_id!(
     /// One server process's data directory, for as long as the directory lives.
     NodeId,
     "node_"

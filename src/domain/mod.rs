@@ -5,6 +5,7 @@
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
 //! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
 //! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
+//! - `person`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
 //! - `fact`: what is journaled of all that.
 
 pub mod account;
@@ -19,10 +20,14 @@ pub mod destination;
 pub mod fact;
 pub mod history;
 pub mod id;
+pub mod mail;
 pub mod mail_domains;
 pub mod money;
+pub mod one_time;
 pub mod outcome;
+pub mod password;
 pub mod pepper;
+pub mod person;
 pub mod program;
 pub mod query;
 pub mod statement;

@@ -153,12 +153,13 @@ impl Kind {
 
 type Tag = [u8; 2];
 
-/// A named key, as the three keys derived from it; the key itself is not kept.
+/// A named key, as the keys derived from it; the key itself is not kept.
 struct Key {
     tag: Tag,
     link: Hmac<Sha256>,
     click: Hmac<Sha256>,
     visitor: Hmac<Sha256>,
+    one_time: Hmac<Sha256>,
 }
 
 impl Key {
@@ -168,6 +169,7 @@ impl Key {
             link: subkey(secret, b"counterfoil token link"),
             click: subkey(secret, b"counterfoil token click"),
             visitor: subkey(secret, b"counterfoil token visitor"),
+            one_time: subkey(secret, b"counterfoil token one-time"),
         }
     }
     const fn of(&self, kind: Kind) -> &Hmac<Sha256> {
@@ -271,6 +273,21 @@ impl Keyring {
         let (visitor, first) = (claim.visitor(), claim.click());
         let last = if opened.kind == Kind::NewVisitor { first } else { claim.click() };
         Ok(VisitorClaim { visitor, first, last })
+    }
+
+    /// The tag of the key that signs.
+    pub(super) const fn current_tag(&self) -> Tag {
+        self.current.tag
+    }
+    /// The current key's whole MAC of a one-time link.
+    pub(super) fn mac_one_time(&self, claim: &[u8]) -> [u8; 32] {
+        self.current.one_time.clone().chain_update(claim).finalize().into_bytes().into()
+    }
+    /// Whether a one-time link has the MAC of the key with this tag.
+    pub(super) fn verify_one_time(&self, tag: Tag, claim: &[u8], given: &[u8]) -> Result<(), TokenError> {
+        let key = &self.key(tag)?.one_time;
+        let expected = key.clone().chain_update(claim).finalize().into_bytes();
+        if bool::from(expected.ct_eq(given)) { Ok(()) } else { Err(TokenError::BadSignature) }
     }
 
     fn seal_link(&self, claim: &LinkClaim) -> Sealed {

@@ -3,6 +3,7 @@
 //! Answers are RFC 9457 problems. They hold nothing of the input and nothing of the inside: a code is
 //! all that a program needs, the sentence is for the person who reads its log.
 
+use crate::app::people::ActError;
 use crate::app::{AggregateError, ReadError, SubmitError};
 use crate::domain::account::Refusal;
 use crate::store::StoreError;
@@ -58,6 +59,8 @@ problems! {
     UnknownAccount = 404 "unknown_account": "No such account, or no signup of it yet",
     UnknownAffiliate = 404 "unknown_affiliate": "No such affiliate",
     UnknownLink = 404 "unknown_link": "No such link",
+    UnknownStaff = 404 "unknown_staff": "No such member of staff, or one that is disabled",
+    UnknownClaim = 404 "unknown_claim": "No such claim",
     MethodNotAllowed = 405 "method_not_allowed": "The address exists, but not with this method",
     RequestTimeout = 408 "request_timeout": "The body did not arrive in time",
 
@@ -68,6 +71,8 @@ problems! {
     AffiliateNotActive = 409 "affiliate_not_active": "The affiliate is not active",
     NotReferred = 409 "not_referred": "The account is credited to no affiliate",
     AlreadyClosed = 409 "already_closed": "The month is closed",
+    PasswordReplaced = 409 "password_replaced": "Another password was set since",
+    AlreadyDecided = 409 "already_decided": "The claim was decided before",
     Busy = 409 "busy": "A nightly run is under way",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
     NodeAlive = 409 "node_alive": "The node was heard of within the last minute",
@@ -100,6 +105,10 @@ problems! {
     InvalidAgreementAcceptedAt = 422 "invalid_agreement_accepted_at": "agreement_accepted_at must be RFC 3339, from 2000 to now, and stand beside active: true",
     InvalidDestination = 422 "invalid_destination": "destination must be an https address on one of the program's hosts",
     InvalidLabel = 422 "invalid_label": "label must be 1 to 100 characters on one line",
+    InvalidText = 422 "invalid_text": "text must be 1 to 2000 characters",
+    InvalidRole = 422 "invalid_role": "role must be admin, reviewer, finance or read_only",
+    InvalidGranted = 422 "invalid_granted": "granted must be true or false",
+    InvalidState = 422 "invalid_state": "state must be open, granted or declined",
     InvalidReason = 422 "invalid_reason": "reason must be 1 to 500 characters on one line",
     InvalidAffiliateId = 422 "invalid_affiliate_id": "affiliate_id must be an affiliate's id",
     InvalidAsOf = 422 "invalid_as_of": "as_of must be RFC 3339, from 2000",
@@ -115,6 +124,7 @@ problems! {
     InvalidCursor = 422 "invalid_cursor": "cursor must be one that an earlier answer gave",
     InvalidNow = 422 "invalid_now": "now must be RFC 3339, from 2000",
 
+    TooManyRequests = 429 "too_many_requests": "This was asked for too often; try again later",
     HeadersTooLarge = 431 "headers_too_large": "The headers are larger or more than allowed",
     Internal = 500 "internal": "The server failed; its log says how",
     JournalUnavailable = 503 "journal_unavailable": "The journal can't be written; nothing was kept, try again",
@@ -187,6 +197,16 @@ impl From<ReadError> for Problem {
     }
 }
 
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Refused(refusal) => refusal.into(),
+            ActError::TooMany => Self::TooManyRequests,
+            ActError::Deferred | ActError::Unavailable => Self::StoreUnavailable,
+        }
+    }
+}
+
 impl From<AggregateError> for Problem {
     fn from(error: AggregateError) -> Self {
         match error {
@@ -208,11 +228,16 @@ impl From<Refusal> for Problem {
             Refusal::NotReferred => Self::NotReferred,
             Refusal::UnknownAffiliate => Self::UnknownAffiliate,
             Refusal::UnknownLink => Self::UnknownLink,
-            Refusal::WrongStatus => Self::WrongStatus,
+            // No request of the API signs an agreement.
+            Refusal::WrongStatus | Refusal::AgreementChanged => Self::WrongStatus,
             Refusal::EmailTaken => Self::EmailTaken,
             Refusal::CodeTaken => Self::CodeTaken,
             Refusal::NotActive => Self::AffiliateNotActive,
             Refusal::AlreadyClosed => Self::AlreadyClosed,
+            Refusal::PasswordReplaced => Self::PasswordReplaced,
+            Refusal::UnknownStaff => Self::UnknownStaff,
+            Refusal::UnknownClaim => Self::UnknownClaim,
+            Refusal::AlreadyDecided => Self::AlreadyDecided,
         }
     }
 }
@@ -264,6 +289,10 @@ mod tests {
             Refusal::CodeTaken,
             Refusal::NotActive,
             Refusal::AlreadyClosed,
+            Refusal::PasswordReplaced,
+            Refusal::UnknownStaff,
+            Refusal::UnknownClaim,
+            Refusal::AlreadyDecided,
         ] {
             assert_eq!(Problem::from(refusal).code(), refusal.code());
         }

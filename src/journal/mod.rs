@@ -127,6 +127,11 @@ impl Journal {
         Self::open_with(data_dir, settings, &Faults::default())
     }
 
+    /// Whether a data directory holds a node's journal.
+    pub fn is_in(data_dir: &Path) -> bool {
+        node::is_in(data_dir)
+    }
+
     fn open_with(data_dir: &Path, settings: &Settings, faults: &Faults) -> Result<Self, JournalError> {
         fs::create_dir_all(data_dir).map_err(JournalError::io("create", data_dir))?;
         let lock = node::lock(data_dir)?;

@@ -51,6 +51,11 @@ pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("node.json")
 }
 
+/// Whether a node lives, or lived, in a data directory.
+pub(super) fn is_in(data_dir: &Path) -> bool {
+    path(data_dir).is_file()
+}
+
 impl Node {
     /// A node of its own, at the start of its first life.
     pub(super) fn new() -> Self {

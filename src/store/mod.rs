@@ -101,6 +101,16 @@ pub struct Write {
     pub body: Vec<u8>,
 }
 
+/// A document goes, if nobody else wrote it since it was read. One of that name that is written later begins at version
+/// 1 again: only what nobody will write again may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    /// Its name in the partition.
+    pub key: String,
+    /// The version that was read.
+    pub expected: u64,
+}
+
 /// A name enters or leaves a sorted set of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexChange {
@@ -132,6 +142,8 @@ pub struct Commit {
     pub fence: Option<u64>,
     /// Documents.
     pub writes: Vec<Write>,
+    /// Documents that go; none of those written.
+    pub removes: Vec<Remove>,
     /// Indexes.
     pub indexes: Vec<IndexChange>,
     /// Streams.
@@ -146,6 +158,7 @@ impl Commit {
             advance: None,
             fence: None,
             writes: Vec::new(),
+            removes: Vec::new(),
             indexes: Vec::new(),
             appends: Vec::new(),
         }
@@ -161,7 +174,7 @@ pub enum Committed {
     CursorAt(Cursor),
     /// A later fencing token was raised.
     Fenced(u64),
-    /// Somebody else wrote at least one of the documents.
+    /// Somebody else wrote or removed at least one of the documents.
     Stale,
 }
 
@@ -324,6 +337,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn click_counts(
         &self,
         affiliate: AffiliateId,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<DayCounts>>;
+
+    /// The same, of verdicts, unique clicks and these links only: what is quickly read of many days.
+    async fn click_totals(
+        &self,
+        affiliate: AffiliateId,
+        links: &[LinkId],
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<DayCounts>>;

@@ -143,6 +143,19 @@ pub async fn counts_add_up_by_day(store: Arc<dyn Store>) {
         assert_eq!(found, counters.iter().map(|counter| (counter.clone(), expected)).collect());
     }
     assert!(store.click_counts(AFFILIATE, day(3), day(29)).await.expect("counts").is_empty());
+    let totals = store.click_totals(AFFILIATE, &[], day(1), day(30)).await.expect("counts");
+    assert_eq!(totals.iter().map(|day| day.day).collect::<Vec<_>>(), [day(2), day(30)]);
+    for (found, expected) in totals.iter().zip([11, 5]) {
+        let found: BTreeMap<_, _> = found.counts.iter().cloned().collect();
+        assert_eq!(found, counters[..3].iter().map(|counter| (counter.clone(), expected)).collect());
+    }
+    // With the links that are asked for, and no others.
+    let links = [LinkId::from_bits(1), LinkId::from_bits(2)];
+    let with = store.click_totals(AFFILIATE, &links, day(2), day(2)).await.expect("counts").remove(0);
+    let found: BTreeMap<_, _> = with.counts.into_iter().collect();
+    assert_eq!(found, counters[..5].iter().map(|counter| (counter.clone(), 11)).collect());
+    let without = store.click_totals(AFFILIATE, &links[1..], day(2), day(2)).await.expect("counts").remove(0);
+    assert_eq!(without.counts.len(), 3);
 }
 
 pub async fn values_of_a_sub_id_past_the_cap_are_counted_together(store: Arc<dyn Store>) {

@@ -1,6 +1,6 @@
 //! Commits: whole or not at all, and once.
 
-use crate::make::{NODE, advance, cursor, derived, enters, entry, leaves, write};
+use crate::make::{NODE, advance, cursor, derived, enters, entry, leaves, remove, write};
 use counterfoil::store::{Commit, Committed, Cursor, Log, Partition, Store, StreamId};
 use std::sync::Arc;
 
@@ -82,6 +82,40 @@ pub async fn a_stale_document_stops_the_whole_commit(store: Arc<dyn Store>) {
         assert_eq!(store.commit(&stale).await.expect("an answer"), Committed::Stale);
         assert_eq!(everything(&*store).await, before, "expected {expected}");
     }
+}
+
+pub async fn a_document_goes_if_nobody_wrote_it_since(store: Arc<dyn Store>) {
+    store.commit(&first()).await.expect("a commit");
+    let before = everything(&*store).await;
+    for removes in [vec![remove("account:1", 2)], vec![remove("account:1", 1), remove("account:2", 1)]] {
+        let stale = Commit {
+            writes: vec![write("account:3", 0, "good")],
+            removes,
+            indexes: vec![leaves("all", "1")],
+            ..Commit::to(HERE)
+        };
+        assert_eq!(store.commit(&stale).await.expect("an answer"), Committed::Stale);
+        assert_eq!(everything(&*store).await, before);
+    }
+    let good = Commit {
+        advance: Some(advance(Log::Facts, cursor(3), cursor(4))),
+        writes: vec![write("account:2", 0, "two")],
+        removes: vec![remove("account:1", 1)],
+        indexes: vec![leaves("all", "1"), enters("all", "2")],
+        appends: vec![entry("feed", "gone")],
+        ..Commit::to(HERE)
+    };
+    assert_eq!(store.commit(&good).await.expect("a commit"), Committed::Done);
+    let names = ["account:1", "account:2", "account:3"].map(str::to_owned);
+    let documents = store.load(HERE, &names).await.expect("a read");
+    let bodies: Vec<_> = documents.into_iter().map(|doc| doc.map(|doc| doc.body)).collect();
+    assert_eq!(bodies, [None, Some(b"two".to_vec()), None]);
+    assert_eq!(store.members(HERE, "all", None, 10).await.expect("a read"), ["2"]);
+    assert_eq!(store.read_stream(HERE, "feed", StreamId::default(), 10).await.expect("a read").len(), 2);
+
+    // What is gone is as what was never there.
+    let again = derived(HERE, vec![write("account:1", 0, "anew")]);
+    assert_eq!(store.commit(&again).await.expect("a commit"), Committed::Done);
 }
 
 pub async fn a_fenced_run_changes_nothing(store: Arc<dyn Store>) {

@@ -43,6 +43,7 @@ macro_rules! suite {
             commits::a_commit_is_applied_once,
             commits::a_commit_from_another_cursor_changes_nothing,
             commits::a_stale_document_stops_the_whole_commit,
+            commits::a_document_goes_if_nobody_wrote_it_since,
             commits::a_fenced_run_changes_nothing,
             commits::checks_come_in_their_order,
             commits::journals_and_partitions_have_cursors_of_their_own,

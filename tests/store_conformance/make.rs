@@ -6,7 +6,7 @@ use counterfoil::domain::id::{AffiliateId, ClickId, LinkId, NodeId, VisitorId};
 use counterfoil::domain::outcome::Verdict;
 use counterfoil::domain::token::Click;
 use counterfoil::store::{
-    Advance, Append, ClickBatch, Commit, CounterChange, Cursor, IndexChange, Log, Partition, Store,
+    Advance, Append, ClickBatch, Commit, CounterChange, Cursor, IndexChange, Log, Partition, Remove, Store,
     VisitWrite, Write, visitor_partition,
 };
 use uuid::Uuid;
@@ -24,6 +24,10 @@ pub fn advance(log: Log, from: Cursor, to: Cursor) -> Advance {
 
 pub fn write(key: &str, expected: u64, body: &str) -> Write {
     Write { key: key.to_owned(), expected, body: body.into() }
+}
+
+pub fn remove(key: &str, expected: u64) -> Remove {
+    Remove { key: key.to_owned(), expected }
 }
 
 pub fn enters(index: &str, member: &str) -> IndexChange {

@@ -62,8 +62,11 @@ impl Story {
     }
 }
 
-const NEXT: [&str; 4] = [
-    "  counterfoil serve                                     a server of your own, in ./data",
+const NEXT: [&str; 7] = [
+    "  counterfoil serve                                     a server of your own, in ./data, and its pages for people:",
+    "                                                          http://127.0.0.1:8080/apply   join the program",
+    "                                                          http://127.0.0.1:8080/login   the affiliates' portal",
+    "                                                          http://127.0.0.1:8081/admin   staff; serve prints a link for the first sign-in",
     "  counterfoil affiliate bring-over --name Ada --email ada@example.com --agreement-accepted-at 2026-01-01T00:00:00Z",
     "  counterfoil aggregate --dry-run                       what a nightly run would close",
     "  counterfoil --help                                    everything else",

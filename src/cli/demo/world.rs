@@ -17,7 +17,7 @@ use sha2::Sha256;
 use std::fs::{DirBuilder, File};
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ const BEGINNING: &str = "2026-01-01T00:00:00-05:00";
 const FIRST_NIGHT: &str = "2026-01-02T09:00:00Z";
 /// How long the server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Servers that are started, should their ports be taken by others before they are bound.
+const STARTS: usize = 3;
 /// How often a process or a file is looked at while it is waited for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -72,7 +74,15 @@ impl World {
         let made = DirBuilder::new().mode(0o700).create(&dir);
         made.map_err(|error| Failure::other(format!("can't make {}: {error}", dir.display())))?;
         let mut server = spawn(&dir).inspect_err(|_| remove(&dir))?;
-        match Self::meet(show, dir.clone(), &mut server).await {
+        let mut met = Self::meet(show, &dir, &mut server).await;
+        for _ in 1..STARTS {
+            if met.is_ok() || !matches!(server.try_wait(), Ok(Some(_))) {
+                break;
+            }
+            server = spawn(&dir).inspect_err(|_| remove(&dir))?;
+            met = Self::meet(show, &dir, &mut server).await;
+        }
+        match met {
             Ok(met) => {
                 let (now, next_night) = (instant(BEGINNING)?.to_utc(), instant(FIRST_NIGHT)?.to_utc());
                 Ok(Self {
@@ -101,7 +111,7 @@ impl World {
     }
 
     /// Waits for the server to answer.
-    async fn meet(show: Show, dir: PathBuf, server: &mut Child) -> Result<Met, Failure> {
+    async fn meet(show: Show, dir: &Path, server: &mut Child) -> Result<Met, Failure> {
         let begun = Instant::now();
         let data_dir = dir.join("data");
         while begun.elapsed() < PATIENCE {
@@ -118,7 +128,7 @@ impl World {
                             file.public, file.internal
                         ))?;
                     }
-                    return Ok(Met { file, staff, webhook_key: read_webhook_key(&dir)? });
+                    return Ok(Met { file, staff, webhook_key: read_webhook_key(dir)? });
                 }
             }
             tokio::time::sleep(LOOK).await;
@@ -285,15 +295,15 @@ fn instant(time: &str) -> Result<DateTime<FixedOffset>, Failure> {
     DateTime::parse_from_rfc3339(time).map_err(|error| Failure::other(format!("{time} is no time: {error}")))
 }
 
-fn spawn(dir: &std::path::Path) -> Result<Child, Failure> {
+fn spawn(dir: &Path) -> Result<Child, Failure> {
     let failed = |error: std::io::Error| Failure::other(format!("can't start the demo's server: {error}"));
-    // Free now; the server says so if somebody else takes it first.
+    // Free now; if somebody else takes it first, the server ends, and another is tried.
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).map_err(failed)?.port();
     let data_dir = dir.join("data").display().to_string();
     let config = format!(
         "data_dir = {data_dir:?}\n[listen]\npublic = \"127.0.0.1:{port}\"\ninternal = \"127.0.0.1:0\"\n\
-         public_url = \"http://127.0.0.1:{port}\"\n[aggregate]\nat = \"\"\n[log]\nlevel = \"warn\"\n"
+         public_url = \"http://127.0.0.1:{port}\"\n[aggregate]\nat = \"\"\n[limits]\napply_ms = 15000\n[log]\nlevel = \"warn\"\n"
     );
     let file = dir.join("demo.toml");
     std::fs::write(&file, config).map_err(failed)?;
@@ -310,13 +320,13 @@ fn spawn(dir: &std::path::Path) -> Result<Child, Failure> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().map_err(failed)
 }
 
-fn read_webhook_key(dir: &std::path::Path) -> Result<Vec<u8>, Failure> {
+fn read_webhook_key(dir: &Path) -> Result<Vec<u8>, Failure> {
     let read = std::fs::read_to_string(dir.join("data/keys/webhook")).ok();
     read.and_then(|text| STANDARD.decode(text.trim().strip_prefix("whsec_")?).ok())
         .ok_or_else(|| Failure::other("the demo's server made no webhook secret"))
 }
 
-fn with_log(dir: &std::path::Path, failure: Failure) -> Failure {
+fn with_log(dir: &Path, failure: Failure) -> Failure {
     let log = std::fs::read_to_string(dir.join("server.log")).unwrap_or_default();
     match (failure, log.lines().last()) {
         (Failure::Other(text), Some(last)) => {
@@ -326,7 +336,7 @@ fn with_log(dir: &std::path::Path, failure: Failure) -> Failure {
     }
 }
 
-fn remove(dir: &std::path::Path) {
+fn remove(dir: &Path) {
     // What can't be removed lies in the system's directory for such things.
     let _ = std::fs::remove_dir_all(dir);
 }

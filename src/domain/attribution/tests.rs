@@ -49,6 +49,8 @@ fn affiliate(number: u64, history: &[(i64, Status)]) -> Affiliate {
         default_link: LinkId::from_bits(number),
         history: history.iter().map(change).collect(),
         exempt_from_holds: false,
+        signatures: Vec::new(),
+        addresses: crate::domain::affiliate::Addresses::default(),
     }
 }
 

@@ -83,7 +83,13 @@ pub async fn credit(
     if affiliate_id.is_some_and(|id| state.app.directory().affiliate(id).is_none()) {
         return Err(Problem::UnknownAffiliate);
     }
-    act(&state, &caller, &account_id.clone(), Fact::Credit { account_id, affiliate_id, reason }).await
+    act(
+        &state,
+        &caller,
+        &account_id.clone(),
+        Fact::Credit { account_id, affiliate_id, reason, claim_id: None },
+    )
+    .await
 }
 
 /// Holds, releases or rejects a referral.

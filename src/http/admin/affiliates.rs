@@ -3,10 +3,11 @@
 use super::links::LinkView;
 use super::{deferred, optional_reason, required_reason, submit};
 use crate::app::Page;
-use crate::domain::affiliate::{Affiliate, Link, Profile, Status, StatusChange, Step};
+use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Step};
 use crate::domain::fact::{AffiliateChange, Fact};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
 use crate::domain::outcome::FactOutcome;
+use crate::domain::person::{Signature, read_email};
 use crate::http::answer::{List, json, ok};
 use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
@@ -281,6 +282,8 @@ fn read_new(
         default_link: link,
         history: vec![StatusChange { at: since, status: Status::Applied, reason: None }],
         exempt_from_holds: exempt.unwrap_or(false),
+        signatures: Vec::new(),
+        addresses: Addresses::default(),
     };
     if active {
         for step in [Step::Approve, Step::Activate, Step::Sign] {
@@ -339,24 +342,8 @@ fn read_change(
 }
 
 /// Reads an e-mail address: one `@`, something before it, a domain with a dot after it.
-fn email(most: usize) -> impl Fn(&Value) -> Option<String> {
-    move |value| {
-        let text = line(most)(value)?;
-        let (local, domain) = text.rsplit_once('@')?;
-        let hostile = |c: char| c.is_whitespace() || "\"'(),:;<>@[\\]`|".contains(c);
-        let labels = |label: &str| {
-            !label.is_empty()
-                && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        let good = text.len() <= most
-            && (1..=64).contains(&local.len())
-            && !local.contains(hostile)
-            && domain.contains('.')
-            && domain.split('.').all(labels);
-        good.then(|| text.clone())
-    }
+pub(super) fn email(most: usize) -> impl Fn(&Value) -> Option<String> {
+    move |value| read_email(&line(most)(value)?, most)
 }
 
 /// Reads the address of a web site.
@@ -514,6 +501,11 @@ pub struct AffiliateView {
     pub default_link: Option<LinkView>,
     /// All changes of status, oldest first.
     pub history: Vec<StatusView>,
+    /// Its signatures under agreements, oldest first; none of one that signed in another system.
+    pub signatures: Vec<SignatureView>,
+    /// Payouts wait until then, because their address was changed; null: they do not.
+    #[schema(required)]
+    pub payouts_held_until: Option<DateTime<Utc>>,
     /// How much there is of it; left out of lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -530,6 +522,17 @@ pub struct StatusView {
     /// Why, where staff said so.
     #[schema(required)]
     pub reason: Option<String>,
+}
+
+/// A signature under an agreement.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SignatureView {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The agreement's version.
+    pub version: String,
+    /// The SHA-256 of its text, hex.
+    pub sha256: String,
 }
 
 /// How much there is of an affiliate.
@@ -551,6 +554,11 @@ impl AffiliateView {
             status: change.status,
             reason: change.reason.clone(),
         };
+        let sign = |signature: &Signature| SignatureView {
+            at: signature.at,
+            version: signature.version.clone(),
+            sha256: signature.sha256.clone(),
+        };
         Self {
             id: affiliate.id,
             status,
@@ -565,6 +573,8 @@ impl AffiliateView {
             exempt_from_holds: affiliate.exempt_from_holds,
             default_link: link.map(|link| LinkView::of(link, state.app.link_url(link))),
             history: affiliate.history.iter().map(change).collect(),
+            signatures: affiliate.signatures.iter().map(sign).collect(),
+            payouts_held_until: affiliate.payouts_held_until().filter(|until| *until > state.app.now()),
             counts: None,
         }
     }

@@ -3,12 +3,13 @@
 use crate::app::Progress;
 use crate::domain::fact::RunReport;
 use crate::http::answer::ok;
+use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
 use crate::http::fields::instant;
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -27,7 +28,11 @@ use std::time::Instant;
     ),
     security(("bearer" = []))
 )]
-pub async fn run(State(state): State<ApiState>, JsonBody(mut fields): JsonBody) -> Result<Response, Problem> {
+pub async fn run(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
     let as_of = fields.optional("as_of", Problem::InvalidAsOf, instant)?;
     let dry_run = fields.optional("dry_run", Problem::InvalidDryRun, Value::as_bool)?.unwrap_or(false);
     fields.done()?;
@@ -35,7 +40,7 @@ pub async fn run(State(state): State<ApiState>, JsonBody(mut fields): JsonBody) 
         return Err(Problem::AsOfInFuture);
     }
     let start = Instant::now();
-    let report = state.app.aggregate(as_of, dry_run).await?;
+    let report = state.app.aggregate(&caller.name, as_of, dry_run).await?;
     let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(ok(&RunAnswer { report, duration_ms }))
 }

@@ -4,8 +4,11 @@ pub mod accounts;
 pub mod affiliates;
 pub mod aggregate;
 pub mod audit;
+pub mod claims;
 pub mod feed;
 pub mod links;
+pub mod notes;
+pub mod staff;
 pub mod statements;
 pub mod stats;
 pub mod store;
@@ -16,6 +19,7 @@ use super::error::Problem;
 use super::fields::{Fields, line};
 use super::state::ApiState;
 use crate::app::Submitted;
+use crate::app::people::ActError;
 use crate::domain::fact::Fact;
 use crate::domain::outcome::FactOutcome;
 use axum::response::Response;
@@ -31,6 +35,19 @@ async fn submit(state: &ApiState, caller: &Caller, fact: Fact) -> Result<Submitt
         _ => Ok(submitted),
     }
 }
+
+/// Whether something was done; `false`: it is on disk, and will be done when the store is back.
+fn act(ended: Result<(), ActError>) -> Result<bool, Problem> {
+    match ended {
+        Ok(()) => Ok(true),
+        Err(ActError::Deferred) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Nothing: there is nothing to say but what the address says.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct Nothing {}
 
 /// What staff asked for is on disk, and will be done when the store is back.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -6,7 +6,8 @@ use super::keys;
 use super::reply;
 use super::script::{CLICKS, Call};
 use crate::domain::attribution::Visit;
-use crate::domain::id::{AffiliateId, VisitorId};
+use crate::domain::id::{AffiliateId, LinkId, VisitorId};
+use crate::domain::outcome::Verdict;
 use crate::store::packed::{self, VISIT_BYTES};
 use crate::store::{
     ClickBatch, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, MAX_VISITS, Result, StoreError,
@@ -72,6 +73,37 @@ impl RedisStore {
             });
             let read = try_join_all(reads).await?;
             found.extend(read.into_iter().filter(|day| !day.counts.is_empty()));
+        }
+        Ok(found)
+    }
+    pub(super) async fn get_totals(
+        &self,
+        affiliate: AffiliateId,
+        links: &[LinkId],
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<DayCounts>> {
+        let partition = affiliate_partition(affiliate, keys::PARTITIONS);
+        let counters = Verdict::ALL.iter().copied().map(Counter::Verdict).chain([Counter::Unique]);
+        let links = links.iter().flat_map(|link| [Counter::Link(*link), Counter::LinkOther(*link)]);
+        let counters: Vec<Counter> = counters.chain(links).collect();
+        let fields: Vec<Vec<u8>> = counters.iter().map(packed::counter_field).collect();
+        let days: Vec<_> = from.iter_days().take_while(|day| *day <= to).collect();
+        let mut found = Vec::new();
+        for days in days.chunks(AT_ONCE) {
+            let reads = days.iter().map(|&day| {
+                let mut get = cmd("HMGET");
+                get.arg(keys::counts(partition, affiliate, day)).arg(&fields);
+                async move { reply::array(self.client.command(partition, Lanes::Reads, &get).await?) }
+            });
+            for (day, values) in days.iter().zip(try_join_all(reads).await?) {
+                let some = counters.iter().zip(values).filter(|(_, value)| *value != Value::Nil);
+                let counts = some.map(|(counter, value)| Ok((counter.clone(), reply::number(value)?)));
+                let counts = counts.collect::<Result<Vec<_>>>()?;
+                if !counts.is_empty() {
+                    found.push(DayCounts { day: *day, counts });
+                }
+            }
         }
         Ok(found)
     }

@@ -146,6 +146,7 @@ fn pack(commit: &Commit) -> Call {
         [keys::cursors(at), keys::fence(at)]
             .into_iter()
             .chain(commit.writes.iter().map(|write| keys::document(at, "", &write.key)))
+            .chain(commit.removes.iter().map(|remove| keys::document(at, "", &remove.key)))
             .chain(commit.indexes.iter().map(|change| keys::index(at, &change.index)))
             .chain(commit.appends.iter().map(|append| keys::stream(at, append.stream))),
     );
@@ -162,12 +163,16 @@ fn pack(commit: &Commit) -> Call {
         None => call.arg(b""),
     }
     call.number(commit.writes.len() as u64);
+    call.number(commit.removes.len() as u64);
     call.number(commit.indexes.len() as u64);
     call.number(commit.appends.len() as u64);
     for write in &commit.writes {
         let expected = write.expected.to_be_bytes();
         call.arg(if write.expected == 0 { b"" } else { &expected });
         call.arg(&[&(write.expected + 1).to_be_bytes()[..], &write.body].concat());
+    }
+    for remove in &commit.removes {
+        call.arg(&remove.expected.to_be_bytes());
     }
     for change in &commit.indexes {
         call.arg(if change.present { b"1" } else { b"0" });

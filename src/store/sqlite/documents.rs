@@ -146,11 +146,21 @@ fn apply(change: &Transaction<'_>, commit: &Commit) -> Result<Committed> {
             return Ok(Committed::Stale);
         }
     }
+    for remove in &commit.removes {
+        if version(change, part, &remove.key)? != remove.expected {
+            return Ok(Committed::Stale);
+        }
+    }
     if let Some(advance) = &commit.advance {
         move_cursor(change, part, advance)?;
     }
     for write in &commit.writes {
         put_document(change, part, write)?;
+    }
+    for remove in &commit.removes {
+        change
+            .prepare_cached("DELETE FROM documents WHERE part = ? AND name = ?")?
+            .execute(params![part, remove.key])?;
     }
     for index in &commit.indexes {
         change_index(change, part, index)?;

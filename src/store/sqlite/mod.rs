@@ -6,7 +6,7 @@ use super::{
     Result, Store, StoreError, StoreMeta, StreamId,
 };
 use crate::domain::attribution::Visit;
-use crate::domain::id::{AffiliateId, NodeId, VisitorId};
+use crate::domain::id::{AffiliateId, LinkId, NodeId, VisitorId};
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,15 @@ impl Store for SqliteStore {
         to: NaiveDate,
     ) -> Result<Vec<DayCounts>> {
         self.get_counts(affiliate, from, to).await
+    }
+    async fn click_totals(
+        &self,
+        affiliate: AffiliateId,
+        links: &[LinkId],
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<DayCounts>> {
+        self.get_totals(affiliate, links, from, to).await
     }
 
     async fn cursors(&self, node: NodeId, log: Log) -> Result<Vec<(Partition, Cursor)>> {

@@ -1,0 +1,151 @@
+//! The agreement: the text that affiliates sign, kept for ever from before its first signature on.
+//!
+//! A version stands for one text. A node whose configuration has another one for a version that is known neither starts
+//! nor takes a signature: nobody's name may come to stand under a text that they did not read.
+
+use super::{ActError, App};
+use crate::app::layout::agreement_key;
+use crate::app::work::decode;
+use crate::domain::account::Refusal;
+use crate::domain::affiliate::{Affiliate, Status};
+use crate::domain::fact::{AffiliateChange, Fact};
+use crate::domain::id::AffiliateId;
+use crate::domain::person::{Agreement, Person, Signature};
+use crate::store::{Finding, Partition, StoreError};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What a node itself does is recorded under this name.
+const OURSELVES: &str = "counterfoil";
+
+impl App {
+    /// What affiliates sign now.
+    pub fn agreement(&self) -> &Agreement {
+        &self.settings.portal.agreement
+    }
+    /// Whether an affiliate has yet to sign the present agreement; one that left signs no more.
+    pub fn must_sign(&self, affiliate: &Affiliate) -> bool {
+        affiliate.status() != Status::Closed && !affiliate.has_signed(&self.agreement().version)
+    }
+
+    /// Signs the present agreement by typed name; the first signature lets the affiliate's links earn.
+    pub async fn sign_agreement(
+        self: &Arc<Self>,
+        id: AffiliateId,
+        name: &str,
+        ip: IpAddr,
+    ) -> Result<(), ActError> {
+        self.publish_agreement().await?;
+        let agreement = self.agreement();
+        let signature = Signature {
+            version: agreement.version.clone(),
+            sha256: agreement.sha256.clone(),
+            name: name.trim().to_owned(),
+            ip: ip.to_canonical().to_string(),
+            at: self.now(),
+        };
+        let fact = Fact::AgreementSigned { affiliate_id: id, signature };
+        self.act(&Person::Affiliate(id).to_string(), fact).await?;
+        Ok(())
+    }
+
+    /// Writes the present text down, once, before anybody signs it.
+    async fn publish_agreement(self: &Arc<Self>) -> Result<(), ActError> {
+        let agreement = self.agreement();
+        let ended = match self.published(&agreement.version).await? {
+            Some(known) if known.sha256 == agreement.sha256 => return Ok(()),
+            Some(_) => Err(ActError::Refused(Refusal::AgreementChanged)),
+            None => {
+                let fact = Fact::AgreementPublished { agreement: agreement.clone() };
+                self.act(OURSELVES, fact).await.map(drop)
+            }
+        };
+        match ended {
+            Err(ActError::Refused(refusal)) => {
+                tracing::error!(version = agreement.version, %refusal, "nobody can sign the agreement");
+                Err(ActError::Unavailable)
+            }
+            // The text is on disk, but nothing was signed yet.
+            Err(ActError::Deferred) => Err(ActError::Unavailable),
+            other => other,
+        }
+    }
+
+    /// The text that a version stands for, if it may have been signed.
+    pub async fn published(&self, version: &str) -> Result<Option<Agreement>, StoreError> {
+        let key = agreement_key(version);
+        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+        docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
+    }
+    /// The very text that a signature is under.
+    pub async fn signed_text(&self, signature: &Signature) -> Result<Option<Agreement>, StoreError> {
+        let known = self.published(&signature.version).await?;
+        Ok(known.filter(|known| known.sha256 == signature.sha256))
+    }
+
+    /// What is wrong with the configured agreement: its version stands for another text already.
+    pub(crate) async fn agreement_trouble(&self) -> Result<Option<String>, StoreError> {
+        let ours = self.agreement();
+        let known = self.published(&ours.version).await?.filter(|known| known.sha256 != ours.sha256);
+        Ok(known.map(|known| {
+            format!(
+                "portal.agreement_file: the agreement {} was put to use with another text (SHA-256 {}…, now {}…); \
+                 bring that text back, or give the new one a version of its own in portal.agreement_version",
+                ours.version,
+                beginning(&known.sha256),
+                beginning(&ours.sha256),
+            )
+        }))
+    }
+
+    /// What an operator should know of the agreement.
+    pub(crate) async fn inspect_agreement(&self) -> Finding {
+        let found = |ok: bool, text: String| Finding { check: "agreement", ok, text };
+        let portal = &self.settings.portal;
+        if portal.signs_the_sample {
+            return found(false, SAMPLE_IN_USE.to_owned());
+        }
+        match self.agreement_trouble().await {
+            Ok(None) => {
+                let Agreement { version, sha256, .. } = self.agreement();
+                found(true, format!("{version}, SHA-256 {}…", beginning(sha256)))
+            }
+            Ok(Some(trouble)) => found(false, trouble),
+            Err(error) => found(false, format!("failed to {error}")),
+        }
+    }
+
+    /// Sets where payouts go, as an affiliate that has yet to sign for the first time says on the page that it signs
+    /// on: what stands in an application may be a slip, or somebody else's.
+    pub async fn settle_paypal(
+        self: &Arc<Self>,
+        id: AffiliateId,
+        paypal_email: Option<String>,
+    ) -> Result<(), ActError> {
+        let directory = self.directory();
+        let affiliate = directory.affiliate(id).ok_or(ActError::Refused(Refusal::UnknownAffiliate))?;
+        if affiliate.status() != Status::Activated {
+            return Err(ActError::Refused(Refusal::WrongStatus));
+        }
+        let before = affiliate.profile.clone();
+        if before.paypal_email == paypal_email {
+            return Ok(());
+        }
+        let mut profile = before.clone();
+        profile.paypal_email = paypal_email;
+        let change =
+            AffiliateChange { before: Some(before), profile: Some(profile), ..AffiliateChange::default() };
+        self.act(&Person::Affiliate(id).to_string(), Fact::AffiliateChanged { affiliate_id: id, change })
+            .await?;
+        Ok(())
+    }
+}
+
+/// What operators are told while people elsewhere would sign our sample.
+pub(crate) const SAMPLE_IN_USE: &str =
+    "affiliates sign our sample text; name the file of your own in portal.agreement_file";
+
+/// Enough of a hash to be compared by people.
+fn beginning(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}

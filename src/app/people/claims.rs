@@ -1,0 +1,157 @@
+//! Claims of missing referrals, and notes about affiliates.
+
+use super::limits::CLAIMS_OF;
+use super::{ActError, App};
+use crate::app::layout::{MISSING, MISSING_OPEN, MISSING_OWED, claim_key, missing_index, notes_key};
+use crate::app::work::decode;
+use crate::domain::account::Refusal;
+use crate::domain::fact::Fact;
+use crate::domain::id::{AccountId, AffiliateId, ClaimId};
+use crate::domain::person::{ClaimState, MissingReferral, Note, Person};
+use crate::store::{Partition, StoreError};
+use chrono::TimeDelta;
+use std::sync::Arc;
+
+/// What an affiliate claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewClaim {
+    /// The account's id, if the affiliate knows it.
+    pub account_hint: Option<String>,
+    /// The customer's company.
+    pub company: String,
+    /// Why the affiliate should be credited.
+    pub evidence: String,
+}
+
+impl App {
+    /// Files a claim: the affiliate referred somebody who is missing.
+    pub async fn file_claim(
+        self: &Arc<Self>,
+        affiliate_id: AffiliateId,
+        claim: NewClaim,
+    ) -> Result<ClaimId, ActError> {
+        if !self.directory().affiliate(affiliate_id).is_some_and(|one| one.may_act()) {
+            return Err(ActError::Refused(Refusal::WrongStatus));
+        }
+        if self.count_one(&Self::by_id("claims", &affiliate_id, CLAIMS_OF)).await? {
+            return Err(ActError::TooMany);
+        }
+        let id = ClaimId::random();
+        let claim = MissingReferral {
+            id,
+            affiliate_id,
+            account_hint: claim.account_hint,
+            company: claim.company,
+            evidence: claim.evidence,
+            filed_at: self.now(),
+            state: ClaimState::Open,
+            reason: None,
+            decided_by: None,
+            decided_at: None,
+            account_id: None,
+        };
+        self.act(&Person::Affiliate(affiliate_id).to_string(), Fact::ClaimFiled { claim }).await?;
+        Ok(id)
+    }
+
+    /// Decides about a claim: whoever decides first has decided. With an account, a granted claim credits it to the
+    /// affiliate; should the server stop between the two, [the rest is done later](Self::credit_what_is_owed).
+    pub async fn decide_claim(
+        self: &Arc<Self>,
+        by: &str,
+        claim_id: ClaimId,
+        granted: bool,
+        reason: &str,
+        credit: Option<&AccountId>,
+    ) -> Result<(), ActError> {
+        let claim = self.claim(claim_id).await?.ok_or(ActError::Refused(Refusal::UnknownClaim))?;
+        if claim.state != ClaimState::Open {
+            return Err(ActError::Refused(Refusal::AlreadyDecided));
+        }
+        let account_id = credit.filter(|_| granted).cloned();
+        if let Some(id) = &account_id
+            && self.account(id).await?.is_none_or(|account| account.signup.is_none())
+        {
+            return Err(ActError::Refused(Refusal::UnknownAccount));
+        }
+        let (affiliate_id, reason) = (claim.affiliate_id, reason.to_owned());
+        self.act(by, Fact::ClaimDecided { claim_id, affiliate_id, granted, reason, account_id }).await?;
+        match self.claim(claim_id).await.map_err(ActError::from)? {
+            // It is decided, and credited a little later.
+            Some(decided) => self.credit_claim(&decided).await.map_err(|_| ActError::Deferred),
+            None => Ok(()),
+        }
+    }
+
+    /// Credits the account that a decision granted. Said twice, it counts once.
+    async fn credit_claim(self: &Arc<Self>, claim: &MissingReferral) -> Result<(), ActError> {
+        let Some(account_id) = claim.account_id.clone() else { return Ok(()) };
+        let fact = Fact::Credit {
+            account_id,
+            affiliate_id: Some(claim.affiliate_id),
+            reason: claim.reason.clone().unwrap_or_default(),
+            claim_id: Some(claim.id),
+        };
+        self.act(claim.decided_by.as_deref().unwrap_or_default(), fact).await.map(drop)
+    }
+
+    /// Credits what was granted more than `age` ago and is not credited yet: whoever granted it was stopped between.
+    pub(crate) async fn credit_what_is_owed(self: &Arc<Self>, age: TimeDelta) -> Result<(), ActError> {
+        if self.is_recovering().await? {
+            return Ok(());
+        }
+        let now = self.now();
+        for claim in self.claims_in(MISSING_OWED.to_owned()).await? {
+            if claim.decided_at.is_some_and(|at| now - at >= age) {
+                match self.credit_claim(&claim).await {
+                    Err(ActError::Refused(refusal)) => {
+                        tracing::error!(claim = %claim.id, %refusal, "a granted claim can't be credited");
+                    }
+                    ended => ended?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A claim.
+    pub async fn claim(&self, id: ClaimId) -> Result<Option<MissingReferral>, StoreError> {
+        let key = claim_key(id);
+        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+        docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
+    }
+    /// All claims, or those that staff have yet to decide about; the oldest first.
+    pub async fn claims(&self, open_only: bool) -> Result<Vec<MissingReferral>, StoreError> {
+        self.claims_in(if open_only { MISSING_OPEN } else { MISSING }.to_owned()).await
+    }
+    /// The claims of an affiliate, the oldest first.
+    pub async fn claims_of(&self, affiliate: AffiliateId) -> Result<Vec<MissingReferral>, StoreError> {
+        self.claims_in(missing_index(affiliate)).await
+    }
+    async fn claims_in(&self, index: String) -> Result<Vec<MissingReferral>, StoreError> {
+        let lists = self.store.load_indexed(Partition::Directory, &[index], "claim:").await?;
+        let docs = lists.into_iter().flatten();
+        let mut claims: Vec<MissingReferral> =
+            docs.map(|doc| decode("claim", &doc.body)).collect::<Result<_, _>>()?;
+        claims.sort_by_key(|claim| (claim.filed_at, claim.id));
+        Ok(claims)
+    }
+
+    /// Writes a note about an affiliate, for staff.
+    pub async fn add_note(
+        self: &Arc<Self>,
+        by: &str,
+        affiliate_id: AffiliateId,
+        text: &str,
+    ) -> Result<(), ActError> {
+        self.act(by, Fact::NoteAdded { affiliate_id, text: text.to_owned() }).await?;
+        Ok(())
+    }
+    /// The newest [`NOTES`](super::NOTES) notes about an affiliate, the oldest first.
+    pub async fn notes(&self, affiliate: AffiliateId) -> Result<Vec<Note>, StoreError> {
+        let key = notes_key(affiliate);
+        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+        let doc = docs.into_iter().flatten().next();
+        Ok(doc.map(|doc| decode(&key, &doc.body)).transpose()?.unwrap_or_default())
+    }
+}

@@ -1,0 +1,266 @@
+//! People: applying, signing in, one-time links, addresses, the agreement, claims, notes, staff.
+//!
+//! What people do is a fact like any other, [applied](super::apply) with what it brings about: documents, audit, mail.
+//! Only sessions and limits are not facts: they live in the store alone, and end with it.
+
+mod affiliates;
+mod agreement;
+mod claims;
+mod contact;
+mod hasher;
+mod limits;
+mod links;
+mod sign_in;
+mod staff;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use agreement::SAMPLE_IN_USE;
+pub use claims::NewClaim;
+pub use contact::{ConfirmError, Confirmed};
+pub(crate) use hasher::Hasher;
+
+use super::layout::{credentials_key, email_key};
+use super::work::decode;
+use super::{App, ReadError, SubmitError, Submitted};
+use crate::domain::account::Refusal;
+use crate::domain::fact::Fact;
+use crate::domain::id::AffiliateId;
+use crate::domain::mail::Asked;
+use crate::domain::one_time::{OneTimeError, Present};
+use crate::domain::outcome::FactOutcome;
+use crate::domain::password::{BadPassword, Credentials};
+use crate::domain::person::{Person, Realm, same_email};
+use crate::store::{Partition, StoreError};
+use std::sync::Arc;
+
+pub use super::sessions::{NewSession, Session, ShownSession};
+
+/// Notes about an affiliate that are kept to be shown, the newest; the audit log has all.
+pub const NOTES: usize = 200;
+
+/// The name that facts of people who have no account yet are recorded under.
+pub const APPLICANT: &str = "applicant";
+
+/// Why somebody could not sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignInError {
+    /// No such account, another password, or one that may not sign in: which of them is not told.
+    #[error("sign in with this e-mail and password")]
+    Wrong,
+    /// Too many failures from there or on that account, whether it exists or not.
+    #[error("sign in after too many failures")]
+    TooMany,
+    /// The store is away, or the server is too busy.
+    #[error("sign in while the server can't look")]
+    Unavailable,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The rules don't allow it.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Too often.
+    #[error("do this so often")]
+    TooMany,
+    /// It is on disk, and will be done when the store is back: not to be sent again.
+    #[error("wait for the store")]
+    Deferred,
+    /// Nothing was kept: to be tried again.
+    #[error("reach the store or the journal")]
+    Unavailable,
+}
+
+/// Why a password was not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetPasswordError {
+    /// The link.
+    #[error("{0}")]
+    Link(#[from] OneTimeError),
+    /// The password.
+    #[error("{0}")]
+    Password(#[from] BadPassword),
+    /// The present password is another one.
+    #[error("find the present password")]
+    Wrong,
+    /// Too many failures.
+    #[error("change a password after too many failures")]
+    TooMany,
+    /// The new password is on disk and will count when the store is back.
+    #[error("wait for the store")]
+    Deferred,
+    /// Nothing was kept: to be tried again.
+    #[error("reach the store or the journal")]
+    Unavailable,
+}
+
+/// Why a link could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The link.
+    #[error("{0}")]
+    Link(#[from] OneTimeError),
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// What a good link is for, for those who show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenLink {
+    /// What it says.
+    pub link: crate::domain::one_time::OneTime,
+    /// Whose name.
+    pub name: String,
+    /// Whose e-mail.
+    pub email: String,
+}
+
+/// Somebody who may have an account.
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) email_changes: u32,
+    pub(crate) paypal_email: Option<String>,
+    pub(crate) paypal_changes: u32,
+    pub(crate) may_sign_in: bool,
+}
+
+impl App {
+    /// The name of whoever is recorded as `by`, where it is a person; else `by` itself.
+    pub fn name_of(&self, by: &str) -> String {
+        let person = by.parse::<Person>().ok().and_then(|person| self.contact(person));
+        person.map_or_else(|| by.to_owned(), |contact| contact.name)
+    }
+
+    /// How a person is reached.
+    pub(crate) fn contact(&self, person: Person) -> Option<Contact> {
+        let directory = self.directory();
+        match person {
+            Person::Affiliate(id) => directory.affiliate(id).map(|affiliate| Contact {
+                name: affiliate.profile.name.clone(),
+                email: affiliate.profile.email.clone(),
+                email_changes: affiliate.addresses.email_changes,
+                paypal_email: affiliate.profile.paypal_email.clone(),
+                paypal_changes: affiliate.addresses.paypal_changes,
+                may_sign_in: affiliate.may_sign_in(),
+            }),
+            Person::Staff(id) => directory.staff_member(id).map(|member| Contact {
+                name: member.name.clone(),
+                email: member.email.clone(),
+                // What ends its links is that it was disabled.
+                email_changes: member.disablings,
+                paypal_email: None,
+                paypal_changes: 0,
+                may_sign_in: member.disabled_at.is_none(),
+            }),
+        }
+    }
+
+    /// Whether an e-mail is a person's present one.
+    pub(crate) fn has_email(&self, person: Person, email: &str) -> bool {
+        self.contact(person).is_some_and(|one| same_email(&one.email, email))
+    }
+
+    /// Who signs in with an e-mail: an address that was given up is nobody's. Both kinds are looked for in the same
+    /// way, whether they are there or not.
+    pub(crate) async fn person_with(&self, realm: Realm, email: &str) -> Result<Option<Person>, StoreError> {
+        let person = match realm {
+            Realm::Portal => {
+                let key = email_key(email);
+                let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+                let doc = docs.into_iter().flatten().next();
+                let id: Option<AffiliateId> = doc.map(|doc| decode(&key, &doc.body)).transpose()?;
+                id.map(Person::Affiliate)
+            }
+            Realm::Staff => self.directory().staff_with(email).map(|member| Person::Staff(member.id)),
+        };
+        Ok(person.filter(|person| self.has_email(*person, email)))
+    }
+
+    /// What a person signs in with.
+    pub(crate) async fn credentials(&self, person: Person) -> Result<Option<Credentials>, StoreError> {
+        let key = credentials_key(person);
+        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+        docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
+    }
+
+    /// Takes in what somebody did.
+    pub(crate) async fn act(self: &Arc<Self>, by: &str, fact: Fact) -> Result<Submitted, ActError> {
+        let submitted = self.submit(by, fact).await?;
+        match submitted.outcome {
+            FactOutcome::Deferred => Err(ActError::Deferred),
+            FactOutcome::Refused | FactOutcome::Conflict => {
+                Err(ActError::Refused(submitted.refusal.unwrap_or(Refusal::WrongStatus)))
+            }
+            _ => Ok(submitted),
+        }
+    }
+}
+
+impl Contact {
+    pub(crate) fn present(&self, credential_version: u32) -> Present<'_> {
+        Present {
+            credential_version,
+            email: &self.email,
+            email_changes: self.email_changes,
+            paypal_email: self.paypal_email.as_deref(),
+            paypal_changes: self.paypal_changes,
+        }
+    }
+    /// How its account stands, for what is asked for now.
+    pub(crate) const fn asked(&self, credentials: u32) -> Asked {
+        Asked { credentials, addresses: self.email_changes.saturating_add(self.paypal_changes) }
+    }
+}
+
+impl From<SubmitError> for ActError {
+    fn from(error: SubmitError) -> Self {
+        tracing::warn!(%error, "what somebody did was not kept");
+        Self::Unavailable
+    }
+}
+
+impl From<StoreError> for ActError {
+    fn from(error: StoreError) -> Self {
+        unavailable(&error);
+        Self::Unavailable
+    }
+}
+
+impl From<StoreError> for SignInError {
+    fn from(error: StoreError) -> Self {
+        unavailable(&error);
+        Self::Unavailable
+    }
+}
+
+impl From<StoreError> for SetPasswordError {
+    fn from(error: StoreError) -> Self {
+        unavailable(&error);
+        Self::Unavailable
+    }
+}
+
+impl From<LinkError> for SetPasswordError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Link(error) => error.into(),
+            LinkError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadError> for ActError {
+    fn from(error: ReadError) -> Self {
+        unavailable(&error);
+        Self::Unavailable
+    }
+}
+
+fn unavailable(error: &dyn std::fmt::Display) {
+    tracing::warn!(%error, "the store could not be asked about people");
+}

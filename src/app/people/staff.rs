@@ -1,0 +1,61 @@
+//! Members of staff: made by whoever may, signed in by a one-time link.
+
+use super::{ActError, App};
+use crate::domain::account::Refusal;
+use crate::domain::fact::Fact;
+use crate::domain::id::StaffId;
+use crate::domain::one_time::Purpose;
+use crate::domain::person::{Person, Role, StaffMember};
+use std::sync::Arc;
+
+impl App {
+    /// All members of staff, oldest first.
+    pub fn staff(&self) -> Vec<Arc<StaffMember>> {
+        self.directory().staff()
+    }
+
+    /// Makes a member of staff; answers it with the link that sets its first password, which is told nobody else.
+    pub async fn create_staff(
+        self: &Arc<Self>,
+        by: &str,
+        name: &str,
+        email: &str,
+        role: Role,
+    ) -> Result<(StaffMember, String), ActError> {
+        let member = StaffMember {
+            id: StaffId::random(),
+            name: name.to_owned(),
+            email: email.to_owned(),
+            role,
+            created_at: self.now(),
+            disabled_at: None,
+            disablings: 0,
+        };
+        self.act(by, Fact::StaffCreated { member: member.clone() }).await?;
+        let url = self.staff_link(member.id).await?;
+        Ok((member, url))
+    }
+
+    /// A new link that sets a member's password. That it was made is on record, and told a member that has a password.
+    pub async fn invite_staff(self: &Arc<Self>, by: &str, id: StaffId) -> Result<String, ActError> {
+        self.act(by, Fact::StaffInvited { staff_id: id }).await?;
+        self.staff_link(id).await
+    }
+
+    async fn staff_link(&self, id: StaffId) -> Result<String, ActError> {
+        let url = self.one_time_url(Purpose::InviteStaff, Person::Staff(id), None).await?;
+        url.ok_or(ActError::Refused(Refusal::UnknownStaff))
+    }
+
+    /// Gives a member another role, or disables or enables it.
+    pub async fn change_staff(
+        self: &Arc<Self>,
+        by: &str,
+        staff_id: StaffId,
+        role: Option<Role>,
+        disabled: Option<bool>,
+    ) -> Result<(), ActError> {
+        self.act(by, Fact::StaffChanged { staff_id, role, disabled }).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! `[mail]`: where mail goes, and from whom it comes.
+
+use super::{Config, ConfigError, Secret, secret};
+use crate::mail::{Route, SmtpRoute, Tls};
+use lettre::message::Mailbox;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Mail to affiliates and staff.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    /// Whom mail is from.
+    pub from: String,
+    /// Where answers go; empty: to the sender.
+    pub reply_to: String,
+    /// Where it goes; use [`Config::mail_route`].
+    url: String,
+    /// The mail server's password; use [`Config::mail_route`].
+    password: Option<Secret>,
+    pub(super) password_file: Option<PathBuf>,
+    /// Certificates of authorities that the mail server's may be signed by, PEM; empty: the public ones.
+    pub(super) ca_file: PathBuf,
+    /// A directory whose templates replace ours; empty: none.
+    pub templates: PathBuf,
+}
+
+impl Config {
+    /// Where mail goes, the password read from its file if it is given so.
+    pub fn mail_route(&self) -> Result<Route, ConfigError> {
+        let mut route = parse(&self.mail, &self.data_dir)?;
+        if let Route::Smtp(smtp) = &mut route {
+            smtp.password = match (&self.mail.password_file, &self.mail.password) {
+                (Some(file), _) => Some(secret::read_file("mail.password_file", file)?),
+                (None, password) => password.clone(),
+            };
+            if smtp.user.is_some() != smtp.password.is_some() {
+                return Err(ConfigError(
+                    "mail.url: a user needs mail.password_file, and a password a user in mail.url; give both or neither"
+                        .to_owned(),
+                ));
+            }
+        }
+        Ok(route)
+    }
+    /// Whether mail for people elsewhere would go to files that nobody sends: good for trying out only.
+    pub fn keeps_mail_from_people(&self) -> bool {
+        self.mail.url == "file" && self.listen.is_secure()
+    }
+    /// Whether nobody but the people at this machine can reach the server: what is secret may then be shown to them.
+    pub fn is_for_development(&self) -> bool {
+        self.listen.public.ip().is_loopback() && !self.listen.is_secure()
+    }
+}
+
+/// What can be said of `[mail]` without reading files.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let address = |key: &str, text: &str| {
+        text.parse::<Mailbox>().map(drop).map_err(|error| {
+            ConfigError(format!(
+                "mail.{key}: {error}; write it like \"Affiliate program <affiliates@example.com>\""
+            ))
+        })
+    };
+    address("from", &config.mail.from)?;
+    if !config.mail.reply_to.is_empty() {
+        address("reply_to", &config.mail.reply_to)?;
+    }
+    parse(&config.mail, &config.data_dir).map(drop)
+}
+
+/// `file`, `smtp://[user@]host[:port][?tls=required|none]`, `smtps://[user@]host[:port]`.
+fn parse(mail: &MailConfig, data_dir: &std::path::Path) -> Result<Route, ConfigError> {
+    let wrong = |mend: &str| Err(ConfigError(format!("mail.url: {mend}")));
+    if mail.url == "file" {
+        return Ok(Route::File(data_dir.join("outbox")));
+    }
+    let Ok(url) = url::Url::parse(&mail.url) else {
+        return wrong("is not \"file\" or a URL like smtp://user@mail.example.com:587");
+    };
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
+        return wrong("has no host; write it like smtp://user@mail.example.com:587");
+    };
+    if url.password().is_some() {
+        return wrong("holds a password; put it into a file and name that with mail.password_file");
+    }
+    let is_loopback = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let tls = match (url.scheme(), url.query()) {
+        ("smtps", None) => Tls::FromTheStart,
+        ("smtp", None | Some("tls=none")) if is_loopback => Tls::None,
+        ("smtp", None | Some("tls=required")) => Tls::StartTls,
+        ("smtp", Some("tls=none")) => return wrong("tls=none is for loopback addresses only; remove it"),
+        ("smtp", Some(_)) => return wrong("after ? only tls=required and tls=none are known"),
+        _ => return wrong("must start with smtp:// or smtps://, or be \"file\""),
+    };
+    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+        return wrong("has more than scheme, user, host, port and tls; remove what follows");
+    }
+    let user = percent_encoding::percent_decode_str(url.username()).decode_utf8_lossy().into_owned();
+    let port = url.port().unwrap_or(if tls == Tls::FromTheStart { 465 } else { 587 });
+    Ok(Route::Smtp(SmtpRoute {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port,
+        tls,
+        user: (!user.is_empty()).then_some(user),
+        password: None,
+        ca_file: (!mail.ca_file.as_os_str().is_empty()).then(|| mail.ca_file.clone()),
+    }))
+}

@@ -1,0 +1,304 @@
+//! What we write to people, and when a mail that could not be delivered is tried again.
+//!
+//! A message holds what happened and never a one-time link: that is made when the mail is written out, so that
+//! neither the store nor a backup of it holds a key to anybody's account.
+
+use super::id::NodeId;
+use super::person::Person;
+use super::program::hex;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What a mail is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// Thanks for the application; staff will look at it.
+    ApplicationReceived,
+    /// Somebody applied with the address of somebody who is known. Only the address's owner is told.
+    ApplicationKnown,
+    /// Welcome; brings the link that sets the first password.
+    Approved,
+    /// The application was turned down.
+    Rejected {
+        /// What staff wrote.
+        reason: String,
+    },
+    /// Brings the link that sets a new password.
+    PasswordReset,
+    /// A password was set or changed.
+    PasswordChanged,
+    /// A copy of the signature.
+    AgreementSigned {
+        /// Of the agreement.
+        version: String,
+        /// Of the agreement's text, hex.
+        sha256: String,
+        /// As typed.
+        name: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Asks the new address whether it is meant.
+    ConfirmEmail {
+        /// Where the account's mail shall go.
+        new_email: String,
+        /// When this was asked for: pointless if that has passed.
+        asked: Asked,
+    },
+    /// Tells the old address.
+    EmailChanged {
+        /// The new one, as `a…@example.com`.
+        new_email_masked: String,
+        /// Payouts wait because of it.
+        held: bool,
+    },
+    /// Asks the account's address whether payouts shall go elsewhere.
+    ConfirmPaypal {
+        /// Where payouts shall go.
+        new_email: String,
+        /// It is the first address of payouts, and no change.
+        first: bool,
+        /// When this was asked for: pointless if that has passed.
+        asked: Asked,
+    },
+    /// Payouts go elsewhere, after a wait.
+    PaypalChanged {
+        /// The new one, as `a…@example.com`; empty: none is known any more.
+        masked: String,
+        /// There was none before.
+        first: bool,
+        /// Payouts wait until then.
+        held_until: DateTime<Utc>,
+    },
+    /// Staff decided about a referral that was said to be missing.
+    ClaimDecided {
+        /// Whether it is credited now.
+        granted: bool,
+        /// What staff wrote.
+        reason: String,
+    },
+    /// Links do not earn for now.
+    Suspended {
+        /// What staff wrote.
+        reason: String,
+    },
+    /// Links earn again.
+    Reinstated,
+    /// The account is closed for good; tells what is due.
+    Closed {
+        /// What staff wrote.
+        reason: String,
+    },
+    /// Brings the link that sets a member of staff's new password.
+    StaffPasswordReset,
+    /// A colleague made a link that sets a new password of a member of staff who has one.
+    StaffLinkMade,
+}
+
+/// How an account stood when somebody who was signed in asked for a change. The link that confirms the change is made
+/// when the mail is written out: if a password or an address was changed since, it must not be made any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Asked {
+    /// The generation of the credentials.
+    pub credentials: u32,
+    /// How often an address had been changed.
+    pub addresses: u32,
+}
+
+impl Message {
+    /// Whether it goes to an address that nobody has looked at yet: whoever typed it may be somebody else.
+    pub const fn is_to_stranger(&self) -> bool {
+        matches!(self, Self::ApplicationReceived | Self::ApplicationKnown | Self::Rejected { .. })
+    }
+
+    /// The stable name; the templates' too.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ApplicationReceived => "application_received",
+            Self::ApplicationKnown => "application_known",
+            Self::Approved => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::PasswordReset => "password_reset",
+            Self::PasswordChanged => "password_changed",
+            Self::AgreementSigned { .. } => "agreement_signed",
+            Self::ConfirmEmail { .. } => "confirm_email",
+            Self::EmailChanged { .. } => "email_changed",
+            Self::ConfirmPaypal { .. } => "confirm_paypal",
+            Self::PaypalChanged { .. } => "paypal_changed",
+            Self::ClaimDecided { .. } => "claim_decided",
+            Self::Suspended { .. } => "suspended",
+            Self::Reinstated => "reinstated",
+            Self::Closed { .. } => "closed",
+            Self::StaffPasswordReset => "staff_password_reset",
+            Self::StaffLinkMade => "staff_link_made",
+        }
+    }
+}
+
+/// A message to somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The address.
+    pub to: String,
+    /// Whom it greets.
+    pub name: String,
+    /// Whose account it is about; one-time links are made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Person>,
+    /// What it says.
+    pub message: Message,
+}
+
+/// A letter on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// Its name, the same however often it is made or sent; sorts by time.
+    pub id: String,
+    /// What is sent to whom.
+    #[serde(flatten)]
+    pub letter: Letter,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// How often sending it has failed.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Not to be tried before.
+    pub next_try_at: DateTime<Utc>,
+    /// What the last attempt met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// How a mail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailOutcome {
+    /// A mail server took it.
+    Sent,
+    /// It was refused for good, or for three days.
+    GivenUp,
+}
+
+/// What follows of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// It is tried again then.
+    RetryAt(DateTime<Utc>),
+    /// It is not tried again.
+    GiveUp,
+}
+
+/// How long a mail is worth sending; a fact that is older brings about none, so that a replay does not write
+/// to people about what they have long known.
+pub const LIFETIME: TimeDelta = TimeDelta::days(3);
+
+/// Waits after the first, second … failure; the last one repeats.
+const WAITS: [TimeDelta; 5] = [
+    TimeDelta::minutes(1),
+    TimeDelta::minutes(5),
+    TimeDelta::minutes(30),
+    TimeDelta::hours(2),
+    TimeDelta::hours(12),
+];
+
+impl Mail {
+    /// A letter as it enters the outbox.
+    pub const fn new(id: String, letter: Letter, now: DateTime<Utc>) -> Self {
+        Self { id, letter, created_at: now, attempts: 0, next_try_at: now, last_error: None }
+    }
+    /// Notes a failed attempt. `for_good`: the other side said that it will never take it.
+    pub fn failed(&mut self, error: String, for_good: bool, now: DateTime<Utc>) -> AfterFailure {
+        let wait = WAITS[(self.attempts as usize).min(WAITS.len() - 1)];
+        self.attempts += 1;
+        self.last_error = Some(error);
+        self.next_try_at = now + wait;
+        if for_good || self.next_try_at > self.created_at + LIFETIME {
+            AfterFailure::GiveUp
+        } else {
+            AfterFailure::RetryAt(self.next_try_at)
+        }
+    }
+}
+
+/// The name of the `nth` mail that a fact brings about: the same in every replay.
+pub fn id_from_fact(at: DateTime<Utc>, node: NodeId, epoch: u32, position: u64, nth: usize) -> String {
+    id_from(at, &format!("fact {node} {epoch} {position} {nth}"))
+}
+
+/// A name made of a time and of whatever tells it from others of that time.
+pub fn id_from(at: DateTime<Utc>, source: &str) -> String {
+    let digest = Sha256::new().chain_update(b"counterfoil mail ").chain_update(source).finalize();
+    format!("{:011x}{}", at.timestamp_millis(), hex(&digest[..8]))
+}
+
+/// When a mail of this name was written.
+pub fn written_at(id: &str) -> Option<DateTime<Utc>> {
+    let millis = i64::from_str_radix(id.get(..11)?, 16).ok()?;
+    DateTime::from_timestamp_millis(millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a literal")
+    }
+
+    fn mail() -> Mail {
+        let letter = Letter {
+            to: "ann@example.com".into(),
+            name: "Ann".into(),
+            person: None,
+            message: Message::Rejected { reason: "no web site".into() },
+        };
+        Mail::new("019b".into(), letter, at("2026-01-01T00:00:00Z"))
+    }
+
+    #[test]
+    fn a_mail_is_tried_for_three_days_ever_more_rarely() {
+        let mut mail = mail();
+        let mut now = mail.created_at;
+        let mut waits = Vec::new();
+        while let AfterFailure::RetryAt(next) = mail.failed("451 later".into(), false, now) {
+            waits.push((next - now).num_minutes());
+            now = next;
+        }
+        assert_eq!(waits, [1, 5, 30, 120, 720, 720, 720, 720, 720]);
+        assert_eq!(mail.attempts, 10);
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_given_up_at_once() {
+        let mut mail = mail();
+        let now = mail.created_at;
+        assert_eq!(mail.failed("550 no such user".into(), true, now), AfterFailure::GiveUp);
+        assert_eq!(mail.last_error.as_deref(), Some("550 no such user"));
+    }
+
+    #[test]
+    fn names_are_stable_and_sort_by_time() {
+        let node = NodeId::from_bits(7);
+        let first = at("2026-01-01T00:00:00Z");
+        let id = id_from_fact(first, node, 1, 42, 0);
+        assert_eq!(id, id_from_fact(first, node, 1, 42, 0));
+        assert_ne!(id, id_from_fact(first, node, 1, 42, 1));
+        assert_ne!(id, id_from_fact(first, node, 2, 42, 0));
+        assert!(id < id_from_fact(at("2026-01-01T00:00:00.001Z"), node, 1, 42, 0));
+        assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_eq!(written_at(&id), Some(first));
+        assert_eq!(written_at("\u{e9}").or_else(|| written_at("none")), None);
+    }
+
+    #[test]
+    fn a_mail_is_kept_as_plain_json() {
+        let text = serde_json::to_string(&mail()).expect("plain data");
+        assert_eq!(
+            text,
+            r#"{"id":"019b","to":"ann@example.com","name":"Ann","message":{"kind":"rejected","reason":"no web site"},"created_at":"2026-01-01T00:00:00Z","attempts":0,"next_try_at":"2026-01-01T00:00:00Z"}"#
+        );
+        assert_eq!(serde_json::from_str::<Mail>(&text).expect("the same"), mail());
+    }
+}

@@ -1,0 +1,237 @@
+//! One-time links: signed, expiring permission to set a password or to confirm an address.
+//!
+//! Nothing of them is stored. A link names the version of the password that it may replace, and what the
+//! addresses were when it was made: the password that is set with it, or the address that is changed by it, is
+//! what spends it. Reading a link spends nothing, so that mail scanners may open it.
+
+use super::id::{AffiliateId, StaffId};
+use super::person::Person;
+use super::token::{Keyring, TokenError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// What a link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// An affiliate sets its first password.
+    Activate,
+    /// Anybody sets a new password.
+    Reset,
+    /// A member of staff sets its first password.
+    InviteStaff,
+    /// An affiliate's new e-mail is its own.
+    ConfirmEmail,
+    /// An affiliate's payouts shall go elsewhere.
+    ConfirmPaypal,
+}
+
+impl Purpose {
+    /// Each of them.
+    pub const ALL: [Self; 5] =
+        [Self::Activate, Self::Reset, Self::InviteStaff, Self::ConfirmEmail, Self::ConfirmPaypal];
+
+    /// For how long a link is good.
+    pub const fn lifetime(self) -> TimeDelta {
+        match self {
+            Self::Activate => TimeDelta::days(7),
+            Self::Reset => TimeDelta::hours(1),
+            Self::InviteStaff | Self::ConfirmEmail | Self::ConfirmPaypal => TimeDelta::days(1),
+        }
+    }
+    /// Whether it sets a password.
+    pub const fn sets_password(self) -> bool {
+        matches!(self, Self::Activate | Self::Reset | Self::InviteStaff)
+    }
+    /// In tokens; never reused. The first byte of other tokens is 0x11 to 0x14.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Activate => 0x21,
+            Self::Reset => 0x22,
+            Self::InviteStaff => 0x23,
+            Self::ConfirmEmail => 0x24,
+            Self::ConfirmPaypal => 0x25,
+        }
+    }
+}
+
+/// What a link allows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OneTime {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// For whom.
+    pub person: Person,
+    /// Good before this instant; whole seconds.
+    pub expires_at: DateTime<Utc>,
+    /// The generation of the credentials that it was made for; 0: none were set yet.
+    pub credential_version: u32,
+    /// A digest of the addresses as they were.
+    addresses: [u8; 16],
+    /// The address to be confirmed.
+    pub new_address: Option<String>,
+}
+
+impl fmt::Debug for OneTime {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No address: this may end in a log.
+        out.debug_struct("OneTime")
+            .field("purpose", &self.purpose)
+            .field("person", &self.person)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a link is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OneTimeError {
+    /// Not one of ours, altered, or of a key that was retired.
+    #[error("read the link")]
+    Bad,
+    /// Too old.
+    #[error("use a link that has expired")]
+    Expired,
+    /// Used already, or made pointless by what happened since.
+    #[error("use a link twice")]
+    Spent,
+}
+
+/// What a link is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present<'a> {
+    /// The generation of the person's credentials; 0: none are set.
+    pub credential_version: u32,
+    /// The person's e-mail.
+    pub email: &'a str,
+    /// How often the e-mail was changed, or the person was kept out: an address that comes back, or a person who does,
+    /// brings no spent link back.
+    pub email_changes: u32,
+    /// Where payouts go.
+    pub paypal_email: Option<&'a str>,
+    /// How often that was changed.
+    pub paypal_changes: u32,
+}
+
+impl OneTime {
+    /// A link made now.
+    pub fn new(
+        purpose: Purpose,
+        person: Person,
+        present: Present<'_>,
+        new_address: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let expires = (now + purpose.lifetime()).timestamp();
+        Self {
+            purpose,
+            person,
+            // A day in the life of a program is far from the end of time.
+            expires_at: DateTime::from_timestamp(expires, 0).unwrap_or(now),
+            credential_version: present.credential_version,
+            addresses: digest(purpose, present),
+            new_address,
+        }
+    }
+
+    /// Whether it is still good.
+    pub fn check(&self, present: Present<'_>, now: DateTime<Utc>) -> Result<(), OneTimeError> {
+        if now >= self.expires_at {
+            return Err(OneTimeError::Expired);
+        }
+        let same = self.addresses.ct_eq(&digest(self.purpose, present));
+        if self.credential_version != present.credential_version || !bool::from(same) {
+            return Err(OneTimeError::Spent);
+        }
+        Ok(())
+    }
+
+    /// Its letters, signed: good in an address.
+    pub fn sign(&self, keyring: &Keyring) -> String {
+        let (kind, id) = match self.person {
+            Person::Affiliate(id) => (1_u8, id.bits()),
+            Person::Staff(id) => (2, id.bits()),
+        };
+        let mut raw = vec![self.purpose.number()];
+        raw.extend_from_slice(&keyring.current_tag());
+        raw.push(kind);
+        raw.extend_from_slice(&id.to_be_bytes());
+        raw.extend_from_slice(&self.expires_at.timestamp().to_be_bytes());
+        raw.extend_from_slice(&self.credential_version.to_be_bytes());
+        raw.extend_from_slice(&self.addresses);
+        raw.extend_from_slice(self.new_address.as_deref().unwrap_or_default().as_bytes());
+        let mac = keyring.mac_one_time(&raw);
+        raw.extend_from_slice(&mac);
+        URL_SAFE_NO_PAD.encode(raw)
+    }
+
+    /// Reads a link's letters; whether it is still good is another question ([`OneTime::check`]).
+    pub fn verify(text: &str, keyring: &Keyring) -> Result<Self, OneTimeError> {
+        if text.len() > MAX_LETTERS {
+            return Err(OneTimeError::Bad);
+        }
+        let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| OneTimeError::Bad)?;
+        let signed = raw.len().checked_sub(MAC).filter(|len| *len >= FIXED).ok_or(OneTimeError::Bad)?;
+        let (claim, mac) = raw.split_at(signed);
+        keyring
+            .verify_one_time([claim[1], claim[2]], claim, mac)
+            .map_err(|_: TokenError| OneTimeError::Bad)?;
+        Self::read(claim).ok_or(OneTimeError::Bad)
+    }
+
+    /// Reads what was signed.
+    fn read(claim: &[u8]) -> Option<Self> {
+        let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.number() == claim[0])?;
+        let id = u64::from_be_bytes(claim[4..12].try_into().ok()?);
+        let person = match claim[3] {
+            1 => Person::Affiliate(AffiliateId::from_bits(id)),
+            2 => Person::Staff(StaffId::from_bits(id)),
+            _ => return None,
+        };
+        let expires = i64::from_be_bytes(claim[12..20].try_into().ok()?);
+        let address = std::str::from_utf8(&claim[FIXED..]).ok()?;
+        if address.is_empty() != purpose.sets_password() {
+            return None;
+        }
+        Some(Self {
+            purpose,
+            person,
+            expires_at: DateTime::from_timestamp(expires, 0)?,
+            credential_version: u32::from_be_bytes(claim[20..24].try_into().ok()?),
+            addresses: claim[24..FIXED].try_into().ok()?,
+            new_address: (!address.is_empty()).then(|| address.to_owned()),
+        })
+    }
+}
+
+/// Purpose, key, kind of person, id, expiry, version, addresses.
+const FIXED: usize = 1 + 2 + 1 + 8 + 8 + 4 + 16;
+const MAC: usize = 32;
+/// Of a link that confirms an address of 254 bytes.
+const MAX_LETTERS: usize = (FIXED + 254 + MAC).div_ceil(3) * 4;
+
+/// A link dies with the e-mail that it was sent to; one that changes where payouts go also with that address.
+fn digest(purpose: Purpose, present: Present<'_>) -> [u8; 16] {
+    let (paypal, changes) = if purpose == Purpose::ConfirmPaypal {
+        (present.paypal_email, present.paypal_changes)
+    } else {
+        (None, 0)
+    };
+    let hash = Sha256::new()
+        .chain_update(b"counterfoil addresses\n")
+        .chain_update(present.email.trim().to_lowercase())
+        .chain_update(b"\n")
+        .chain_update(paypal.unwrap_or_default().trim().to_lowercase())
+        .chain_update(b"\n")
+        .chain_update(present.email_changes.to_be_bytes())
+        .chain_update(changes.to_be_bytes())
+        .finalize();
+    let mut cut = [0; 16];
+    cut.copy_from_slice(&hash[..16]);
+    cut
+}
+
+#[cfg(test)]
+mod tests;

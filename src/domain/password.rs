@@ -1,0 +1,226 @@
+//! Passwords: what a good one is, and what is kept of it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Letters that a password must have.
+pub const SHORTEST: usize = 12;
+/// Letters that it may have: more would only be work for us.
+pub const LONGEST: usize = 128;
+
+/// Words that most guessed passwords are made of, one a line, in lower case.
+const COMMON: &str = include_str!("password/common.txt");
+
+/// What is kept of a password: its argon2id hash as a PHC string.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Takes a PHC string.
+    pub fn new(phc: impl Into<String>) -> Self {
+        Self(phc.into())
+    }
+    /// The PHC string; for comparing only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("PasswordHash")
+    }
+}
+
+/// What somebody signs in with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Counts the passwords that were set, this one too: starts at 1.
+    pub version: u32,
+    /// Counts how often all sessions and links were ended without another password.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ended: u32,
+    /// Of the password.
+    pub hash: PasswordHash,
+    /// When it was set.
+    pub changed_at: DateTime<Utc>,
+}
+
+impl Credentials {
+    /// What sessions and links are held against: another number with each password, and each time that they end.
+    pub const fn generation(&self) -> u32 {
+        self.version.saturating_add(self.ended)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Why a password is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadPassword {
+    /// Fewer than 12 letters.
+    #[error("use a password of fewer than 12 characters")]
+    TooShort,
+    /// More than 128.
+    #[error("use a password of more than 128 characters")]
+    TooLong,
+    /// It is little more than the person's e-mail or name.
+    #[error("use an e-mail or a name as the password")]
+    IsOwnName,
+    /// It is among the first that anybody would guess.
+    #[error("use a password that many others use")]
+    TooCommon,
+}
+
+impl BadPassword {
+    /// What the person is told.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::TooShort => "Use at least 12 characters; a few words in a row are easy to remember.",
+            Self::TooLong => "Use at most 128 characters.",
+            Self::IsOwnName => "Don't use your name or e-mail address as your password.",
+            Self::TooCommon => "This password is easy to guess; choose another one.",
+        }
+    }
+}
+
+/// Whether a password may be taken by somebody with this e-mail and name. Which kinds of letters it has does
+/// not matter: length does.
+pub fn check(password: &str, email: &str, name: &str) -> Result<(), BadPassword> {
+    let letters = password.chars().count();
+    if letters < SHORTEST {
+        return Err(BadPassword::TooShort);
+    }
+    if letters > LONGEST {
+        return Err(BadPassword::TooLong);
+    }
+    let (password, core) = (password.trim().to_lowercase(), core(password));
+    let email = email.trim().to_lowercase();
+    let local = email.split('@').next().unwrap_or_default();
+    let is_own = |own: &str| {
+        let squeezed: String = own.chars().filter(|letter| letter.is_alphanumeric()).collect();
+        !squeezed.is_empty() && (core == squeezed || password == own || core == self::core(own))
+    };
+    if is_own(&email) || is_own(local) || is_own(&name.trim().to_lowercase()) {
+        return Err(BadPassword::IsOwnName);
+    }
+    if is_run(&password) || is_repeated(&password) || core.is_empty() || is_made_of_common_words(&core) {
+        return Err(BadPassword::TooCommon);
+    }
+    Ok(())
+}
+
+/// What is left of a password without the digits and signs before and after it, without case, and with letters
+/// for the digits and signs that are written for them.
+fn core(password: &str) -> String {
+    let lower = password.to_lowercase();
+    let bare = lower.trim_matches(|letter: char| !letter.is_alphabetic());
+    let plain = |letter| match letter {
+        '0' => 'o',
+        '1' | '!' => 'i',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '7' => 't',
+        other => other,
+    };
+    bare.chars().map(plain).filter(|letter| letter.is_alphanumeric()).collect()
+}
+
+/// Neighbours on a keyboard or in an alphabet, one after the other.
+fn is_run(password: &str) -> bool {
+    const ROWS: [&str; 6] = [
+        "abcdefghijklmnopqrstuvwxyz",
+        "01234567890123456789",
+        "qwertyuiop[]asdfghjkl;'zxcvbnm,./",
+        "qwertzuiopasdfghjklyxcvbnm",
+        "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/",
+        "1q2w3e4r5t6y7u8i9o0p",
+    ];
+    ROWS.iter().any(|row| {
+        let back: String = row.chars().rev().collect();
+        row.contains(password) || back.contains(password)
+    })
+}
+
+/// A few letters again and again.
+fn is_repeated(password: &str) -> bool {
+    let letters: Vec<char> = password.chars().collect();
+    (1..=letters.len() / 2).take(6).any(|step| letters.iter().skip(step).eq(&letters[..letters.len() - step]))
+}
+
+/// Nothing but common words in a row, three at most: more of them make a good password.
+fn is_made_of_common_words(core: &str) -> bool {
+    fn fits(left: &str, words: u32) -> bool {
+        left.is_empty()
+            || (words > 0
+                && COMMON.lines().any(|word| {
+                    !word.is_empty() && left.strip_prefix(word).is_some_and(|rest| fits(rest, words - 1))
+                }))
+    }
+    fits(core, 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_passwords() {
+        let table: &[(&str, Result<(), BadPassword>)] = &[
+            ("", Err(BadPassword::TooShort)),
+            ("elevenchars", Err(BadPassword::TooShort)),
+            ("éééééééééé", Err(BadPassword::TooShort)),
+            ("tulip anvil rain", Ok(())),
+            ("correct horse battery staple", Ok(())),
+            ("kv3-9fLq-0xTz", Ok(())),
+            ("grün7Birke-Tal", Ok(())),
+            ("            ", Err(BadPassword::TooCommon)),
+            ("aaaaaaaaaaaa", Err(BadPassword::TooCommon)),
+            ("abababababab", Err(BadPassword::TooCommon)),
+            ("hallo1hallo1", Err(BadPassword::TooCommon)),
+            ("123456789012", Err(BadPassword::TooCommon)),
+            ("098765432109", Err(BadPassword::TooCommon)),
+            ("qwertyuiop[]", Err(BadPassword::TooCommon)),
+            ("1qaz2wsx3edc", Err(BadPassword::TooCommon)),
+            ("abcdefghijklm", Err(BadPassword::TooCommon)),
+            ("Password1234!", Err(BadPassword::TooCommon)),
+            ("P@ssw0rd2026", Err(BadPassword::TooCommon)),
+            ("passwordpassword1", Err(BadPassword::TooCommon)),
+            ("iloveyou12345", Err(BadPassword::TooCommon)),
+            ("Welcome-Summer-2026", Err(BadPassword::TooCommon)),
+            ("918273645546372819", Err(BadPassword::TooCommon)),
+            ("ann.smith@example.com", Err(BadPassword::IsOwnName)),
+            ("Ann.Smith@Example.com1", Err(BadPassword::IsOwnName)),
+            ("ann.smith2026", Err(BadPassword::IsOwnName)),
+            ("AnnSmithers12", Err(BadPassword::IsOwnName)),
+            ("Ann Smithers!", Err(BadPassword::IsOwnName)),
+        ];
+        for (password, expected) in table {
+            assert_eq!(check(password, "ann.smith@example.com", "Ann Smithers"), *expected, "{password}");
+        }
+        assert_eq!(check(&"x1y2".repeat(33), "a@b", "A"), Err(BadPassword::TooLong));
+        let longest = format!("{}tulip anvil rain", "x".repeat(112));
+        assert_eq!(check(&longest, "a@b", "A"), Ok(()));
+    }
+
+    #[test]
+    fn a_hash_is_never_printed() {
+        let hash = PasswordHash::new("$argon2id$v=19$secret");
+        let credentials = Credentials { version: 1, ended: 0, hash, changed_at: DateTime::default() };
+        assert!(!format!("{credentials:?}").contains("argon2"));
+    }
+
+    #[test]
+    fn common_words_are_lower_case_and_in_order() {
+        let words: Vec<&str> = COMMON.lines().collect();
+        assert!(words.windows(2).all(|pair| pair[0] < pair[1]), "sort them");
+        assert!(words.iter().all(|word| word.chars().all(|letter| letter.is_ascii_lowercase())));
+        assert!(words.iter().all(|word| (3..=20).contains(&word.len())));
+    }
+}

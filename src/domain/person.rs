@@ -1,0 +1,452 @@
+//! People who sign in, affiliates and staff: who they are, what they may do, what they sign and claim.
+
+use super::id::{AccountId, AffiliateId, BadId, ClaimId, StaffId};
+use super::program::hex;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::str::FromStr;
+
+/// Somebody who may sign in; written as its id, whose prefix says which kind it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Person {
+    /// An affiliate.
+    Affiliate(AffiliateId),
+    /// A member of staff.
+    Staff(StaffId),
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Affiliate(id) => id.fmt(out),
+            Self::Staff(id) => id.fmt(out),
+        }
+    }
+}
+
+impl FromStr for Person {
+    type Err = BadId;
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let staff = || text.parse().map(Self::Staff);
+        text.parse().map(Self::Affiliate).or_else(|_| staff()).map_err(|_| BadId("Person"))
+    }
+}
+
+impl Serialize for Person {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Person {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Person {
+    /// Where the person signs in.
+    pub const fn realm(self) -> Realm {
+        match self {
+            Self::Affiliate(_) => Realm::Portal,
+            Self::Staff(_) => Realm::Staff,
+        }
+    }
+    /// The affiliate, if it is one.
+    pub const fn affiliate(self) -> Option<AffiliateId> {
+        match self {
+            Self::Affiliate(id) => Some(id),
+            Self::Staff(_) => None,
+        }
+    }
+    /// The member of staff, if it is one.
+    pub const fn staff(self) -> Option<StaffId> {
+        match self {
+            Self::Affiliate(_) => None,
+            Self::Staff(id) => Some(id),
+        }
+    }
+}
+
+/// Where people sign in: who may enter one has no way into the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Realm {
+    /// The affiliates' pages.
+    Portal,
+    /// The staff's pages.
+    Staff,
+}
+
+/// What a member of staff is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Judges affiliates and referrals.
+    Reviewer,
+    /// Closes months, pays out.
+    Finance,
+    /// Looks.
+    ReadOnly,
+}
+
+/// What only some members of staff may do. Looking is for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Approve or reject an application.
+    ReviewApplications,
+    /// Suspend and reinstate affiliates, sign them out, change their data, send them a link to set a password.
+    ChangeAffiliates,
+    /// Change where an affiliate's mail and payouts go.
+    ChangeAddresses,
+    /// Close an affiliate for good.
+    CloseAffiliates,
+    /// Write a note about an affiliate.
+    WriteNotes,
+    /// Hold, release and reject referrals.
+    JudgeHolds,
+    /// Decide about missing referrals.
+    DecideClaims,
+    /// Credit an account by hand.
+    Credit,
+    /// Start a nightly run.
+    Aggregate,
+    /// Download lists.
+    Export,
+    /// Make and approve payouts.
+    Payouts,
+    /// Make members of staff, change their roles, disable them.
+    ManageStaff,
+}
+
+impl Action {
+    /// Each of them.
+    pub const ALL: [Self; 12] = [
+        Self::ReviewApplications,
+        Self::ChangeAffiliates,
+        Self::ChangeAddresses,
+        Self::CloseAffiliates,
+        Self::WriteNotes,
+        Self::JudgeHolds,
+        Self::DecideClaims,
+        Self::Credit,
+        Self::Aggregate,
+        Self::Export,
+        Self::Payouts,
+        Self::ManageStaff,
+    ];
+}
+
+impl Role {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Reviewer, Self::Finance, Self::ReadOnly];
+
+    /// The stable name.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Reviewer => "reviewer",
+            Self::Finance => "finance",
+            Self::ReadOnly => "read_only",
+        }
+    }
+    /// The table of what each may do.
+    pub const fn may(self, action: Action) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Reviewer => matches!(
+                action,
+                Action::ReviewApplications
+                    | Action::ChangeAffiliates
+                    | Action::WriteNotes
+                    | Action::JudgeHolds
+                    | Action::DecideClaims
+                    | Action::Credit
+            ),
+            Self::Finance => matches!(
+                action,
+                Action::ChangeAddresses | Action::Aggregate | Action::Export | Action::Payouts
+            ),
+            Self::ReadOnly => false,
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = BadId;
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        Self::ALL.into_iter().find(|role| role.code() == text).ok_or(BadId("Role"))
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.code())
+    }
+}
+
+/// A member of staff.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaffMember {
+    /// Its id.
+    pub id: StaffId,
+    /// The person's name.
+    pub name: String,
+    /// What the person signs in with.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// It may not sign in since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// How often it was disabled: a link that was made before is spent, also when it is enabled again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disablings: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl StaffMember {
+    /// Whether it may do something now.
+    pub const fn may(&self, action: Action) -> bool {
+        self.disabled_at.is_none() && self.role.may(action)
+    }
+}
+
+/// The text that affiliates sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Its name: another one asks everybody to sign again.
+    pub version: String,
+    /// Its text.
+    pub text: String,
+    /// The text's SHA-256, hex.
+    pub sha256: String,
+}
+
+impl Agreement {
+    /// An agreement with this text.
+    pub fn new(version: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let sha256 = hex(&Sha256::digest(text.as_bytes()));
+        Self { version: version.into(), text, sha256 }
+    }
+}
+
+/// An affiliate's signature under an agreement.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// Of the agreement.
+    pub version: String,
+    /// Of the agreement's text, hex.
+    pub sha256: String,
+    /// As typed.
+    pub name: String,
+    /// Where it was signed from.
+    pub ip: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither name nor address: this may end in a log.
+        out.debug_struct("Signature").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// What staff wrote about an affiliate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Note {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub by: String,
+    /// What.
+    pub text: String,
+}
+
+/// Where a claim stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimState {
+    /// Staff have yet to decide.
+    Open,
+    /// The referral is credited.
+    Granted,
+    /// It is not.
+    Declined,
+}
+
+/// "I referred someone who is missing here": a claim that staff decide about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingReferral {
+    /// Its id.
+    pub id: ClaimId,
+    /// Whose claim.
+    pub affiliate_id: AffiliateId,
+    /// The account's id, if the affiliate knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_hint: Option<String>,
+    /// The customer's company.
+    pub company: String,
+    /// Why the affiliate should be credited.
+    pub evidence: String,
+    /// When it was filed.
+    pub filed_at: DateTime<Utc>,
+    /// Where it stands.
+    pub state: ClaimState,
+    /// What staff wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<DateTime<Utc>>,
+    /// The account that was granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<AccountId>,
+}
+
+/// An e-mail address as others may see it: `a…@example.com`.
+pub fn mask_email(address: &str) -> String {
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let first: String = local.chars().take(1).collect();
+    format!("{first}…@{domain}")
+}
+
+/// Reads an e-mail address of at most `most` bytes: one that a mail server takes without quoting anything.
+pub fn read_email(text: &str, most: usize) -> Option<String> {
+    let text = text.trim();
+    let (local, domain) = text.rsplit_once('@')?;
+    let hostile = |c: char| c.is_whitespace() || c.is_control() || "\"'(),:;<>@[\\]`|".contains(c);
+    let labels = |label: &str| {
+        !label.is_empty()
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let good = text.len() <= most
+        && (1..=64).contains(&local.len())
+        && !local.contains(hostile)
+        && domain.contains('.')
+        && domain.split('.').all(labels);
+    good.then(|| text.to_owned())
+}
+
+/// An e-mail address as it is compared.
+pub fn same_email(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_what_each_role_may_do() {
+        use Action::*;
+        let judges = [ReviewApplications, ChangeAffiliates, WriteNotes, JudgeHolds, DecideClaims, Credit];
+        let pays = [ChangeAddresses, Aggregate, Export, Payouts];
+        for action in Action::ALL {
+            assert!(Role::Admin.may(action), "{action:?}");
+            assert_eq!(Role::Reviewer.may(action), judges.contains(&action), "{action:?}");
+            assert_eq!(Role::Finance.may(action), pays.contains(&action), "{action:?}");
+            assert!(!Role::ReadOnly.may(action), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_disabled_may_nothing() {
+        let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a literal");
+        let mut member = StaffMember {
+            id: StaffId::from_bits(1),
+            name: "Ann".into(),
+            email: "ann@example.com".into(),
+            role: Role::Admin,
+            created_at: at,
+            disabled_at: None,
+            disablings: 0,
+        };
+        assert!(member.may(Action::ManageStaff));
+        member.disabled_at = Some(at);
+        assert!(!member.may(Action::ManageStaff));
+    }
+
+    #[test]
+    fn roles_and_people_read_back() {
+        for role in Role::ALL {
+            assert_eq!(role.code().parse(), Ok(role));
+            assert_eq!(serde_json::to_value(role).expect("plain data"), role.code());
+        }
+        assert!("Admin".parse::<Role>().is_err());
+        for person in [Person::Affiliate(AffiliateId::from_bits(7)), Person::Staff(StaffId::from_bits(7))] {
+            assert_eq!(person.to_string().parse(), Ok(person));
+        }
+        assert!("lnk_0000000000007".parse::<Person>().is_err());
+    }
+
+    #[test]
+    fn a_signature_tells_a_log_neither_name_nor_address() {
+        let signature = Signature {
+            version: "2026-01".into(),
+            sha256: "ab".into(),
+            name: "Ann Smith".into(),
+            ip: "203.0.113.9".into(),
+            at: DateTime::default(),
+        };
+        assert_eq!(format!("{signature:?}"), r#"Signature { version: "2026-01", .. }"#);
+    }
+
+    #[test]
+    fn only_plain_addresses_are_read() {
+        for good in ["a@b.example", " Ann.Smith+x@mail.example.com ", "é@bücher.example"] {
+            assert_eq!(read_email(good, 254).as_deref(), Some(good.trim()));
+        }
+        let bad = [
+            "",
+            "a",
+            "@b.example",
+            "a@b",
+            "a@b..example",
+            "a@-b.example",
+            "a b@c.example",
+            "a@b.example\nBcc: c",
+            "a\r\nBcc@b.example",
+            "<a@b.example>",
+            "a@b@c.example",
+            "\"a\"@b.example",
+            "a,c@b.example",
+        ];
+        for bad in bad {
+            assert_eq!(read_email(bad, 254), None, "{bad:?}");
+        }
+        assert_eq!(read_email("a@b.example", 10), None);
+    }
+
+    #[test]
+    fn addresses_are_masked_and_compared_without_case() {
+        let table = [
+            ("ann@example.com", "a…@example.com"),
+            ("é@b.example", "é…@b.example"),
+            ("@b", "…@b"),
+            ("x", "x…@"),
+        ];
+        for (address, masked) in table {
+            assert_eq!(mask_email(address), masked);
+        }
+        assert!(same_email(" Ann@Example.com", "ann@example.COM"));
+        assert!(!same_email("ann@example.com", "bob@example.com"));
+    }
+}

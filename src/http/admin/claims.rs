@@ -1,0 +1,155 @@
+//! Claims: referrals that affiliates say are missing, and what staff decide.
+
+use super::affiliates::{Paging, first_of};
+use super::{act, deferred, required_reason};
+use crate::domain::id::{AccountId, AffiliateId, ClaimId};
+use crate::domain::person::{ClaimState, MissingReferral};
+use crate::http::answer::{List, ok};
+use crate::http::auth::Caller;
+use crate::http::body::JsonBody;
+use crate::http::error::Problem;
+use crate::http::fields::{Params, parsed};
+use crate::http::guard::PathId;
+use crate::http::openapi::ProblemDoc;
+use crate::http::state::ApiState;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use std::str::FromStr;
+
+/// Lists claims, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/claims", tag = "claims",
+    params(("state" = Option<ClaimState>, Query, description = "Only those that stand there"), Paging),
+    responses((status = 200, body = List<ClaimView>, description = "A page")),
+    security(("bearer" = []))
+)]
+pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
+    let wanted = params.optional::<Wanted>("state", Problem::InvalidState)?;
+    let page = params.page()?;
+    params.done()?;
+    let open_only = wanted.as_ref().is_some_and(|wanted| wanted.0 == ClaimState::Open);
+    let mut claims = state.app.claims(open_only).await?;
+    claims.retain(|claim| wanted.as_ref().is_none_or(|wanted| claim.state == wanted.0));
+    if let Some(cursor) = &page.cursor {
+        let (at, id) = cursor.split_once('~').ok_or(Problem::InvalidCursor)?;
+        let at: DateTime<Utc> = at.parse().map_err(|_| Problem::InvalidCursor)?;
+        let id: ClaimId = id.parse().map_err(|_| Problem::InvalidCursor)?;
+        claims.retain(|claim| (claim.filed_at, claim.id) > (at, id));
+    }
+    let cursor_of = |claim: &MissingReferral| {
+        format!("{}~{}", claim.filed_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true), claim.id)
+    };
+    Ok(ok(&List::of(first_of(claims, page.limit, cursor_of), ClaimView::of)))
+}
+
+/// Decides about a claim.
+///
+/// With `account_id`, a granted claim credits that account to the affiliate. The affiliate is told by mail.
+#[utoipa::path(
+    post, path = "/v1/claims/{claim_id}/decision", tag = "claims",
+    params(("claim_id" = String, Path, description = "The claim's id", example = "clm_0a1b2c3d4e5f6")),
+    request_body(content = NewDecision, description = "How, and why"),
+    responses(
+        (status = 200, body = ClaimView, description = "The claim as it is now"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`already_decided`"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn decide(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<ClaimId>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    let granted = fields.required("granted", Problem::InvalidGranted, Value::as_bool)?;
+    let reason = required_reason(&mut fields)?;
+    let account = fields.optional::<AccountId>("account_id", Problem::InvalidAccountId, parsed)?;
+    fields.done()?;
+    let decided = state.app.decide_claim(&caller.name, id, granted, &reason, account.as_ref()).await;
+    if !act(decided)? {
+        return Ok(deferred(&id));
+    }
+    let claim = state.app.claim(id).await?.ok_or(Problem::UnknownClaim)?;
+    Ok(ok(&ClaimView::of(claim)))
+}
+
+/// A state as it was given.
+struct Wanted(ClaimState);
+
+impl FromStr for Wanted {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "open" => Ok(Self(ClaimState::Open)),
+            "granted" => Ok(Self(ClaimState::Granted)),
+            "declined" => Ok(Self(ClaimState::Declined)),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What staff decide about a claim.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct NewDecision {
+    /// Whether the referral is the affiliate's.
+    pub granted: bool,
+    /// In words: the affiliate reads it.
+    #[schema(min_length = 1, max_length = 500)]
+    pub reason: String,
+    /// The account to be credited, if the claim is granted.
+    #[schema(min_length = 1, max_length = 128)]
+    pub account_id: Option<String>,
+}
+
+/// A claim, as shown to staff.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ClaimView {
+    /// Its id.
+    #[schema(value_type = String, example = "clm_0a1b2c3d4e5f6")]
+    pub id: ClaimId,
+    /// Whose claim.
+    #[schema(value_type = String, example = "aff_0a1b2c3d4e5f6")]
+    pub affiliate_id: AffiliateId,
+    /// The account's id, if the affiliate knows it.
+    #[schema(required)]
+    pub account_hint: Option<String>,
+    /// The customer's company.
+    pub company: String,
+    /// Why the affiliate should be credited.
+    pub evidence: String,
+    /// When it was filed.
+    pub filed_at: DateTime<Utc>,
+    /// Where it stands.
+    pub state: ClaimState,
+    /// What staff wrote.
+    #[schema(required)]
+    pub reason: Option<String>,
+    /// Who decided.
+    #[schema(required)]
+    pub decided_by: Option<String>,
+    /// When.
+    #[schema(required)]
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+impl ClaimView {
+    fn of(claim: MissingReferral) -> Self {
+        Self {
+            id: claim.id,
+            affiliate_id: claim.affiliate_id,
+            account_hint: claim.account_hint,
+            company: claim.company,
+            evidence: claim.evidence,
+            filed_at: claim.filed_at,
+            state: claim.state,
+            reason: claim.reason,
+            decided_by: claim.decided_by,
+            decided_at: claim.decided_at,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Members of staff: who may sign in to the staff's pages, and as what.
+
+use super::affiliates::{Paging, email, first_of, read_cursor};
+use super::{act, deferred};
+use crate::app::people::ActError;
+use crate::domain::id::StaffId;
+use crate::domain::person::{Role, StaffMember};
+use crate::http::answer::{List, json, ok};
+use crate::http::auth::Caller;
+use crate::http::body::JsonBody;
+use crate::http::error::Problem;
+use crate::http::fields::{Params, line, parsed};
+use crate::http::guard::PathId;
+use crate::http::openapi::ProblemDoc;
+use crate::http::state::ApiState;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::Serialize;
+
+/// Makes a member of staff.
+///
+/// The answer holds a one-time link that sets its first password: it is shown here and nowhere else.
+#[utoipa::path(
+    post, path = "/v1/staff", tag = "staff",
+    request_body(content = NewStaff, description = "Who"),
+    responses(
+        (status = 201, body = Invitation, description = "Made"),
+        (status = 202, body = super::Deferred, description = "Kept; made when the store is back: invite it then"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`email_taken`"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn create(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    let name: String = fields.required("name", Problem::InvalidName, line(200))?;
+    let email: String = fields.required("email", Problem::InvalidEmail, email(254))?;
+    let role: Role = fields.required("role", Problem::InvalidRole, parsed)?;
+    fields.done()?;
+    match state.app.create_staff(&caller.name, &name, &email, role).await {
+        Ok((member, url)) => Ok(json(StatusCode::CREATED, &Invitation::of(&member, url))),
+        Err(ActError::Deferred) => Ok(deferred(&email)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lists members of staff, oldest first.
+#[utoipa::path(
+    get, path = "/v1/staff", tag = "staff",
+    params(Paging),
+    responses((status = 200, body = List<StaffView>, description = "A page")),
+    security(("bearer" = []))
+)]
+pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
+    let page = params.page()?;
+    params.done()?;
+    let mut members = state.app.staff();
+    if let Some(after) = read_cursor::<StaffId>(&page)? {
+        // Members are never taken away: one that is not there was not given as a cursor.
+        let last = members.iter().position(|one| one.id == after).ok_or(Problem::InvalidCursor)?;
+        members.drain(..=last);
+    }
+    let page = first_of(members, page.limit, |one| one.id.to_string());
+    Ok(ok(&List::of(page, |one| StaffView::of(&one))))
+}
+
+/// Gives a member of staff another role.
+#[utoipa::path(
+    patch, path = "/v1/staff/{staff_id}", tag = "staff",
+    params(StaffPath),
+    request_body(content = ChangedStaff, description = "What changes"),
+    responses(
+        (status = 200, body = StaffView, description = "The member as it is now"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn change(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<StaffId>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    let role = fields.required("role", Problem::InvalidRole, parsed)?;
+    fields.done()?;
+    changed(&state, &caller, id, Some(role), None).await
+}
+
+/// Makes a new one-time link that sets a member's password; earlier ones stay good until one is used.
+///
+/// It is on record, and a member that has a password already is told by mail.
+#[utoipa::path(
+    post, path = "/v1/staff/{staff_id}/invite", tag = "staff",
+    params(StaffPath),
+    request_body(content = super::Nothing, description = "Nothing"),
+    responses((status = 200, body = Invitation, description = "Its link")),
+    security(("bearer" = []))
+)]
+pub async fn invite(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<StaffId>,
+    JsonBody(fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.done()?;
+    let member = state.app.directory().staff_member(id).cloned().ok_or(Problem::UnknownStaff)?;
+    let url = state.app.invite_staff(&caller.name, id).await?;
+    Ok(ok(&Invitation::of(&member, url)))
+}
+
+/// Lets a member of staff sign in no more; its sessions and unused links end.
+#[utoipa::path(
+    post, path = "/v1/staff/{staff_id}/disable", tag = "staff",
+    params(StaffPath),
+    request_body(content = super::Nothing, description = "Nothing"),
+    responses(
+        (status = 200, body = StaffView, description = "The member as it is now"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn disable(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<StaffId>,
+    JsonBody(fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.done()?;
+    changed(&state, &caller, id, None, Some(true)).await
+}
+
+/// Lets a disabled member of staff sign in again.
+#[utoipa::path(
+    post, path = "/v1/staff/{staff_id}/enable", tag = "staff",
+    params(StaffPath),
+    request_body(content = super::Nothing, description = "Nothing"),
+    responses(
+        (status = 200, body = StaffView, description = "The member as it is now"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn enable(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<StaffId>,
+    JsonBody(fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.done()?;
+    changed(&state, &caller, id, None, Some(false)).await
+}
+
+async fn changed(
+    state: &ApiState,
+    caller: &Caller,
+    id: StaffId,
+    role: Option<Role>,
+    disabled: Option<bool>,
+) -> Result<Response, Problem> {
+    if !act(state.app.change_staff(&caller.name, id, role, disabled).await)? {
+        return Ok(deferred(&id));
+    }
+    let member = state.app.directory().staff_member(id).cloned().ok_or(Problem::UnknownStaff)?;
+    Ok(ok(&StaffView::of(&member)))
+}
+
+/// A member of staff to be made.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({"name": "Ann Smith", "email": "ann@example.com", "role": "reviewer"}))]
+pub struct NewStaff {
+    /// The person's name.
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: String,
+    /// What the person signs in with.
+    #[schema(max_length = 254)]
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// What changes of a member of staff.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct ChangedStaff {
+    /// What it may do.
+    pub role: Role,
+}
+
+/// Which member of staff.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the API document reads it")]
+pub struct StaffPath {
+    /// The member's id.
+    #[param(example = "stf_0a1b2c3d4e5f6")]
+    staff_id: String,
+}
+
+/// A member of staff, as shown.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct StaffView {
+    /// Its id.
+    #[schema(value_type = String, example = "stf_0a1b2c3d4e5f6")]
+    pub id: StaffId,
+    /// The person's name.
+    pub name: String,
+    /// What the person signs in with.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// It may not sign in since then.
+    #[schema(required)]
+    pub disabled_at: Option<DateTime<Utc>>,
+}
+
+impl StaffView {
+    fn of(member: &StaffMember) -> Self {
+        Self {
+            id: member.id,
+            name: member.name.clone(),
+            email: member.email.clone(),
+            role: member.role,
+            created_at: member.created_at,
+            disabled_at: member.disabled_at,
+        }
+    }
+}
+
+/// A member of staff with the link that sets its password.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Invitation {
+    /// Who.
+    #[serde(flatten)]
+    pub member: StaffView,
+    /// The link: whoever has it sets the password, once, within a day.
+    pub one_time_url: String,
+}
+
+impl Invitation {
+    fn of(member: &StaffMember, one_time_url: String) -> Self {
+        Self { member: StaffView::of(member), one_time_url }
+    }
+}
+
+impl std::fmt::Debug for Invitation {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Invitation").field("member", &self.member.id).finish_non_exhaustive()
+    }
+}
