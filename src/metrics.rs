@@ -107,6 +107,16 @@ catalogue! {
     MONTHS_CLOSED = "counterfoil_months_closed_total" Counter []
         "Months closed by this node";
 
+    // People.
+    SIGN_INS = "counterfoil_sign_ins_total" Counter ["realm", "outcome"]
+        "Attempts to sign in, to the portal or as staff, by outcome: ok, wrong, too_many, unavailable";
+
+    // Mail.
+    MAILS = "counterfoil_mails_total" Counter ["outcome"]
+        "Attempts of this node to send a mail, by outcome: sent, failed (tried again later), given_up";
+    OUTBOX_BACKLOG = "counterfoil_outbox_backlog" Gauge []
+        "Mails that wait in the store to be sent, by any node";
+
     // This program.
     BUILD_INFO = "counterfoil_build_info" Gauge ["version"]
         "Always 1; the label says which version runs";
@@ -170,6 +180,58 @@ impl RunOutcome {
     }
 }
 
+/// How an attempt to send a mail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailAttempt {
+    /// A mail server took it, or it is in its file.
+    Sent,
+    /// It is tried again later.
+    Failed,
+    /// It is not.
+    GivenUp,
+}
+
+impl MailAttempt {
+    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::GivenUp];
+    /// The label's value.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+/// How an attempt to sign in ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignInOutcome {
+    /// The e-mail and password go together.
+    Ok,
+    /// They don't.
+    Wrong,
+    /// Too many failed before.
+    TooMany,
+    /// It could not be found out.
+    Unavailable,
+}
+
+impl SignInOutcome {
+    const ALL: [Self; 4] = [Self::Ok, Self::Wrong, Self::TooMany, Self::Unavailable];
+    /// The label's value.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Wrong => "wrong",
+            Self::TooMany => "too_many",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The label's values of where people sign in: the portal, the staff's pages.
+const REALMS: [&str; 2] = ["portal", "staff"];
+
 /// All metrics of a process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -182,6 +244,8 @@ pub struct Metrics {
     run_last: prometheus::IntGauge,
     months_closed: IntCounter,
     store_failures: IntCounter,
+    mails: Vec<IntCounter>,
+    sign_ins: Vec<Vec<IntCounter>>,
 }
 
 impl Default for Metrics {
@@ -221,6 +285,10 @@ impl Metrics {
         add(Box::new(run_last.clone()));
         add(Box::new(months_closed.clone()));
         add(Box::new(store_failures.clone()));
+        let mails = counters(MAILS);
+        add(Box::new(mails.clone()));
+        let sign_ins = counters(SIGN_INS);
+        add(Box::new(sign_ins.clone()));
         add(Box::new(ProcessCollector::for_self()));
 
         let facts = FactKind::ALL.map(|kind| {
@@ -228,7 +296,14 @@ impl Metrics {
             FactOutcome::ALL.iter().map(child).collect()
         });
         let runs = RunOutcome::ALL.map(|outcome| runs.with_label_values(&[outcome.code()]));
+        let mails = MailAttempt::ALL.map(|outcome| mails.with_label_values(&[outcome.code()]));
+        let sign_ins = REALMS.map(|realm| {
+            let child = |outcome: &SignInOutcome| sign_ins.with_label_values(&[realm, outcome.code()]);
+            SignInOutcome::ALL.iter().map(child).collect()
+        });
         let metrics = Self {
+            sign_ins: sign_ins.into(),
+            mails: mails.into(),
             facts: facts.into(),
             runs: runs.into(),
             registry,
@@ -327,6 +402,16 @@ impl Metrics {
             self.run_seconds.observe(took.as_secs_f64());
             self.run_last.set(now_unix_seconds);
         }
+    }
+
+    /// Counts an attempt to sign in.
+    pub fn sign_in(&self, as_staff: bool, outcome: SignInOutcome) {
+        self.sign_ins[usize::from(as_staff)][outcome as usize].inc();
+    }
+
+    /// Counts an attempt to send a mail.
+    pub fn mail(&self, outcome: MailAttempt) {
+        self.mails[outcome as usize].inc();
     }
 
     /// Counts a call to the store that failed.
@@ -434,6 +519,9 @@ mod tests {
         metrics.read_journal(Log::Clicks, || (3, 5));
         metrics.read_listener("public", &Arc::default());
         metrics.read(STORE_UP, &[], || 1);
+        metrics.read(OUTBOX_BACKLOG, &[], || 2);
+        metrics.mail(MailAttempt::Failed);
+        metrics.sign_in(true, SignInOutcome::TooMany);
         metrics.route("public", "/r/{token}", true).answered(302, Some(Duration::from_micros(300)));
         metrics.fact(FactKind::Event, FactOutcome::Deferred);
         metrics.run(RunOutcome::Done, Duration::from_secs(2), 1, 1_700_000_000);
@@ -477,6 +565,9 @@ mod tests {
             "counterfoil_runs_total{outcome=\"done\"} 1",
             "counterfoil_months_closed_total 1",
             "counterfoil_store_up 1",
+            "counterfoil_mails_total{outcome=\"failed\"} 1",
+            "counterfoil_sign_ins_total{outcome=\"too_many\",realm=\"staff\"} 1",
+            "counterfoil_outbox_backlog 2",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }

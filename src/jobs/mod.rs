@@ -1,4 +1,6 @@
 //! What the server does by itself.
 
+pub mod claims;
+pub mod mail;
 pub mod retention;
 pub mod schedule;

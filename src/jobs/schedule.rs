@@ -31,7 +31,7 @@ pub async fn run(app: Arc<App>, at: NaiveTime) {
             continue;
         }
         waits = false;
-        match app.aggregate(None, false).await {
+        match app.aggregate("counterfoil", None, false).await {
             Ok(report) if !report.nodes_behind.is_empty() => {
                 tracing::warn!(nodes = ?report.nodes_behind, "nodes are behind: no month closed; tried again in a minute");
                 waits = true;

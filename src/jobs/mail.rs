@@ -1,0 +1,308 @@
+//! Sends what waits in the outbox: one node at a time, the oldest first.
+//!
+//! Each mail is sent at least once and, but for a crash between the mail server's yes and the record of it, once;
+//! the second copy then has the same `Message-ID`. A mail server that can't be reached, or takes nothing of ours,
+//! is left alone for a minute; a mail that it refuses for now is tried again after longer and longer waits, for three
+//! days. Nothing is sent while the store is being rebuilt: what was sent before is not known yet.
+
+use crate::app::App;
+use crate::domain::fact::Fact;
+use crate::domain::mail::{AfterFailure, Asked, Mail, MailOutcome, Message};
+use crate::domain::one_time::Purpose;
+use crate::domain::person::Person;
+use crate::mail::{Enclosed, Fault, Mailer, Outgoing, SendError, Sent, Templates};
+use crate::metrics::MailAttempt;
+use crate::store::{Lease, Log, StoreError};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the outbox is looked at.
+const TICK: Duration = Duration::from_millis(500);
+const LEASE: &str = "mail";
+/// Longer than a mail may take to be sent.
+const LEASE_TTL: Duration = Duration::from_secs(90);
+/// How long a way that failed is left alone.
+const WAY_PAUSE: TimeDelta = TimeDelta::minutes(1);
+/// How often the names of mail that ended long ago are let go.
+const FORGET_EVERY: TimeDelta = TimeDelta::minutes(10);
+
+/// Writes letters and sends them.
+#[derive(Debug)]
+pub struct Post {
+    /// Writes.
+    pub templates: Templates,
+    /// Sends.
+    pub mailer: Mailer,
+    /// Nobody but the people at this machine reaches the server: links in mail files may be shown to them.
+    pub shows_links: bool,
+}
+
+/// Sends until the application stops.
+pub async fn run(app: Arc<App>, post: Post) {
+    let mut sending = Sending::new(app, post);
+    loop {
+        if sending.app.store_is_up()
+            && let Err(error) = sending.round().await.and(sending.forget_the_old().await)
+        {
+            tracing::debug!(%error, "the outbox can't be looked at");
+        }
+        if sending.app.stopping().await_for(TICK).await {
+            return;
+        }
+    }
+}
+
+/// Why a letter could not be written now.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Refused(String),
+}
+
+struct Sending {
+    app: Arc<App>,
+    post: Post,
+    /// When mail that waits is due, as last read.
+    due: HashMap<String, DateTime<Utc>>,
+    /// Mail that has ended and may still be found in the outbox.
+    ended: HashSet<String>,
+    /// What could not be journaled yet.
+    unrecorded: Vec<(String, MailOutcome)>,
+    /// The way failed: it is left alone until then.
+    paused_until: Option<DateTime<Utc>>,
+    /// Up to here this node's journal may tell of mail that an earlier process sent.
+    told_before: u64,
+    /// When old names were last let go.
+    forgot_at: Option<DateTime<Utc>>,
+}
+
+impl Sending {
+    fn new(app: Arc<App>, post: Post) -> Self {
+        let (told_before, _) = app.positions(Log::Facts);
+        Self {
+            told_before,
+            forgot_at: None,
+            app,
+            post,
+            due: HashMap::new(),
+            ended: HashSet::new(),
+            unrecorded: Vec::new(),
+            paused_until: None,
+        }
+    }
+
+    /// Looks at the outbox, and sends what is due.
+    async fn round(&mut self) -> Result<(), StoreError> {
+        self.record_the_rest().await;
+        let ids = self.app.waiting_mail_ids().await?;
+        self.app.set_waiting_mail(ids.len());
+        let known: HashSet<&String> = ids.iter().collect();
+        self.due.retain(|id, _| known.contains(id));
+        self.ended.retain(|id| known.contains(id));
+        let now = self.app.now();
+        let is_due = |id: &&String| {
+            !self.ended.contains(*id) && self.due.get(*id).is_none_or(|next_try_at| *next_try_at <= now)
+        };
+        let due: Vec<String> = ids.iter().filter(is_due).cloned().collect();
+        if due.is_empty() || self.paused_until.is_some_and(|until| now < until) || !self.may_send().await? {
+            return Ok(());
+        }
+        self.paused_until = None;
+        let sent = self.send_all(due).await;
+        // Whatever came of it: other nodes shall not wait for a lease that nobody uses.
+        let released = self.app.store.release(LEASE, &self.app.node_name()).await;
+        sent.and(released)
+    }
+
+    /// Sends what is due, as long as this node has the lease.
+    async fn send_all(&mut self, due: Vec<String>) -> Result<(), StoreError> {
+        for id in due {
+            let holder = self.app.node_name();
+            let ttl = u64::try_from(LEASE_TTL.as_millis()).unwrap_or(u64::MAX);
+            let lease = self.app.store.lease(LEASE, &holder, ttl).await?;
+            if self.app.stopping().is_set() || lease == Lease::Held || self.paused_until.is_some() {
+                break;
+            }
+            if let Some(mail) = self.app.waiting_mail(&id).await? {
+                self.due.insert(id, mail.next_try_at);
+                if mail.next_try_at <= self.app.now() {
+                    self.send(mail).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Now and then, lets go what is kept of mail that ended long ago.
+    async fn forget_the_old(&mut self) -> Result<(), StoreError> {
+        let now = self.app.now();
+        if self.forgot_at.is_none_or(|at| now - at >= FORGET_EVERY) {
+            let forgotten = self.app.forget_ended_mail().await?;
+            self.forgot_at = Some(now);
+            tracing::debug!(forgotten, "names of mail that ended long ago");
+        }
+        Ok(())
+    }
+
+    /// Nobody knows yet what was sent while nodes have not replayed their journals, or this one its own.
+    async fn may_send(&self) -> Result<bool, StoreError> {
+        let (_, applied) = self.app.positions(Log::Facts);
+        Ok(applied >= self.told_before && !self.app.is_recovering().await?)
+    }
+
+    async fn send(&mut self, mail: Mail) -> Result<(), StoreError> {
+        let (id, kind) = (mail.id.clone(), mail.letter.message.kind());
+        let enclosed = match self.enclosed(&mail).await {
+            Ok(enclosed) => enclosed,
+            Err(WriteError::Store(error)) => return Err(error),
+            Err(WriteError::Refused(why)) => {
+                tracing::warn!(mail = id, kind, why, "a mail is pointless by now; it is not sent");
+                self.app.metrics.mail(MailAttempt::GivenUp);
+                self.end(id, MailOutcome::GivenUp).await;
+                return Ok(());
+            }
+        };
+        let sent = match self.post.templates.letter(&mail.letter, &enclosed) {
+            Ok(written) => {
+                let outgoing = Outgoing {
+                    id: &id,
+                    kind,
+                    to: &mail.letter.to,
+                    name: &crate::mail::salutation(&mail.letter),
+                    date: mail.created_at,
+                    written: &written,
+                };
+                self.post.mailer.send(&outgoing).await
+            }
+            // The templates were tried at the start; trying again is all that is left.
+            Err(error) => Err(SendError { text: error.to_string(), class: "template", fault: Fault::Mail }),
+        };
+        match sent {
+            Ok(sent) => {
+                tracing::info!(mail = id, kind, "mail sent");
+                if let Sent::Filed(file) = &sent {
+                    self.show(kind, file, enclosed.link.as_deref());
+                }
+                self.app.metrics.mail(MailAttempt::Sent);
+                self.end(id, MailOutcome::Sent).await;
+                Ok(())
+            }
+            Err(error) => self.failed(mail, &error).await,
+        }
+    }
+
+    /// What a mail encloses, looked up now.
+    async fn enclosed(&self, mail: &Mail) -> Result<Enclosed, WriteError> {
+        let link = self.link(mail).await?;
+        let (mut agreement, mut due) = (None, None);
+        match &mail.letter.message {
+            Message::AgreementSigned { version, sha256, .. } => {
+                let signed = self.app.published(version).await?.filter(|known| known.sha256 == *sha256);
+                // It was written down before it was signed: it may only not be here yet.
+                let missing = || StoreError::Unavailable(format!("find the agreement {version}"));
+                agreement = Some(signed.ok_or_else(missing)?.text);
+            }
+            Message::Closed { .. } => {
+                if let Some(affiliate) = mail.letter.person.and_then(Person::affiliate) {
+                    due = self.app.due_to(affiliate).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(Enclosed { link, agreement, due })
+    }
+
+    /// The one-time link that a mail brings, made now.
+    async fn link(&self, mail: &Mail) -> Result<Option<String>, WriteError> {
+        let Some((purpose, new_address, asked)) = purpose(&mail.letter.message) else { return Ok(None) };
+        let Some(person) = mail.letter.person else {
+            return Err(WriteError::Refused("it is about nobody".to_owned()));
+        };
+        // An approval, say, may have been applied by another node just now.
+        self.app.follow_directory().await?;
+        // A link must not go to an address that was given up while the mail waited.
+        if purpose != Purpose::ConfirmEmail && !self.app.has_email(person, &mail.letter.to) {
+            return Err(WriteError::Refused("its person has another address now".to_owned()));
+        }
+        match self.app.one_time_url_if(purpose, person, new_address, asked).await? {
+            Some(url) => Ok(Some(url)),
+            None => Err(WriteError::Refused("its person may not do this any more".to_owned())),
+        }
+    }
+
+    async fn failed(&mut self, mut mail: Mail, error: &SendError) -> Result<(), StoreError> {
+        let now = self.app.now();
+        let (id, kind) = (mail.id.clone(), mail.letter.message.kind());
+        let after = mail.failed(error.text.clone(), error.fault == Fault::MailForGood, now);
+        // The text may name an address: it is for the store and `doctor`, not for logs.
+        tracing::warn!(
+            mail = id,
+            kind,
+            class = error.class,
+            attempts = mail.attempts,
+            ?after,
+            "mail not sent"
+        );
+        if error.fault == Fault::Way {
+            self.paused_until = Some(now + WAY_PAUSE);
+        }
+        match after {
+            AfterFailure::GiveUp => {
+                self.app.metrics.mail(MailAttempt::GivenUp);
+                self.end(id, MailOutcome::GivenUp).await;
+                Ok(())
+            }
+            AfterFailure::RetryAt(next_try_at) => {
+                self.app.metrics.mail(MailAttempt::Failed);
+                self.due.insert(id, next_try_at);
+                self.app.put_waiting_mail(mail).await
+            }
+        }
+    }
+
+    /// A mail has ended: that is a fact.
+    async fn end(&mut self, id: String, outcome: MailOutcome) {
+        self.ended.insert(id.clone());
+        self.unrecorded.push((id, outcome));
+        self.record_the_rest().await;
+    }
+    async fn record_the_rest(&mut self) {
+        while let Some((mail_id, outcome)) = self.unrecorded.pop() {
+            let fact = Fact::MailDone { mail_id: mail_id.clone(), outcome };
+            if let Err(error) = self.app.submit("counterfoil", fact).await {
+                tracing::warn!(%error, "that a mail has ended could not be recorded yet");
+                self.unrecorded.push((mail_id, outcome));
+                return;
+            }
+        }
+    }
+
+    /// Tells the people at this machine of a mail that went into a file.
+    fn show(&self, kind: &str, file: &Path, link: Option<&str>) {
+        use std::io::Write;
+        let link = link.filter(|_| self.post.shows_links).map(|link| format!("\n             {link}"));
+        let said = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
+        // Nobody may be reading: that is no failure.
+        let _ = std::io::stderr().write_all(said.as_bytes());
+    }
+}
+
+/// What a message's one-time link is for, if it brings one, and how things stood when it was asked for.
+fn purpose(message: &Message) -> Option<(Purpose, Option<&str>, Option<Asked>)> {
+    match message {
+        Message::Approved => Some((Purpose::Activate, None, None)),
+        Message::PasswordReset | Message::StaffPasswordReset => Some((Purpose::Reset, None, None)),
+        Message::ConfirmEmail { new_email, asked } => {
+            Some((Purpose::ConfirmEmail, Some(new_email.as_str()), Some(*asked)))
+        }
+        Message::ConfirmPaypal { new_email, asked, .. } => {
+            Some((Purpose::ConfirmPaypal, Some(new_email.as_str()), Some(*asked)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! Mail goes out: a letter is written by a template ([`Templates`]) and given to a mail server, or put into a
+//! file while developing. Who gets what when is decided elsewhere; nothing here waits or tries again.
+
+mod file;
+mod smtp;
+mod templates;
+#[cfg(test)]
+mod tests;
+
+pub use smtp::{SmtpRoute, Tls};
+pub use templates::{Context, Enclosed, TemplateError, Templates, Written, salutation};
+
+use chrono::{DateTime, Utc};
+use lettre::Message;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use std::path::PathBuf;
+
+/// Where mail goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Into files of this directory: nobody sends them.
+    File(PathBuf),
+    /// To a mail server.
+    Smtp(SmtpRoute),
+}
+
+impl std::fmt::Display for Route {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(dir) => write!(out, "files in {}", dir.display()),
+            Self::Smtp(route) => route.fmt(out),
+        }
+    }
+}
+
+/// Whom mail is from.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// The address.
+    pub from: Mailbox,
+    /// Where answers go, if elsewhere.
+    pub reply_to: Option<Mailbox>,
+}
+
+/// A mail that is ready to go.
+#[derive(Debug, Clone)]
+pub struct Outgoing<'a> {
+    /// The mail's name: the same at every attempt, so that a mail that was sent twice is recognised.
+    pub id: &'a str,
+    /// The kind of message.
+    pub kind: &'static str,
+    /// The address.
+    pub to: &'a str,
+    /// The name beside it.
+    pub name: &'a str,
+    /// When it was written.
+    pub date: DateTime<Utc>,
+    /// What it says.
+    pub written: &'a Written,
+}
+
+/// What became of a mail that went out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// A mail server took it.
+    Accepted,
+    /// It is in this file.
+    Filed(PathBuf),
+}
+
+/// Why a mail did not go out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct SendError {
+    /// Why, as staff may see it; it may name the address.
+    pub text: String,
+    /// Where it failed, for logs: names nobody.
+    pub class: &'static str,
+    /// Whom it is the fault of.
+    pub fault: Fault,
+}
+
+/// Whom a failure is the fault of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The mail's, for good: trying again is no use.
+    MailForGood,
+    /// The mail's, for now.
+    Mail,
+    /// The way's: other mail would fare no better.
+    Way,
+}
+
+/// Gives mail out.
+pub struct Mailer {
+    route: Open,
+    sender: Sender,
+}
+
+enum Open {
+    File(file::Files),
+    Smtp(smtp::Smtp),
+}
+
+impl std::fmt::Debug for Mailer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Mailer").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
+
+impl Mailer {
+    /// Opens the way; talks to nobody yet.
+    pub fn open(route: &Route, sender: Sender) -> Result<Self, String> {
+        let route = match route {
+            Route::File(dir) => Open::File(file::Files::new(dir.clone())),
+            Route::Smtp(route) => Open::Smtp(smtp::Smtp::open(route)?),
+        };
+        Ok(Self { route, sender })
+    }
+
+    /// Gives a mail out, once.
+    pub async fn send(&self, mail: &Outgoing<'_>) -> Result<Sent, SendError> {
+        let message = compose(&self.sender, mail)?;
+        match &self.route {
+            Open::File(files) => files.keep(mail, &message).await.map(Sent::Filed),
+            Open::Smtp(smtp) => smtp.send(&message).await.map(|()| Sent::Accepted),
+        }
+    }
+}
+
+/// A mail in its final form. Line breaks and other control characters can't get into a header: names lose them
+/// here, and `lettre` encodes what is left.
+fn compose(sender: &Sender, mail: &Outgoing<'_>) -> Result<Message, SendError> {
+    let refused = |what: &str| SendError {
+        text: format!("write the mail: {what}"),
+        class: "compose",
+        fault: Fault::MailForGood,
+    };
+    let address = mail.to.trim().parse().map_err(|_| refused("the address is not one"))?;
+    let name = one_line(mail.name);
+    let host = sender.from.email.domain();
+    let mut builder = Message::builder()
+        .from(sender.from.clone())
+        .to(Mailbox::new((!name.is_empty()).then_some(name), address))
+        .subject(one_line(&mail.written.subject))
+        .message_id(Some(format!("<{}@{host}>", mail.id)))
+        .date(mail.date.into())
+        // Holiday replies and the like shall not answer a machine.
+        .raw_header(HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        ));
+    if let Some(reply_to) = &sender.reply_to {
+        builder = builder.reply_to(reply_to.clone());
+    }
+    let body = MultiPart::alternative_plain_html(mail.written.text.clone(), mail.written.html.clone());
+    builder.multipart(body).map_err(|error| refused(&error.to_string()))
+}
+
+/// A text as it may stand in a header: on one line, without other control characters.
+fn one_line(text: &str) -> String {
+    let plain: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
