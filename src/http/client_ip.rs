@@ -4,6 +4,10 @@ use http::HeaderMap;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
+/// The other end of a request's connection, as an extension of the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The client's address. `X-Forwarded-For` is believed only as far as trusted proxies wrote it: it is read

@@ -90,14 +90,26 @@ pub fn recent_instant(now: DateTime<Utc>) -> impl Fn(&Value) -> Option<DateTime<
     move |value| instant(value).filter(|at| *at >= earliest && *at <= now + TimeDelta::minutes(5))
 }
 
-/// Reads a text of 1 to `most` characters, trimmed, without control characters.
+/// Reads a text of 1 to `most` characters, trimmed, without control characters or such as turn the direction.
 pub fn line(most: usize) -> impl Fn(&Value) -> Option<String> {
     move |value| {
         let text = value.as_str()?.trim();
-        let breaks = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
-        let fits = (1..=most).contains(&text.chars().count()) && !text.contains(breaks);
+        let fits = (1..=most).contains(&text.chars().count())
+            && !text.contains(breaks_line)
+            && !text.contains(turns_direction);
         fits.then(|| text.to_owned())
     }
+}
+
+/// What has no place in a text of one line.
+pub fn breaks_line(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')
+}
+
+/// Turns the direction of what follows it, beyond the text that it stands in: a name could make the page around it say
+/// something else. Names in scripts that run from right to left do without.
+pub fn turns_direction(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Reads a text of 1 to `most` characters, trimmed, that may have several lines.

@@ -21,20 +21,24 @@ pub mod health;
 pub mod import;
 pub mod lines;
 pub mod openapi;
+pub mod pages;
 pub mod script;
 pub mod state;
 pub mod visitor_cookie;
 pub mod webhook;
 
-use admin::{accounts, affiliates, aggregate, audit, feed, links, statements, stats, store};
+use admin::{
+    accounts, affiliates, aggregate, audit, claims, feed, links, notes, staff, statements, stats, store,
+};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
+use pages::PageState;
 pub use state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings, ProgressView};
 
-/// Everything that the internal listener answers.
-pub fn internal_router(state: ApiState) -> Router {
+/// Everything that the internal listener answers; `pages`: those for staff, where they are switched on.
+pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
     let open = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -47,11 +51,14 @@ pub fn internal_router(state: ApiState) -> Router {
         .route("/v1/signups", post(callbacks::signup))
         .route("/v1/accounts/{account_id}/events", post(callbacks::event));
 
-    let mut staff = Router::new()
+    let mut office = Router::new()
         .route("/v1/import", post(import::import))
         .route("/v1/affiliates", get(affiliates::list).post(affiliates::create))
         .route("/v1/affiliates/{affiliate_id}", get(affiliates::show).patch(affiliates::change))
         .route("/v1/affiliates/{affiliate_id}/links", get(links::list).post(links::create))
+        .route("/v1/affiliates/{affiliate_id}/notes", get(notes::notes).post(notes::add_note))
+        .route("/v1/affiliates/{affiliate_id}/activation", post(notes::send_activation))
+        .route("/v1/affiliates/{affiliate_id}/sign-out", post(notes::sign_out))
         .route("/v1/affiliates/{affiliate_id}/reject", post(affiliates::reject))
         .route("/v1/affiliates/{affiliate_id}/{step}", post(affiliates::step))
         .route("/v1/links/{link_id}/disable", post(links::disable))
@@ -59,6 +66,13 @@ pub fn internal_router(state: ApiState) -> Router {
         .route("/v1/accounts/{account_id}", get(accounts::show))
         .route("/v1/accounts/{account_id}/attribution", post(accounts::credit))
         .route("/v1/accounts/{account_id}/{review}", post(accounts::review))
+        .route("/v1/claims", get(claims::list))
+        .route("/v1/claims/{claim_id}/decision", post(claims::decide))
+        .route("/v1/staff", get(staff::list).post(staff::create))
+        .route("/v1/staff/{staff_id}", patch(staff::change))
+        .route("/v1/staff/{staff_id}/invite", post(staff::invite))
+        .route("/v1/staff/{staff_id}/disable", post(staff::disable))
+        .route("/v1/staff/{staff_id}/enable", post(staff::enable))
         .route("/v1/stats", get(stats::read))
         .route("/v1/statements", get(statements::list))
         .route("/v1/aggregate", get(aggregate::progress).post(aggregate::run))
@@ -70,12 +84,13 @@ pub fn internal_router(state: ApiState) -> Router {
         .route("/v1/doctor", get(store::doctor))
         .route("/v1/verify", get(store::verify));
     if state.settable_clock.is_some() {
-        staff = staff.route("/v1/clock", post(clock::set));
+        office = office.route("/v1/clock", post(clock::set));
     }
-    let staff = staff.route_layer(from_fn_with_state(state.clone(), auth::staff_only));
+    let office = office.route_layer(from_fn_with_state(state.clone(), auth::staff_only));
 
     open.merge(callbacks)
-        .merge(staff)
+        .merge(office)
+        .merge(pages.map_or_else(Router::new, |pages| pages::staff_pages(pages).with_state(())))
         .method_not_allowed_fallback(guard::other_method)
         .fallback(guard::nothing_here)
         .layer(from_fn_with_state(state.clone(), guard::measure))
@@ -85,7 +100,8 @@ pub fn internal_router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// What the public listener answers beside links: nothing of the internal one.
-pub fn public_fallback_router(_state: ApiState) -> Router {
-    Router::new().fallback(guard::nothing_here).layer(from_fn(guard::guard))
+/// What the public listener answers beside links: pages for everyone and for affiliates; nothing of the
+/// internal listener.
+pub fn public_fallback_router(pages: PageState) -> Router {
+    pages::public_pages(pages).layer(from_fn(guard::guard)).layer(DefaultBodyLimit::disable())
 }

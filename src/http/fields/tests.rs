@@ -126,3 +126,15 @@ fn a_query_names_a_parameter_once_and_only_known_ones() {
         assert_eq!(page.err(), Some(Problem::InvalidLimit), "{query}");
     }
 }
+
+#[test]
+fn a_line_neither_breaks_nor_turns() {
+    for good in ["Ann", "\u{5d0}\u{5d1} Cohen", "  Ann Lee  "] {
+        assert_eq!(line(20)(&json!(good)).as_deref(), Some(good.trim()));
+    }
+    for bad in
+        ["", "  ", "a\nb", "a\u{2028}b", "a\u{202e}b", "\u{2066}a\u{2069}b", "\u{202a}a", &"x".repeat(21)]
+    {
+        assert_eq!(line(20)(&json!(bad)), None, "{bad:?}");
+    }
+}

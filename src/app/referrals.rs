@@ -1,0 +1,296 @@
+//! An affiliate's referrals as it may know them: where each stands, when it crossed the mark, what it earned.
+//!
+//! Referrals are seen as they stand now. What they earned is what statements say: closed ones for ever, open ones as the
+//! last nightly run saw them. Whoever counts crossings counts [`ReferralSummary::crossed_on`], which is found here.
+
+use super::layout::{affiliate_partition, all_partitions, referrals_index, statements_index};
+use super::work::decode;
+use super::{App, ReadError, StatementDoc};
+use crate::domain::account::Account;
+use crate::domain::calendar::Month;
+use crate::domain::history::{History, Mark, Progress, Standing};
+use crate::domain::id::{AccountId, AffiliateId, LinkId, Plan};
+use crate::domain::money::Money;
+use crate::domain::outcome::Via;
+use crate::store::{Partition, Result};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Where a referral stands, as its affiliate may know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferralState {
+    /// In good standing, on its way to the mark or past it.
+    Active,
+    /// Signed up, but has yet to start.
+    NotYetActive,
+    /// Not in good standing: days don't count.
+    Suspended,
+    /// Left.
+    Canceled,
+    /// Held for review.
+    InReview,
+    /// Not accepted.
+    Rejected,
+}
+
+/// A referral, as its affiliate may know it: no personal data.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReferralSummary {
+    /// The account.
+    pub account_id: AccountId,
+    /// Its plan now.
+    pub plan: Plan,
+    /// When it signed up.
+    pub signed_up_at: DateTime<Utc>,
+    /// The day, in the program's zone.
+    pub signed_up_on: NaiveDate,
+    /// Where it stands.
+    pub state: ReferralState,
+    /// Active days so far.
+    pub active_days: u32,
+    /// Active days that make the mark.
+    pub mark_days: u32,
+    /// The day that completed the mark.
+    pub crossed_on: Option<NaiveDate>,
+    /// The day that will, if nothing changes.
+    pub expected_on: Option<NaiveDate>,
+    /// What it earned so far, adjustments included; `None`: nothing is stated of it yet.
+    pub earned: Option<Money>,
+    /// Which evidence named the affiliate.
+    pub via: Option<Via>,
+    /// When the click was made that brought it.
+    pub clicked_at: Option<DateTime<Utc>>,
+    /// The link that brought it.
+    pub link_id: Option<LinkId>,
+    /// Whether it is among the active accounts that choose the tier.
+    pub counts_for_tier: bool,
+}
+
+impl App {
+    /// An affiliate's statements, newest first.
+    pub async fn statements_of(
+        &self,
+        affiliate: AffiliateId,
+    ) -> std::result::Result<Vec<StatementDoc>, ReadError> {
+        let partition = affiliate_partition(affiliate, self.store.partitions());
+        let prefix = format!("statement:{affiliate}:");
+        let lists = self.store.load_indexed(partition, &[statements_index(affiliate)], &prefix).await?;
+        let docs = lists.into_iter().flatten().map(|doc| decode("statement", &doc.body));
+        let mut docs = docs.collect::<Result<Vec<StatementDoc>>>()?;
+        docs.retain(|doc| !doc.withdrawn);
+        docs.sort_by_key(|doc| std::cmp::Reverse(doc.statement.month));
+        Ok(docs)
+    }
+
+    /// An affiliate's referrals, newest first, with what `statements` say of them.
+    pub async fn referrals_of(
+        &self,
+        affiliate: AffiliateId,
+        statements: &[StatementDoc],
+    ) -> std::result::Result<Vec<ReferralSummary>, ReadError> {
+        let accounts = self.accounts_of(&[affiliate]).await?.into_iter().flatten();
+        let mut referrals = self.told(accounts, statements);
+        referrals.sort_by(|one, other| {
+            (other.signed_up_at, &other.account_id).cmp(&(one.signed_up_at, &one.account_id))
+        });
+        Ok(referrals)
+    }
+
+    /// Accounts as the affiliate that they are credited to may know them, with what its statements say of them.
+    pub(super) fn told(
+        &self,
+        accounts: impl IntoIterator<Item = Account>,
+        statements: &[StatementDoc],
+    ) -> Vec<ReferralSummary> {
+        let (stated, teller) = (Stated::of(statements), Teller::new(self));
+        accounts.into_iter().filter_map(|account| teller.tell(&account, &stated)).collect()
+    }
+
+    /// The accounts credited to each of some affiliates.
+    pub(super) async fn accounts_of(&self, affiliates: &[AffiliateId]) -> Result<Vec<Vec<Account>>> {
+        let indexes: Vec<String> = affiliates.iter().copied().map(referrals_index).collect();
+        let hashed =
+            all_partitions(self.store.partitions()).filter(|partition| *partition != Partition::Directory);
+        let reads = hashed.map(|partition| self.store.load_indexed(partition, &indexes, "account:"));
+        let mut all: Vec<Vec<Account>> = affiliates.iter().map(|_| Vec::new()).collect();
+        for lists in try_join_all(reads).await? {
+            for ((affiliate, accounts), docs) in affiliates.iter().zip(&mut all).zip(lists) {
+                for doc in docs {
+                    let account: Account = decode("account", &doc.body)?;
+                    if account.credited_to == Some(*affiliate) {
+                        accounts.push(account);
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// One of an affiliate's referrals; `None`: no such account, or another's.
+    pub async fn referral_of(
+        &self,
+        affiliate: AffiliateId,
+        id: &AccountId,
+        statements: &[StatementDoc],
+    ) -> std::result::Result<Option<(Account, ReferralSummary)>, ReadError> {
+        let account = self.account(id).await?.filter(|account| account.credited_to == Some(affiliate));
+        Ok(account.and_then(|account| {
+            let summary = Teller::new(self).tell(&account, &Stated::of(statements))?;
+            Some((account, summary))
+        }))
+    }
+}
+
+/// What statements say of each account.
+#[derive(Default)]
+struct Stated<'a>(HashMap<&'a AccountId, Said>);
+
+/// What statements say of an account.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Said {
+    /// Each line's month, day of crossing and amount, those of the newest statement first.
+    lines: Vec<(Month, NaiveDate, Money)>,
+    /// Each adjustment's amount, and the month that it is for.
+    adjusted: Vec<(Month, Money)>,
+}
+
+impl Said {
+    fn earned(&self) -> Money {
+        let adjusted = self.adjusted.iter().map(|(_, amount)| *amount);
+        self.lines.iter().map(|(.., amount)| *amount).chain(adjusted).sum()
+    }
+    /// The day of the line that stands: late facts undo one by adjustments that leave nothing of it.
+    fn crossed_on(&self) -> Option<NaiveDate> {
+        let stands = |(month, _, amount): &&(Month, NaiveDate, Money)| {
+            let adjusted = || self.adjusted.iter().filter(|(of, _)| of == month).map(|(_, amount)| *amount);
+            adjusted().next().is_none() || !(*amount + adjusted().sum()).is_zero()
+        };
+        self.lines.iter().find(stands).map(|(_, day, _)| *day)
+    }
+}
+
+impl<'a> Stated<'a> {
+    fn of(statements: &'a [StatementDoc]) -> Self {
+        let mut stated: HashMap<&AccountId, Said> = HashMap::new();
+        for doc in statements {
+            for line in &doc.statement.lines {
+                let said = stated.entry(&line.account_id).or_default();
+                said.lines.push((doc.statement.month, line.crossed_on, line.amount));
+            }
+            for adjustment in &doc.statement.adjustments {
+                let said = stated.entry(&adjustment.account_id).or_default();
+                said.adjusted.push((adjustment.for_month, adjustment.amount));
+            }
+        }
+        Self(stated)
+    }
+}
+
+/// Tells where a referral stands.
+struct Teller<'a> {
+    app: &'a App,
+    now: DateTime<Utc>,
+    /// The last full day.
+    through: NaiveDate,
+    end: DateTime<Utc>,
+    mark: Mark,
+}
+
+impl<'a> Teller<'a> {
+    fn new(app: &'a App) -> Self {
+        let (now, rules) = (app.now(), &app.settings().rules);
+        let through = app.zone().last_full_day(now);
+        let mark = Mark { days: rules.mark_days, active_days: rules.active_days, zone: app.zone().clone() };
+        Self { app, now, through, end: app.zone().end_of(through), mark }
+    }
+
+    fn tell(&self, account: &Account, stated: &Stated<'_>) -> Option<ReferralSummary> {
+        let referral = account.referral()?;
+        let history = History::of(&referral);
+        let progress = Progress::of(&referral, &self.mark, self.through);
+        let judged = account.is_held() || referral.rejected;
+        let by_end = History::before(&referral, self.end);
+        let stated = stated.0.get(&account.id);
+        let by_hand = account.actions.iter().any(|action| action.credited_since == account.credited_to);
+        let decided = account.attribution.as_ref().filter(|_| !by_hand);
+        Some(ReferralSummary {
+            account_id: account.id.clone(),
+            plan: history.plan_before(self.now).clone(),
+            signed_up_at: referral.signed_up_at,
+            signed_up_on: self.app.zone().date_of(referral.signed_up_at),
+            state: match history.standing() {
+                _ if referral.rejected => ReferralState::Rejected,
+                _ if account.is_held() => ReferralState::InReview,
+                Standing::Active => ReferralState::Active,
+                Standing::NotYetActive => ReferralState::NotYetActive,
+                Standing::Suspended => ReferralState::Suspended,
+                Standing::Canceled => ReferralState::Canceled,
+            },
+            active_days: progress.active_days,
+            mark_days: progress.mark_days,
+            // A month that closed under other rules says when the account crossed by these. A crossing that was learned
+            // late has no line, and one that was undone has one that does not stand.
+            crossed_on: stated
+                .and_then(Said::crossed_on)
+                .or_else(|| progress.crossed_on.filter(|_| !referral.rejected)),
+            // By all that is known: an account that signed up today has its day too.
+            expected_on: history.crossing(&self.mark).filter(|day| *day > self.through && !referral.rejected),
+            earned: stated.map(Said::earned),
+            via: if by_hand { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
+            clicked_at: decided.and_then(|decided| decided.clicked_at),
+            link_id: decided.and_then(|decided| decided.link_id),
+            counts_for_tier: !judged && by_end.is_some_and(|history| history.active_at_end(self.end)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().expect("a day")
+    }
+    fn month(text: &str) -> Month {
+        text.parse().expect("a month")
+    }
+
+    #[test]
+    fn a_line_stands_unless_adjustments_leave_nothing_of_it() {
+        let cents = Money::from_cents;
+        let (april, may) = (month("2026-04"), month("2026-05"));
+        let line = (april, day("2026-04-20"), cents(9_900));
+        let table: [(&str, Said, Option<&str>, i64); 6] = [
+            ("plain", Said { lines: vec![line], adjusted: vec![] }, Some("2026-04-20"), 9_900),
+            ("undone", Said { lines: vec![line], adjusted: vec![(april, cents(-9_900))] }, None, 0),
+            (
+                "less",
+                Said { lines: vec![line], adjusted: vec![(april, cents(-5_000))] },
+                Some("2026-04-20"),
+                4_900,
+            ),
+            ("late", Said { lines: vec![], adjusted: vec![(april, cents(9_900))] }, None, 9_900),
+            (
+                "no rate",
+                Said { lines: vec![(april, day("2026-04-20"), Money::ZERO)], adjusted: vec![] },
+                Some("2026-04-20"),
+                0,
+            ),
+            (
+                "moved to another month",
+                Said {
+                    lines: vec![(may, day("2026-05-02"), cents(9_900)), line],
+                    adjusted: vec![(april, cents(-9_900))],
+                },
+                Some("2026-05-02"),
+                9_900,
+            ),
+        ];
+        for (what, said, crossed_on, earned) in table {
+            assert_eq!((said.crossed_on(), said.earned()), (crossed_on.map(day), cents(earned)), "{what}");
+        }
+    }
+}

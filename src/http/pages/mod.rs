@@ -1,0 +1,224 @@
+//! Pages for people: rendered here, whole, with or without JavaScript.
+//!
+//! [`public_pages`] are for everyone and for signed-in affiliates, on the public listener; [`staff_pages`] are on the
+//! internal one. Whatever a handler refuses is a [`Fault`], which [`headers::finish`] shows as a page.
+
+pub mod assets;
+pub mod chart;
+pub mod fault;
+pub mod form;
+pub mod headers;
+pub mod portal;
+pub mod public;
+pub mod session;
+pub mod staff;
+pub mod table;
+pub mod view;
+
+pub use fault::Fault;
+pub use form::{Form, FormView};
+pub use view::{Banner, Chrome, Part, Views};
+
+use crate::app::App;
+use crate::domain::money::Money;
+use crate::http::state::{Hooks, ProgramSettings};
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, StatusCode};
+use ipnet::IpNet;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What pages know beside the request; cheap to clone.
+#[derive(Clone)]
+pub struct PageState {
+    /// The server's inside.
+    pub app: Arc<App>,
+    /// What the program's configuration says.
+    pub program: Arc<ProgramSettings>,
+    /// What other parts of the server do for this layer.
+    pub hooks: Arc<Hooks>,
+    /// How the pages look and where they are.
+    pub site: Arc<Site>,
+}
+
+/// How the pages look and where they are.
+#[derive(Debug)]
+pub struct Site {
+    /// The templates.
+    pub views: Views,
+    /// What every template may show.
+    pub shown: Shown,
+    /// Where affiliates reach the pages, without a slash at the end.
+    pub public_url: String,
+    /// Where staff reach the pages, without a slash at the end.
+    pub staff_url: String,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The hosts that links may lead to.
+    pub destinations: Vec<String>,
+    /// What is owed below it is carried to the next payout.
+    pub minimum_payout: Money,
+}
+
+/// What every template may show of the site.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shown {
+    /// The program's name.
+    pub program_name: String,
+    /// Whose program it is.
+    pub company: String,
+    /// Where people who need help write to; empty: nowhere.
+    pub support_email: String,
+    /// Where links lead that name no page of their own.
+    pub landing: String,
+    /// Active days that earn a commission.
+    pub mark_days: u32,
+    /// Days for which a click may be credited.
+    pub window_days: u32,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// The time zone whose days and months count.
+    pub timezone: String,
+    /// The address of the style sheet.
+    pub css: &'static str,
+    /// The address of the script.
+    pub js: &'static str,
+}
+
+impl Site {
+    /// Whether a part's cookies are `Secure`: everywhere but on plain http, which only loopback may use.
+    pub fn is_secure(&self, part: Part) -> bool {
+        let url = if part == Part::Staff { &self.staff_url } else { &self.public_url };
+        url.starts_with("https:")
+    }
+}
+
+impl PageState {
+    /// A page, `200`.
+    pub fn page(&self, template: &str, chrome: &Chrome, content: impl Serialize) -> Response {
+        self.page_with(StatusCode::OK, template, chrome, content)
+    }
+
+    /// A page with another status: a form with errors is `422`.
+    pub fn page_with(
+        &self,
+        status: StatusCode,
+        template: &str,
+        chrome: &Chrome,
+        content: impl Serialize,
+    ) -> Response {
+        match self.site.views.render(template, &self.site, chrome, self.app.now(), content) {
+            Ok(html) => answer(status, "text/html; charset=utf-8", html),
+            Err(error) => {
+                // Its text names the template and the line, nothing that the page would have shown.
+                tracing::error!(template, error = %error, "a page could not be rendered");
+                Fault::Internal.into_response()
+            }
+        }
+    }
+}
+
+/// An answer that is not to be kept by anyone.
+pub fn answer(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A file that the browser saves under this name, which is of letters, digits, dots, dashes.
+pub fn download(media_type: &'static str, name: &str, body: impl Into<Body>) -> Response {
+    let mut response = answer(StatusCode::OK, media_type, body);
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        response.headers_mut().insert(http::header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+/// `303` to another page of ours. What can't be an address leads to the beginning.
+pub fn see_other(path: &str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+    response.headers_mut().insert(LOCATION, location);
+    response
+}
+
+/// A path of ours that a sign-in may go on to: nothing that a browser might take for another site.
+pub fn local_path<'a>(path: &'a str, below: &str) -> Option<&'a str> {
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let inside = path == below || path.strip_prefix(below).is_some_and(|rest| rest.starts_with(['/', '?']));
+    let climbs = path.split(['?', '#']).next().unwrap_or_default().split('/').any(is_dots);
+    (plain && inside && path.len() <= 512 && !path.contains("//") && !climbs).then_some(path)
+}
+
+/// Whether a segment of a path leads elsewhere than its name says: `.` and `..`, escaped or not.
+fn is_dots(segment: &str) -> bool {
+    let unescaped = segment.replace("%2e", ".").replace("%2E", ".");
+    matches!(unescaped.as_str(), "." | "..")
+}
+
+/// Pages for everyone and for affiliates.
+pub fn public_pages(state: PageState) -> Router {
+    public::routes()
+        .merge(portal::routes())
+        .route("/assets/{file}", get(assets::file))
+        .method_not_allowed_fallback(async || Fault::Method)
+        .fallback(async || Fault::NotFound)
+        .layer(from_fn_with_state((state.clone(), Part::Public), headers::finish))
+        .with_state(state)
+}
+
+/// Pages for staff, all below `/admin`.
+pub fn staff_pages(state: PageState) -> Router {
+    staff::routes()
+        .route("/admin/assets/{file}", get(assets::file))
+        .route("/admin/{*rest}", axum::routing::any(async || Fault::NotFound))
+        .method_not_allowed_fallback(async || Fault::Method)
+        .layer(from_fn_with_state((state.clone(), Part::Staff), headers::finish))
+        .with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_goes_on_to_pages_of_ours_only() {
+        for good in
+            ["/portal", "/portal/links", "/portal?x=1", "/portal/referrals?q=a%2Fb", "/portal/a..b?q=/../"]
+        {
+            assert_eq!(local_path(good, "/portal"), Some(good));
+        }
+        let long = format!("/portal/{}", "x".repeat(600));
+        for bad in [
+            "",
+            "/",
+            "/portals",
+            "//evil.example",
+            "/portal//evil",
+            "/portal/\\evil",
+            "https://evil.example/portal",
+            "/portal\r\nX: y",
+            "/portal/\u{e9}",
+            "/portal/..",
+            "/portal/../admin",
+            "/portal/%2E%2e/x",
+            "/portal/.?x",
+            "/portal/./x",
+            "/portal/.",
+            "/portal/..#x",
+            "portal",
+            long.as_str(),
+        ] {
+            assert_eq!(local_path(bad, "/portal"), None, "{bad:?}");
+        }
+    }
+}

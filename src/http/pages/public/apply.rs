@@ -1,0 +1,130 @@
+//! `/apply`: asking to join. The answer is the same whoever applies, known or not.
+
+use crate::app::people::ActError;
+use crate::domain::affiliate::Profile;
+use crate::http::pages::form::web_address;
+use crate::http::pages::session::Client;
+use crate::http::pages::{Chrome, Fault, Form, FormView, PageState, see_other};
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use minijinja::context;
+use minijinja::value::{Serde, Value};
+
+/// Shows the empty form.
+pub async fn show(State(state): State<PageState>) -> Response {
+    page(&state, StatusCode::OK, &FormView::default())
+}
+
+/// Takes an application in.
+pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
+    let profile = read(&mut form, &state.program.partner_types);
+    if !form.is_good() {
+        return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
+    }
+    // People don't see this field; programs that fill in every field they find do.
+    if !form.text("fax").is_empty() {
+        return Ok(see_other("/apply/thanks"));
+    }
+    match state.app.apply_as_affiliate(profile, client.ip).await {
+        Ok(()) | Err(ActError::Deferred) => Ok(see_other("/apply/thanks")),
+        Err(ActError::TooMany) => {
+            let sentence =
+                "There were many applications from your network. Please send yours again in an hour.";
+            Ok(page(&state, StatusCode::TOO_MANY_REQUESTS, &form.view().error("form", sentence)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says what happens next.
+pub async fn thanks(State(state): State<PageState>) -> Response {
+    state.page("public/thanks.html", &Chrome::default(), context! {})
+}
+
+fn read(form: &mut Form, partner_types: &[String]) -> Profile {
+    let name = form.line("name", 200);
+    let name = form.need("name", name, "Please tell us your name.");
+    let email = form.email("email", 254);
+    let email = form.need("email", email, "Please tell us your e-mail address.");
+    let company = form.line("company", 200);
+    let company =
+        form.need("company", company, "Please tell us your company, or your own name if you have none.");
+    let website = form.line("website", 2_048).map(|text| {
+        web_address(&text).unwrap_or_else(|| {
+            form.wrong("website", "This does not look like a web address, such as example.com.");
+            text
+        })
+    });
+    let website = form.need("website", website, "Please tell us where your audience finds you.");
+    let partner_type = form.line("partner_type", 64);
+    if !partner_type.as_ref().is_some_and(|chosen| partner_types.contains(chosen)) {
+        form.wrong("partner_type", "Please choose what describes you best.");
+    }
+    let promotion = form.paragraph("promotion", 2_000);
+    let promotion =
+        form.need("promotion", promotion, "Please tell us in a few words how you will promote us.");
+    let paypal_email = form.email("paypal_email", 127);
+    let [company, website, promotion] = [company, website, promotion].map(Some);
+    Profile { name, email, company, website, promotion, partner_type, paypal_email }
+}
+
+fn page(state: &PageState, status: StatusCode, form: &FormView) -> Response {
+    let content = context! {
+        form => Value::from(Serde(form)),
+        partner_types => Value::from(Serde(choices(&state.program.partner_types))),
+    };
+    state.page_with(status, "public/apply.html", &Chrome::default(), content)
+}
+
+/// The kinds of partner with their words, after one that is no choice: nobody becomes a kind by overlooking it.
+pub fn choices(partner_types: &[String]) -> Vec<(&str, String)> {
+    let known = partner_types.iter().map(|name| (name.as_str(), in_words(name)));
+    std::iter::once(("", "Please choose".to_owned())).chain(known).collect()
+}
+
+/// `media_buyer` as `Media buyer`.
+pub fn in_words(name: &str) -> String {
+    let spaced = name.replace(['_', '-'], " ");
+    let mut letters = spaced.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_is_found_wrong_by_itself() {
+        let kinds = ["affiliate".to_owned(), "agency".to_owned()];
+        let mut form = Form::read(
+            b"name=Ann&email=ann@b.example&website=b.example&partner_type=agency&promotion=By+mail%0D%0Aand+more&company=Lee",
+        )
+        .expect("a form");
+        let profile = read(&mut form, &kinds);
+        assert!(form.is_good(), "{:?}", form.view().errors);
+        assert_eq!(profile.website.as_deref(), Some("https://b.example/"));
+        assert_eq!(profile.promotion.as_deref(), Some("By mail\nand more"));
+        assert_eq!((profile.company.as_deref(), profile.paypal_email), (Some("Lee"), None));
+
+        let mut empty = Form::read(b"partner_type=").expect("a form");
+        read(&mut empty, &kinds);
+        let needed = ["name", "email", "company", "website", "partner_type", "promotion"];
+        assert_eq!(empty.view().order, needed, "only where payouts go may come later");
+        assert_eq!(choices(&kinds)[0], ("", "Please choose".to_owned()));
+
+        let mut form = Form::read(
+            b"name=&email=ann&website=javascript:x&partner_type=pirate&promotion=&paypal_email=x&company=a%00b",
+        )
+        .expect("a form");
+        read(&mut form, &kinds);
+        let fields = ["name", "email", "company", "website", "partner_type", "promotion", "paypal_email"];
+        assert_eq!(form.view().order, fields, "told in the order of the page");
+    }
+
+    #[test]
+    fn kinds_of_partner_are_shown_in_words() {
+        assert_eq!(in_words("media_buyer"), "Media buyer");
+        assert_eq!(in_words(""), "");
+    }
+}

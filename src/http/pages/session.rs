@@ -1,0 +1,270 @@
+//! Who is signed in, and whether a form is theirs.
+//!
+//! A handler that names [`Portal`] or [`Staff`] among its arguments is for people who are signed in there; one that
+//! changes something names [`Signed`], which also asks that the form came from our own page of this very session.
+
+use super::{Banner, Chrome, Fault, Form, PageState, Part, form};
+use crate::app::people::{NewSession, Session};
+use crate::domain::affiliate::{Affiliate, Status};
+use crate::domain::person::{Person, Realm, StaffMember};
+use crate::http::client_ip::{Peer, client_ip};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::Response;
+use http::header::{COOKIE, SET_COOKIE, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// An affiliate that is signed in. One that has yet to sign the agreement is led there first.
+#[derive(Debug, Clone)]
+pub struct Portal {
+    /// The session.
+    pub session: Session,
+    /// Who it is.
+    pub affiliate: Arc<Affiliate>,
+    /// The agreement has a version that it did not sign.
+    pub must_sign: bool,
+}
+
+/// A member of staff who is signed in.
+#[derive(Debug, Clone)]
+pub struct Staff {
+    /// The session.
+    pub session: Session,
+    /// Who it is.
+    pub member: Arc<StaffMember>,
+}
+
+/// A form of somebody who is signed in, sent by our own page.
+#[derive(Debug)]
+pub struct Signed<W>(pub W, pub Form);
+
+/// Where a request comes from.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The address, as far as proxies are believed.
+    pub ip: IpAddr,
+    /// What the browser calls itself.
+    pub agent: String,
+}
+
+/// Somebody who can be signed in.
+pub trait Who: Sized + Send {
+    /// Finds out who it is.
+    fn find(parts: &Parts, state: &PageState) -> impl Future<Output = Result<Self, Fault>> + Send;
+    /// Its session.
+    fn session(&self) -> &Session;
+    /// Whether it may do more than read and leave.
+    fn may_act(&self) -> bool;
+}
+
+impl Who for Portal {
+    async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
+        let session = session(parts, state, Part::Portal).await?;
+        let directory = state.app.directory();
+        let affiliate = session.person.affiliate().and_then(|id| directory.affiliate(id)).cloned();
+        let Some(affiliate) = affiliate else { return Err(sign_in(parts, Part::Portal)) };
+        let must_sign = state.app.must_sign(&affiliate);
+        let path = parts.uri.path();
+        if affiliate.status() == Status::Activated && path != "/agreement" && path != "/sign-out" {
+            return Err(Fault::MustSign);
+        }
+        Ok(Self { session, affiliate, must_sign })
+    }
+    fn session(&self) -> &Session {
+        &self.session
+    }
+    fn may_act(&self) -> bool {
+        self.affiliate.may_act()
+    }
+}
+
+impl Who for Staff {
+    async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
+        let session = session(parts, state, Part::Staff).await?;
+        let directory = state.app.directory();
+        let member = session.person.staff().and_then(|id| directory.staff_member(id).cloned());
+        let Some(member) = member.filter(|member| member.disabled_at.is_none()) else {
+            return Err(sign_in(parts, Part::Staff));
+        };
+        Ok(Self { session, member })
+    }
+    fn session(&self) -> &Session {
+        &self.session
+    }
+    fn may_act(&self) -> bool {
+        true
+    }
+}
+
+impl Portal {
+    /// What stands around one of its pages; `done` is what the address says was just done.
+    pub fn chrome(&self, section: &'static str) -> Chrome {
+        Chrome {
+            part: Part::Portal,
+            section,
+            name: Some(self.affiliate.profile.name.clone()),
+            csrf: self.session.csrf.clone(),
+            banner: self.banner(),
+            ..Chrome::default()
+        }
+    }
+    fn banner(&self) -> Option<Banner> {
+        let affiliate = &self.affiliate;
+        let reason = affiliate.history.last().and_then(|change| change.reason.clone());
+        let because = reason.map(|reason| format!(" The reason: {}", sentence(&reason))).unwrap_or_default();
+        match affiliate.status() {
+            Status::Suspended => Some(Banner {
+                text: format!(
+                    "Your account is suspended.{because} Your links still lead to our pages, but new clicks and signups \
+                     are not credited. Earlier referrals go on earning, and payouts wait until this is settled."
+                ),
+                link: None,
+            }),
+            Status::Closed => Some(Banner {
+                text: format!("Your account is closed.{because} You can read your statements and payouts; nothing can be \
+                     changed any more. What is due to you is paid with the next batch."),
+                link: None,
+            }),
+            _ if self.must_sign => Some(Banner {
+                text: if affiliate.signatures.is_empty() {
+                    "Your signature under the agreement is still missing. Please read and sign it; your link goes on \
+                     earning meanwhile."
+                } else {
+                    "The agreement has a new version. Please read and sign it; your link goes on earning meanwhile."
+                }
+                .to_owned(),
+                link: Some(("/agreement", "Read and sign")),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// What somebody wrote, ended by a full stop unless it ends itself.
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() || text.ends_with(['.', '!', '?', '…']) {
+        text.to_owned()
+    } else {
+        format!("{text}.")
+    }
+}
+
+impl FromRequestParts<PageState> for Portal {
+    type Rejection = Fault;
+    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
+        Self::find(parts, state).await
+    }
+}
+impl FromRequestParts<PageState> for Staff {
+    type Rejection = Fault;
+    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
+        Self::find(parts, state).await
+    }
+}
+
+impl<W: Who> FromRequest<PageState> for Signed<W> {
+    type Rejection = Fault;
+    async fn from_request(request: Request, state: &PageState) -> Result<Self, Fault> {
+        let (parts, body) = request.into_parts();
+        let who = W::find(&parts, state).await?;
+        let leaves = parts.uri.path().contains("/sign-out");
+        let form = form::read(state, Request::from_parts(parts, body)).await?;
+        if !who.session().csrf_matches(form.text("csrf")) {
+            return Err(Fault::Forged);
+        }
+        // Leaving is free.
+        if !who.may_act() && !leaves {
+            return Err(Fault::Closed);
+        }
+        Ok(Self(who, form))
+    }
+}
+
+impl FromRequestParts<PageState> for Client {
+    type Rejection = Fault;
+    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        Ok(Self { ip: client_ip(peer, &parts.headers, &state.site.trusted_proxies), agent: agent.to_owned() })
+    }
+}
+
+async fn session(parts: &Parts, state: &PageState, part: Part) -> Result<Session, Fault> {
+    let Some(value) = cookie(&parts.headers, cookie_name(state, part)) else {
+        return Err(sign_in(parts, part));
+    };
+    let realm = if part == Part::Staff { Realm::Staff } else { Realm::Portal };
+    state.app.session(realm, value).await?.ok_or_else(|| sign_in(parts, part))
+}
+
+/// A person who was looking at a page is led back to it; one who sent a form begins anew.
+fn sign_in(parts: &Parts, part: Part) -> Fault {
+    let looked = parts.method == Method::GET || parts.method == Method::HEAD;
+    let path = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    Fault::SignIn(part, if looked { path.to_owned() } else { String::new() })
+}
+
+/// `__Host-` binds a cookie to https, this host and all its paths: it can't be set from a neighbouring host. Plain
+/// http, which only loopback may use, has no such cookies.
+fn cookie_name(state: &PageState, part: Part) -> &'static str {
+    match (part == Part::Staff, state.site.is_secure(part)) {
+        (true, true) => "__Host-counterfoil-staff",
+        (true, false) => "counterfoil-staff",
+        (false, true) => "__Host-counterfoil-portal",
+        (false, false) => "counterfoil-portal",
+    }
+}
+
+/// The value of a cookie; one that is sent twice is nobody's.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(given, _)| *given == name).map(|(_, value)| value);
+    let value = values.next();
+    if values.next().is_some() { None } else { value }
+}
+
+/// Gives a session to the browser that began it.
+pub fn with_session(state: &PageState, new: &NewSession, mut response: Response) -> Response {
+    let part = if matches!(new.person, Person::Staff(_)) { Part::Staff } else { Part::Portal };
+    let cookie = format!("{}={}{}", cookie_name(state, part), new.cookie_value, attributes(state, part));
+    if let Ok(value) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+    response
+}
+
+/// Takes the session away from the browser.
+pub fn without_session(state: &PageState, part: Part, mut response: Response) -> Response {
+    let cookie = format!("{}=; Max-Age=0{}", cookie_name(state, part), attributes(state, part));
+    if let Ok(value) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+    response
+}
+
+fn attributes(state: &PageState, part: Part) -> &'static str {
+    if state.site.is_secure(part) {
+        "; Path=/; HttpOnly; SameSite=Lax; Secure"
+    } else {
+        "; Path=/; HttpOnly; SameSite=Lax"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name_and_once() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, "a=1; counterfoil-portal=x.y; b=2".parse().expect("a header"));
+        assert_eq!(cookie(&headers, "counterfoil-portal"), Some("x.y"));
+        assert_eq!(cookie(&headers, "portal"), None);
+        headers.append(COOKIE, "counterfoil-portal=other".parse().expect("a header"));
+        assert_eq!(cookie(&headers, "counterfoil-portal"), None, "which of two is not guessed");
+    }
+}
