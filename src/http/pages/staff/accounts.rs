@@ -1,0 +1,399 @@
+//! Accounts: who is credited and why, in plain words; holds, releases, and corrections by hand.
+
+use super::words::{self, Words};
+use super::{Act, Outcome, Staff, export_pages, not_found_if_foreign, show_list};
+use crate::app::{AccountList, Directory};
+use crate::domain::account::{Account, Refusal};
+use crate::domain::attribution::{Attribution, Considered};
+use crate::domain::fact::{Fact, ReviewAction};
+use crate::domain::id::{AccountId, AffiliateId};
+use crate::domain::outcome::Reason;
+use crate::domain::person::Action;
+use crate::http::guard::PathId;
+use crate::http::pages::table::{Cell, Column, Filter, List, Pages, Query, ROWS, Row, Spec};
+use crate::http::pages::{Fault, FormView, PageState, see_other};
+use crate::http::state::ProgressView;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+const PATH: &str = "/admin/accounts";
+const AT_ONCE: usize = 500;
+/// So many accounts are sorted at most.
+const SORTED: usize = 5_000;
+
+/// The page of an account.
+pub fn path(id: &AccountId) -> String {
+    format!("{PATH}/{}", utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC))
+}
+
+/// The name of who is credited.
+pub fn name_of(directory: &Directory, id: Option<AffiliateId>) -> String {
+    let name = |id: AffiliateId| directory.affiliate(id).map(|one| one.profile.name.clone());
+    id.map(|id| name(id).unwrap_or_else(|| id.to_string())).unwrap_or_default()
+}
+
+/// The accounts of a list, at most so many, and whether there are more.
+pub async fn all_of(
+    state: &PageState,
+    list: AccountList,
+    most: usize,
+) -> Result<(Vec<Account>, bool), Fault> {
+    let (all, next) = read(state, list, "", None, most).await?;
+    Ok((all, next.is_some()))
+}
+
+/// How far an account is on its way to the mark.
+pub fn progress_of(state: &PageState, account: &Account) -> ProgressView {
+    account.referral().map_or_else(ProgressView::default, |referral| (state.hooks.progress)(&referral))
+}
+
+fn spec() -> Spec {
+    let lists = [
+        ("", "All"),
+        ("held", "Held for review"),
+        ("conflict", "With contradicting reports"),
+        ("waiting", "Events, but no signup yet"),
+    ];
+    Spec {
+        columns: vec![
+            Column::text("account_id", "Account").sortable(),
+            Column::text("state", "State").sortable(),
+            Column::text("affiliate", "Credited to").sortable(),
+            Column::text("plan", "Plan").sortable(),
+            Column::text("signed_up", "Signed up").sortable(),
+            Column::text("progress", "Progress").sortable(),
+        ],
+        filters: vec![Filter::of("list", "Which", &lists)],
+        search: Some("The beginning of an id"),
+        // The store's own.
+        order: "",
+    }
+}
+
+pub async fn list(
+    State(state): State<PageState>,
+    who: Staff,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Fault> {
+    let spec = spec();
+    let query = Query::read(raw.as_deref(), &spec)?;
+    let which = match query.filter("list") {
+        Some("held") => AccountList::Held,
+        Some("conflict") => AccountList::Conflict,
+        Some("waiting") => AccountList::Waiting,
+        _ => AccountList::All,
+    };
+    if query.is_sorted() {
+        return sorted(&state, &who, spec, &query, which).await;
+    }
+    if query.csv {
+        let search = query.search.clone();
+        let read = move |cursor: Option<String>| {
+            let (state, search) = (state.clone(), search.clone());
+            async move {
+                let page = state.app.accounts_named(which, &search, cursor.as_deref(), AT_ONCE).await;
+                let page = page.map_err(not_found_if_foreign)?;
+                Ok((page.data.iter().map(|account| row(&state, account)).collect(), page.next_cursor))
+            }
+        };
+        return export_pages(&who, "accounts", &spec.columns, read).await;
+    }
+    let (accounts, next) = read(&state, which, &query.search, query.after.clone(), ROWS).await?;
+    let rows = accounts.iter().map(|account| row(&state, account)).collect();
+    let list = List::new(PATH, "Accounts", EMPTY, spec, &query, (rows, Pages::from_store(next)));
+    show_list(&state, &who, "accounts", "Accounts", INTRO, &query, list)
+}
+
+const EMPTY: &str = "No account yet. They come with the signup flow's callbacks.";
+const INTRO: &str = "Every account that the signup flow reported, in the store's order. A search looks for the beginning of an id; upper and lower case differ.";
+
+/// Accounts from a cursor on, at most so many; and where the next ones start.
+async fn read(
+    state: &PageState,
+    which: AccountList,
+    beginning: &str,
+    mut cursor: Option<String>,
+    most: usize,
+) -> Result<(Vec<Account>, Option<String>), Fault> {
+    let mut all = Vec::new();
+    loop {
+        let at_once = AT_ONCE.min(most - all.len());
+        let page = state.app.accounts_named(which, beginning, cursor.as_deref(), at_once).await;
+        let page = page.map_err(not_found_if_foreign)?;
+        all.extend(page.data);
+        cursor = page.next_cursor;
+        if cursor.is_none() || all.len() >= most {
+            return Ok((all, cursor));
+        }
+    }
+}
+
+/// The list in an order that the store does not have: of a bounded number of accounts.
+async fn sorted(
+    state: &PageState,
+    who: &Staff,
+    spec: Spec,
+    query: &Query,
+    which: AccountList,
+) -> Result<Response, Fault> {
+    let (accounts, next) = read(state, which, &query.search, None, SORTED).await?;
+    let directory = state.app.directory();
+    let measured = accounts.into_iter().map(|account| {
+        let (progress, name) = (progress_of(state, &account), name_of(&directory, account.credited_to));
+        (account, progress, name)
+    });
+    let mut found: Vec<(Account, ProgressView, String)> = measured.collect();
+    let signup = |account: &Account| {
+        account.signup.as_ref().map(|claim| (claim.signup.plan.clone(), claim.signup.signed_up_at))
+    };
+    query.arrange(&mut found, |key, (one, ours, name), (other, theirs, other_name)| match key {
+        "state" => words::account_state(one, ours).0.cmp(words::account_state(other, theirs).0),
+        "affiliate" => name.to_lowercase().cmp(&other_name.to_lowercase()),
+        "plan" => signup(one).map(|(plan, _)| plan).cmp(&signup(other).map(|(plan, _)| plan)),
+        "signed_up" => signup(one).map(|(_, at)| at).cmp(&signup(other).map(|(_, at)| at)),
+        "progress" => {
+            let of = |account: &Account, progress: &ProgressView| {
+                account.credited_to.map(|_| (progress.crossed_on.is_some(), progress.active_days))
+            };
+            of(one, ours).cmp(&of(other, theirs))
+        }
+        _ => one.id.cmp(&other.id),
+    });
+    let (found, mut pages) = query.cut(found);
+    pages.more = next.is_some();
+    let rows = found.iter().map(|(account, ..)| row(state, account)).collect();
+    let intro = if pages.more {
+        format!(
+            "There are more than {SORTED} of these accounts: the first {SORTED} in the store's order are sorted. Narrow the list by its choice or by the beginning of an id, or export all of it unsorted."
+        )
+    } else {
+        INTRO.to_owned()
+    };
+    let list = List::new(PATH, "Accounts", EMPTY, spec, query, (rows, pages));
+    show_list(state, who, "accounts", "Accounts", &intro, query, list)
+}
+
+fn row(state: &PageState, account: &Account) -> Row {
+    let words = Words::of(state);
+    let progress = progress_of(state, account);
+    let (stands, tone) = words::account_state(account, &progress);
+    let signup = account.signup.as_ref().map(|claim| &claim.signup);
+    let id = Cell::link(account.id.as_str(), path(&account.id)).mono();
+    vec![
+        match account.conflicts.len() {
+            0 => id,
+            1 => id.note("1 report contradicted what stands"),
+            some => id.note(format!("{some} reports contradicted what stands")),
+        },
+        Cell::mark(stands, tone),
+        account.credited_to.map_or_else(words::none, |id| {
+            let name = name_of(&state.app.directory(), Some(id));
+            Cell::link(name, format!("/admin/affiliates/{id}")).export(id.to_string())
+        }),
+        signup.map_or_else(words::none, |signup| Cell::text(signup.plan.to_string())),
+        words.when_any(signup.map(|signup| signup.signed_up_at)),
+        match account.credited_to {
+            Some(_) => Cell::text(words::progress(&progress, state.program.mark_days)).whole(),
+            None => words::none(),
+        },
+    ]
+    .into()
+}
+
+pub async fn page(
+    State(state): State<PageState>,
+    who: Staff,
+    PathId(id): PathId<AccountId>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Fault> {
+    let account = state.app.account(&id).await?.ok_or(Fault::NotFound)?;
+    Ok(show(&state, &who, &account, raw.as_deref(), StatusCode::OK, &FormView::default()))
+}
+
+fn show(
+    state: &PageState,
+    who: &Staff,
+    account: &Account,
+    raw: Option<&str>,
+    status: StatusCode,
+    form: &FormView,
+) -> Response {
+    let (words, directory) = (Words::of(state), state.app.directory());
+    let progress = progress_of(state, account);
+    let (stands, tone) = words::account_state(account, &progress);
+    let affiliate = |id: Option<AffiliateId>| {
+        id.map(|id| {
+            json!({"id": id, "name": name_of(&directory, Some(id)),
+            "status": directory.affiliate(id).map(|one| words::status(one.status()).0)})
+        })
+    };
+    let signup = account.signup.as_ref().map(|claim| &claim.signup);
+    let signup = signup.map(|signup| {
+        json!({"plan": signup.plan, "at": words.at(signup.signed_up_at), "active": signup.active,
+            "code": signup.evidence.code, "domain": signup.evidence.email_domain})
+    });
+    let holds: Vec<&str> = account.standing.hold_reasons.iter().map(|hold| words::hold(*hold)).collect();
+    let corrected = account.actions.iter().any(|action| action.action == "credit");
+    let content = json!({
+        "id": account.id, "path": path(&account.id), "state": stands, "tone": tone, "signup": signup,
+        "affiliate": affiliate(account.credited_to), "corrected": corrected,
+        "decision": account.attribution.as_ref().map(|decided| decision(&words, &directory, decided)),
+        "progress": {"days": progress.active_days, "mark": state.program.mark_days, "active": progress.active,
+            "crossed": progress.crossed_on.map(|day| words.day(day)),
+            "expected": progress.expected_on.map(|day| words.day(day))},
+        "held": account.is_held(), "holds": holds,
+        "held_since": account.standing.held_since.map(|at| words.at(at)),
+        "rejected_since": account.standing.rejected_since.map(|at| words.at(at)),
+        "history": history(state, account),
+        "conflicts": account.conflicts.iter().map(|one| json!({"at": words.at(one.origin.at), "what": contradiction(&one.what)}))
+            .collect::<Vec<_>>(),
+        "form": form,
+    });
+    state.page_with(status, "staff/account.html", &who.chrome("accounts", raw), content)
+}
+
+fn contradiction(what: &str) -> String {
+    match what.split_once(':') {
+        Some((_, event)) => format!("Another report of the event {event} said something else"),
+        None => "Another report of the signup said something else".to_owned(),
+    }
+}
+
+/// The decision with its whole trace.
+fn decision(words: &Words<'_>, directory: &Directory, decided: &Attribution) -> Value {
+    let click = |click: &Considered| {
+        let won = click.click_id.is_some() && click.click_id == decided.click_id;
+        let via: Vec<&str> = click.via.iter().map(|via| words::via(*via)).collect();
+        json!({"won": won, "dropped": click.dropped.is_some(),
+            "at": click.clicked_at.map(|at| words.at(at)), "id": click.click_id,
+            "affiliate": click.affiliate_id, "name": name_of(directory, click.affiliate_id),
+            "via": via.join(", "), "words": words::judgement(click, won, decided.model)})
+    };
+    let code = decided.code.map(|code| match code {
+        Reason::Attributed => "The typed code was tried, and credited its affiliate.",
+        Reason::UnknownCode => "The typed code belongs to nobody.",
+        Reason::AffiliateNotActive => "The typed code's affiliate was not active at the signup.",
+        other => other.sentence(),
+    });
+    json!({
+        "credited": decided.affiliate_id, "name": name_of(directory, decided.affiliate_id),
+        "sentence": decided.reason.sentence(), "via": decided.via.map(words::via),
+        "model": words::chosen(decided),
+        "clicks": decided.considered.iter().map(click).collect::<Vec<_>>(),
+        "code": code, "tie_break": decided.tie_break,
+        "holds": decided.holds.iter().map(|hold| words::hold(*hold)).collect::<Vec<_>>(),
+    })
+}
+
+/// What happened, newest first: the company's events and what staff did.
+fn history(state: &PageState, account: &Account) -> Vec<Value> {
+    let (words, directory) = (Words::of(state), state.app.directory());
+    let events = account.events.iter().map(|kept| {
+        let event = &kept.event;
+        (
+            event.occurred_at,
+            json!({"at": words.at(event.occurred_at), "what": words::event(&event.change),
+            "by": "", "note": format!("event {}", event.event_id)}),
+        )
+    });
+    let actions = account.actions.iter().map(|action| {
+        let what = match action.action.as_str() {
+            "hold" => "Put on hold".to_owned(),
+            "release" => "Released".to_owned(),
+            "reject" => "Rejected".to_owned(),
+            _ => match action.credited_since {
+                Some(id) => format!("Credited by hand to {}", name_of(&directory, Some(id))),
+                None => format!("The credit was taken from {}", name_of(&directory, action.credited_before)),
+            },
+        };
+        (action.origin.at, json!({"at": words.at(action.origin.at), "what": what, "by": state.app.name_of(&action.by), "note": action.reason}))
+    });
+    let signup = account.signup.iter().map(|claim| {
+        let what = if claim.signup.active { "Signed up" } else { "Signed up, as a trial" };
+        let at = claim.signup.signed_up_at;
+        (at, json!({"at": words.at(at), "what": what, "by": "", "note": format!("plan {}", claim.signup.plan)}))
+    });
+    let mut all: Vec<_> = signup.chain(events).chain(actions).collect();
+    all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    all.into_iter().map(|(_, said)| said).collect()
+}
+
+pub async fn judge(
+    State(state): State<PageState>,
+    PathId(id): PathId<AccountId>,
+    mut act: Act,
+) -> Result<Response, Fault> {
+    act.need(Action::JudgeHolds)?;
+    let (action, done) = match act.form.text("judgement") {
+        "hold" => (ReviewAction::Hold, "held"),
+        "release" => (ReviewAction::Release, "released"),
+        "reject" => (ReviewAction::Reject, "referral-rejected"),
+        _ => return Err(Fault::BadRequest),
+    };
+    let reason = act.reason();
+    let fact = Fact::Review { account_id: id.clone(), action, reason };
+    take(&state, act, &id, fact, done).await
+}
+
+pub async fn credit(
+    State(state): State<PageState>,
+    PathId(id): PathId<AccountId>,
+    mut act: Act,
+) -> Result<Response, Fault> {
+    act.need(Action::Credit)?;
+    let text = act.form.text("affiliate").to_owned();
+    let affiliate_id = if text == "nobody" { None } else { find_affiliate(&state, &text) };
+    if affiliate_id.is_none() && text != "nobody" {
+        let sentence = "Please give the id, the e-mail or the code of an affiliate, or the word nobody.";
+        act.form.wrong("affiliate", sentence);
+    }
+    let reason = act.form.line("credit_reason", 500);
+    let reason = act.form.need("credit_reason", reason, "Please say why, for those who ask later.");
+    let fact = Fact::Credit { account_id: id.clone(), affiliate_id, reason, claim_id: None };
+    take(&state, act, &id, fact, "credited").await
+}
+
+/// An affiliate by its id, its e-mail or its code.
+pub fn find_affiliate(state: &PageState, text: &str) -> Option<AffiliateId> {
+    let directory = state.app.directory();
+    if let Some(found) = text.parse().ok().and_then(|id| directory.affiliate(id).cloned()) {
+        return Some(found.id);
+    }
+    if let Some(found) = text.parse().ok().and_then(|code| directory.by_code(&code).cloned()) {
+        return Some(found.id);
+    }
+    let email = text.to_lowercase();
+    let mut all = directory.affiliates().into_iter();
+    all.find(|one| one.profile.email.to_lowercase() == email).map(|one| one.id)
+}
+
+async fn take(
+    state: &PageState,
+    mut act: Act,
+    id: &AccountId,
+    fact: Fact,
+    done: &str,
+) -> Result<Response, Fault> {
+    let account = state.app.account(id).await?.ok_or(Fault::NotFound)?;
+    if act.form.is_good() {
+        match act.submit(state, fact).await? {
+            Outcome::Done => return Ok(see_other(&format!("{}?done={done}", path(id)))),
+            Outcome::Later => return Ok(see_other(&format!("{}?done=later", path(id)))),
+            Outcome::Refused(refusal) => act.form.wrong(
+                "form",
+                match refusal {
+                    Some(Refusal::UnknownAccount) => "The account's signup has not been reported yet.",
+                    Some(Refusal::NotReferred) => {
+                        "The account is credited to nobody: there is no referral to judge."
+                    }
+                    _ => "The account has changed meanwhile. Please look at it again.",
+                },
+            ),
+        }
+    }
+    let view = act.form.view();
+    Ok(show(state, &act.who, &account, None, StatusCode::UNPROCESSABLE_ENTITY, &view))
+}

@@ -1,0 +1,230 @@
+//! "I referred someone who is missing here": affiliates' claims, which staff grant or decline.
+
+use super::accounts::{self, name_of};
+use super::words::{self, Words};
+use super::{Act, Staff, show_list};
+use crate::app::Directory;
+use crate::app::people::ActError;
+use crate::domain::account::{Account, Refusal};
+use crate::domain::id::{AccountId, ClaimId};
+use crate::domain::person::{Action, ClaimState, MissingReferral};
+use crate::http::guard::PathId;
+use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
+use crate::http::pages::{Fault, FormView, PageState, see_other};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+
+const PATH: &str = "/admin/claims";
+
+fn spec() -> Spec {
+    Spec {
+        columns: vec![
+            Column::text("company", "Customer").sortable(),
+            Column::text("affiliate", "Claimed by").sortable(),
+            Column::text("account", "Account"),
+            Column::text("filed", "Filed").sortable(),
+            Column::text("state", "State").sortable(),
+        ],
+        filters: vec![Filter::of(
+            "state",
+            "State",
+            &[("", "Open"), ("granted", "Granted"), ("declined", "Declined"), ("all", "All")],
+        )],
+        search: Some("Customer, affiliate, account"),
+        order: "filed",
+    }
+}
+
+const fn said(state: ClaimState) -> (&'static str, &'static str, Tone) {
+    match state {
+        ClaimState::Open => ("", "Open", Tone::Warn),
+        ClaimState::Granted => ("granted", "Granted", Tone::Good),
+        ClaimState::Declined => ("declined", "Declined", Tone::Info),
+    }
+}
+
+pub async fn list(
+    State(state): State<PageState>,
+    who: Staff,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Fault> {
+    let (spec, words, directory) = (spec(), Words::of(&state), state.app.directory());
+    let query = Query::read(raw.as_deref(), &spec)?;
+    let wanted = query.filter("state").unwrap_or_default();
+    let mut found = state.app.claims(false).await?;
+    found.retain(|claim| {
+        let name = name_of(&directory, Some(claim.affiliate_id));
+        (wanted == "all" || said(claim.state).0 == wanted)
+            && query.matches(&[&claim.company, &name, claim.account_hint.as_deref().unwrap_or_default()])
+    });
+    query.arrange(&mut found, |key, one, other| match key {
+        "company" => one.company.to_lowercase().cmp(&other.company.to_lowercase()),
+        "affiliate" => {
+            name_of(&directory, Some(one.affiliate_id)).cmp(&name_of(&directory, Some(other.affiliate_id)))
+        }
+        "state" => said(one.state).1.cmp(said(other.state).1),
+        _ => one.filed_at.cmp(&other.filed_at),
+    });
+    let (found, pages) = query.cut(found);
+    let rows = found.iter().map(|claim| row(&words, &directory, claim)).collect();
+    let empty = "No claim waits. Affiliates file them in their portal when a referral is missing.";
+    let list = List::new(PATH, "Claims", empty, spec, &query, (rows, pages));
+    let intro =
+        "Affiliates who miss a referral say so with evidence. Granting a claim credits the account by hand.";
+    show_list(&state, &who, "claims", "Claims", intro, &query, list)
+}
+
+fn row(words: &Words<'_>, directory: &Directory, claim: &MissingReferral) -> Row {
+    let (_, stands, tone) = said(claim.state);
+    let affiliate = claim.affiliate_id;
+    vec![
+        Cell::link(&claim.company, format!("{PATH}/{}", claim.id)),
+        Cell::link(name_of(directory, Some(affiliate)), format!("/admin/affiliates/{affiliate}"))
+            .export(affiliate.to_string()),
+        claim.account_hint.as_ref().map_or_else(words::none, Cell::id),
+        words.age(claim.filed_at),
+        Cell::mark(stands, tone),
+    ]
+    .into()
+}
+
+pub async fn page(
+    State(state): State<PageState>,
+    who: Staff,
+    PathId(id): PathId<ClaimId>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Fault> {
+    let claim = find(&state, id).await?;
+    show(&state, &who, &claim, raw.as_deref(), StatusCode::OK, &FormView::default()).await
+}
+
+async fn find(state: &PageState, id: ClaimId) -> Result<MissingReferral, Fault> {
+    state.app.claim(id).await?.ok_or(Fault::NotFound)
+}
+
+async fn show(
+    state: &PageState,
+    who: &Staff,
+    claim: &MissingReferral,
+    raw: Option<&str>,
+    status: StatusCode,
+    form: &FormView,
+) -> Result<Response, Fault> {
+    let (words, directory) = (Words::of(state), state.app.directory());
+    let (_, stands, tone) = said(claim.state);
+    // The account that was typed, or else the one that the affiliate named.
+    let typed = form.values.get("account").map(|text| text.trim());
+    let named: Option<AccountId> = typed.or(claim.account_hint.as_deref()).and_then(|hint| hint.parse().ok());
+    let account: Option<Account> = match &named {
+        Some(id) => state.app.account(id).await?,
+        None => None,
+    };
+    let account = account.map(|account| {
+        let (stands, tone) = words::account_state(&account, &accounts::progress_of(state, &account));
+        let reason = account.attribution.as_ref().map(|decided| decided.reason.sentence());
+        json!({"seen": seen(&account), "takes": account.signup.is_some() && takes(&account, claim),
+            "held": account.is_held(), "rejected": account.standing.rejected_since.is_some(), "id": account.id, "path": accounts::path(&account.id), "state": stands, "tone": tone,
+            "credited": account.credited_to, "name": name_of(&directory, account.credited_to), "reason": reason})
+    });
+    let mut shown = form.clone();
+    // What is shown now is what a tick is about: one that was meant for another account, or another owner, is gone.
+    let is_seen = account
+        .as_ref()
+        .is_some_and(|one| form.values.get("seen").map(String::as_str) == one["seen"].as_str());
+    if !is_seen {
+        shown.values.remove("take");
+    }
+    let content = json!({
+        "id": claim.id, "company": claim.company, "hint": claim.account_hint, "evidence": claim.evidence,
+        "filed": words.at(claim.filed_at), "age": words.ago(claim.filed_at),
+        "affiliate": {"id": claim.affiliate_id, "name": name_of(&directory, Some(claim.affiliate_id))},
+        "state": stands, "tone": tone, "open": claim.state == ClaimState::Open, "reason": claim.reason,
+        "decided_by": claim.decided_by.as_ref().map(|by| state.app.name_of(by)), "decided_at": claim.decided_at.map(|at| words.at(at)),
+        "account": account, "form": shown,
+    });
+    Ok(state.page_with(status, "staff/claim.html", &who.chrome("claims", raw), content))
+}
+
+pub async fn decide(
+    State(state): State<PageState>,
+    PathId(id): PathId<ClaimId>,
+    mut act: Act,
+) -> Result<Response, Fault> {
+    act.need(Action::DecideClaims)?;
+    let claim = find(&state, id).await?;
+    if claim.state != ClaimState::Open {
+        return Err(Fault::Conflict);
+    }
+    let granted = match act.form.text("decision") {
+        "grant" => true,
+        "decline" => false,
+        _ => return Err(Fault::BadRequest),
+    };
+    let reason = act.form.line("reason", 500);
+    let reason = act.form.need("reason", reason, "Please say why: the affiliate is told.");
+    let account = if granted {
+        act.need(Action::Credit)?;
+        account_of(&state, &mut act, &claim).await?
+    } else {
+        None
+    };
+    if act.form.is_good() {
+        let by = act.who.by();
+        match state.app.decide_claim(&by, id, granted, &reason, account.as_ref()).await {
+            Ok(()) => {
+                let done = if granted { "granted" } else { "declined" };
+                return Ok(see_other(&format!("{PATH}/{id}?done={done}")));
+            }
+            Err(ActError::Deferred) => return Ok(see_other(&format!("{PATH}/{id}?done=later"))),
+            Err(ActError::Refused(Refusal::UnknownAccount)) => act.form.wrong("account", UNKNOWN),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let view = act.form.view();
+    show(&state, &act.who, &claim, None, StatusCode::UNPROCESSABLE_ENTITY, &view).await
+}
+
+const UNKNOWN: &str = "No signup of this account was reported. Its id is what the signup flow calls it.";
+
+/// Whose the account is and where it stands, so that a page that was opened earlier is known by it.
+fn seen(account: &Account) -> String {
+    let credited = account.credited_to.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
+    let state = if account.standing.rejected_since.is_some() {
+        "rejected"
+    } else if account.is_held() {
+        "held"
+    } else {
+        "free"
+    };
+    format!("{} {credited} {state}", account.id)
+}
+
+/// Whether granting it takes it from somebody, or lifts what staff or the rules put on it.
+fn takes(account: &Account, claim: &MissingReferral) -> bool {
+    let anothers = account.credited_to.is_some_and(|id| id != claim.affiliate_id);
+    anothers || account.is_held() || account.standing.rejected_since.is_some()
+}
+
+/// The account that is to be credited; what is in the way is said in the form.
+async fn account_of(
+    state: &PageState,
+    act: &mut Act,
+    claim: &MissingReferral,
+) -> Result<Option<AccountId>, Fault> {
+    let Ok(id) = act.form.text("account").parse::<AccountId>() else {
+        act.form.wrong("account", UNKNOWN);
+        return Ok(None);
+    };
+    match state.app.account(&id).await?.filter(|account| account.signup.is_some()) {
+        None => act.form.wrong("account", UNKNOWN),
+        Some(account) => {
+            let shown = act.form.text("seen") == seen(&account) && act.form.ticked("take");
+            if takes(&account, claim) && !shown {
+                act.form.wrong("take", "Please look at the account first, and tick this if it is meant.");
+            }
+        }
+    }
+    Ok(Some(id))
+}

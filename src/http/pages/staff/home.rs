@@ -1,0 +1,80 @@
+//! The start page: what waits for somebody.
+
+use super::words::{self, Words};
+use super::{Staff, months};
+use crate::app::AccountList;
+use crate::domain::affiliate::Status;
+use crate::domain::person::Action;
+use crate::http::pages::{Fault, PageState};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use chrono::TimeDelta;
+use serde_json::json;
+
+/// Held referrals are counted up to here.
+const MANY: usize = 100;
+/// A node that was not heard of for so long is worth a look.
+const SILENT: TimeDelta = TimeDelta::minutes(2);
+/// Applications that are shown at once.
+const SHOWN: usize = 5;
+
+pub async fn page(
+    State(state): State<PageState>,
+    who: Staff,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Fault> {
+    let (words, now, directory) = (Words::of(&state), state.app.now(), state.app.directory());
+    let all = directory.affiliates();
+    let mut applied: Vec<_> = all.iter().filter(|one| one.status() == Status::Applied).collect();
+    applied.sort_by_key(|one| words::applied_at(one));
+    let late = applied.iter().filter(|one| now - words::applied_at(one) > words::PROMISED).count();
+    let first: Vec<_> = applied
+        .iter()
+        .take(SHOWN)
+        .map(|one| {
+            let at = words::applied_at(one);
+            json!({"id": one.id, "name": one.profile.name, "email": one.profile.email,
+                "age": words.ago(at), "late": now - at > words::PROMISED})
+        })
+        .collect();
+    let held = state.app.accounts(AccountList::Held, None, MANY).await?;
+    let claims = state.app.claims(true).await?;
+    let count = |status| all.iter().filter(|one| one.status() == status).count();
+    let run = directory.last_run().map(|last| {
+        json!({"through": words.day(last.run.through), "at": words.at(last.finished_at), "ago": words.ago(last.finished_at)})
+    });
+    let content = json!({
+        "applications": {"count": applied.len(), "late": late, "first": first},
+        "held": {"count": held.data.len(), "more": held.next_cursor.is_some()},
+        "claims": {"count": claims.len(), "oldest": claims.first().map(|claim| words.ago(claim.filed_at))},
+        "affiliates": {"active": count(Status::Active), "suspended": count(Status::Suspended),
+            "waiting": count(Status::Approved) + count(Status::Activated)},
+        "months": months::due(&state).await?,
+        "run": run,
+        "running": state.app.aggregate_progress(),
+        "warnings": warnings(&state, &who).await?,
+    });
+    Ok(state.page("staff/home.html", &who.chrome("home", query.as_deref()), content))
+}
+
+/// What is wrong with the store and its nodes. Only who can mend it is told the details.
+async fn warnings(state: &PageState, who: &Staff) -> Result<Vec<String>, Fault> {
+    let now = state.app.now();
+    let mut found = Vec::new();
+    for node in state.app.nodes().await? {
+        let seen = chrono::DateTime::from_timestamp_millis(node.seen_ms).unwrap_or_default();
+        if !node.stopped && now - seen > SILENT {
+            let ago = Words::of(state).ago(seen);
+            found
+                .push(format!("The node {} was last heard of {ago}: no month closes without it.", node.node));
+        }
+    }
+    let findings = state.app.inspect().await;
+    let bad = findings.iter().filter(|finding| !finding.ok);
+    if who.may(Action::ManageStaff) {
+        found.extend(bad.map(|finding| format!("{}: {}", finding.check, finding.text)));
+    } else if bad.count() > 0 {
+        found.push("The server wants an operator's look: an administrator sees more here.".to_owned());
+    }
+    Ok(found)
+}

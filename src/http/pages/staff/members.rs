@@ -1,0 +1,206 @@
+//! Members of staff: who they are, what they may do; made and changed by administrators.
+
+use super::words::Words;
+use super::{Act, Staff};
+use crate::app::people::ActError;
+use crate::domain::account::Refusal;
+use crate::domain::id::StaffId;
+use crate::domain::person::{Action, Role, StaffMember};
+use crate::http::guard::PathId;
+use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
+use crate::http::pages::{Fault, FormView, PageState, see_other};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+use std::sync::Arc;
+
+const PATH: &str = "/admin/members";
+
+/// A role in words.
+pub const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "Administrator",
+        Role::Reviewer => "Reviewer",
+        Role::Finance => "Finance",
+        Role::ReadOnly => "Read only",
+    }
+}
+
+const fn role_sentence(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "may do everything",
+        Role::Reviewer => "judges applications, affiliates, held referrals and claims",
+        Role::Finance => "runs nights, pays, exports lists, changes where mail and payouts go",
+        Role::ReadOnly => "looks at everything, changes nothing",
+    }
+}
+
+fn spec() -> Spec {
+    let roles: Vec<(&str, &str)> =
+        std::iter::once(("", "All")).chain(Role::ALL.map(|role| (role.code(), role_name(role)))).collect();
+    Spec {
+        columns: vec![
+            Column::text("name", "Name").sortable(),
+            Column::text("role", "Role").sortable(),
+            Column::text("state", "State").sortable(),
+            Column::text("since", "Since").sortable(),
+        ],
+        filters: vec![Filter::of("role", "Role", &roles)],
+        search: Some("Name or e-mail"),
+        order: "name",
+    }
+}
+
+pub async fn list(
+    State(state): State<PageState>,
+    who: Staff,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Fault> {
+    show_all(&state, &who, raw.as_deref(), StatusCode::OK, &FormView::default())
+}
+
+fn show_all(
+    state: &PageState,
+    who: &Staff,
+    raw: Option<&str>,
+    status: StatusCode,
+    form: &FormView,
+) -> Result<Response, Fault> {
+    let (spec, words) = (spec(), Words::of(state));
+    let query = Query::read(raw, &spec)?;
+    let mut found = state.app.staff();
+    found.retain(|one| {
+        query.filter("role").is_none_or(|code| one.role.code() == code)
+            && query.matches(&[&one.name, &one.email])
+    });
+    query.arrange(&mut found, |key, one, other| match key {
+        "role" => one.role.code().cmp(other.role.code()),
+        "state" => one.disabled_at.cmp(&other.disabled_at),
+        "since" => one.created_at.cmp(&other.created_at),
+        _ => one.name.to_lowercase().cmp(&other.name.to_lowercase()),
+    });
+    let (found, pages) = query.cut(found);
+    let row = |one: &Arc<StaffMember>| {
+        Row::from(vec![
+            Cell::link(&one.name, format!("{PATH}/{}", one.id)).note(&one.email),
+            Cell::text(role_name(one.role)).export(one.role.code()),
+            match one.disabled_at {
+                Some(_) => Cell::mark("Disabled", Tone::Info),
+                None => Cell::mark("May sign in", Tone::Good),
+            },
+            words.when(one.created_at),
+        ])
+    };
+    let rows = found.iter().map(row).collect();
+    let empty = "No member of staff yet.";
+    let list = List::new(PATH, "Staff", empty, spec, &query, (rows, pages));
+    if query.csv {
+        return super::export(who, "staff", &list);
+    }
+    let content = json!({"list": super::for_role(who, list), "roles": roles(), "form": form});
+    Ok(state.page_with(status, "staff/members.html", &who.chrome("members", None), content))
+}
+
+fn roles() -> Vec<(&'static str, String)> {
+    Role::ALL.map(|role| (role.code(), format!("{} – {}", role_name(role), role_sentence(role)))).to_vec()
+}
+
+pub async fn create(State(state): State<PageState>, mut act: Act) -> Result<Response, Fault> {
+    act.need(Action::ManageStaff)?;
+    let name = act.form.line("name", 200);
+    let name = act.form.need("name", name, "Please give a name.");
+    let email = act.form.email("email", 254);
+    let email = act.form.need("email", email, "Please give an e-mail address.");
+    let role: Option<Role> = act.form.text("role").parse().ok();
+    if role.is_none() {
+        act.form.wrong("role", "Please choose a role.");
+    }
+    if let Some(role) = role.filter(|_| act.form.is_good()) {
+        match state.app.create_staff(&act.who.by(), &name, &email, role).await {
+            Ok((member, link)) => return Ok(show_link(&state, &act.who, &member, &link)),
+            Err(ActError::Refused(Refusal::EmailTaken)) => {
+                act.form.wrong("email", "Another member of staff has this e-mail.");
+            }
+            Err(ActError::Deferred) => return Ok(see_other(&format!("{PATH}?done=later"))),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let view = act.form.view();
+    show_all(&state, &act.who, None, StatusCode::UNPROCESSABLE_ENTITY, &view)
+}
+
+/// Shows a one-time link, once.
+fn show_link(state: &PageState, who: &Staff, member: &StaffMember, link: &str) -> Response {
+    let content = json!({"name": member.name, "email": member.email, "link": link, "id": member.id});
+    state.page("staff/invited.html", &who.chrome("members", None), content)
+}
+
+pub async fn page(
+    State(state): State<PageState>,
+    who: Staff,
+    PathId(id): PathId<StaffId>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Fault> {
+    let member = state.app.directory().staff_member(id).cloned().ok_or(Fault::NotFound)?;
+    Ok(show(&state, &who, &member, raw.as_deref(), StatusCode::OK, &FormView::default()))
+}
+
+fn show(
+    state: &PageState,
+    who: &Staff,
+    member: &StaffMember,
+    raw: Option<&str>,
+    status: StatusCode,
+    form: &FormView,
+) -> Response {
+    let words = Words::of(state);
+    let content = json!({
+        "id": member.id, "name": member.name, "email": member.email, "role": member.role.code(),
+        "role_name": role_name(member.role), "since": words.at(member.created_at),
+        "disabled": member.disabled_at.map(|at| words.at(at)), "roles": roles(),
+        "self": who.member.id == member.id, "form": form,
+    });
+    state.page_with(status, "staff/member.html", &who.chrome("members", raw), content)
+}
+
+/// Whether nobody else could manage staff without this member.
+fn is_last_admin(state: &PageState, id: StaffId) -> bool {
+    !state.app.staff().iter().any(|one| one.id != id && one.may(Action::ManageStaff))
+}
+
+pub async fn change(
+    State(state): State<PageState>,
+    PathId(id): PathId<StaffId>,
+    mut act: Act,
+) -> Result<Response, Fault> {
+    act.need(Action::ManageStaff)?;
+    let member = state.app.directory().staff_member(id).cloned().ok_or(Fault::NotFound)?;
+    let (role, disabled, done) = match act.form.text("change") {
+        "role" => {
+            let role: Role = act.form.text("role").parse().map_err(|_| Fault::BadRequest)?;
+            (Some(role), None, "role")
+        }
+        "disable" => (None, Some(true), "disabled"),
+        "enable" => (None, Some(false), "enabled"),
+        "invite" => {
+            return match state.app.invite_staff(&act.who.by(), id).await {
+                Ok(link) => Ok(show_link(&state, &act.who, &member, &link)),
+                Err(error) => Err(error.into()),
+            };
+        }
+        _ => return Err(Fault::BadRequest),
+    };
+    let gives_up = disabled == Some(true) || role.is_some_and(|role| !role.may(Action::ManageStaff));
+    if gives_up && is_last_admin(&state, id) {
+        let field = if disabled.is_some() { "form" } else { "role" };
+        act.form.wrong(field, "This is the last administrator: give somebody else that role first.");
+        let view = act.form.view();
+        return Ok(show(&state, &act.who, &member, None, StatusCode::UNPROCESSABLE_ENTITY, &view));
+    }
+    match state.app.change_staff(&act.who.by(), id, role, disabled).await {
+        Ok(()) => Ok(see_other(&format!("{PATH}/{id}?done={done}"))),
+        Err(ActError::Deferred) => Ok(see_other(&format!("{PATH}/{id}?done=later"))),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,230 @@
+//! Nightly runs: those that were made, one by hand, and what one would do.
+
+use super::words::{self, Words};
+use super::{Act, Staff, export, for_role};
+use crate::app::{AggregateError, RunDoc};
+use crate::domain::calendar::Month;
+use crate::domain::fact::RunReport;
+use crate::domain::person::Action;
+use crate::http::pages::table::{Cell, Column, List, Query, Row, Spec};
+use crate::http::pages::{Fault, PageState, see_other};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use chrono::DateTime;
+use http::header::REFRESH;
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const PATH: &str = "/admin/runs";
+/// How long the page waits for a run before it shows how far it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Runs that are listed: those of more than a year.
+const LISTED: usize = 400;
+
+fn spec() -> Spec {
+    Spec {
+        columns: vec![
+            Column::text("finished", "Finished").sortable(),
+            Column::text("by", "Asked for by").sortable(),
+            Column::text("through", "Counted through").sortable(),
+            Column::text("closed", "Months closed").sortable(),
+            Column::number("computed", "Affiliates computed").sortable(),
+            Column::number("crossings", "Crossings").sortable(),
+            Column::number("adjustments", "Adjustments").sortable(),
+            Column::number("took", "Took").sortable(),
+        ],
+        filters: Vec::new(),
+        search: Some("Who, day or month"),
+        order: "-finished",
+    }
+}
+
+pub async fn page(
+    State(state): State<PageState>,
+    who: Staff,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Fault> {
+    let asked = raw.as_deref().filter(|raw| !raw.starts_with("done="));
+    let query = Query::read(asked, &spec())?;
+    let dry = Value::Null;
+    let mut response = show(&state, &who, (raw.as_deref(), &query), StatusCode::OK, "", &dry).await?;
+    if !query.csv && state.app.aggregate_progress().running {
+        // The browser looks again by itself, also without a script.
+        response.headers_mut().insert(REFRESH, HeaderValue::from_static("5"));
+    }
+    Ok(response)
+}
+
+async fn show(
+    state: &PageState,
+    who: &Staff,
+    (raw, query): (Option<&str>, &Query),
+    status: StatusCode,
+    error: &str,
+    dry: &Value,
+) -> Result<Response, Fault> {
+    let words = Words::of(state);
+    let runs = state.app.runs(LISTED).await?;
+    let last = runs.first().map(|last| {
+        let mut said = told(&words, &last.run);
+        said["finished"] = words.at(last.finished_at).into();
+        said["ago"] = words.ago(last.finished_at).into();
+        said
+    });
+    let table = listed(state, runs, query);
+    if query.csv {
+        return export(who, "nightly-runs", &table);
+    }
+    let content = json!({"last": last, "running": state.app.aggregate_progress(), "error": error, "dry": dry,
+        "list": for_role(who, table), "listed": LISTED});
+    Ok(state.page_with(status, "staff/runs.html", &who.chrome("runs", raw), content))
+}
+
+fn listed(state: &PageState, mut runs: Vec<RunDoc>, query: &Query) -> List {
+    let words = Words::of(state);
+    let by = |run: &RunDoc| run.by.as_deref().map(|by| state.app.name_of(by)).unwrap_or_default();
+    let closed = |run: &RunDoc| -> String {
+        let months: Vec<String> = run.run.closed.iter().map(|month| words.month(*month)).collect();
+        months.join(", ")
+    };
+    runs.retain(|run| {
+        query.matches(&[&by(run), &closed(run), &words.day(run.run.through), &run.run.through.to_string()])
+    });
+    query.arrange(&mut runs, |key, one, other| match key {
+        "by" => by(one).to_lowercase().cmp(&by(other).to_lowercase()),
+        "through" => one.run.through.cmp(&other.run.through),
+        "closed" => one.run.closed.cmp(&other.run.closed),
+        "computed" => one.run.computed.cmp(&other.run.computed),
+        "crossings" => one.run.crossings.cmp(&other.run.crossings),
+        "adjustments" => one.run.adjustments.cmp(&other.run.adjustments),
+        "took" => one.took_ms.cmp(&other.took_ms),
+        _ => one.finished_at.cmp(&other.finished_at),
+    });
+    let (runs, pages) = query.cut(runs);
+    let row = |run: &RunDoc| {
+        let report = &run.run;
+        let behind: Vec<String> = report.nodes_behind.iter().map(ToString::to_string).collect();
+        let closed = match (closed(run), behind.is_empty()) {
+            (months, true) if months.is_empty() => words::none(),
+            (months, true) => Cell::text(months),
+            (months, false) => Cell::text(months).note(format!("behind: {}", behind.join(", "))),
+        };
+        let took =
+            run.took_ms.map_or_else(words::none, |ms| Cell::text(took(ms)).whole().export(ms.to_string()));
+        Row::from(vec![
+            words.when(run.finished_at),
+            run.by.as_deref().map_or_else(words::none, |asked| Cell::text(by(run)).export(asked)),
+            Cell::text(words.day(report.through)).whole().export(report.through.to_string()),
+            closed,
+            Cell::text(report.computed.to_string()),
+            Cell::text(report.crossings.to_string()),
+            Cell::text(report.adjustments.to_string()),
+            took,
+        ])
+    };
+    let rows = runs.iter().map(row).collect();
+    List::new(PATH, "Nightly runs", "None has finished yet.", spec(), query, (rows, pages))
+}
+
+/// How long a run took.
+fn took(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+    }
+}
+
+fn told(words: &Words<'_>, run: &RunReport) -> Value {
+    let months: Vec<String> = run.closed.iter().map(|month: &Month| words.month(*month)).collect();
+    let behind: Vec<String> = run.nodes_behind.iter().map(ToString::to_string).collect();
+    json!({"as_of": words.at(run.as_of), "through": words.day(run.through), "closed": months,
+        "accounts": run.accounts, "crossings": run.crossings, "statements": run.statements,
+        "adjustments": run.adjustments, "nodes_behind": behind})
+}
+
+pub async fn start(State(state): State<PageState>, mut act: Act) -> Result<Response, Fault> {
+    act.need(Action::Aggregate)?;
+    let dry_run = act.form.text("kind") == "dry";
+    let as_of = match act.form.line("as_of", 40) {
+        None => None,
+        Some(text) => {
+            let read = read_instant(&state, &text);
+            if read.is_none() {
+                let why = "Please give a time like 2026-05-04 04:15, not after now.";
+                return refuse(&state, &act, why).await;
+            }
+            read
+        }
+    };
+    if dry_run {
+        let report = match state.app.aggregate(&act.who.by(), as_of, true).await {
+            Ok(report) => report,
+            Err(error) => return failed(&state, &act, error).await,
+        };
+        let told = told(&Words::of(&state), &report);
+        let plain = Query::read(None, &spec())?;
+        return show(&state, &act.who, (None, &plain), StatusCode::OK, "", &told).await;
+    }
+    tracing::info!(by = %act.who.member.id, "a nightly run was started by hand");
+    let (app, by) = (std::sync::Arc::clone(&state.app), act.who.by());
+    // A run goes on when whoever started it does not wait for it.
+    let mut run = tokio::spawn(async move {
+        let made = app.aggregate(&by, as_of, false).await;
+        if let Err(error) = &made {
+            tracing::warn!(%error, "a nightly run by hand was not made");
+        }
+        made
+    });
+    match tokio::time::timeout(PATIENCE, &mut run).await {
+        Ok(Ok(Ok(_))) => Ok(see_other(&format!("{PATH}?done=run"))),
+        Ok(Ok(Err(error))) => failed(&state, &act, error).await,
+        Ok(Err(_)) => Err(Fault::Internal),
+        Err(_) => Ok(see_other(&format!("{PATH}?done=running"))),
+    }
+}
+
+/// A time of the program's zone, or one with an offset.
+fn read_instant(state: &PageState, text: &str) -> Option<DateTime<chrono::Utc>> {
+    let local = |text: &str| {
+        let text = text.replace('T', " ");
+        let at = chrono::NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M").ok()?;
+        Some(state.app.zone().local_time_on(at.date(), at.time()))
+    };
+    let at = crate::http::fields::parse_instant(text).or_else(|| local(text))?;
+    let earliest = DateTime::from_timestamp(946_684_800, 0)?;
+    (earliest <= at && at <= state.app.now()).then_some(at)
+}
+
+async fn failed(state: &PageState, act: &Act, error: AggregateError) -> Result<Response, Fault> {
+    let why = match error {
+        AggregateError::AsOfInFuture => "The time lies after now.",
+        AggregateError::Busy | AggregateError::Overtaken => {
+            "Another run is under way. Look here again in a moment."
+        }
+        AggregateError::Recovering => {
+            "The store is being rebuilt. When all nodes are in, an operator confirms it by “counterfoil store confirm”."
+        }
+        other => return Err(crate::http::error::Problem::from(other).into()),
+    };
+    refuse(state, act, why).await
+}
+
+async fn refuse(state: &PageState, act: &Act, why: &str) -> Result<Response, Fault> {
+    let plain = Query::read(None, &spec())?;
+    show(state, &act.who, (None, &plain), StatusCode::UNPROCESSABLE_ENTITY, why, &Value::Null).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_said_as_a_person_would() {
+        for (ms, said) in [(0, "0 ms"), (999, "999 ms"), (1_250, "1.2 s"), (61_000, "1 min 1 s")] {
+            assert_eq!(took(ms), said);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Facts in plain words, as the staff's pages say them.
+
+use crate::app::ReferralState;
+use crate::domain::account::Account;
+use crate::domain::affiliate::{Affiliate, Status};
+use crate::domain::attribution::{Attribution, Considered};
+use crate::domain::calendar::{Month, Zone};
+use crate::domain::money::Money;
+use crate::domain::outcome::{HoldReason, Reason, Via};
+use crate::domain::program::Model;
+use crate::domain::statement::Change;
+use crate::http::pages::PageState;
+use crate::http::pages::table::{Cell, Tone};
+use crate::http::pages::view;
+use crate::http::state::ProgressView;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+/// How times and amounts are said on a page.
+pub struct Words<'a> {
+    zone: &'a Zone,
+    now: DateTime<Utc>,
+    currency: &'a str,
+}
+
+impl<'a> Words<'a> {
+    /// The words of a page that is made now.
+    pub fn of(state: &'a PageState) -> Self {
+        Self { zone: state.app.zone(), now: state.app.now(), currency: &state.program.currency }
+    }
+    /// An instant on the wall of the program's zone.
+    pub fn at(&self, at: DateTime<Utc>) -> String {
+        view::in_zone(at, self.zone)
+    }
+    /// How long ago.
+    pub fn ago(&self, at: DateTime<Utc>) -> String {
+        view::ago(self.now, at)
+    }
+    /// A date.
+    #[expect(clippy::unused_self, reason = "stands beside its siblings")]
+    pub fn day(&self, day: NaiveDate) -> String {
+        view::show_day(day)
+    }
+    /// A month.
+    #[expect(clippy::unused_self, reason = "stands beside its siblings")]
+    pub fn month(&self, month: Month) -> String {
+        month.first_day().format("%B %Y").to_string()
+    }
+    /// An amount with its currency.
+    pub fn money(&self, amount: Money) -> String {
+        view::money(&amount.to_string(), self.currency)
+    }
+    /// A cell of an instant.
+    pub fn when(&self, at: DateTime<Utc>) -> Cell {
+        let time = self.zone.wall_time(at).format("%H:%M").to_string();
+        Cell::text(self.day(self.zone.date_of(at))).whole().note(time).export(export(at))
+    }
+    /// A cell of an instant that may be missing.
+    pub fn when_any(&self, at: Option<DateTime<Utc>>) -> Cell {
+        at.map_or_else(none, |at| self.when(at))
+    }
+    /// A cell of an age, with its instant below.
+    pub fn age(&self, at: DateTime<Utc>) -> Cell {
+        Cell::text(self.ago(at)).whole().note(self.at(at)).export(export(at))
+    }
+    /// A cell of an amount.
+    pub fn amount(&self, amount: Money) -> Cell {
+        Cell::text(self.money(amount)).whole().export(amount.to_string())
+    }
+}
+
+/// An instant as exports say it.
+pub fn export(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// A cell of nothing.
+pub fn none() -> Cell {
+    Cell::mark("–", Tone::Quiet).export("")
+}
+
+/// Answers that take longer than promised.
+pub const PROMISED: TimeDelta = TimeDelta::hours(48);
+
+/// An affiliate's status with its tone.
+pub const fn status(status: Status) -> (&'static str, Tone) {
+    match status {
+        Status::Applied => ("Applied", Tone::Warn),
+        Status::Approved => ("Approved", Tone::Info),
+        Status::Activated => ("Activated", Tone::Info),
+        Status::Active => ("Active", Tone::Good),
+        Status::Suspended => ("Suspended", Tone::Bad),
+        Status::Rejected => ("Rejected", Tone::Info),
+        Status::Closed => ("Closed", Tone::Info),
+    }
+}
+
+/// What a status means, for people.
+pub const fn status_sentence(status: Status) -> &'static str {
+    match status {
+        Status::Applied => "Waits for review.",
+        Status::Approved => "Was accepted; has yet to set a password by the link in the mail.",
+        Status::Activated => "Has a password; has yet to sign the agreement. Its link does not earn before.",
+        Status::Active => "Signed; its links earn.",
+        Status::Suspended => {
+            "Its links redirect but do not earn; payouts wait. Earlier referrals go on earning."
+        }
+        Status::Rejected => "Was not accepted.",
+        Status::Closed => "Left for good; what it had earned until then is paid.",
+    }
+}
+
+/// When an affiliate applied.
+pub fn applied_at(affiliate: &Affiliate) -> DateTime<Utc> {
+    affiliate.history.first().map_or_else(DateTime::default, |change| change.at)
+}
+
+/// Where an account stands.
+pub fn account_state(account: &Account, progress: &ProgressView) -> (&'static str, Tone) {
+    if account.signup.is_none() {
+        return if account.claim.is_some() {
+            ("Deciding", Tone::Info)
+        } else {
+            ("No signup yet", Tone::Warn)
+        };
+    }
+    if account.credited_to.is_none() {
+        ("Not referred", Tone::Info)
+    } else if account.standing.rejected_since.is_some() {
+        ("Rejected", Tone::Bad)
+    } else if account.is_held() {
+        ("Held", Tone::Warn)
+    } else if progress.active {
+        ("Active", Tone::Good)
+    } else {
+        ("Inactive", Tone::Info)
+    }
+}
+
+/// Where a referral stands.
+pub const fn referral_state(state: ReferralState) -> (&'static str, Tone) {
+    match state {
+        ReferralState::Active => ("Active", Tone::Good),
+        ReferralState::NotYetActive | ReferralState::Suspended | ReferralState::Canceled => {
+            ("Inactive", Tone::Info)
+        }
+        ReferralState::InReview => ("Held", Tone::Warn),
+        ReferralState::Rejected => ("Rejected", Tone::Bad),
+    }
+}
+
+/// How far it is: "day 63 of 90".
+pub fn progress(progress: &ProgressView, mark_days: u32) -> String {
+    match progress.crossed_on {
+        Some(day) => format!("crossed {}", view::show_day(day)),
+        None => format!("day {} of {mark_days}", progress.active_days.min(mark_days)),
+    }
+}
+
+/// An event in words.
+pub fn event(change: &Change) -> String {
+    match change {
+        Change::Activated => "Activated: in good standing from then on".to_owned(),
+        Change::Suspended => "Suspended: not in good standing from then on".to_owned(),
+        Change::Canceled => "Canceled: left".to_owned(),
+        Change::PlanChanged { plan } => format!("Changed to the plan {plan}"),
+        Change::Unknown { name } => format!("“{name}”: unknown here, without effect"),
+    }
+}
+
+/// Evidence in words.
+pub const fn via(via: Via) -> &'static str {
+    match via {
+        Via::Click => "the click token of the landing page",
+        Via::Cookie => "the visitor's cookie",
+        Via::Visits => "the visitor's recorded visits",
+        Via::Code => "a typed referral code",
+        Via::Hand => "a member of staff",
+    }
+}
+
+/// A hold's reason in words.
+pub const fn hold(reason: HoldReason) -> &'static str {
+    match reason {
+        HoldReason::SelfReferral => "the signup's e-mail is the affiliate's own",
+        HoldReason::SameDomain => "the signup's mail domain is the affiliate's own",
+        HoldReason::TooFast => "the signup followed the click faster than a person could",
+        HoldReason::Burst => "the affiliate brought too many signups within an hour",
+        HoldReason::Staff => "a member of staff put it on hold",
+    }
+}
+
+/// Why a click was kept or dropped, in words.
+pub fn judgement(click: &Considered, won: bool, model: Model) -> String {
+    match (click.dropped, won) {
+        (None, true) => format!("Eligible, and {}: credited", chosen_by(model)),
+        (None, false) => format!("Eligible, but another click was {}", chosen_by(model)),
+        (Some(Reason::BadSignature), _) => "Dropped: its signature is not ours, or it was altered".to_owned(),
+        (Some(Reason::UnknownLink), _) => "Dropped: its link is unknown, or was switched off".to_owned(),
+        (Some(Reason::NotHuman), _) => "Dropped: it was not made by a person".to_owned(),
+        (Some(Reason::AffiliateNotActive), _) => {
+            "Dropped: its affiliate was not active at the click, or not at the signup".to_owned()
+        }
+        (Some(Reason::OutsideWindow), _) => {
+            "Dropped: it was too long before the signup, or after it".to_owned()
+        }
+        (Some(other), _) => format!("Dropped: {}", other.sentence()),
+    }
+}
+
+/// How one of several clicks was chosen, where that decided.
+pub fn chosen(decided: &Attribution) -> Option<&'static str> {
+    let by_click = matches!(decided.via, Some(Via::Click | Via::Cookie | Via::Visits));
+    let eligible = decided.considered.iter().filter(|click| click.dropped.is_none()).count();
+    (by_click && eligible > 1).then_some(match decided.model {
+        Model::LastClick => "the latest eligible click is credited",
+        Model::FirstClick => "the earliest eligible click is credited",
+    })
+}
+
+const fn chosen_by(model: Model) -> &'static str {
+    match model {
+        Model::LastClick => "the latest",
+        Model::FirstClick => "the earliest",
+    }
+}
+
+/// A fact of the audit log in words.
+pub fn fact(kind: &str, body: &serde_json::Value) -> String {
+    let text = |key: &str| body[key].as_str().unwrap_or_default();
+    match kind {
+        "review" => match text("action") {
+            "hold" => "Held a referral for review".to_owned(),
+            "release" => "Released a referral".to_owned(),
+            _ => "Rejected a referral".to_owned(),
+        },
+        "credit" if body["affiliate_id"].is_null() => "Credited an account to nobody".to_owned(),
+        "credit" => "Credited an account by hand".to_owned(),
+        "affiliate_created" => match body["affiliate"]["history"].as_array().map_or(0, Vec::len) {
+            0 | 1 => "Applied".to_owned(),
+            _ => "Brought an affiliate over".to_owned(),
+        },
+        "affiliate_step" => match text("step") {
+            "approve" => "Approved an application",
+            "reject" => "Rejected an application",
+            "activate" => "Activated the account",
+            "sign" => "Signed the agreement",
+            "suspend" => "Suspended an affiliate",
+            "reinstate" => "Reinstated an affiliate",
+            _ => "Closed an affiliate",
+        }
+        .to_owned(),
+        "affiliate_changed" => "Changed an affiliate's data".to_owned(),
+        "link_created" => "Made a link".to_owned(),
+        "link_disabled" => "Switched a link off".to_owned(),
+        "month_closing" => format!("Began to close {}", text("month")),
+        "month_closed" => format!("Closed {}", text("month")),
+        "run_finished" => "Finished a nightly run".to_owned(),
+        "agreement_published" => {
+            format!("Put the agreement {} to use", body["agreement"]["version"].as_str().unwrap_or_default())
+        }
+        "agreement_signed" => "Signed the agreement".to_owned(),
+        "password_set" => "Set a password".to_owned(),
+        "staff_created" => "Made a member of staff".to_owned(),
+        "staff_changed" => "Changed a member of staff".to_owned(),
+        "staff_invited" => "Made a link that sets a member's password".to_owned(),
+        "activation_sent" => "Sent a link that sets the password".to_owned(),
+        "signed_out_everywhere" => "Signed an affiliate out everywhere".to_owned(),
+        "note_added" => "Wrote a note".to_owned(),
+        "claim_filed" => "Claimed a missing referral".to_owned(),
+        "claim_decided" => "Decided a claim".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn click(dropped: Option<Reason>) -> Considered {
+        Considered {
+            via: vec![Via::Click],
+            click_id: None,
+            affiliate_id: None,
+            link_id: None,
+            clicked_at: None,
+            dropped,
+        }
+    }
+
+    #[test]
+    fn every_rule_is_said_in_words() {
+        for reason in Reason::ALL {
+            let said = judgement(&click(Some(*reason)), false, Model::LastClick);
+            assert!(said.starts_with("Dropped: ") && !said.contains('_'), "{said}");
+        }
+        assert_eq!(judgement(&click(None), true, Model::LastClick), "Eligible, and the latest: credited");
+        let lost = judgement(&click(None), false, Model::FirstClick);
+        assert_eq!(lost, "Eligible, but another click was the earliest");
+    }
+
+    #[test]
+    fn an_unknown_fact_is_said_by_its_name() {
+        assert_eq!(fact("payout_sent", &serde_json::json!({})), "payout sent");
+        let credit = serde_json::json!({"affiliate_id": null});
+        assert_eq!(fact("credit", &credit), "Credited an account to nobody");
+    }
+}
