@@ -41,6 +41,8 @@ async fn operations(app: &TestApp) -> Vec<(String, String, bool)> {
             .replace("{account_id}", "acct_1")
             .replace("{link_id}", "lnk_0000000000001")
             .replace("{node_id}", "node_0000000000001")
+            .replace("{claim_id}", "clm_0000000000001")
+            .replace("{staff_id}", "stf_0000000000001")
             .replace("{step}", "approve")
             .replace("{review}", "hold");
         assert!(!filled.contains('{'), "{filled}");

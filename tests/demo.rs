@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_demo_ends_well_within_a_minute_and_leaves_nothing_behind() {
+fn the_demo_ends_well_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().expect("a directory");
     let begun = Instant::now();
     let demo = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
@@ -16,7 +16,8 @@ fn the_demo_ends_well_within_a_minute_and_leaves_nothing_behind() {
         .output()
         .expect("it runs");
     assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
-    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    // It takes some seconds; a machine that is busy with other tests may be several times slower.
+    assert!(begun.elapsed() < Duration::from_mins(3), "{:?}", begun.elapsed());
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
     let summary: Value = serde_json::from_slice(&demo.stdout).expect("JSON");
     let totals: Vec<&Value> =

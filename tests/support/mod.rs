@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod app;
+pub mod browser;
 pub mod http;
+pub mod inbox;
+pub mod person;
 pub mod servers;
 pub mod tls;
 pub mod tools;

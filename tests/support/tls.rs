@@ -3,6 +3,7 @@
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,22 @@ use tokio_rustls::server::TlsStream;
 
 /// How long a handshake may take, for which others wait.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes a certificate for a host, with its key.
+pub fn make_certificate(host: &str, key: &Path, certificate: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-subj", &format!("/CN={host}")])
+        .args(["-addext", &format!("subjectAltName=DNS:{host}")])
+        // Its own authority is trusted by name and key; who serves by it must not be one.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(key)
+        .arg("-out")
+        .arg(certificate)
+        .output()
+        .expect("openssl, which `tests/run` installs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
 
 pub struct Listener {
     tcp: TcpListener,
@@ -23,16 +40,7 @@ impl Listener {
     pub async fn bind(host: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-            .args(["-days", "2", "-subj", &format!("/CN={host}")])
-            .args(["-addext", &format!("subjectAltName=DNS:{host}"), "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .output()
-            .expect("openssl, which `tests/run` installs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        make_certificate(host, &key, &certificate);
         let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");
         let key = PrivateKeyDer::from_pem_file(key).expect("a key");
         let provider = Arc::new(rustls::crypto::ring::default_provider());

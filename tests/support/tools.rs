@@ -23,6 +23,18 @@ pub fn chromium() -> PathBuf {
     there("chromium (COUNTERFOIL_CHROMIUM names another)", path.into())
 }
 
+/// What leads a browser.
+pub fn chromedriver() -> PathBuf {
+    let path = std::env::var_os("COUNTERFOIL_CHROMEDRIVER").filter(|path| !path.is_empty());
+    let path = path.unwrap_or_else(|| "/usr/bin/chromedriver".into());
+    there("chromedriver (COUNTERFOIL_CHROMEDRIVER names another)", path.into())
+}
+
+/// axe-core, which finds what people with disabilities would trip over.
+pub fn axe() -> PathBuf {
+    there("axe-core", Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/axe.min.js"))
+}
+
 #[track_caller]
 fn there(what: &str, path: PathBuf) -> PathBuf {
     assert!(path.exists(), "{what} is not at {}: run `tests/run`, which installs it", path.display());
