@@ -1,5 +1,5 @@
 //! Load on the redirect: what it costs, how long it takes, and whether every click was kept. And the nightly run: how
-//! long it takes over many accounts.
+//! long it takes over many accounts; and the partner portal of an affiliate who brought many.
 //!
 //! See `README.md` beside this file for how to run it and for the last results.
 #![expect(
@@ -13,6 +13,7 @@ mod bare;
 mod http;
 mod load;
 mod night;
+mod portal;
 mod process;
 mod ratio;
 mod redis;
@@ -40,6 +41,8 @@ enum Scenario {
     Ratio(ratio::Ratio),
     /// Measure a nightly run over many accounts
     Night(night::Night),
+    /// Measure the partner portal's pages
+    Portal(portal::Portal),
     /// Serve a fixed redirect by hyper alone
     Bare {
         /// Where
@@ -121,6 +124,7 @@ fn main() -> Result<()> {
         Scenario::Click(click) => click.run(),
         Scenario::Ratio(ratio) => ratio.run(),
         Scenario::Night(night) => night.run(),
+        Scenario::Portal(portal) => portal.run(),
         Scenario::Bare { listen } => bare::serve(listen),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ pub struct Server {
     pub public: SocketAddr,
     pub admin: Admin,
     /// Goes last, when the process has stopped.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// What a server counted.
@@ -39,6 +39,11 @@ pub struct Counted {
 impl Server {
     /// Starts `program` on a store, and waits until it is ready.
     pub fn start(program: &Path, store: &str) -> Result<Self> {
+        Self::start_at(program, store, None)
+    }
+
+    /// The same, on a clock that is set to a time and stands there.
+    pub fn start_at(program: &Path, store: &str, now: Option<DateTime<Utc>>) -> Result<Self> {
         let directory = tempfile::tempdir().context("make a directory")?;
         let (public, internal) = (free_address()?, free_address()?);
         let config = directory.path().join("config.toml");
@@ -57,9 +62,12 @@ impl Server {
         std::fs::write(&config, text).context("write a config")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(&config).stdout(Stdio::null());
+        if let Some(now) = now {
+            command.arg("--settable-clock").arg(now.to_rfc3339());
+        }
         let process = Process::start("the server", &mut command)?;
         let admin = Admin { address: internal, key: KEY.to_owned() };
-        let mut server = Self { process, public, admin, _directory: directory };
+        let mut server = Self { process, public, admin, directory };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -103,7 +111,12 @@ impl Server {
         (0..affiliates).map(code).collect()
     }
 
-    fn make_affiliate(&self, number: usize, since: &str) -> Result<Value> {
+    /// Where mail is written to.
+    pub fn outbox(&self) -> PathBuf {
+        self.directory.path().join("data/outbox")
+    }
+
+    pub fn make_affiliate(&self, number: usize, since: &str) -> Result<Value> {
         self.admin.post(
             "/v1/affiliates",
             &json!({
@@ -157,7 +170,7 @@ fn brief(value: &Value) -> String {
     value.to_string().chars().take(200).collect()
 }
 
-fn path_of(url: &str) -> Result<String> {
+pub fn path_of(url: &str) -> Result<String> {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let start = after_scheme.find('/').with_context(|| format!("no path in {url}"))?;
     Ok(after_scheme[start..].to_owned())

@@ -142,6 +142,8 @@ mod tests {
             default_link: LinkId::from_bits(bits),
             history: vec![StatusChange { at: DateTime::UNIX_EPOCH, status, reason: None }],
             exempt_from_holds: false,
+            signatures: Vec::new(),
+            addresses: crate::domain::affiliate::Addresses::default(),
         }
     }
 

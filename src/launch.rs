@@ -4,9 +4,11 @@ use crate::app::{RebuildError, import_journals};
 use crate::cli::{Failure, Launcher, Rebuilt, ServeFile, Started, Stop};
 use crate::clock::Clock;
 use crate::config::{Config, Secrets};
+use crate::domain::person::{Action, Person, Role};
 use crate::journal::JournalError;
 use crate::serve::{Foundation, Purpose, ServeError, Serving};
 use async_trait::async_trait;
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -24,7 +26,8 @@ impl Launcher for ThisProcess {
         let (public, internal) = (serving.public(), serving.internal());
         let file = ServeFile { pid: std::process::id(), public, internal };
         file.write(&config.data_dir).map_err(|error| Failure::other(format!("write serve.json: {error}")))?;
-        greet(&config, &serving);
+        let first_link = first_staff_link(&serving, config.pages.staff).await;
+        greet(&config, &serving, first_link.as_ref());
         let failed = tokio::select! {
             () = stop => None,
             why = serving.failed() => Some(why),
@@ -36,6 +39,8 @@ impl Launcher for ThisProcess {
     }
 
     async fn start_for_command(&self, mut config: Config) -> Result<Started, Failure> {
+        // One-time links that the command prints lead to the server that will be started later.
+        config.listen.staff_url = config.listen.staff_base().parse().ok();
         config.listen.internal = ANY_LOOPBACK_PORT;
         let serving = Serving::start(&config, Clock::system(), Purpose::Command).await?;
         let internal = serving.internal();
@@ -56,13 +61,19 @@ impl Launcher for ThisProcess {
 }
 
 /// Says on stdout where the server is, and what was made for it. Nobody may be reading: that is no failure.
-fn greet(config: &Config, serving: &Serving) {
+fn greet(config: &Config, serving: &Serving, first_link: Option<&(String, String)>) {
     use std::io::Write;
+    let base = config.listen.public_base();
+    let staff = if config.pages.staff {
+        format!(", {}/admin (staff)", config.listen.staff_base())
+    } else {
+        String::new()
+    };
     let mut lines = format!(
-        "links        {}/r/…\ninternal     http://{} (callbacks, /v1, /metrics, /docs)\ndata         {}\n",
-        config.listen.public_base(),
+        "links        {base}/r/…\npages        {base}/apply (to join), {base}/login (affiliates){staff}\ninternal     http://{} (callbacks, /v1, /metrics, /docs)\ndata         {}\nmail         goes to {}\n",
         serving.internal(),
-        config.data_dir.display()
+        config.data_dir.display(),
+        serving.mail_route(),
     );
     if serving.made_secrets {
         let keys = config.keys_dir();
@@ -70,7 +81,45 @@ fn greet(config: &Config, serving: &Serving) {
         lines += &keys.display().to_string();
         lines += ": back them up, and give other nodes the same\n";
     }
+    if let Some((email, link)) = first_link {
+        lines += "staff        nobody can sign in yet: this link, good once within a day, sets the password of\n             ";
+        lines += email;
+        lines += "\n             ";
+        lines += link;
+        lines += "\n";
+    }
     let _ = std::io::stdout().write_all(lines.as_bytes());
+}
+
+/// What the first administrator signs in with.
+const FIRST_EMAIL: &str = "admin@counterfoil.localhost";
+
+/// A one-time link for whoever tries the server out, while no member of staff has a password: only where a person
+/// reads it at a terminal, and nobody else reaches the listeners. Without one, `staff create` makes the first member.
+async fn first_staff_link(serving: &Serving, has_pages: bool) -> Option<(String, String)> {
+    let alone = serving.public().ip().is_loopback() && serving.internal().ip().is_loopback();
+    let app = serving.app();
+    if !std::io::stdout().is_terminal() || !alone || !has_pages || !app.store_is_up() {
+        return None;
+    }
+    let staff = app.staff();
+    for member in &staff {
+        // Where the store can't tell, nobody is invited.
+        if app.credentials(Person::Staff(member.id)).await.map_or(true, |known| known.is_some()) {
+            return None;
+        }
+    }
+    let link = match staff.iter().find(|member| member.may(Action::ManageStaff)) {
+        Some(member) => {
+            app.invite_staff("counterfoil", member.id).await.map(|link| (member.email.clone(), link))
+        }
+        None if staff.is_empty() => {
+            let made = app.create_staff("counterfoil", "Administrator", FIRST_EMAIL, Role::Admin).await;
+            made.map(|(member, link)| (member.email, link))
+        }
+        None => return None,
+    };
+    link.inspect_err(|error| tracing::warn!(%error, "no link was made for the first member of staff")).ok()
 }
 
 impl From<ServeError> for Failure {

@@ -5,5 +5,6 @@ use counterfoil::launch::ThisProcess;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    counterfoil::private::make_files_private();
     cli::run(std::env::args_os(), &ThisProcess)
 }

@@ -4,7 +4,8 @@
 //! `serve.json` → schedule. Stop: no new connections → requests end → drainers apply what they can → the
 //! journal is flushed → the lock is given back.
 
-use crate::app::{AccountList, App, Parts, Running, Settings, Stop, guarded};
+use crate::app::people::SAMPLE_IN_USE;
+use crate::app::{AccountList, App, MailSettings, Parts, PortalSettings, Running, Settings, Stop, guarded};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
 use crate::domain::destination::AllowList;
@@ -17,10 +18,14 @@ use crate::domain::token::Keyring;
 use crate::edge::{ClickSink, Routes};
 use crate::http::auth::{self, ApiKey, ApiKeys};
 use crate::http::click::{self, Edge, EdgeSettings};
+use crate::http::client_ip::Peer;
+use crate::http::pages::{self, PageState, Shown, Site, Views};
 use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings, ProgressView};
 use crate::http::visitor_cookie::{CookieMode, VisitorCookie};
 use crate::http::webhook::WebhookSecrets;
+use crate::jobs::mail::Post;
 use crate::journal::{Journal, JournalError};
+use crate::mail;
 use crate::metrics::{self, Metrics, RouteMetrics};
 use crate::server::{self, Gauges};
 use crate::store::sqlite::SqliteStore;
@@ -118,6 +123,7 @@ impl Foundation {
     fn lay(config: &Config) -> Result<Self, ServeError> {
         // Before the journal: secrets are made for a data directory without history only.
         let secrets = Secrets::open(config)?;
+        crate::private::tighten(&config.data_dir);
         let journal = Journal::open(&config.data_dir, &journal_settings(config))?;
         for torn in journal.torn_tails() {
             tracing::warn!(
@@ -176,8 +182,22 @@ fn settings(config: &Config, secrets: &Secrets) -> Result<Settings, ConfigError>
         public_url: config.listen.public_base().to_owned(),
         key_digests: signing.chain([pepper_digest]).collect(),
         pepper: Arc::new(pepper),
+        staff_url: config.listen.staff_base(),
+        portal: Arc::new(PortalSettings {
+            program_name: config.portal.program_name.clone(),
+            company: config.portal.company.clone(),
+            agreement: config.portal.agreement()?,
+            signs_the_sample: config.portal.is_sample() && !config.listen.is_on_loopback(),
+            support_email: config.portal.support_email.clone(),
+            templates: config.pages.templates.clone(),
+        }),
         data_dir: config.data_dir.clone(),
         embedded: matches!(config.store_url()?, StoreUrl::Sqlite(_)),
+        apply_patience: Duration::from_millis(config.limits.apply_ms),
+        mail: MailSettings {
+            route: config.mail_route()?.to_string(),
+            keeps_from_people: config.keeps_mail_from_people(),
+        },
     })
 }
 
@@ -210,6 +230,10 @@ impl Serving {
         }
     }
 
+    /// The server's inside.
+    pub const fn app(&self) -> &Arc<App> {
+        &self.running.app
+    }
     /// Where prospects are answered; port 0 where nobody is.
     pub const fn public(&self) -> SocketAddr {
         self.public
@@ -219,6 +243,10 @@ impl Serving {
         self.internal
     }
 
+    /// Where mail goes.
+    pub fn mail_route(&self) -> &str {
+        &self.running.app.settings().mail.route
+    }
     /// Ready when the node finds that it must not run, with why.
     pub async fn failed(&self) -> String {
         self.running.app.stopping().wait().await;
@@ -278,14 +306,16 @@ impl Listening<'_> {
             Purpose::Command => None,
         };
         let state = api_state(self.config, self.secrets, self.running, self.metrics, settable_clock)?;
+        let pages = page_state(self.config, &state)?;
         let (internal_socket, internal) = self.bind(self.config.listen.internal)?;
         let mut listeners = Vec::new();
         let mut public = SocketAddr::new(internal.ip(), 0);
         let mut jobs = Vec::new();
         if let Purpose::Serve { .. } = purpose {
+            self.check_agreement().await?;
             let (socket, address) = self.bind(self.config.listen.public)?;
             public = address;
-            let fallback = crate::http::public_fallback_router(state.clone());
+            let fallback = crate::http::public_fallback_router(pages.clone());
             let routes = PublicRoutes {
                 redirect: self.metrics.route("public", "/r/{token}", true),
                 script: self.metrics.route("public", "/counterfoil", false),
@@ -303,17 +333,37 @@ impl Listening<'_> {
             let schedule =
                 |at| guarded(app, "nightly schedule", crate::jobs::schedule::run(Arc::clone(app), at));
             jobs.extend(at.map(|at| tokio::spawn(schedule(at))));
+            let post = post(self.config, app)?;
+            jobs.push(tokio::spawn(guarded(app, "post", crate::jobs::mail::run(Arc::clone(app), post))));
+            jobs.push(tokio::spawn(guarded(app, "claims", crate::jobs::claims::run(Arc::clone(app)))));
             jobs.push(tokio::spawn(guarded(app, "retention", crate::jobs::retention::run(Arc::clone(app)))));
         }
-        let router = crate::http::internal_router(state);
+        let router = crate::http::internal_router(state, self.config.pages.staff.then_some(pages));
         listeners.push(tokio::spawn(server::serve(
             internal_socket,
-            move |request, _| routed(router.clone(), request),
+            move |request, peer| routed(router.clone(), request, peer),
             self.config.limits.for_listener(self.config.limits.internal_connections),
             self.gauges("internal"),
             until(shutdown.clone()),
         )));
         Ok((shutdown, listeners, public, internal, jobs))
+    }
+
+    /// No page may show another text above somebody's signature.
+    async fn check_agreement(&self) -> Result<(), ServeError> {
+        let app = &self.running.app;
+        if app.settings().portal.signs_the_sample {
+            tracing::warn!("{SAMPLE_IN_USE}");
+        }
+        match app.agreement_trouble().await {
+            Ok(None) => Ok(()),
+            Ok(Some(trouble)) => Err(ConfigError(trouble).into()),
+            Err(error) => {
+                // The store is away: it is asked again before anybody signs.
+                tracing::warn!(%error, "whether the agreement's version has this text could not be checked");
+                Ok(())
+            }
+        }
     }
 
     fn bind(&self, address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
@@ -351,6 +401,8 @@ fn show_metrics(metrics: &Metrics, running: &Running, edge: &Arc<Edge>) {
     }
     let app = Arc::clone(&running.app);
     metrics.read(metrics::STORE_UP, &[], move || u64::from(app.store_is_up()));
+    let app = Arc::clone(&running.app);
+    metrics.read(metrics::OUTBOX_BACKLOG, &[], move || app.waiting_mail_count());
     let [received, journaled, dropped] = [(); 3].map(|()| Arc::clone(edge));
     metrics.read_clicks(
         move || received.counts().received(),
@@ -402,6 +454,32 @@ fn edge(
     Ok(edge)
 }
 
+/// What writes and sends mail.
+fn post(config: &Config, app: &App) -> Result<Post, ConfigError> {
+    let wrong = |key: &str, why: String| ConfigError(format!("mail.{key}: {why}"));
+    let settings = app.settings();
+    let (portal, base) = (&settings.portal, &settings.public_url);
+    let context = mail::Context {
+        program: portal.program_name.clone(),
+        company: portal.company.clone(),
+        support: portal.support_email.clone().unwrap_or_default(),
+        portal: format!("{base}/portal"),
+        sign_in: format!("{base}/login"),
+        referrals: format!("{base}/portal/referrals"),
+        zone: app.zone().clone(),
+    };
+    let templates = mail::Templates::open(context, &config.mail.templates)
+        .map_err(|error| wrong("templates", format!("failed to {error}")))?;
+    let address = |key: &str, text: &str| {
+        text.parse::<lettre::message::Mailbox>().map_err(|error| wrong(key, error.to_string()))
+    };
+    let reply_to = &config.mail.reply_to;
+    let reply_to = if reply_to.is_empty() { None } else { Some(address("reply_to", reply_to)?) };
+    let sender = mail::Sender { from: address("from", &config.mail.from)?, reply_to };
+    let mailer = mail::Mailer::open(&config.mail_route()?, sender).map_err(|why| wrong("ca_file", why))?;
+    Ok(Post { templates, mailer, shows_links: config.is_for_development() })
+}
+
 fn allow_list(config: &Config) -> Result<AllowList, ConfigError> {
     AllowList::new(&config.program.destinations)
         .map_err(|error| ConfigError(format!("program.destinations: failed to {error}")))
@@ -447,6 +525,40 @@ fn api_state(
         hooks: Arc::new(hooks(config, &app, metrics)?),
         app,
         settable_clock,
+    })
+}
+
+fn page_state(config: &Config, state: &ApiState) -> Result<PageState, ServeError> {
+    let settings = state.app.settings();
+    let portal = &settings.portal;
+    let views = Views::new(portal.templates.as_deref(), state.app.zone(), &config.program.currency)
+        .map_err(|error| ConfigError(format!("pages.templates: failed to {error}")))?;
+    let shown = Shown {
+        program_name: portal.program_name.clone(),
+        company: portal.company.clone(),
+        support_email: portal.support_email.clone().unwrap_or_default(),
+        landing: config.program.landing.to_string(),
+        mark_days: config.program.mark_days,
+        window_days: config.program.window_days,
+        currency: config.program.currency.clone(),
+        timezone: config.program.timezone.clone(),
+        css: pages::assets::css(),
+        js: pages::assets::js(),
+    };
+    let site = Site {
+        views,
+        shown,
+        public_url: settings.public_url.clone(),
+        staff_url: settings.staff_url.clone(),
+        trusted_proxies: config.listen.trusted_proxies.clone(),
+        destinations: config.program.destinations.clone(),
+        minimum_payout: config.program.minimum_payout,
+    };
+    Ok(PageState {
+        app: Arc::clone(&state.app),
+        program: Arc::clone(&state.program),
+        hooks: Arc::clone(&state.hooks),
+        site: Arc::new(site),
     })
 }
 
@@ -576,7 +688,7 @@ fn public_answer(
         route.answered(response.status().as_u16(), Some(begun.elapsed()));
         return Either::Left(std::future::ready(response.map(PublicBody::Plain)));
     }
-    let (answer, other) = (routed(pages.clone(), request), routes.other.clone());
+    let (answer, other) = (routed(pages.clone(), request, peer), routes.other.clone());
     Either::Right(async move {
         let answer = answer.await;
         other.answered(answer.status().as_u16(), None);
@@ -584,7 +696,8 @@ fn public_answer(
     })
 }
 
-async fn routed(router: Router, request: Request<Incoming>) -> Response<axum::body::Body> {
-    let request = request.map(axum::body::Body::new);
+async fn routed(router: Router, request: Request<Incoming>, peer: SocketAddr) -> Response<axum::body::Body> {
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(Peer(peer.ip()));
     router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
 }
