@@ -5,7 +5,7 @@
 //! journal is flushed → the lock is given back.
 
 use crate::app::people::SAMPLE_IN_USE;
-use crate::app::{AccountList, App, MailSettings, Parts, PortalSettings, Running, Settings, Stop, guarded};
+use crate::app::{App, MailSettings, Parts, PortalSettings, Running, Settings, Stop, guarded};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
 use crate::domain::destination::AllowList;
@@ -567,7 +567,7 @@ fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hook
     let rules = Arc::clone(&app.settings().rules);
     // The configuration was checked for a known zone.
     let mark = Mark::of(&rules).map_err(|error| ConfigError(format!("program.timezone: {error}")))?;
-    let [hashing, counting, paging, zoned] = [(); 4].map(|()| Arc::clone(app));
+    let [hashing, counting, zoned] = [(); 3].map(|()| Arc::clone(app));
     let progress = move |referral: &Referral| {
         let now = counting.now();
         let through = counting.zone().last_full_day(now);
@@ -593,10 +593,6 @@ fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hook
         }),
         progress: Box::new(progress),
         day_of: Box::new(move |instant| zoned.zone().date_of(instant)),
-        referrals: Box::new(move |affiliate, cursor, limit| {
-            let app = Arc::clone(&paging);
-            Box::pin(async move { app.accounts(AccountList::Of(affiliate), cursor.as_deref(), limit).await })
-        }),
         metrics: Box::new(move || shown.encode()),
         observe: Box::new(move |answered| observed.note(answered)),
     })

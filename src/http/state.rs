@@ -2,14 +2,10 @@
 
 use super::auth::ApiKeys;
 use super::webhook::WebhookSecrets;
-use crate::app::{App, Page, ReadError};
+use crate::app::App;
 use crate::clock::Clock;
-use crate::domain::account::Account;
-use crate::domain::id::AffiliateId;
 use crate::domain::statement::Referral;
 use chrono::{DateTime, NaiveDate, Utc};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,9 +54,6 @@ pub struct ProgressView {
     pub active: bool,
 }
 
-/// What a call that waits for the store gives.
-pub type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
 /// A function of another part of the server.
 pub type Hook<In, Out> = Box<dyn Fn(In) -> Out + Send + Sync>;
 /// The same of a text.
@@ -89,16 +82,11 @@ pub struct Hooks {
     pub progress: Box<dyn Fn(&Referral) -> ProgressView + Send + Sync>,
     /// The day of an instant in the program's time zone.
     pub day_of: Hook<DateTime<Utc>, NaiveDate>,
-    /// The accounts credited to an affiliate, a page.
-    pub referrals: Box<dyn Fn(AffiliateId, Option<String>, usize) -> Waiting<Referrals> + Send + Sync>,
     /// All metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Notes an answered request.
     pub observe: Box<dyn Fn(Answered<'_>) + Send + Sync>,
 }
-
-/// A page of accounts, or why there is none.
-pub type Referrals = Result<Page<Account>, ReadError>;
 
 #[cfg(test)]
 impl Hooks {
@@ -111,9 +99,6 @@ impl Hooks {
             destination_allowed: Box::new(|text| Ok(text.to_owned())),
             progress: Box::new(|_| ProgressView::default()),
             day_of: Box::new(|at| at.date_naive()),
-            referrals: Box::new(|_, _, _| {
-                Box::pin(async { Ok(Page { data: Vec::new(), next_cursor: None }) })
-            }),
             metrics: Box::new(String::new),
             observe: Box::new(|_| ()),
         }

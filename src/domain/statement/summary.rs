@@ -126,12 +126,6 @@ impl<'a> Summarizer<'a> {
         hex(&Sha256::digest(serde_json::to_vec(&basis).expect("a basis is plain data")))
     }
 
-    /// Whether all closed months have the mark of the open ones: then time alone changes nothing but by
-    /// crossings and by the turn of months.
-    pub fn has_one_mark(&self) -> bool {
-        self.marks.distinct.len() == 1
-    }
-
     /// A referral's summary.
     pub fn summarize(&self, referral: &Referral) -> Summary {
         let mut summary = Summary {

@@ -1,11 +1,11 @@
 //! Figures: clicks, signups, crossings and earnings of a period.
 //!
-//! Clicks are counted as they are recorded. Signups and crossings are those of accounts credited now.
+//! Clicks are counted as they are recorded. Signups and crossings are those of accounts credited now: a crossing that
+//! late facts undid is none, one that became known late is one.
 //! Earnings are the lines of statements, by the day of crossing; adjustments stand apart, as they belong to
 //! no day.
 
-use crate::app::ReadError;
-use crate::domain::account::Account;
+use crate::app::ReferralSummary;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId, LinkId};
 use crate::domain::money::Money;
@@ -28,8 +28,6 @@ use std::str::FromStr;
 const MAX_DAYS: i64 = 367;
 /// The period when none is given: today and the 29 days before.
 const DEFAULT_DAYS_BACK: u64 = 29;
-/// Accounts and statements read at a time.
-const PAGE: usize = 500;
 
 /// Tells the figures of a period.
 ///
@@ -64,55 +62,15 @@ pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<R
         None => state.app.directory().affiliates().iter().map(|one| one.id).collect(),
     };
     for affiliate in affiliates {
-        count_accounts(&state, affiliate, &mut tally).await?;
+        let statements = state.app.statements_of(affiliate).await?;
+        for referral in state.app.referrals_of(affiliate, &statements).await? {
+            tally.count_referral(&referral);
+        }
+        for doc in &statements {
+            tally.count_statement(&doc.statement);
+        }
     }
-    count_earnings(&state, &mut tally).await?;
     Ok(ok(&tally.answer(state.program.currency.clone())))
-}
-
-async fn count_accounts(
-    state: &ApiState,
-    affiliate: AffiliateId,
-    tally: &mut Tally,
-) -> Result<(), ReadError> {
-    let mut cursor = None;
-    loop {
-        let page = (state.hooks.referrals)(affiliate, cursor, PAGE).await?;
-        for account in &page.data {
-            let signed_up = account.signup.as_ref().map(|claim| claim.signup.signed_up_at);
-            tally.count_account(account, signed_up.map(|at| (state.hooks.day_of)(at)));
-        }
-        match page.next_cursor {
-            None => return Ok(()),
-            next => cursor = next,
-        }
-    }
-}
-
-async fn count_earnings(state: &ApiState, tally: &mut Tally) -> Result<(), ReadError> {
-    let Question { affiliate, from, to, .. } = tally.question;
-    let mut month = Month { year: from.year(), month: from.month() };
-    let last = Month { year: to.year(), month: to.month() };
-    while month <= last {
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = state.app.statements(Some(month), affiliate, cursor.as_deref(), PAGE).await?;
-            page.data.iter().for_each(|doc| tally.count_statement(&doc.statement));
-            match page.next_cursor {
-                None => break,
-                next => cursor = next,
-            }
-        }
-        month = next_month(month);
-    }
-    Ok(())
-}
-
-fn next_month(month: Month) -> Month {
-    match month {
-        Month { year, month: 12 } => Month { year: year + 1, month: 1 },
-        Month { year, month } => Month { year, month: month + 1 },
-    }
 }
 
 /// What is asked for.
@@ -268,32 +226,38 @@ impl Tally {
         }
     }
 
-    fn count_account(&mut self, account: &Account, signed_up_on: Option<NaiveDate>) {
-        let link = account.attribution.as_ref().and_then(|decided| decided.link_id);
+    fn count_referral(&mut self, referral: &ReferralSummary) {
         let (by, question) = (self.question.by, self.question);
-        if by == By::Link
-            && let Some(link) = link
-        {
-            self.links.insert(account.id.clone(), link);
+        if let Some(link) = referral.link_id {
+            self.links.insert(referral.account_id.clone(), link);
         }
         let key_of = |day: NaiveDate| match by {
             By::Day => Some(day.to_string()),
-            By::Link => Some(link.map_or_else(|| NO_LINK.to_owned(), |link| link.to_string())),
+            By::Link => Some(referral.link_id.map_or_else(|| NO_LINK.to_owned(), |link| link.to_string())),
             _ => None,
         };
-        if let Some(day) = signed_up_on.filter(|day| question.holds(*day)) {
+        if question.holds(referral.signed_up_on) {
             self.total.signups += 1;
-            if let Some(key) = key_of(day) {
+            if let Some(key) = key_of(referral.signed_up_on) {
                 self.row(key).signups += 1;
+            }
+        }
+        if let Some(day) = referral.crossed_on.filter(|day| question.holds(*day)) {
+            self.total.crossings += 1;
+            if let Some(key) = key_of(day) {
+                self.row(key).crossings += 1;
             }
         }
     }
 
     fn count_statement(&mut self, statement: &Statement) {
-        self.adjusted += statement.adjustments.iter().map(|one| one.amount).sum();
-        for line in statement.lines.iter().filter(|line| self.question.holds(line.crossed_on)) {
+        let question = self.question;
+        let Question { from, to, .. } = question;
+        if (Month::of(from)..=Month::of(to)).contains(&statement.month) {
+            self.adjusted += statement.adjustments.iter().map(|one| one.amount).sum();
+        }
+        for line in statement.lines.iter().filter(|line| question.holds(line.crossed_on)) {
             self.total.earned += line.amount;
-            self.total.crossings += 1;
             let key = match self.question.by {
                 By::Day => line.crossed_on.to_string(),
                 By::Link => {
@@ -301,9 +265,7 @@ impl Tally {
                 }
                 _ => continue,
             };
-            let row = self.rows.entry(key).or_default();
-            row.earned += line.amount;
-            row.crossings += 1;
+            self.row(key).earned += line.amount;
         }
     }
 
