@@ -107,6 +107,10 @@ scopes = ["admin", "callback"]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("started").id()
     }
+    /// What its clock will show when it starts.
+    pub fn begins_at(&mut self, now: &str) {
+        now.clone_into(&mut self.now);
+    }
     /// Starts the process, and waits until it is ready.
     pub async fn run(&mut self) {
         self.spawn();
@@ -154,6 +158,12 @@ scopes = ["admin", "callback"]
         let mut child = self.child.take().expect("started");
         let ended = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
         assert!(ended.success());
+        tokio::task::spawn_blocking(move || child.wait().expect("it ends").code()).await.expect("it waits")
+    }
+
+    /// Waits until it ends by itself; answers its exit code.
+    pub async fn ends(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("started");
         tokio::task::spawn_blocking(move || child.wait().expect("it ends").code()).await.expect("it waits")
     }
 
