@@ -68,6 +68,10 @@ catalogue! {
     // Facts.
     FACTS = "counterfoil_facts_total" Counter ["kind", "outcome"]
         "Facts reported to this node, by kind and by how they ended";
+    FACTS_SET_ASIDE = "counterfoil_facts_set_aside_total" Counter []
+        "Facts that this node could not apply and set aside, so that those after them went on";
+    FACTS_WAITING_ASIDE = "counterfoil_facts_set_aside" Gauge []
+        "Facts set aside by any node that wait for a person";
     JOURNAL_LAST = "counterfoil_journal_last_position" Gauge ["log"]
         "Position of the last record in the node's journal";
     JOURNAL_APPLIED = "counterfoil_journal_applied_position" Gauge ["log"]
@@ -520,6 +524,8 @@ mod tests {
         metrics.read_listener("public", &Arc::default());
         metrics.read(STORE_UP, &[], || 1);
         metrics.read(OUTBOX_BACKLOG, &[], || 2);
+        metrics.read(FACTS_SET_ASIDE, &[], || 1);
+        metrics.read(FACTS_WAITING_ASIDE, &[], || 1);
         metrics.mail(MailAttempt::Failed);
         metrics.sign_in(true, SignInOutcome::TooMany);
         metrics.route("public", "/r/{token}", true).answered(302, Some(Duration::from_micros(300)));

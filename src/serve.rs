@@ -9,7 +9,7 @@ use crate::app::{App, MailSettings, Parts, PortalSettings, Running, Settings, St
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
 use crate::domain::destination::AllowList;
-use crate::domain::history::{History, Mark, Progress as MarkProgress, Standing};
+use crate::domain::history::{History, Progress as MarkProgress, Standing};
 use crate::domain::outcome::ClickDrop;
 use crate::domain::pepper::Pepper;
 use crate::domain::program::hex;
@@ -403,6 +403,10 @@ fn show_metrics(metrics: &Metrics, running: &Running, edge: &Arc<Edge>) {
     metrics.read(metrics::STORE_UP, &[], move || u64::from(app.store_is_up()));
     let app = Arc::clone(&running.app);
     metrics.read(metrics::OUTBOX_BACKLOG, &[], move || app.waiting_mail_count());
+    let app = Arc::clone(&running.app);
+    metrics.read(metrics::FACTS_WAITING_ASIDE, &[], move || app.facts_set_aside());
+    let app = Arc::clone(&running.app);
+    metrics.read(metrics::FACTS_SET_ASIDE, &[], move || app.facts_set_aside_here());
     let [received, journaled, dropped] = [(); 3].map(|()| Arc::clone(edge));
     metrics.read_clicks(
         move || received.counts().received(),
@@ -564,14 +568,11 @@ fn page_state(config: &Config, state: &ApiState) -> Result<PageState, ServeError
 
 fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hooks, ServeError> {
     let allowed = allow_list(config)?;
-    let rules = Arc::clone(&app.settings().rules);
-    // The configuration was checked for a known zone.
-    let mark = Mark::of(&rules).map_err(|error| ConfigError(format!("program.timezone: {error}")))?;
     let [hashing, counting, zoned] = [(); 3].map(|()| Arc::clone(app));
     let progress = move |referral: &Referral| {
         let now = counting.now();
         let through = counting.zone().last_full_day(now);
-        let progress = MarkProgress::of(referral, &mark, through);
+        let progress = MarkProgress::of(referral, &counting.marks(), through);
         let history = History::before(referral, now);
         ProgressView {
             active_days: progress.active_days,

@@ -11,21 +11,28 @@
 //! | a void journaled, its fact not passed | voids ahead are read first; a voided fact is skipped |
 //! | a signup claimed, not decided | the index `claims:<node>` lists them |
 //! | decided in the journal, not applied | decisions ahead are read first; the decision is applied, the signup skipped |
+//! | a fact set aside in the journal, not passed | it is tried again, and not set aside twice |
+//!
+//! A fact that can't be read or applied must not stop those after it: it is [set aside](super::set_aside).
 
 use super::apply::{Effect, Located, apply, home_of, keys_of, mail_keys, touches};
 use super::layout::{account_key, account_partition, all_partitions, claims_index, index_changes};
+use super::set_aside::{MOST_AT_ONCE, set_aside_fact};
 use super::told::Told;
 use super::work::{Work, decode};
 use super::{App, Submitted};
 use crate::domain::account::{Account, Claim, Refusal};
 use crate::domain::fact::{Fact, Record};
-use crate::domain::id::AccountId;
+use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
 use crate::journal::{AppendError, JournalError, Reader};
 use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreError};
+use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join_all};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Facts applied together; bounds a batch's memory to some MiB and its store call to some milliseconds.
@@ -60,6 +67,20 @@ pub(crate) enum DrainError {
     WaitsForOthers(u64),
 }
 
+/// Why a partition's part of a batch could not be applied.
+enum Stuck<'b> {
+    /// One fact can't be applied.
+    At(&'b Located, String),
+    /// Nothing can be done now.
+    Somewhere(DrainError),
+}
+
+impl<E: Into<DrainError>> From<E> for Stuck<'_> {
+    fn from(error: E) -> Self {
+        Self::Somewhere(error.into())
+    }
+}
+
 /// The drainer's state since it last asked the store.
 #[derive(Debug)]
 pub(crate) struct FactsDrainer {
@@ -69,6 +90,8 @@ pub(crate) struct FactsDrainer {
     cursors: HashMap<Partition, Cursor>,
     /// Facts that never have an effect.
     voided: HashSet<u64>,
+    /// Facts that the journal says ahead are set aside.
+    aside: HashSet<u64>,
     /// Signups whose decision is in the journal ahead.
     decided: HashSet<u64>,
     /// Signups claimed by this node, to be decided.
@@ -81,6 +104,23 @@ pub(crate) struct FactsDrainer {
     batch_records: usize,
     /// The journal's end when the store was asked: up to here facts are replayed.
     replayed_to: u64,
+}
+
+/// Facts that are read together.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Without those that can't be read.
+    facts: Vec<Located>,
+    /// The place of the last one, whether it could be read or not; `None`: there is nothing new.
+    end: Option<Cursor>,
+}
+
+/// What lies ahead in the journal.
+#[derive(Debug, Default)]
+struct Ahead {
+    voided: HashSet<u64>,
+    aside: HashSet<u64>,
+    decided: HashSet<u64>,
 }
 
 /// What a partition's part of a batch came to.
@@ -98,15 +138,19 @@ struct Part {
 pub(crate) async fn run(app: Arc<App>) {
     let mut wake = app.journal.facts().subscribe();
     let mut told = Told::default();
-    // A fact waits for another node's: those before it shall not wait with it.
-    let mut careful = false;
+    // After an error that one fact may have caused, facts are applied one by one: those before it get through, and
+    // it is found out.
+    let mut one_by_one = false;
     loop {
-        match FactsDrainer::connect(&app, careful).await {
+        match FactsDrainer::connect(&app, one_by_one).await {
             Ok(mut drainer) => {
                 app.set_store_up(true);
                 told.well();
                 let Err(error) = drainer.drain(&mut wake).await else { return };
-                careful = matches!(error, DrainError::WaitsForOthers(_));
+                one_by_one = matches!(
+                    error,
+                    DrainError::WaitsForOthers(_) | DrainError::Store(StoreError::Corrupt(_))
+                );
                 told.ill(&error, "facts wait in the journal");
             }
             Err(error) => told.ill(&error, "facts wait in the journal"),
@@ -122,12 +166,12 @@ pub(crate) async fn run(app: Arc<App>) {
 
 impl FactsDrainer {
     /// Asks the store how far it is, and reads what lies ahead in the journal.
-    async fn connect(app: &Arc<App>, careful: bool) -> Result<Self, DrainError> {
+    async fn connect(app: &Arc<App>, one_by_one: bool) -> Result<Self, DrainError> {
         app.meet_store().await?;
         let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Facts).await?.into_iter().collect();
         let lowest = lowest(&cursors);
         let start = app.journal.resume_after(Log::Facts, lowest);
-        let (voided, decided) = look_ahead(app, start).await?;
+        let Ahead { voided, aside, decided } = look_ahead(app, start).await?;
         let reader = app.journal.reader(Log::Facts, start, false)?;
         if reader.next_position() != start + 1 {
             return Err(DrainError::Unknown(format!(
@@ -140,12 +184,13 @@ impl FactsDrainer {
             reader,
             cursors,
             voided,
+            aside,
             decided,
             undecided: Vec::new(),
             pending: HashMap::new(),
             last_idle: Instant::now(),
             recovering: app.is_recovering().await?,
-            batch_records: if careful { 1 } else { BATCH_RECORDS },
+            batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
             replayed_to: app.journal.facts().last_position(),
         };
         drainer.recall_claims().await?;
@@ -156,12 +201,12 @@ impl FactsDrainer {
     /// Drains until stopped (`Ok`) or until the store or the journal fails.
     async fn drain(&mut self, wake: &mut Wake) -> Result<(), DrainError> {
         loop {
-            let batch = self.read()?;
-            let idle = batch.is_empty();
-            if let Some(last) = batch.last() {
-                let end = last.cursor;
-                self.apply_batch(batch).await?;
+            let batch = self.read().await?;
+            let idle = batch.end.is_none();
+            if let Some(end) = batch.end {
+                self.apply_batch(&batch.facts, end).await?;
                 self.app.set_applied(Log::Facts, end.position);
+                self.batch_records = (self.batch_records * 2).min(BATCH_RECORDS);
             }
             self.decide().await?;
             self.poll_pending().await?;
@@ -196,6 +241,7 @@ impl FactsDrainer {
         }
         self.take_over_claims().await?;
         self.app.follow_directory().await?;
+        self.app.count_set_aside().await?;
         self.app.checked();
         Ok(())
     }
@@ -214,22 +260,55 @@ impl FactsDrainer {
         Ok(())
     }
 
-    fn read(&mut self) -> Result<Vec<Located>, DrainError> {
+    async fn read(&mut self) -> Result<Batch, DrainError> {
         let up_to = self.app.journal.facts().last_position();
-        let batch = self.reader.next_batch(self.batch_records, BATCH_BYTES, up_to)?;
-        batch
-            .iter()
-            .map(|(cursor, payload)| Ok(Located { cursor, record: parse(payload, cursor)? }))
-            .collect()
+        let read = self.reader.next_batch(self.batch_records, BATCH_BYTES, up_to)?;
+        let (mut facts, mut unreadable) = (Vec::new(), Vec::new());
+        for (cursor, payload) in read.iter() {
+            match serde_json::from_slice(payload) {
+                Ok(record) => facts.push(Located { cursor, record }),
+                Err(error) => {
+                    let cause = format!("it can't be read: {error}; a newer version may have written it");
+                    unreadable.push((cursor.position, cause, payload.to_vec()));
+                }
+            }
+        }
+        let end = read.last();
+        for (position, cause, payload) in unreadable {
+            self.set_aside(position, &cause, &payload).await?;
+        }
+        Ok(Batch { facts, end })
+    }
+
+    /// Has those after a fact go on without it: a person decides about it. It is on disk before anybody passes it.
+    async fn set_aside(&self, position: u64, cause: &str, payload: &[u8]) -> Result<(), DrainError> {
+        let app = &self.app;
+        if !self.aside.contains(&position) {
+            if app.set_aside_here.fetch_add(1, Ordering::Relaxed) >= MOST_AT_ONCE {
+                return Err(DrainError::Unknown(format!(
+                    "apply the fact at position {position}: {cause}; so many were set aside that all wait now"
+                )));
+            }
+            tracing::error!(
+                position,
+                cause,
+                "a fact can't be applied and is set aside; see `counterfoil facts list`"
+            );
+            let fact = set_aside_fact(app.node, position, cause, payload);
+            app.append_records(&[Record { at: app.now(), by: "counterfoil".to_owned(), fact }]).await?;
+        }
+        let outcome = FactOutcome::Deferred;
+        app.complete(position, Submitted { outcome, account: None, refusal: None });
+        Ok(())
     }
 
     /// Applies a batch: the hashed partitions side by side, then the directory, which leaves out what they refused.
-    async fn apply_batch(&mut self, batch: Vec<Located>) -> Result<(), DrainError> {
+    async fn apply_batch(&mut self, batch: &[Located], end: Cursor) -> Result<(), DrainError> {
         let partitions = self.app.store.partitions();
         let homes: BTreeSet<Partition> =
             batch.iter().filter_map(|located| home_of(&located.record.fact, partitions)).collect();
         let hashed = homes.iter().copied().filter(|home| *home != Partition::Directory);
-        let parts = join_all(hashed.map(|partition| self.apply_part(partition, &batch))).await;
+        let parts = join_all(hashed.map(|partition| self.apply_part(partition, batch, end))).await;
         let mut failed = None;
         for part in parts {
             match part {
@@ -244,7 +323,7 @@ impl FactsDrainer {
         let touched =
             batch.iter().any(|located| touches(&located.record.fact, Partition::Directory, partitions));
         if touched {
-            let (partition, part) = self.apply_part(Partition::Directory, &batch).await?;
+            let (partition, part) = self.apply_part(Partition::Directory, batch, end).await?;
             self.app.follow_directory().await?;
             self.take(partition, part);
         }
@@ -276,75 +355,100 @@ impl FactsDrainer {
         &self,
         partition: Partition,
         batch: &[Located],
+        end: Cursor,
     ) -> Result<(Partition, Part), DrainError> {
+        // Facts that this batch has found without effect, or has set aside.
+        let mut passed: HashSet<u64> = HashSet::new();
+        loop {
+            match self.try_part(partition, batch, end, &mut passed).await {
+                Ok(Some(part)) => return Ok((partition, part)),
+                Ok(None) => {}
+                Err(Stuck::At(located, cause)) => {
+                    // What was written is what was read.
+                    let payload = serde_json::to_vec(&located.record).unwrap_or_default();
+                    self.set_aside(located.cursor.position, &cause, &payload).await?;
+                    passed.insert(located.cursor.position);
+                }
+                Err(Stuck::Somewhere(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Tries to apply a partition's part of a batch; `None`: to be tried again.
+    async fn try_part<'b>(
+        &self,
+        partition: Partition,
+        batch: &'b [Located],
+        end: Cursor,
+        voided: &mut HashSet<u64>,
+    ) -> Result<Option<Part>, Stuck<'b>> {
         let app = &self.app;
         let partitions = app.store.partitions();
         let cursor = self.cursors.get(&partition).copied().unwrap_or_default();
-        let mut voided: HashSet<u64> = HashSet::new();
-        let end = batch.last().map_or(cursor, |last| last.cursor);
-        loop {
-            if cursor >= end {
-                return Ok((
-                    partition,
-                    Part { cursor, voided: voided.into_iter().collect(), ..Part::default() },
-                ));
+        if cursor >= end {
+            return Ok(Some(Part { cursor, voided: voided.iter().copied().collect(), ..Part::default() }));
+        }
+        let relevant: Vec<&Located> = batch
+            .iter()
+            .filter(|located| located.cursor > cursor)
+            .filter(|located| touches(&located.record.fact, partition, partitions))
+            .filter(|located| !self.is_skipped(located, voided))
+            .collect();
+        let now = app.now();
+        let keys = relevant.iter().flat_map(|located| {
+            let mail = mail_keys(located, partition, app.node, now);
+            keys_of(&located.record.fact, partition).into_iter().chain(mail)
+        });
+        let keys = keys.collect();
+        // Of a single fact it is known which one a damaged store can't take.
+        let stuck = |error: StoreError| match (&error, relevant.as_slice()) {
+            (StoreError::Corrupt(cause), [alone]) => Stuck::At(alone, cause.clone()),
+            _ => Stuck::Somewhere(error.into()),
+        };
+        let mut work = Work::load(&*app.store, partition, keys).await.map_err(stuck)?;
+        let mut part = Part { cursor: end, ..Part::default() };
+        let mut refused = Vec::new();
+        let mut fence: Option<u64> = None;
+        for located in &relevant {
+            let effect = apply_or_stuck(&mut work, partition, app.node, located, now)?;
+            if let Some(token) = fence_of(&located.record.fact) {
+                fence = Some(fence.map_or(token, |lowest| lowest.min(token)));
             }
-            let relevant: Vec<&Located> = batch
-                .iter()
-                .filter(|located| located.cursor > cursor)
-                .filter(|located| touches(&located.record.fact, partition, partitions))
-                .filter(|located| !self.is_skipped(located, &voided))
-                .collect();
-            let now = app.now();
-            let keys = relevant.iter().flat_map(|located| {
-                let mail = mail_keys(located, partition, app.node, now);
-                keys_of(&located.record.fact, partition).into_iter().chain(mail)
-            });
-            let keys = keys.collect();
-            let mut work = Work::load(&*app.store, partition, keys).await?;
-            let mut part = Part { cursor: end, ..Part::default() };
-            let mut refused = Vec::new();
-            let mut fence: Option<u64> = None;
-            for located in &relevant {
-                let effect = apply(&mut work, partition, app.node, located, now)?;
-                if let Some(token) = fence_of(&located.record.fact) {
-                    fence = Some(fence.map_or(token, |lowest| lowest.min(token)));
+            if let Effect::Void { reason, refusal } = &effect {
+                if refusal.is_some() && self.recovering && located.cursor.position <= self.replayed_to {
+                    return Err(DrainError::WaitsForOthers(located.cursor.position).into());
                 }
-                if let Effect::Void { reason, refusal } = &effect {
-                    if refusal.is_some() && self.recovering && located.cursor.position <= self.replayed_to {
-                        return Err(DrainError::WaitsForOthers(located.cursor.position));
-                    }
-                    refused.push((*located, reason.clone(), *refusal));
-                } else {
-                    part.note(located, effect, home_of(&located.record.fact, partitions) == Some(partition));
-                }
-            }
-            voided.extend(self.void(&refused).await?);
-            let advance = Advance { node: app.node, log: Log::Facts, from: cursor, to: end };
-            let commit = Commit { advance: Some(advance), fence, ..work.into_commit() };
-            match app.store.commit(&commit).await? {
-                Committed::Done => {
-                    part.voided = voided.into_iter().collect();
-                    return Ok((partition, part));
-                }
-                // The store forgot, or a commit that seemed lost landed late: either way it is asked anew.
-                Committed::CursorAt(stands) => {
-                    let text = format!("the cursor of {partition:?} is at {stands:?} and not at {cursor:?}");
-                    return Err(StoreError::Unavailable(text).into());
-                }
-                // Another node wrote first: what it wrote is read, and the rules are asked again.
-                Committed::Stale => {}
-                Committed::Fenced(token) => {
-                    let is_late =
-                        |located: &&&Located| fence_of(&located.record.fact).is_some_and(|ours| ours < token);
-                    let late = relevant.iter().filter(is_late);
-                    let late: Vec<_> = late
-                        .map(|located| (*located, "fenced".to_owned(), Some(Refusal::AlreadyClosed)))
-                        .collect();
-                    voided.extend(self.void(&late).await?);
-                }
+                refused.push((*located, reason.clone(), *refusal));
+            } else {
+                part.note(located, effect, home_of(&located.record.fact, partitions) == Some(partition));
             }
         }
+        voided.extend(self.void(&refused).await?);
+        let advance = Advance { node: app.node, log: Log::Facts, from: cursor, to: end };
+        let commit = Commit { advance: Some(advance), fence, ..work.into_commit() };
+        match app.store.commit(&commit).await.map_err(stuck)? {
+            Committed::Done => {
+                part.voided = voided.iter().copied().collect();
+                return Ok(Some(part));
+            }
+            // The store forgot, or a commit that seemed lost landed late: either way it is asked anew.
+            Committed::CursorAt(stands) => {
+                let text = format!("the cursor of {partition:?} is at {stands:?} and not at {cursor:?}");
+                return Err(DrainError::from(StoreError::Unavailable(text)).into());
+            }
+            // Another node wrote first: what it wrote is read, and the rules are asked again.
+            Committed::Stale => {}
+            Committed::Fenced(token) => {
+                let is_late =
+                    |located: &&&Located| fence_of(&located.record.fact).is_some_and(|ours| ours < token);
+                let late = relevant.iter().filter(is_late);
+                let late: Vec<_> = late
+                    .map(|located| (*located, "fenced".to_owned(), Some(Refusal::AlreadyClosed)))
+                    .collect();
+                voided.extend(self.void(&late).await?);
+            }
+        }
+        Ok(None)
     }
 
     /// Says for ever that facts have no effect. A refusal is a decision: it is on disk before anybody is told.
@@ -450,7 +554,11 @@ impl FactsDrainer {
         for partition in all_partitions(self.app.store.partitions()) {
             let lists = self.app.store.load_indexed(partition, &index, "account:").await?;
             for doc in lists.into_iter().flatten() {
-                accounts.push(decode("account", &doc.body)?);
+                match decode("account", &doc.body) {
+                    Ok(account) => accounts.push(account),
+                    // Its facts are set aside one by one; the claims of others go on.
+                    Err(error) => tracing::error!(%error, "an account's document can't be read"),
+                }
             }
         }
         Ok(accounts)
@@ -475,6 +583,24 @@ impl FactsDrainer {
             }
         }
         Ok(())
+    }
+}
+
+/// Applies a fact; a bug that panics is one fact's fault too. What it left in `work` is not committed.
+fn apply_or_stuck<'b>(
+    work: &mut Work,
+    partition: Partition,
+    node: NodeId,
+    located: &'b Located,
+    now: DateTime<Utc>,
+) -> Result<Effect, Stuck<'b>> {
+    match catch_unwind(AssertUnwindSafe(|| apply(work, partition, node, located, now))) {
+        Ok(Ok(effect)) => Ok(effect),
+        Ok(Err(StoreError::Corrupt(cause))) => Err(Stuck::At(located, cause)),
+        Ok(Err(error @ StoreError::Unavailable(_))) => Err(Stuck::Somewhere(error.into())),
+        Err(_) => {
+            Err(Stuck::At(located, "applying it panicked: this is a bug, the log tells where".to_owned()))
+        }
     }
 }
 
@@ -504,35 +630,29 @@ impl Part {
     }
 }
 
-/// Voids and decisions that lie ahead of a position.
-async fn look_ahead(app: &App, after: u64) -> Result<(HashSet<u64>, HashSet<u64>), DrainError> {
-    let (mut voided, mut decided) = (HashSet::new(), HashSet::new());
+/// Voids, decisions and what is set aside that lie ahead of a position.
+async fn look_ahead(app: &App, after: u64) -> Result<Ahead, DrainError> {
+    let mut ahead = Ahead::default();
     let mut reader = app.journal.reader(Log::Facts, after, false)?;
     let up_to = app.journal.facts().last_position();
     loop {
         let batch = reader.next_batch(BATCH_RECORDS * 8, BATCH_BYTES * 8, up_to)?;
         if batch.last().is_none() {
-            return Ok((voided, decided));
+            return Ok(ahead);
         }
-        for (cursor, payload) in batch.iter() {
-            match parse(payload, cursor)?.fact {
-                Fact::Void { position, .. } => drop(voided.insert(position)),
-                Fact::Decision { signup_position, .. } => drop(decided.insert(signup_position)),
+        for (_, payload) in batch.iter() {
+            // What can't be read is set aside when its turn comes.
+            let Ok(record) = serde_json::from_slice::<Record>(payload) else { continue };
+            match record.fact {
+                Fact::Void { position, .. } => drop(ahead.voided.insert(position)),
+                Fact::SetAside { node, position, .. } if node == app.node => _ = ahead.aside.insert(position),
+                Fact::Decision { signup_position, .. } => drop(ahead.decided.insert(signup_position)),
                 _ => {}
             }
         }
         // A long journal is read in seconds: others have their turn in between.
         tokio::task::yield_now().await;
     }
-}
-
-fn parse(payload: &[u8], cursor: Cursor) -> Result<Record, DrainError> {
-    serde_json::from_slice(payload).map_err(|error| {
-        let position = cursor.position;
-        DrainError::Unknown(format!(
-            "read the fact at position {position} of the journal: {error}; a newer version may have written it"
-        ))
-    })
 }
 
 fn lowest(cursors: &HashMap<Partition, Cursor>) -> Cursor {
@@ -549,7 +669,7 @@ const fn fence_of(fact: &Fact) -> Option<u64> {
     }
 }
 
-fn void_record(located: &Located, reason: &str, now: chrono::DateTime<chrono::Utc>) -> Record {
+fn void_record(located: &Located, reason: &str, now: DateTime<Utc>) -> Record {
     let shown = matches!(located.record.fact, Fact::Signup(_) | Fact::Event { .. });
     let account_id = located.record.fact.account_id().filter(|_| shown).cloned();
     let fact = Fact::Void { position: located.cursor.position, reason: reason.to_owned(), account_id };

@@ -272,6 +272,7 @@ mod tests {
         StatementDoc {
             closed_at: closed.then(|| "2026-05-04T08:00:00Z".parse().expect("an instant")),
             withdrawn: false,
+            referrals: None,
             statement: Statement {
                 affiliate_id: AffiliateId::from_bits(1),
                 month: month.parse().expect("a month"),

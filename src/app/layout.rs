@@ -19,16 +19,18 @@
 //! | `claim:<claim>` | directory | [`MissingReferral`](crate::domain::person::MissingReferral) |
 //! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
 //! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
+//! | `aside:<node>:<position>` | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
 //! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
 //! `claims:<node>` (signups that the node has yet to decide on). Of statements, in the affiliate's partition:
 //! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`). Of the directory: `affiliates`,
 //! `links`, `months`, `outbox` (mail that waits), `outbox_ended` (mail whose name is still kept), `staff`, `missing` (claims),
-//! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited).
+//! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `aside` (facts set aside that wait for a person).
 //!
 //! Streams: `feed` (by account partition), `audit`, `changes` and `runs` (directory).
 
+use super::SetAsideId;
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId, ClaimId, NodeId, StaffId};
@@ -102,6 +104,11 @@ pub(crate) fn missing_index(affiliate: AffiliateId) -> String {
 }
 pub(crate) fn sessions_key(person: Person) -> String {
     format!("sessions:{person}")
+}
+/// Facts that are set aside and wait for a person.
+pub(crate) const SET_ASIDE: &str = "aside";
+pub(crate) fn set_aside_key(id: SetAsideId) -> String {
+    format!("aside:{id}")
 }
 /// Where a person's sessions are.
 pub(crate) fn person_partition(person: Person, partitions: u16) -> Partition {

@@ -21,6 +21,7 @@ mod rebuild;
 mod referrals;
 mod run;
 pub mod sessions;
+mod set_aside;
 mod stop;
 mod told;
 mod waiters;
@@ -34,6 +35,7 @@ pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, RebuildReport, import_journals};
 pub use referrals::{ReferralState, ReferralSummary};
 pub use run::{AggregateError, Progress};
+pub use set_aside::{SetAside, SetAsideId};
 pub use stop::Stop;
 
 use crate::clock::Clock;
@@ -42,11 +44,12 @@ use crate::domain::affiliate::Link;
 use crate::domain::calendar::Zone;
 use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AffiliateId, NodeId};
+use crate::domain::mark::Marks;
 use crate::domain::outcome::FactOutcome;
 use crate::domain::pepper::Pepper;
 use crate::domain::person::Agreement;
 use crate::domain::program::{AttributionRules, Rules};
-use crate::domain::statement::Statement;
+use crate::domain::statement::{ClosingReferrals, Statement};
 use crate::domain::token::{Keyring, LinkClaim};
 use crate::journal::{AppendError, Journal};
 use crate::metrics::{FactKind, Metrics};
@@ -122,6 +125,9 @@ pub struct StatementDoc {
     pub withdrawn: bool,
     /// What it says.
     pub statement: Statement,
+    /// Which referrals counted when it was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrals: Option<ClosingReferrals>,
 }
 
 impl StatementDoc {
@@ -257,6 +263,10 @@ pub struct App {
     program: program::Kept,
     /// Mail that waits, as last seen.
     waiting_mail: AtomicU64,
+    /// Facts set aside that wait for a person, as last seen.
+    waiting_aside: AtomicU64,
+    /// Facts that this process set aside.
+    set_aside_here: AtomicU64,
     /// What stopping waits for.
     tasks: TaskTracker,
 }
@@ -331,6 +341,8 @@ impl App {
             hasher: people::Hasher::default(),
             program: program::Kept::default(),
             waiting_mail: AtomicU64::new(0),
+            waiting_aside: AtomicU64::new(0),
+            set_aside_here: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         }
     }
@@ -358,6 +370,11 @@ impl App {
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
     }
+    /// The marks of all months, those of closed ones as they were closed.
+    pub fn marks(&self) -> Marks {
+        let directory = self.directory();
+        Marks::of(&self.settings.rules, directory.months().map(|month| (month.month, &month.rules)))
+    }
     /// Does something after its asker was answered; stopping waits for it.
     pub(crate) fn do_later(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
@@ -379,6 +396,7 @@ impl App {
     async fn reload_directory(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.following.lock().await;
         let directory = Directory::load(&*self.store).await?;
+        self.check_currency(&directory)?;
         self.set_directory(directory);
         Ok(())
     }
@@ -386,9 +404,22 @@ impl App {
         let _one_at_a_time = self.following.lock().await;
         let now = self.directory.load_full();
         if let Some(next) = now.follow(&*self.store).await? {
+            self.check_currency(&next)?;
             self.set_directory(next);
         }
         Ok(())
+    }
+    /// A program's currency is that of its first closed month: a node that is configured with another one stops.
+    fn check_currency(&self, directory: &Directory) -> Result<(), StoreError> {
+        let Some(first) = directory.months().next() else { return Ok(()) };
+        let (stated, ours) = (&first.rules.currency, &self.settings.rules.currency);
+        if stated == ours {
+            return Ok(());
+        }
+        Err(self.refuse(&format!(
+            "program.currency: {} was closed in {stated}, and a program keeps its currency; write {stated} instead of {ours}",
+            first.month
+        )))
     }
     fn set_directory(&self, directory: Directory) {
         let directory = Arc::new(directory);
@@ -405,6 +436,12 @@ impl App {
             return Err(SubmitError::Stopping);
         }
         let kind = fact.kind();
+        if let Fact::Credit { affiliate_id: Some(id), .. } = &fact
+            && let Some(refusal) = self.refuses_credit_to(*id).await
+        {
+            self.count(kind, FactOutcome::Refused);
+            return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
+        }
         let record = Record { at: self.now(), by: by.to_owned(), fact };
         let positions = self.append_records(std::slice::from_ref(&record)).await;
         let position = positions.map_err(|error| SubmitError::Journal(error.to_string()))?[0];
@@ -422,6 +459,21 @@ impl App {
         Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None })
     }
 
+    /// Why an account can't be credited to an affiliate by hand. It can be asked before the fact is journaled: an
+    /// affiliate that was active once stays one that was.
+    pub(crate) async fn refuses_credit_to(&self, id: AffiliateId) -> Option<Refusal> {
+        let refusal = |directory: &Directory| match directory.affiliate(id) {
+            None => Some(Refusal::UnknownAffiliate),
+            Some(affiliate) => (!affiliate.was_ever_active()).then_some(Refusal::NeverActive),
+        };
+        refusal(&self.directory())?;
+        // Another node may know better.
+        if let Err(error) = self.follow_directory().await {
+            tracing::debug!(%error, "the directory is as it was last seen");
+        }
+        refusal(&self.directory())
+    }
+
     /// Writes records to the facts journal; answers when they are on disk, with their positions.
     pub(crate) async fn append_records(&self, records: &[Record]) -> Result<Vec<u64>, AppendError> {
         if records.is_empty() {
@@ -430,6 +482,10 @@ impl App {
         // A record is plain data with text keys: JSON can say all of it.
         let payloads =
             records.iter().map(|record| serde_json::to_vec(record).expect("records are plain data"));
+        let payloads: Vec<Vec<u8>> = payloads.collect();
+        for (record, payload) in records.iter().zip(&payloads) {
+            check_reads_back(record, payload)?;
+        }
         let mut positions = Vec::with_capacity(records.len());
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for payload in payloads {
@@ -531,6 +587,15 @@ impl App {
     /// Why the node must stop, if it must.
     pub fn fatal(&self) -> Option<String> {
         lock(&self.fatal).clone()
+    }
+}
+
+/// A record that would not be read as it is written is refused: once journaled, it would stop every reader.
+fn check_reads_back(record: &Record, payload: &[u8]) -> Result<(), AppendError> {
+    match serde_json::from_slice::<Record>(payload) {
+        Ok(read) if read == *record => Ok(()),
+        Ok(_) => Err(AppendError::Unreadable("it would say something else".to_owned())),
+        Err(error) => Err(AppendError::Unreadable(error.to_string())),
     }
 }
 

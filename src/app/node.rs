@@ -188,7 +188,7 @@ impl App {
         }
     }
 
-    fn refuse(&self, why: &str) -> StoreError {
+    pub(super) fn refuse(&self, why: &str) -> StoreError {
         *lock(&self.fatal) = Some(why.to_owned());
         self.stop.set();
         StoreError::Corrupt(why.to_owned())
@@ -307,6 +307,7 @@ impl App {
             }
             Err(error) => Finding { check: "nodes", ok: false, text: format!("failed to {error}") },
         });
+        findings.push(self.inspect_set_aside().await);
         findings.push(self.inspect_mail().await);
         findings.push(self.inspect_agreement().await);
         findings

@@ -8,8 +8,9 @@ use super::work::decode;
 use super::{App, ReadError, StatementDoc};
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
-use crate::domain::history::{History, Mark, Progress, Standing};
+use crate::domain::history::{History, Progress, Standing};
 use crate::domain::id::{AccountId, AffiliateId, LinkId, Plan};
+use crate::domain::mark::Marks;
 use crate::domain::money::Money;
 use crate::domain::outcome::Via;
 use crate::store::{Partition, Result};
@@ -196,21 +197,20 @@ struct Teller<'a> {
     /// The last full day.
     through: NaiveDate,
     end: DateTime<Utc>,
-    mark: Mark,
+    marks: Marks,
 }
 
 impl<'a> Teller<'a> {
     fn new(app: &'a App) -> Self {
-        let (now, rules) = (app.now(), &app.settings().rules);
+        let now = app.now();
         let through = app.zone().last_full_day(now);
-        let mark = Mark { days: rules.mark_days, active_days: rules.active_days, zone: app.zone().clone() };
-        Self { app, now, through, end: app.zone().end_of(through), mark }
+        Self { app, now, through, end: app.zone().end_of(through), marks: app.marks() }
     }
 
     fn tell(&self, account: &Account, stated: &Stated<'_>) -> Option<ReferralSummary> {
         let referral = account.referral()?;
         let history = History::of(&referral);
-        let progress = Progress::of(&referral, &self.mark, self.through);
+        let progress = Progress::of(&referral, &self.marks, self.through);
         let judged = account.is_held() || referral.rejected;
         let by_end = History::before(&referral, self.end);
         let stated = stated.0.get(&account.id);
@@ -237,7 +237,9 @@ impl<'a> Teller<'a> {
                 .and_then(Said::crossed_on)
                 .or_else(|| progress.crossed_on.filter(|_| !referral.rejected)),
             // By all that is known: an account that signed up today has its day too.
-            expected_on: history.crossing(&self.mark).filter(|day| *day > self.through && !referral.rejected),
+            expected_on: history
+                .crossing(&self.marks)
+                .filter(|day| *day > self.through && !referral.rejected),
             earned: stated.map(Said::earned),
             via: if by_hand { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
             clicked_at: decided.and_then(|decided| decided.clicked_at),

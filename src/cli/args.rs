@@ -64,6 +64,9 @@ pub(super) enum Command {
     /// Members of staff: who may sign in to the staff's pages
     #[command(subcommand)]
     Staff(Staff),
+    /// Facts that could not be applied and wait for a person
+    #[command(subcommand)]
+    Facts(Facts),
     /// Check configuration, keys, store and disk, and say what to mend
     Doctor,
     /// Make the store again from journals
@@ -254,6 +257,28 @@ pub(super) enum Link {
     Disable {
         #[arg(value_name = "LINK")]
         id: LinkId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Facts {
+    /// List them, with what is wrong
+    List,
+    /// Try one again, when its cause is mended
+    Retry {
+        #[arg(value_name = "FACT")]
+        id: String,
+        /// Why, for those who ask later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Drop one: it never has an effect
+    Drop {
+        #[arg(value_name = "FACT")]
+        id: String,
+        /// Why, for those who ask later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
 }
 

@@ -10,6 +10,7 @@ mod aggregate;
 mod args;
 mod client;
 mod demo;
+mod facts;
 mod failure;
 mod import;
 mod launch;
@@ -80,6 +81,7 @@ async fn execute(args: Args, launcher: &dyn Launcher) -> Result<(), Failure> {
         Command::Statement(command) => statement::run(context, command).await,
         Command::Staff(command) => staff::run(context, command).await,
         Command::Import { file, dry_run } => import::run(context, &file, dry_run).await,
+        Command::Facts(command) => facts::run(context, command).await,
         Command::Doctor => operate::doctor(context, args.config.as_deref()).await,
         Command::Rebuild { journals } => operate::rebuild(context, &journals).await,
         Command::Verify => operate::verify(&context).await,

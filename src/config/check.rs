@@ -6,6 +6,7 @@ use super::{Config, ConfigError, Given, Secret, StoreUrl};
 use crate::domain::calendar::Zone;
 use crate::domain::destination::{AllowList, BadHost, DestinationError};
 use crate::domain::money::Money;
+use crate::domain::program::HIGHEST_RATE_CENTS;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -254,9 +255,24 @@ fn tiers(config: &Config) -> Checked {
             format!("from = {} follows from = {}; put them in ascending order", pair[1].from, pair[0].from),
         );
     }
+    let highest = Money::from_cents(HIGHEST_RATE_CENTS);
     for tier in tiers {
-        if let Some((plan, _)) = tier.rates.iter().find(|(_, rate)| **rate < Money::ZERO) {
-            return wrong("program.tiers", format!("the rate of {plan} from {} is below zero", tier.from));
+        for (plan, rate) in &tier.rates {
+            within(
+                &format!("program.tiers: the rate of {plan} from {}", tier.from),
+                rate,
+                &(Money::ZERO..=highest),
+            )?;
+        }
+    }
+    for pair in tiers.windows(2) {
+        if let Some(plan) = pair[0].rates.keys().find(|plan| !pair[1].rates.contains_key(*plan)) {
+            let text = format!(
+                "the tier from {} has a rate for {plan} and the one from {} has none, so that more accounts \
+                 would earn nothing; add it there",
+                pair[0].from, pair[1].from
+            );
+            return wrong("program.tiers", text);
         }
     }
     Ok(())

@@ -113,6 +113,31 @@ fn what_is_wrong_is_named_in_one_line() {
         ),
         ("[[program.tiers]]\nfrom = 0\nrates = { growth = 99.0 }", None, &["program.tiers[0].rates"]),
         ("[[program.tiers]]\nfrom = 0\nrates = { growth = \"-1.00\" }", None, &["program.tiers", "growth"]),
+        (
+            "[[program.tiers]]\nfrom = 0\nrates = { growth = \"999999999999999.99\" }",
+            None,
+            &["program.tiers", "growth", "1000000.00"],
+        ),
+        (
+            "[[program.tiers]]\nfrom = 0\nrates = { growth = \"1000000.01\" }",
+            None,
+            &["program.tiers", "growth"],
+        ),
+        (
+            "[[program.tiers]]\nfrom = 0\nrates = { Growth = \"99.00\", growth = \"1.00\" }",
+            None,
+            &["program.tiers[0].rates", "growth", "twice"],
+        ),
+        (
+            "[[program.tiers]]\nfrom = 0\nrates = { \"GROWTH \" = \"99.00\", growth = \"99.00\" }",
+            None,
+            &["program.tiers[0].rates", "twice"],
+        ),
+        (
+            "[[program.tiers]]\nfrom = 0\nrates = { growth = \"1.00\", pro = \"2.00\" }\n[[program.tiers]]\nfrom = 25\nrates = { growth = \"2.00\" }",
+            None,
+            &["program.tiers", "pro", "25"],
+        ),
         ("[keys]\ncurrent = \"k2\"\nk1_file = \"x\"", None, &["keys.current", "k2_file"]),
         ("[keys]\ncurrent = \"first\"", None, &["keys", "k1 to k255"]),
         ("[keys]\nsecond = \"x\"", None, &["keys", "second"]),

@@ -67,6 +67,9 @@ pub enum Refusal {
     /// No such affiliate.
     #[error("find the affiliate")]
     UnknownAffiliate,
+    /// The affiliate never was active: nothing could have been earned.
+    #[error("credit an affiliate that never was active")]
+    NeverActive,
     /// No such link.
     #[error("find the link")]
     UnknownLink,
@@ -97,6 +100,12 @@ pub enum Refusal {
     /// The agreement's version stands for another text.
     #[error("use an agreement's version for another text")]
     AgreementChanged,
+    /// No fact is set aside there, or a person decided about it already.
+    #[error("find a fact that is set aside there")]
+    NotSetAside,
+    /// The fact can't be read or applied as things stand.
+    #[error("apply a fact that still can't be applied")]
+    StillUnreadable,
     /// Staff decided about the claim already.
     #[error("decide about a claim twice")]
     AlreadyDecided,
@@ -109,6 +118,7 @@ impl Refusal {
             Self::UnknownAccount => "unknown_account",
             Self::NotReferred => "not_referred",
             Self::UnknownAffiliate => "unknown_affiliate",
+            Self::NeverActive => "affiliate_never_active",
             Self::UnknownLink => "unknown_link",
             Self::WrongStatus => "wrong_status",
             Self::EmailTaken => "email_taken",
@@ -120,6 +130,8 @@ impl Refusal {
             Self::AgreementChanged => "agreement_changed",
             Self::UnknownClaim => "unknown_claim",
             Self::AlreadyDecided => "already_decided",
+            Self::NotSetAside => "not_set_aside",
+            Self::StillUnreadable => "still_unreadable",
         }
     }
 }
@@ -362,7 +374,7 @@ impl Account {
     }
 
     /// Takes in a credit by hand, as of the signup; answers whether that changed anything. The referral
-    /// starts afresh with its new affiliate: neither held nor rejected.
+    /// starts afresh, also with the affiliate that it was credited to before: neither held nor rejected.
     pub fn credit(
         &mut self,
         affiliate: Option<AffiliateId>,
@@ -374,7 +386,7 @@ impl Account {
             return Ok(false);
         }
         self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
-        if self.credited_to == affiliate {
+        if self.credited_to == affiliate && self.standing == Standing::default() {
             return Ok(false);
         }
         let before = std::mem::replace(&mut self.credited_to, affiliate);
@@ -397,11 +409,16 @@ impl Account {
         if self.actions.iter().any(|known| known.claim == Some(claim)) {
             return Ok(false);
         }
-        let credited = self.credit(affiliate, reason, by, origin)?;
-        if let Some(action) = self.actions.last_mut().filter(|_| credited) {
+        let changed = self.credit(affiliate, reason, by, origin)?;
+        if !changed {
+            // It is noted all the same: should it come again, it must not undo what staff decided since.
+            let action = self.act(CREDIT, reason, by, origin);
+            (action.credited_before, action.credited_since) = (affiliate, affiliate);
+        }
+        if let Some(action) = self.actions.last_mut() {
             action.claim = Some(claim);
         }
-        Ok(credited)
+        Ok(changed)
     }
 
     fn act(&mut self, name: &str, reason: &str, by: &str, origin: Origin) -> &mut Action {
@@ -498,6 +515,9 @@ mod tests {
             code: None,
             tie_break: None,
         }
+    }
+    fn credited_to_ann() -> Attribution {
+        credited(Some(7), &[])
     }
     fn event(id: &str, second: i64, change: Change) -> AccountEvent {
         AccountEvent { event_id: id.parse().expect("an id"), occurred_at: at(second), change }
@@ -603,7 +623,11 @@ mod tests {
         let someone = AffiliateId::from_bits(7);
         assert_eq!(account.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(true));
         assert_eq!(account.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(false));
-        assert_eq!(account.credit(Some(someone), "again", "ann", origin(1, 5)), Ok(false));
+        assert_eq!(
+            account.credit(Some(someone), "again", "ann", origin(1, 5)),
+            Ok(false),
+            "nothing to change"
+        );
         assert_eq!(hold(&mut account, 6), Ok(true));
         assert_eq!(hold(&mut account, 7), Ok(false), "it is held already");
         assert!(account.is_held());
@@ -616,6 +640,49 @@ mod tests {
         assert_eq!(acts, ["credit", "hold", "reject", "release"]);
         assert_eq!(account.credit(None, "nobody's", "ann", origin(1, 10)), Ok(true));
         assert_eq!((account.referred(), account.referral()), (Some(false), None));
+    }
+
+    #[test]
+    fn a_credit_by_hand_ends_a_hold_or_a_rejection_that_stands_on_the_account() {
+        let (ann, ben) = (AffiliateId::from_bits(7), AffiliateId::from_bits(9));
+        for (judged, credited) in [
+            (Some(ReviewAction::Reject), ann),
+            (Some(ReviewAction::Reject), ben),
+            (Some(ReviewAction::Hold), ann),
+            (Some(ReviewAction::Hold), ben),
+            (None, ben),
+        ] {
+            let mut account = account();
+            account.decide(&signup("growth"), origin(1, 2), &credited_to_ann());
+            if let Some(judged) = judged {
+                assert_eq!(account.review(judged, "why", "bob", origin(1, 3)), Ok(true));
+            }
+            assert_eq!(account.credit(Some(credited), "a call", "bob", origin(1, 4)), Ok(true), "{judged:?}");
+            assert_eq!((account.credited_to, &account.standing), (Some(credited), &Standing::default()));
+        }
+        let mut nothing_to_change = account();
+        nothing_to_change.decide(&signup("growth"), origin(1, 2), &credited_to_ann());
+        assert_eq!(nothing_to_change.credit(Some(ann), "a call", "bob", origin(1, 3)), Ok(false));
+    }
+
+    #[test]
+    fn a_granted_claim_earns_once_and_does_not_undo_what_staff_decide_afterwards() {
+        let (ann, claim) = (AffiliateId::from_bits(7), ClaimId::from_bits(5));
+        for rejected_before in [true, false] {
+            let mut account = account();
+            account.decide(&signup("growth"), origin(1, 2), &credited_to_ann());
+            if rejected_before {
+                assert_eq!(account.review(ReviewAction::Reject, "no", "bob", origin(1, 3)), Ok(true));
+            }
+            let grant = |account: &mut Account, second| {
+                account.credit_claim(claim, Some(ann), "it is theirs", "bob", origin(1, second))
+            };
+            assert_eq!(grant(&mut account, 4), Ok(rejected_before));
+            assert_eq!(account.standing, Standing::default(), "it earns");
+            assert_eq!(account.review(ReviewAction::Reject, "after all", "bob", origin(1, 5)), Ok(true));
+            assert_eq!(grant(&mut account, 6), Ok(false), "it came again");
+            assert!(account.standing.rejected_since.is_some());
+        }
     }
 
     #[test]

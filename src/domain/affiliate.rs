@@ -210,6 +210,10 @@ impl Affiliate {
     pub fn status_at(&self, at: DateTime<Utc>) -> Option<Status> {
         self.history.iter().rfind(|change| change.at <= at).map(|change| change.status)
     }
+    /// Whether its links ever earned. Once true, it stays so.
+    pub fn was_ever_active(&self) -> bool {
+        self.history.iter().any(|change| change.status == Status::Active)
+    }
     /// Whether its links earned at an instant.
     pub fn was_active_at(&self, at: DateTime<Utc>) -> bool {
         self.status_at(at) == Some(Status::Active)

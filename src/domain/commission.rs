@@ -31,7 +31,7 @@ pub fn commission_in(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::program::{ActiveDays, Tier};
 
@@ -45,7 +45,7 @@ mod tests {
     }
 
     /// The rates of CallTrackingMetrics' page.
-    fn rules() -> Rules {
+    pub fn rules() -> Rules {
         Rules {
             timezone: "America/New_York".into(),
             currency: "USD".into(),

@@ -6,12 +6,12 @@
 use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;
 use super::calendar::Month;
-use super::id::{AccountId, AffiliateId, ClaimId, LinkId, Plan, ReferralCode, StaffId};
+use super::id::{AccountId, AffiliateId, ClaimId, LinkId, NodeId, Plan, ReferralCode, StaffId};
 use super::mail::MailOutcome;
 use super::password::PasswordHash;
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
-use super::statement::{AccountEvent, Statement};
+use super::statement::{AccountEvent, ClosingReferrals, Statement};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +129,9 @@ pub enum Fact {
         read_at: DateTime<Utc>,
         /// The lease's fencing token of the run that closed it.
         fence: u64,
+        /// Which referrals counted; `None`: it was closed before closings said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        referrals: Option<ClosingReferrals>,
     },
     /// A month's closing began: its rules are fixed from here on.
     MonthClosing {
@@ -237,6 +240,35 @@ pub enum Fact {
         /// The account that is credited by it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         account_id: Option<AccountId>,
+    },
+    /// A fact could not be applied, and is set aside so that those after it go on.
+    SetAside {
+        /// Whose journal it is in.
+        node: NodeId,
+        /// Its position there.
+        position: u64,
+        /// What is wrong with it.
+        cause: String,
+        /// Its kind, as far as it can be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        /// The account that it is about, if one, as far as it can be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_id: Option<AccountId>,
+        /// Its record, as it was journaled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        record: Option<String>,
+    },
+    /// A person decided about a fact that was set aside.
+    SetAsideEnded {
+        /// Whose journal it is in.
+        node: NodeId,
+        /// Its position there.
+        position: u64,
+        /// It was journaled again; false: it is dropped.
+        retried: bool,
+        /// Why.
+        reason: String,
     },
     /// A mail was sent, or given up.
     MailDone {
@@ -368,7 +400,11 @@ pub struct RunReport {
     /// Nodes whose journals were behind or silent: no month closed because of them.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
-    pub nodes_behind: Vec<super::id::NodeId>,
+    pub nodes_behind: Vec<NodeId>,
+    /// Months that would be due by the node's clock, and are not by the store's: they did not close.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub too_early: Vec<Month>,
 }
 
 impl Fact {
@@ -401,6 +437,8 @@ impl Fact {
             Self::NoteAdded { .. } => "note_added",
             Self::ClaimFiled { .. } => "claim_filed",
             Self::ClaimDecided { .. } => "claim_decided",
+            Self::SetAside { .. } => "set_aside",
+            Self::SetAsideEnded { .. } => "set_aside_ended",
             Self::MailDone { .. } => "mail_done",
         }
     }

@@ -1,35 +1,11 @@
 //! An account's history: when it was active, on which plan, and the day on which it crosses the mark.
 
-use super::calendar::{UnknownZone, Zone};
 use super::id::Plan;
-use super::program::{ActiveDays, Rules};
+use super::mark::{Mark, Marks, Span};
+use super::program::ActiveDays;
 use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-
-/// How active days are counted, and how many make the mark.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// Active days after which an account crosses; at least 1.
-    pub days: u32,
-    /// How active days add up over interruptions.
-    pub active_days: ActiveDays,
-    /// Whose calendar days count.
-    pub zone: Zone,
-}
-
-impl Mark {
-    /// The mark of a program.
-    pub fn of(rules: &Rules) -> Result<Self, UnknownZone> {
-        Ok(Self { days: rules.mark_days, active_days: rules.active_days, zone: rules.timezone.parse()? })
-    }
-    /// Whether a program has this mark.
-    pub fn is_of(&self, rules: &Rules) -> bool {
-        self.days == rules.mark_days
-            && self.active_days == rules.active_days
-            && self.zone.name() == rules.timezone
-    }
-}
 
 /// Where an account stands with the company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -171,21 +147,33 @@ impl<'a> History<'a> {
         plans.next().unwrap_or(&self.referral.plan)
     }
 
-    /// The day that completes the mark: of the past, or of the future if nothing changes. `None` if the
-    /// account was not active for long enough and is not active now.
-    pub fn crossing(&self, mark: &Mark) -> Option<NaiveDate> {
-        let needed = mark.days.max(1);
-        let mut missing = needed;
+    /// The day on which the account crosses: the first active day at whose end its active days have reached the
+    /// mark of that day's month. It lies in the past, or in the future if nothing changes. `None`: the account was
+    /// not active for long enough and is not active now.
+    pub fn crossing(&self, marks: &Marks) -> Option<NaiveDate> {
+        marks.spans().find_map(|span| self.first_past_the_mark(&span))
+    }
+
+    /// The first active day of a span at whose end the active days have reached its mark.
+    fn first_past_the_mark(&self, span: &Span<'_>) -> Option<NaiveDate> {
+        let Mark { days: needed, active_days, zone } = span.mark;
+        let mut counted = 0;
         for interval in &self.intervals {
-            if mark.active_days == ActiveDays::Consecutive {
-                missing = needed;
+            if *active_days == ActiveDays::Consecutive {
+                counted = 0;
             }
-            let first = mark.zone.first_whole_day(interval.start);
-            let days = interval.end.map(|end| mark.zone.days_between(first, mark.zone.date_of(end)));
-            match days {
-                Some(days) if days < missing => missing -= days,
-                _ => return mark.zone.nth_day(first, missing),
+            let first = zone.first_whole_day(interval.start);
+            let reached = zone.nth_day(first, needed.saturating_sub(counted).max(1))?;
+            // A later span may find the mark reached already: then its first active day is the one.
+            let first_in_span = zone.nth_day(span.from.map_or(first, |from| from.max(first)), 1)?;
+            let day = reached.max(first_in_span);
+            if span.until.is_some_and(|until| until <= day) {
+                return None;
             }
+            let Some(end) = interval.end.map(|end| zone.date_of(end)).filter(|end| *end <= day) else {
+                return Some(day);
+            };
+            counted += zone.days_between(first, end);
         }
         None
     }
@@ -223,11 +211,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A referral's progress by facts dated up to the day `through`, under one program's mark: what a
-    /// month closed under another one says stands in its statement.
-    pub fn of(referral: &Referral, mark: &Mark, through: NaiveDate) -> Self {
+    /// A referral's progress by facts dated up to the day `through`. Its days are counted by the mark of open months.
+    pub fn of(referral: &Referral, marks: &Marks, through: NaiveDate) -> Self {
+        let mark = marks.of_open();
         let history = History::before(referral, mark.zone.end_of(through));
-        let crossing = history.as_ref().and_then(|history| history.crossing(mark));
+        let crossing = history.as_ref().and_then(|history| history.crossing(marks));
         Self {
             active_days: history.map_or(0, |history| history.active_days_through(through, mark)),
             mark_days: mark.days,

@@ -3,7 +3,7 @@
 //! - `id`, `money`, `calendar`: names, amounts, days and months of the program's zone.
 //! - `program`: the rules as configured.
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
-//! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
+//! - `account`, `history`, `mark`: what is known of a customer; when it was active and crossed the mark.
 //! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
 //! - `person`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
 //! - `fact`: what is journaled of all that.
@@ -22,6 +22,7 @@ pub mod history;
 pub mod id;
 pub mod mail;
 pub mod mail_domains;
+pub mod mark;
 pub mod money;
 pub mod one_time;
 pub mod outcome;

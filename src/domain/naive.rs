@@ -2,9 +2,9 @@
 //! at each instant at which something happened. Tests hold the rules against it. It trusts only
 //! `Zone`, which has a second model of its own. Beside it: referrals told in words, and made at random.
 
-use super::calendar::Zone;
-use super::history::Mark;
+use super::calendar::{Month, Zone};
 use super::id::Plan;
+use super::mark::Mark;
 use super::program::ActiveDays;
 use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, Days, Duration, NaiveDate, NaiveTime, Utc};
@@ -164,27 +164,37 @@ fn days(referral: &Referral, zone: &Zone, through: NaiveDate) -> Vec<(NaiveDate,
     long.map(|date| (date, whole(date))).collect()
 }
 
-/// The number of active days that stands after each day.
-fn counts(referral: &Referral, mark: &Mark, through: NaiveDate) -> Vec<(NaiveDate, u32)> {
+/// Each day, whether it was active, and the number of active days that stands after it.
+fn counts(referral: &Referral, mark: &Mark, through: NaiveDate) -> Vec<(NaiveDate, bool, u32)> {
     let counted = days(referral, &mark.zone, through).into_iter().scan(0, |count, (date, active)| {
         *count = match (active, mark.active_days) {
             (true, _) => *count + 1,
             (false, ActiveDays::Cumulative) => *count,
             (false, ActiveDays::Consecutive) => 0,
         };
-        Some((date, *count))
+        Some((date, active, *count))
     });
     counted.collect()
 }
 
-/// The day of the mark, if it is not after `through`.
-pub fn crossing(referral: &Referral, mark: &Mark, through: NaiveDate) -> Option<NaiveDate> {
-    counts(referral, mark, through).into_iter().find(|day| day.1 == mark.days).map(|day| day.0)
+/// The first active day at whose end the count has reached the mark of its month, if it is not after `through`.
+pub fn crossing(
+    referral: &Referral,
+    mark_of: impl Fn(Month) -> Mark,
+    through: NaiveDate,
+) -> Option<NaiveDate> {
+    let first = Month::of(referral.signed_up_at.date_naive()).previous();
+    first.through(Month::of(through)).find_map(|month| {
+        let mark = mark_of(month);
+        let in_month = |day: &(NaiveDate, bool, u32)| Month::of(day.0) == month;
+        let mut days = counts(referral, &mark, through).into_iter().filter(in_month);
+        days.find(|(_, active, count)| *active && *count >= mark.days).map(|day| day.0)
+    })
 }
 
 /// The active days up to `through`.
 pub fn active_days(referral: &Referral, mark: &Mark, through: NaiveDate) -> u32 {
-    counts(referral, mark, through).last().map_or(0, |day| day.1)
+    counts(referral, mark, through).last().map_or(0, |day| day.2)
 }
 
 /// The plan in force just before `end`.

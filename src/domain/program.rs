@@ -3,9 +3,11 @@
 use super::calendar::Month;
 use super::id::Plan;
 use super::money::Money;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// How active days add up over interruptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -36,7 +38,35 @@ pub struct Tier {
     /// The least number of active accounts at the month's end.
     pub from: u32,
     /// The one-time commission by plan.
+    #[serde(deserialize_with = "each_plan_once")]
     pub rates: BTreeMap<Plan, Money>,
+}
+
+/// The highest commission that may be configured, in hundredths: far above any real one, and so low that no total
+/// outgrows what [`Money`] can hold.
+pub const HIGHEST_RATE_CENTS: i64 = 100_000_000;
+
+/// Reads rates by plan. Plans compare in lower case: of two spellings of one plan, only one could count.
+fn each_plan_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Plan, Money>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<Plan, Money>;
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("rates by plan, like { growth = \"99.00\" }")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut rates = BTreeMap::new();
+            while let Some((plan, rate)) = map.next_entry::<Plan, Money>()? {
+                if let Some(former) = rates.insert(plan.clone(), rate) {
+                    let text =
+                        format!("the plan {plan} stands there twice, with {former} and {rate}; keep one");
+                    return Err(A::Error::custom(text));
+                }
+            }
+            Ok(rates)
+        }
+    }
+    from.deserialize_map(EachOnce)
 }
 
 /// What a month's statements are computed by. A closed month keeps the rules that it was closed with.

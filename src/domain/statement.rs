@@ -2,14 +2,17 @@
 
 mod adjust;
 mod book;
+mod closing;
 mod project;
 mod summary;
 
+pub use closing::ClosingReferrals;
 pub use project::project;
 pub use summary::{Summarizer, Summary};
 
 use super::calendar::Month;
 use super::id::{AccountId, AffiliateId, Plan};
+use super::mark::Marks;
 use super::money::Money;
 use super::program::{Rules, hex};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -151,6 +154,8 @@ pub struct ClosedMonth {
     pub closed_at: DateTime<Utc>,
     /// The affiliate's statement.
     pub statement: Option<Statement>,
+    /// Who counted; `None`: without a statement nobody did, with one its closing did not say so yet.
+    pub referrals: Option<ClosingReferrals>,
 }
 
 /// What an affiliate's statements are computed by, beside its referrals.
@@ -166,6 +171,13 @@ pub struct Ledger<'a> {
     pub rules: &'a Arc<Rules>,
     /// The last full day.
     pub through: NaiveDate,
+}
+
+impl Ledger<'_> {
+    /// The marks of its months.
+    fn marks(&self) -> Marks {
+        Marks::of(self.rules, self.closed_months.iter().map(|closed| (closed.month, &*closed.rules)))
+    }
 }
 
 /// Whether a statement says what it said when it was made: its hash is that of the rest of it.

@@ -61,6 +61,7 @@ problems! {
     UnknownLink = 404 "unknown_link": "No such link",
     UnknownStaff = 404 "unknown_staff": "No such member of staff, or one that is disabled",
     UnknownClaim = 404 "unknown_claim": "No such claim",
+    NotSetAside = 404 "not_set_aside": "No fact is set aside there, or it was decided about already",
     MethodNotAllowed = 405 "method_not_allowed": "The address exists, but not with this method",
     RequestTimeout = 408 "request_timeout": "The body did not arrive in time",
 
@@ -69,10 +70,12 @@ problems! {
     EmailTaken = 409 "email_taken": "Another affiliate has this e-mail",
     CodeTaken = 409 "code_taken": "Another affiliate has this referral code",
     AffiliateNotActive = 409 "affiliate_not_active": "The affiliate is not active",
+    AffiliateNeverActive = 409 "affiliate_never_active": "The affiliate never was active, so it can't be credited",
     NotReferred = 409 "not_referred": "The account is credited to no affiliate",
     AlreadyClosed = 409 "already_closed": "The month is closed",
     PasswordReplaced = 409 "password_replaced": "Another password was set since",
     AlreadyDecided = 409 "already_decided": "The claim was decided before",
+    StillUnreadable = 409 "still_unreadable": "The fact still can't be applied; mend its cause first, or drop it",
     Busy = 409 "busy": "A nightly run is under way",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
     NodeAlive = 409 "node_alive": "The node was heard of within the last minute",
@@ -227,6 +230,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownAccount => Self::UnknownAccount,
             Refusal::NotReferred => Self::NotReferred,
             Refusal::UnknownAffiliate => Self::UnknownAffiliate,
+            Refusal::NeverActive => Self::AffiliateNeverActive,
             Refusal::UnknownLink => Self::UnknownLink,
             // No request of the API signs an agreement.
             Refusal::WrongStatus | Refusal::AgreementChanged => Self::WrongStatus,
@@ -238,6 +242,8 @@ impl From<Refusal> for Problem {
             Refusal::UnknownStaff => Self::UnknownStaff,
             Refusal::UnknownClaim => Self::UnknownClaim,
             Refusal::AlreadyDecided => Self::AlreadyDecided,
+            Refusal::NotSetAside => Self::NotSetAside,
+            Refusal::StillUnreadable => Self::StillUnreadable,
         }
     }
 }
@@ -283,6 +289,7 @@ mod tests {
             Refusal::UnknownAccount,
             Refusal::NotReferred,
             Refusal::UnknownAffiliate,
+            Refusal::NeverActive,
             Refusal::UnknownLink,
             Refusal::WrongStatus,
             Refusal::EmailTaken,
@@ -293,6 +300,8 @@ mod tests {
             Refusal::UnknownStaff,
             Refusal::UnknownClaim,
             Refusal::AlreadyDecided,
+            Refusal::NotSetAside,
+            Refusal::StillUnreadable,
         ] {
             assert_eq!(Problem::from(refusal).code(), refusal.code());
         }

@@ -28,7 +28,8 @@ pub mod visitor_cookie;
 pub mod webhook;
 
 use admin::{
-    accounts, affiliates, aggregate, audit, claims, feed, links, notes, staff, statements, stats, store,
+    accounts, affiliates, aggregate, audit, claims, facts, feed, links, notes, staff, statements, stats,
+    store,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -78,6 +79,9 @@ pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
         .route("/v1/aggregate", get(aggregate::progress).post(aggregate::run))
         .route("/v1/feed", get(feed::read))
         .route("/v1/audit", get(audit::read))
+        .route("/v1/facts/set-aside", get(facts::set_aside))
+        .route("/v1/facts/set-aside/{fact_id}/retry", post(facts::retry))
+        .route("/v1/facts/set-aside/{fact_id}/drop", post(facts::drop_it))
         .route("/v1/nodes", get(store::nodes))
         .route("/v1/nodes/{node_id}", delete(store::forget))
         .route("/v1/store/confirm", post(store::confirm))

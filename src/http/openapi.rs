@@ -26,6 +26,7 @@ use utoipa::OpenApi;
         admin::staff::enable,
         admin::accounts::list, admin::accounts::show, admin::accounts::credit, admin::accounts::review,
         admin::stats::read, admin::statements::list, admin::aggregate::run, admin::aggregate::progress,
+        admin::facts::set_aside, admin::facts::retry, admin::facts::drop_it,
         admin::feed::read, admin::audit::read,
         admin::store::nodes, admin::store::forget, admin::store::confirm, admin::store::doctor, admin::store::verify,
         health::healthz, health::readyz, health::metrics, json_document, docs_page,

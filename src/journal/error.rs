@@ -81,6 +81,9 @@ pub enum AppendError {
         /// How large it may be.
         limit: usize,
     },
+    /// The record could not be read back.
+    #[error("append a record that could not be read back: {0}")]
+    Unreadable(String),
     /// More is waiting for the disk than memory should hold.
     #[error("append: too many records wait for the disk")]
     QueueFull,

@@ -416,6 +416,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// holds; a member counted twice counts once. Not journaled: a hint, not a fact.
     async fn count_in_window(&self, key: &str, member: &str, now_ms: i64, window_ms: u64) -> Result<u64>;
 
+    /// Its own clock, in Unix milliseconds; `None`: it runs by ours.
+    async fn clock_ms(&self) -> Result<Option<i64>>;
     /// Whether it answers at all.
     async fn ping(&self) -> Result<()>;
     /// What an operator should know of it.

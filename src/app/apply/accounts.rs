@@ -8,7 +8,7 @@ use crate::domain::account::{Account, Claim, Origin, Refusal, SignupOutcome};
 use crate::domain::fact::{Fact, ReviewAction};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
-use crate::domain::statement::{Line, Statement};
+use crate::domain::statement::{ClosingReferrals, Line, Statement};
 use crate::store::{IndexChange, Result};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -120,6 +120,7 @@ pub(super) fn close_statement(
     work: &mut Work,
     statement: &Statement,
     read_at: DateTime<Utc>,
+    referrals: Option<&ClosingReferrals>,
 ) -> Result<Effect> {
     let key = statement_key(statement.affiliate_id, statement.month);
     let before = work.get::<StatementDoc>(&key)?;
@@ -130,10 +131,13 @@ pub(super) fn close_statement(
             Effect::refused(Refusal::AlreadyClosed)
         });
     }
-    work.put(
-        &key,
-        &StatementDoc { closed_at: Some(read_at), withdrawn: false, statement: statement.clone() },
-    )?;
+    let doc = StatementDoc {
+        closed_at: Some(read_at),
+        withdrawn: false,
+        statement: statement.clone(),
+        referrals: referrals.cloned(),
+    };
+    work.put(&key, &doc)?;
     work.index_all(statement_indexes(statement));
     let shown = before.as_ref().filter(|doc| !doc.withdrawn).map(|doc| &doc.statement);
     for entry in crossing_entries(shown, statement) {

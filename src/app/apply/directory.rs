@@ -2,9 +2,12 @@
 
 use super::people::{end_sessions, tell};
 use super::{Effect, Located};
-use crate::app::layout::{CHANGES, MISSING_OWED, RUN, RUNS, affiliate_key, applied_again_key, email_key};
+use crate::app::layout::{
+    CHANGES, MISSING_OWED, RUN, RUNS, SET_ASIDE, affiliate_key, applied_again_key, email_key, set_aside_key,
+};
 use crate::app::outbox::{enqueue_in, mail_done};
 use crate::app::people::APPLICANT;
+use crate::app::set_aside::{Ended, SetAside, SetAsideId};
 use crate::app::work::Work;
 use crate::app::{MonthDoc, RunDoc};
 use crate::domain::account::Refusal;
@@ -95,6 +98,40 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
         }
         Fact::MailDone { mail_id, outcome } => {
             mail_done(work, mail_id, *outcome, located.record.at)?;
+            Ok(new)
+        }
+        Fact::SetAside { node, position, cause, kind, account_id, record } => {
+            let id = SetAsideId { node: *node, position: *position };
+            let key = set_aside_key(id);
+            if work.get::<SetAside>(&key)?.is_some() {
+                return Ok(Effect::done(FactOutcome::Replayed));
+            }
+            work.index(SET_ASIDE.to_owned(), id.to_string(), true);
+            work.put(
+                &key,
+                &SetAside {
+                    node: *node,
+                    position: *position,
+                    at: located.record.at,
+                    cause: cause.clone(),
+                    kind: kind.clone(),
+                    account_id: account_id.clone(),
+                    record: record.clone(),
+                    ended: None,
+                },
+            )?;
+            Ok(new)
+        }
+        Fact::SetAsideEnded { node, position, retried, reason } => {
+            let id = SetAsideId { node: *node, position: *position };
+            let key = set_aside_key(id);
+            let Some(mut aside) = work.get::<SetAside>(&key)?.filter(|aside| aside.ended.is_none()) else {
+                return Ok(Effect::refused(Refusal::NotSetAside));
+            };
+            let (at, by) = (located.record.at, located.record.by.clone());
+            aside.ended = Some(Ended { at, by, retried: *retried, reason: reason.clone() });
+            work.index(SET_ASIDE.to_owned(), id.to_string(), false);
+            work.put(&key, &aside)?;
             Ok(new)
         }
         // The account's partition has taken it in.

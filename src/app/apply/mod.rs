@@ -8,9 +8,10 @@ pub(crate) use accounts::{crossing_entries, statement_indexes};
 
 use super::layout::{
     AUDIT, RUN, account_key, account_partition, affiliate_key, affiliate_partition, applied_again_key,
-    credentials_key, email_key, statement_key,
+    credentials_key, email_key, set_aside_key, statement_key,
 };
 use super::outbox::{self, mail_key};
+use super::set_aside::SetAsideId;
 use super::work::{Source, Work};
 use crate::domain::account::{Account, Claim, Origin, Refusal};
 use crate::domain::fact::{Fact, Record};
@@ -86,6 +87,8 @@ pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
         | Fact::MonthClosed { .. }
         | Fact::RunFinished { .. }
         | Fact::MailDone { .. }
+        | Fact::SetAside { .. }
+        | Fact::SetAsideEnded { .. }
         | Fact::PasswordSet { .. }
         | Fact::AgreementPublished { .. }
         | Fact::AgreementSigned { .. }
@@ -130,6 +133,7 @@ const fn is_audited(fact: &Fact) -> bool {
             | Fact::NoteAdded { .. }
             | Fact::ClaimFiled { .. }
             | Fact::ClaimDecided { .. }
+            | Fact::SetAsideEnded { .. }
     )
 }
 
@@ -161,6 +165,9 @@ pub(crate) fn keys_of(fact: &Fact, partition: Partition) -> Vec<String> {
         Fact::MonthClosing { month, .. } | Fact::MonthClosed { month, .. } => vec![format!("month:{month}")],
         Fact::RunFinished { .. } => vec![RUN.to_owned()],
         Fact::MailDone { mail_id, .. } => vec![mail_key(mail_id)],
+        Fact::SetAside { node, position, .. } | Fact::SetAsideEnded { node, position, .. } => {
+            vec![set_aside_key(SetAsideId { node: *node, position: *position })]
+        }
         fact => people::keys_of(fact),
     }
 }
@@ -188,6 +195,8 @@ const fn is_of_people(fact: &Fact) -> bool {
             | Fact::RunFinished { .. }
             | Fact::StatementClosed { .. }
             | Fact::MailDone { .. }
+            | Fact::SetAside { .. }
+            | Fact::SetAsideEnded { .. }
     )
 }
 
@@ -201,7 +210,9 @@ pub(crate) fn apply(
 ) -> Result<Effect> {
     if let Partition::Hashed(_) = partition {
         return match &located.record.fact {
-            Fact::StatementClosed { statement, read_at, .. } => close_statement(work, statement, *read_at),
+            Fact::StatementClosed { statement, read_at, referrals, .. } => {
+                close_statement(work, statement, *read_at, referrals.as_ref())
+            }
             fact => match fact.account_id() {
                 Some(id) => apply_to_account(work, id, node, located, now),
                 None => Ok(Effect::done(FactOutcome::Ignored)),

@@ -74,6 +74,12 @@ impl App {
         {
             return Err(ActError::Refused(Refusal::UnknownAccount));
         }
+        // Before it is granted: a grant that can't be credited would be a promise that is not kept.
+        if account_id.is_some()
+            && let Some(refusal) = self.refuses_credit_to(claim.affiliate_id).await
+        {
+            return Err(ActError::Refused(refusal));
+        }
         let (affiliate_id, reason) = (claim.affiliate_id, reason.to_owned());
         self.act(by, Fact::ClaimDecided { claim_id, affiliate_id, granted, reason, account_id }).await?;
         match self.claim(claim_id).await.map_err(ActError::from)? {

@@ -1013,6 +1013,17 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
     let (id, _) = story.activated("ann@example.com").await;
     let app = story.app();
     let account: crate::domain::id::AccountId = "acct_1".parse().expect("an id");
+    let never_active = app.submit(
+        "bob",
+        Fact::Credit {
+            account_id: account.clone(),
+            affiliate_id: Some(id),
+            reason: "a call".into(),
+            claim_id: None,
+        },
+    );
+    assert_eq!(never_active.await.expect("answered").refusal, Some(Refusal::NeverActive));
+    app.sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
     let unknown = app.file_claim(id, acme()).await.expect("known");
     let refused = app.decide_claim("bob", unknown, true, "yes", Some(&account)).await;
     assert!(matches!(refused, Err(ActError::Refused(Refusal::UnknownAccount))), "{refused:?}");

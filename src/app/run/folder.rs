@@ -13,7 +13,7 @@ use crate::domain::affiliate::Affiliate;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::program::Rules;
-use crate::domain::statement::{ClosedMonth, Ledger, Referral, Statement, Summarizer, Summary};
+use crate::domain::statement::{ClosedMonth, Ledger, Referral, Summarizer, Summary};
 use crate::store::{Partition, Result};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
@@ -37,9 +37,8 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Its statement of a month, if that is closed.
-    fn closed(&self, month: Month) -> Option<(&Statement, DateTime<Utc>)> {
-        let (_, kept) = self.statements.get(&month)?;
-        Some((&kept.statement, kept.closed_at?))
+    fn closed(&self, month: Month) -> Option<&StatementDoc> {
+        self.statements.get(&month).map(|(_, kept)| kept).filter(|kept| kept.is_closed())
     }
     pub fn closed_months(&self) -> impl Iterator<Item = Month> {
         self.statements.iter().filter(|(_, (_, kept))| kept.is_closed()).map(|(month, _)| *month)
@@ -192,15 +191,16 @@ impl Run<'_> {
         let mut closed_of = |folder: &Folder| {
             let mut closed_months: Vec<ClosedMonth> = Vec::new();
             for month in directory.months() {
-                let statement = folder.closed(month.month);
+                let kept = folder.closed(month.month);
                 // A closing month is closed for those affiliates only that a run came to.
-                if month.closed || statement.is_some() {
+                if month.closed || kept.is_some() {
                     let rules = shared.entry(month.month).or_insert_with(|| Arc::new(month.rules.clone()));
                     closed_months.push(ClosedMonth {
                         month: month.month,
                         rules: Arc::clone(rules),
-                        closed_at: statement.map_or(month.closing_at, |(_, closed_at)| closed_at),
-                        statement: statement.map(|(statement, _)| statement.clone()),
+                        closed_at: kept.and_then(|kept| kept.closed_at).unwrap_or(month.closing_at),
+                        statement: kept.map(|kept| kept.statement.clone()),
+                        referrals: kept.and_then(|kept| kept.referrals.clone()),
                     });
                 }
             }

@@ -9,7 +9,7 @@ use crate::domain::calendar::Month;
 use crate::domain::fact::{Fact, RunReport};
 use crate::domain::id::{AffiliateId, NodeId};
 use crate::domain::program::{Rules, hex};
-use crate::domain::statement::{Statement, project};
+use crate::domain::statement::{ClosingReferrals, Statement, project};
 use crate::store::{Partition, Result};
 use chrono::{DateTime, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
@@ -23,6 +23,9 @@ pub(super) struct Run<'a> {
     /// Who asked for it.
     pub by: &'a str,
     pub through: NaiveDate,
+    /// The last full day by the store's clock, if that is earlier: no month closes that is not over there. A node
+    /// whose clock runs ahead would close it too early, and closing can't be undone.
+    closes_through: NaiveDate,
     /// `None`: dry.
     pub fence: Option<u64>,
     /// Months whose closing began and did not end.
@@ -55,6 +58,9 @@ impl<'a> Run<'a> {
         if !nodes_behind.is_empty() {
             tracing::warn!(nodes = ?nodes_behind, "no month closes: nodes are behind");
         }
+        let store_ms = app.store.clock_ms().await?;
+        let by_store = store_ms.and_then(DateTime::from_timestamp_millis);
+        let closes_through = by_store.map_or(through, |now| through.min(app.zone().last_full_day(now)));
         let begun = directory.months().filter(|month| !month.closed);
         let closing: BTreeMap<Month, Arc<Rules>> =
             begun.map(|month| (month.month, Arc::new(month.rules.clone()))).collect();
@@ -62,12 +68,13 @@ impl<'a> Run<'a> {
             app,
             by,
             through,
+            closes_through,
             fence,
             closes: closing
                 .keys()
                 .copied()
                 .filter(|month| {
-                    nodes_behind.is_empty() && month.is_due(through, app.settings().close_delay_days)
+                    nodes_behind.is_empty() && month.is_due(closes_through, app.settings().close_delay_days)
                 })
                 .collect(),
             closing,
@@ -82,6 +89,7 @@ impl<'a> Run<'a> {
                 computed: 0,
                 statements_hash: String::new(),
                 nodes_behind,
+                too_early: Vec::new(),
             },
             found: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
@@ -178,6 +186,7 @@ impl<'a> Run<'a> {
                     self.report.adjustments += statement.adjustments.len() as u64;
                     due.push(statement);
                 } else {
+                    self.note_too_early(statement.month);
                     open[place].push(statement);
                 }
             }
@@ -228,7 +237,31 @@ impl<'a> Run<'a> {
 
     fn may_close(&self, month: Month) -> bool {
         self.report.nodes_behind.is_empty()
-            && month.is_due(self.through, self.app.settings().close_delay_days)
+            && month.is_due(self.closes_through, self.app.settings().close_delay_days)
+    }
+
+    /// Notes a month that only the store's clock keeps open.
+    fn note_too_early(&mut self, month: Month) {
+        let delay = self.app.settings().close_delay_days;
+        let too_early = month.is_due(self.through, delay) && !month.is_due(self.closes_through, delay);
+        if too_early && !self.report.too_early.contains(&month) {
+            tracing::warn!(%month, "a month does not close: by the store's clock it is too early; set the clocks");
+            self.report.too_early.push(month);
+        }
+    }
+
+    /// The newest month that may close.
+    pub(super) fn newest_due(&self) -> Option<Month> {
+        let delay = self.app.settings().close_delay_days;
+        let mut month = Month::of(self.closes_through);
+        // A delay is 28 days at most: the month before the last is due.
+        for _ in 0..3 {
+            if month.is_due(self.closes_through, delay) {
+                return Some(month);
+            }
+            month = month.previous();
+        }
+        None
     }
 
     /// All open months of some affiliates, in their order.
@@ -264,16 +297,26 @@ impl<'a> Run<'a> {
         });
         self.app.close(self.by, facts.collect()).await?;
         self.closing.extend(begin.into_iter().map(|month| (month, Arc::clone(&rules))));
-        let facts = due.iter().map(|statement| Fact::StatementClosed {
-            statement: statement.clone(),
+        let mut docs = Vec::with_capacity(due.len());
+        for (folder, closed_months) in folders.iter().zip(self.closed_months(folders)) {
+            let mut referrals = ClosingReferrals::since(&closed_months, folder.summaries.values());
+            for statement in due.iter().filter(|statement| statement.affiliate_id == folder.affiliate.id) {
+                // Of months that close together the first says it for all.
+                let referrals = Some(std::mem::take(&mut referrals));
+                let (closed_at, statement) = (Some(read_at), statement.clone());
+                docs.push(StatementDoc { closed_at, withdrawn: false, statement, referrals });
+            }
+        }
+        let facts = docs.iter().map(|doc| Fact::StatementClosed {
+            statement: doc.statement.clone(),
             read_at,
             fence,
+            referrals: doc.referrals.clone(),
         });
         self.app.close(self.by, facts.collect()).await?;
-        for statement in due {
-            let whose = |folder: &&mut Folder| folder.affiliate.id == statement.affiliate_id;
+        for doc in docs {
+            let whose = |folder: &&mut Folder| folder.affiliate.id == doc.statement.affiliate_id;
             if let Some(folder) = folders.iter_mut().find(whose) {
-                let doc = StatementDoc { closed_at: Some(read_at), withdrawn: false, statement };
                 folder.statements.insert(doc.statement.month, (0, doc));
             }
         }

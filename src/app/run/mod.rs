@@ -243,8 +243,13 @@ impl App {
             () = stopped => return Err(AggregateError::Stopping),
         };
         let Ok(Ok(all)) = all else { return Err(AggregateError::NotDrained) };
-        if all.iter().any(|submitted| submitted.outcome == FactOutcome::Refused) {
-            return Err(AggregateError::Overtaken);
+        for submitted in all {
+            match submitted.outcome {
+                FactOutcome::Refused => return Err(AggregateError::Overtaken),
+                // It was set aside.
+                FactOutcome::Deferred => return Err(AggregateError::NotDrained),
+                _ => {}
+            }
         }
         Ok(())
     }

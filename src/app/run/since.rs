@@ -17,8 +17,8 @@ use crate::app::layout::{FEED, NIGHT, affiliate_partition, all_partitions};
 use crate::app::work::decode;
 use crate::domain::affiliate::Affiliate;
 use crate::domain::calendar::Month;
-use crate::domain::history::Mark;
 use crate::domain::id::{AccountId, AffiliateId};
+use crate::domain::mark::Mark;
 use crate::store::{Commit, Committed, Doc, Partition, Result, StreamId, Write};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::try_join_all;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The format of what is kept; of another one everything is computed.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Entries of the feed that are read at once.
 const FEED_AT_ONCE: usize = 4_096;
 /// With more changed accounts than these, reading them one by one is no cheaper than reading all.
@@ -211,20 +211,6 @@ impl Run<'_> {
             && Month::of(last.through) == Month::of(self.through)
             && last.settled == self.newest_due()
             && self.app.directory().months().all(|month| mark.is_of(&month.rules))
-    }
-
-    /// The newest month that is due.
-    fn newest_due(&self) -> Option<Month> {
-        let delay = self.app.settings().close_delay_days;
-        let mut month = Month::of(self.through);
-        // A delay is 28 days at most: the month before the last is due.
-        for _ in 0..3 {
-            if month.is_due(self.through, delay) {
-                return Some(month);
-            }
-            month = month.previous();
-        }
-        None
     }
 
     /// Leaves for the next run what this one found.

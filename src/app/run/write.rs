@@ -136,7 +136,8 @@ fn bytes_of(commit: &Commit) -> usize {
 fn add_projection(commit: &mut Commit, kept: &Kepts, open: &[Statement]) {
     for statement in open {
         let former = kept.get(&statement.month);
-        let doc = StatementDoc { closed_at: None, withdrawn: false, statement: statement.clone() };
+        let doc =
+            StatementDoc { closed_at: None, withdrawn: false, statement: statement.clone(), referrals: None };
         if former.is_some_and(|(_, former)| former.is_closed() || *former == doc) {
             continue;
         }

@@ -1,6 +1,7 @@
 //! Histories: a table of cases, and a second model that looks at every day.
 
 use super::*;
+use crate::domain::calendar::Zone;
 use crate::domain::naive::{self, at};
 use chrono::Days;
 use proptest::prelude::*;
@@ -35,7 +36,9 @@ fn the_day_that_completes_the_mark() {
         {
             let mark = new_york(mode);
             let referral = referral(&mark.zone, row.story);
-            let day = History::of(&referral).crossing(&mark).map_or("-".into(), |day| day.to_string());
+            let day = History::of(&referral)
+                .crossing(&mark.clone().into())
+                .map_or("-".into(), |day| day.to_string());
             assert_eq!(day, expected, "{} ({mode:?})", row.why);
         }
     }
@@ -146,7 +149,7 @@ fn dates_that_the_clocks_leapt_over_count_for_nobody() {
     for (zone, expected) in [("UTC", "2011-12-31"), ("Pacific/Apia", "2012-01-01")] {
         let mark = mark(zone, ActiveDays::Cumulative, 10);
         let referral = referral(&mark.zone, "growth 2011-12-22 00:00");
-        assert_eq!(History::of(&referral).crossing(&mark), Some(date(expected)));
+        assert_eq!(History::of(&referral).crossing(&mark.clone().into()), Some(date(expected)));
     }
 }
 
@@ -230,7 +233,7 @@ fn progress_is_told_as_of_the_last_full_day() {
         (ActiveDays::Consecutive, "2026-03-08", 33, None, Some("2026-05-04")),
     ] {
         let mark = new_york(mode);
-        let progress = Progress::of(&referral(&mark.zone, story), &mark, date(through));
+        let progress = Progress::of(&referral(&mark.zone, story), &mark.into(), date(through));
         let (crossed_on, expected_on) = (crossed_on.map(date), expected_on.map(date));
         let expected = Progress { active_days, mark_days: 90, crossed_on, expected_on };
         assert_eq!(progress, expected, "{through} {mode:?}");
@@ -255,8 +258,8 @@ proptest! {
     ) {
         let history = History::of(&referral);
         let (through, horizon) = (start + Days::new(offset), start + Days::new(LENGTH + 100));
-        let crossing = naive::crossing(&referral, &mark, horizon);
-        prop_assert_eq!(history.crossing(&mark), crossing);
+        let crossing = naive::crossing(&referral, |_| mark.clone(), horizon);
+        prop_assert_eq!(history.crossing(&mark.clone().into()), crossing);
         let active_days = naive::active_days(&referral, &mark, through);
         prop_assert_eq!(history.active_days_through(through, &mark), active_days);
         let end = mark.zone.end_of(through);
@@ -271,9 +274,9 @@ proptest! {
         let through = start + Days::new(offset);
         let crossed = |crossing: Option<NaiveDate>| crossing.filter(|day| *day <= through);
         let known = History::before(&referral, mark.zone.end_of(through));
-        let crossing = known.and_then(|history| history.crossing(&mark));
-        prop_assert_eq!(crossed(crossing), crossed(History::of(&referral).crossing(&mark)));
-        let progress = Progress::of(&referral, &mark, through);
+        let crossing = known.and_then(|history| history.crossing(&mark.clone().into()));
+        prop_assert_eq!(crossed(crossing), crossed(History::of(&referral).crossing(&mark.clone().into())));
+        let progress = Progress::of(&referral, &mark.into(), through);
         prop_assert_eq!(progress.crossed_on, crossed(crossing));
     }
 
@@ -282,7 +285,7 @@ proptest! {
         (mark, _, mut referral) in histories(), seed in any::<prop::sample::Index>(),
     ) {
         let told = format!("{:?}", History::of(&referral).intervals);
-        let crossing = History::of(&referral).crossing(&mark);
+        let crossing = History::of(&referral).crossing(&mark.clone().into());
         referral.events.reverse();
         if !referral.events.is_empty() {
             let turn = seed.index(referral.events.len());
@@ -291,6 +294,6 @@ proptest! {
         }
         let history = History::of(&referral);
         prop_assert_eq!(format!("{:?}", history.intervals), told);
-        prop_assert_eq!(history.crossing(&mark), crossing);
+        prop_assert_eq!(history.crossing(&mark.clone().into()), crossing);
     }
 }

@@ -2,21 +2,26 @@
 //! its end and who crossed in it.
 
 use super::Ledger;
-use super::summary::{Crossing, Marks, Summary};
+use super::closing::months_of_held;
+use super::summary::{Crossing, Summary};
 use crate::domain::calendar::Month;
 use crate::domain::id::AccountId;
+use crate::domain::mark::Marks;
 use crate::domain::program::{Rules, hex};
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 
 /// An affiliate's referrals, and the months that are computed from them.
 pub(super) struct Book<'a> {
     pub ledger: &'a Ledger<'a>,
     /// By account id. Those that had not signed up by the last full day are left out.
     pub referrals: Vec<&'a Summary>,
-    marks: Marks<'a>,
+    marks: Marks,
     /// The first instant after the last full day: facts dated from it on are not seen.
     seen_until: DateTime<Utc>,
+    /// In which closed months those count that are held now.
+    held: HashMap<&'a AccountId, Vec<bool>>,
 }
 
 /// A month as it is to be computed.
@@ -25,13 +30,13 @@ pub(super) struct Period<'a> {
     pub rules: &'a Rules,
     /// The first instant after it, or after what is seen of it.
     pub end: DateTime<Utc>,
-    /// When it was closed; `None`: it is open.
-    closed_at: Option<DateTime<Utc>>,
+    /// Its place among the closed months; `None`: it is open.
+    closed: Option<usize>,
 }
 
 impl<'a> Book<'a> {
     pub fn of(ledger: &'a Ledger<'a>, summaries: impl IntoIterator<Item = &'a Summary>) -> Self {
-        let marks = Marks::of(ledger);
+        let marks = ledger.marks();
         let seen_until = marks.of_open().zone.end_of(ledger.through);
         let seen = summaries.into_iter().filter(|summary| summary.signed_up_at < seen_until);
         let mut referrals: Vec<&Summary> = seen.collect();
@@ -40,7 +45,9 @@ impl<'a> Book<'a> {
         assert!(distinct, "an account is credited to an affiliate once");
         let current = referrals.iter().all(|summary| summary.still_stands(ledger.through));
         assert!(current, "a summary is found anew when its day has come");
-        Self { ledger, referrals, marks, seen_until }
+        let held = referrals.iter().filter(|summary| summary.is_held());
+        let held = held.map(|summary| (&summary.account_id, months_of_held(summary, ledger.closed_months)));
+        Self { ledger, marks, seen_until, held: held.collect(), referrals }
     }
 
     /// Open months from the first that the affiliate may have a statement for to that of the last full day.
@@ -51,23 +58,23 @@ impl<'a> Book<'a> {
         let last = Month::of(self.ledger.through);
         let months = first_signup.into_iter().chain(first_closed).min();
         let months = months.into_iter().flat_map(move |first| first.through(last));
-        months.filter(|month| self.marks.closed(*month).is_none())
+        months.filter(|month| !self.marks.is_closed(*month))
     }
 
     /// An open month.
     pub fn open(&self, month: Month) -> Period<'a> {
         let end = self.marks.of_open().zone.end_of_month(month).min(self.seen_until);
-        Period { month, rules: self.ledger.rules, end, closed_at: None }
+        Period { month, rules: self.ledger.rules, end, closed: None }
     }
 
     /// The closed months, by the rules that they were closed with. One that is not wholly seen, because
     /// the run looks back to a day before its end, is left as it is.
     pub fn closed(&self) -> impl Iterator<Item = Period<'a>> + use<'_, 'a> {
-        let periods = self.ledger.closed_months.iter().map(|closed| Period {
+        let periods = self.ledger.closed_months.iter().enumerate().map(|(place, closed)| Period {
             month: closed.month,
             rules: &closed.rules,
-            end: self.marks.in_month(closed.month).1.zone.end_of_month(closed.month),
-            closed_at: Some(closed.closed_at),
+            end: self.marks.in_month(closed.month).zone.end_of_month(closed.month),
+            closed: Some(place),
         });
         periods.filter(|period| period.end <= self.seen_until)
     }
@@ -79,7 +86,7 @@ impl<'a> Book<'a> {
 
     /// The referrals active at the month's end, neither held nor rejected.
     pub fn active_accounts(&self, period: &Period<'_>) -> u32 {
-        let counted = self.referrals.iter().filter(|summary| period.counts(summary));
+        let counted = self.referrals.iter().filter(|summary| self.counts(summary, period));
         let active = counted.filter(|summary| summary.active_at_end(period.end)).count();
         u32::try_from(active).unwrap_or(u32::MAX)
     }
@@ -91,7 +98,7 @@ impl<'a> Book<'a> {
     ) -> impl Iterator<Item = (&'a AccountId, &'a Crossing)> + use<'s, 'a> {
         self.referrals.iter().filter_map(|summary| {
             let crossing = summary.crossing.as_ref().filter(|crossing| crossing.month == period.month)?;
-            period.counts(summary).then_some((&summary.account_id, crossing))
+            self.counts(summary, period).then_some((&summary.account_id, crossing))
         })
     }
 
@@ -108,12 +115,12 @@ impl<'a> Book<'a> {
         hash.update(if separator == "[\"" { "[]" } else { "\"]" });
         hex(&hash.finalize())
     }
-}
 
-impl Period<'_> {
-    /// Whether a referral counts: a hold acts on months closed after it began.
-    fn counts(&self, summary: &Summary) -> bool {
-        let held = summary.held_since.is_some_and(|since| self.closed_at.is_none_or(|at| since <= at));
-        !held && !summary.rejected
+    /// Whether a referral counts in a month: one that is held counts in closed months only, as it stood there.
+    fn counts(&self, summary: &Summary, period: &Period<'_>) -> bool {
+        match self.held.get(&summary.account_id) {
+            Some(months) => period.closed.is_some_and(|place| months[place]),
+            None => !summary.rejected,
+        }
     }
 }

@@ -3,17 +3,18 @@
 //! A night computes statements from summaries. It finds anew only those of referrals of which facts came in, or
 //! on which a date that was ahead has come: all others would be found as they are kept.
 
-use super::{AccountEvent, ClosedMonth, Ledger, Referral};
+use super::{AccountEvent, Ledger, Referral};
 use crate::domain::calendar::Month;
-use crate::domain::history::{History, Interval, Mark};
+use crate::domain::history::{History, Interval};
 use crate::domain::id::{AccountId, Plan};
-use crate::domain::program::{Rules, hex};
+use crate::domain::mark::{Mark, Marks};
+use crate::domain::program::hex;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The format of what is kept; a kept summary of another one is found anew.
-pub const SUMMARY_FORMAT: u32 = 1;
+pub const SUMMARY_FORMAT: u32 = 2;
 /// No two zones' calendars are further apart.
 const ZONES_APART: Days = Days::new(2);
 
@@ -101,7 +102,7 @@ impl Summary {
 #[derive(Debug)]
 pub struct Summarizer<'a> {
     ledger: &'a Ledger<'a>,
-    marks: Marks<'a>,
+    marks: Marks,
     /// The first instant after the last full day: facts dated from it on are not seen.
     seen_until: DateTime<Utc>,
 }
@@ -109,7 +110,7 @@ pub struct Summarizer<'a> {
 impl<'a> Summarizer<'a> {
     /// One for a ledger.
     pub fn of(ledger: &'a Ledger<'a>) -> Self {
-        let marks = Marks::of(ledger);
+        let marks = ledger.marks();
         let seen_until = marks.of_open().zone.end_of(ledger.through);
         Self { ledger, marks, seen_until }
     }
@@ -117,10 +118,7 @@ impl<'a> Summarizer<'a> {
     /// What summaries depend on beside the facts and the last full day: those found by an equal basis stand.
     pub fn basis(&self) -> String {
         let mark = |mark: &Mark| (mark.days, mark.active_days, mark.zone.name().to_owned());
-        let closed = self.ledger.closed_months.iter().zip(&self.marks.of_closed);
-        let others = closed.filter(|(_, index)| **index != 0);
-        let others: Vec<_> =
-            others.map(|(closed, index)| (closed.month, mark(&self.marks.distinct[*index]))).collect();
+        let others: Vec<_> = self.marks.exceptions().map(|(month, other)| (month, mark(other))).collect();
         let basis = (SUMMARY_FORMAT, self.ledger.closed_at, mark(self.marks.of_open()), others);
         // Plain data without maps can't fail to serialize.
         hex(&Sha256::digest(serde_json::to_vec(&basis).expect("a basis is plain data")))
@@ -147,31 +145,28 @@ impl<'a> Summarizer<'a> {
         summary
     }
 
-    /// Where the account crosses: in the first month in which it does by that month's rules, if it
-    /// earns there. After an affiliate's closing day it does not.
+    /// Where the account crossed, if it did so far and earns there. After an affiliate's closing day it does not.
     fn crossing(&self, history: &History<'_>) -> Option<Crossing> {
-        let crossings = self.marks.distinct.iter().enumerate().filter_map(|(index, mark)| {
-            let on = history.crossing(mark)?;
-            let month = Month::of(on);
-            let valid = self.marks.in_month(month).0 == index && mark.zone.end_of(on) <= self.seen_until;
-            valid.then_some((month, on, mark))
-        });
-        let (month, on, mark) = crossings.min_by_key(|crossing| crossing.0)?;
-        let closing_day = self.ledger.closed_at.map(|at| mark.zone.date_of(at));
+        let on = history.crossing(&self.marks)?;
+        let month = Month::of(on);
+        let zone = &self.marks.in_month(month).zone;
+        let closing_day = self.ledger.closed_at.map(|at| zone.date_of(at));
         let earns = closing_day.is_none_or(|closing_day| on <= closing_day);
-        earns.then(|| Crossing { month, on, plan: history.plan_before(mark.zone.end_of(on)).clone() })
+        let counts = earns && zone.end_of(on) <= self.seen_until;
+        counts.then(|| Crossing { month, on, plan: history.plan_before(zone.end_of(on)).clone() })
     }
 
-    /// The first day on which the account may cross that lies ahead; a little early where zones differ.
+    /// The day on which the account crosses if it lies ahead; a little early where zones differ.
     fn next_crossing_on(&self, history: &History<'_>) -> Option<NaiveDate> {
-        let ahead = self.marks.distinct.iter().filter_map(|mark| {
-            let on = history.crossing(mark).filter(|on| mark.zone.end_of(*on) > self.seen_until)?;
-            let same_zone = mark.zone.name() == self.marks.of_open().zone.name();
-            let early = if same_zone { on } else { on.checked_sub_days(ZONES_APART).unwrap_or(on) };
-            // Of what lies ahead, nothing comes before tomorrow.
-            Some(self.ledger.through.succ_opt().map_or(early, |tomorrow| early.max(tomorrow)))
-        });
-        ahead.min()
+        let on = history.crossing(&self.marks)?;
+        let zone = &self.marks.in_month(Month::of(on)).zone;
+        if zone.end_of(on) <= self.seen_until {
+            return None;
+        }
+        let same_zone = zone.name() == self.marks.of_open().zone.name();
+        let early = if same_zone { on } else { on.checked_sub_days(ZONES_APART).unwrap_or(on) };
+        // Of what lies ahead, nothing comes before tomorrow.
+        Some(self.ledger.through.succ_opt().map_or(early, |tomorrow| early.max(tomorrow)))
     }
 
     /// The day of the first fact that is not seen yet.
@@ -185,7 +180,7 @@ impl<'a> Summarizer<'a> {
         let zone = &self.marks.of_open().zone;
         let first = zone.month_of(history.referral().signed_up_at);
         let open = first.through(Month::of(self.ledger.through));
-        let open = open.filter(|month| self.marks.closed(*month).is_none());
+        let open = open.filter(|month| !self.marks.is_closed(*month));
         let ends = open.map(|month| zone.end_of_month(month)).filter(|end| *end < self.seen_until);
         let mut facts: Vec<FactsSoFar> = Vec::new();
         let mut hashed = None;
@@ -227,49 +222,4 @@ fn hash_of(referral: &Referral, events: &[&AccountEvent]) -> String {
     };
     // Plain data without maps can't fail to serialize.
     hex(&Sha256::digest(serde_json::to_vec(&seen).expect("a referral is plain data")))
-}
-
-/// The marks of open and closed months: nearly always one for all.
-#[derive(Debug)]
-pub(super) struct Marks<'a> {
-    /// The first is that of open months.
-    distinct: Vec<Mark>,
-    closed_months: &'a [ClosedMonth],
-    /// For each closed month the index of its mark.
-    of_closed: Vec<usize>,
-}
-
-impl<'a> Marks<'a> {
-    pub fn of(ledger: &Ledger<'a>) -> Self {
-        let mut distinct = vec![mark(ledger.rules)];
-        let of_closed = ledger.closed_months.iter().map(|closed| {
-            let known = distinct.iter().position(|mark| mark.is_of(&closed.rules));
-            known.unwrap_or_else(|| {
-                distinct.push(mark(&closed.rules));
-                distinct.len() - 1
-            })
-        });
-        let of_closed = of_closed.collect();
-        Self { distinct, closed_months: ledger.closed_months, of_closed }
-    }
-
-    pub fn of_open(&self) -> &Mark {
-        &self.distinct[0]
-    }
-
-    pub fn closed(&self, month: Month) -> Option<usize> {
-        self.closed_months.binary_search_by_key(&month, |closed| closed.month).ok()
-    }
-
-    /// A month's mark, and its index.
-    pub fn in_month(&self, month: Month) -> (usize, &Mark) {
-        let index = self.closed(month).map_or(0, |closed| self.of_closed[closed]);
-        (index, &self.distinct[index])
-    }
-}
-
-fn mark(rules: &Rules) -> Mark {
-    // A program with an unknown zone is refused when it is read, and a month is only closed by a
-    // program in use; names never leave the database.
-    Mark::of(rules).expect("the program's time zone is known")
 }

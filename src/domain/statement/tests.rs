@@ -41,11 +41,19 @@ struct Program {
     referrals: Vec<Referral>,
     closed_at: Option<DateTime<Utc>>,
     closed_months: Vec<ClosedMonth>,
+    /// What was known at each closing: for the second model.
+    known_at: Vec<(Month, Vec<Referral>)>,
 }
 
 impl Program {
     fn new(rules: Rules) -> Self {
-        Self { rules: Arc::new(rules), referrals: Vec::new(), closed_at: None, closed_months: Vec::new() }
+        Self {
+            rules: Arc::new(rules),
+            referrals: Vec::new(),
+            closed_at: None,
+            closed_months: Vec::new(),
+            known_at: Vec::new(),
+        }
     }
 
     fn zone(&self) -> crate::domain::calendar::Zone {
@@ -103,7 +111,11 @@ impl Program {
             };
             let statement = projected.iter().find(|statement| statement.month == month).cloned();
             let rules = self.rules.clone();
-            self.closed_months.insert(place, ClosedMonth { month, rules, closed_at, statement });
+            let referrals = statement
+                .as_ref()
+                .map(|_| ClosingReferrals::since(&self.closed_months[..place], &self.summaries(through)));
+            self.known_at.push((month, self.referrals.clone()));
+            self.closed_months.insert(place, ClosedMonth { month, rules, closed_at, statement, referrals });
         }
     }
 

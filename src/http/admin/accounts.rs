@@ -58,7 +58,8 @@ pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) 
 
 /// Credits an account by hand, as of its signup.
 ///
-/// The referral starts afresh with its new affiliate, neither held nor rejected. Closed months get adjustments.
+/// The referral starts afresh, neither held nor rejected, also with the affiliate that it was credited to before.
+/// Closed months get adjustments. An affiliate that never was active can't be credited.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/attribution", tag = "accounts",
     params(AccountPath),
@@ -66,6 +67,7 @@ pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) 
     responses(
         (status = 200, body = AccountView, description = "The account as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`affiliate_never_active`"),
     ),
     security(("bearer" = []))
 )]
@@ -80,9 +82,6 @@ pub async fn credit(
     let affiliate_id = fields.patch("affiliate_id", fault, parsed::<AffiliateId>)?.ok_or(fault)?;
     let reason = required_reason(&mut fields)?;
     fields.done()?;
-    if affiliate_id.is_some_and(|id| state.app.directory().affiliate(id).is_none()) {
-        return Err(Problem::UnknownAffiliate);
-    }
     act(
         &state,
         &caller,

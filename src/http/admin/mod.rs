@@ -5,6 +5,7 @@ pub mod affiliates;
 pub mod aggregate;
 pub mod audit;
 pub mod claims;
+pub mod facts;
 pub mod feed;
 pub mod links;
 pub mod notes;

@@ -155,6 +155,9 @@ impl Store for RedisStore {
         self.count(key, member, now_ms, window_ms).await
     }
 
+    async fn clock_ms(&self) -> Result<Option<i64>> {
+        self.server_clock().await.map(Some)
+    }
     async fn ping(&self) -> Result<()> {
         let ping = cmd("PING");
         let masters = self.client.masters().await?;

@@ -84,6 +84,15 @@ impl RedisStore {
         Ok(())
     }
 
+    pub(super) async fn server_clock(&self) -> Result<i64> {
+        let time =
+            reply::array(self.client.command(Partition::Directory, Lanes::Reads, &cmd("TIME")).await?)?;
+        let [seconds, micros] = <[Value; 2]>::try_from(time)
+            .map_err(|time| StoreError::Corrupt(format!("TIME answered {} parts", time.len())))?;
+        let millis = reply::number(seconds)? * 1_000 + reply::number(micros)? / 1_000;
+        i64::try_from(millis).map_err(|error| StoreError::Corrupt(format!("TIME: {error}")))
+    }
+
     pub(super) async fn count(&self, name: &str, member: &str, now_ms: i64, window_ms: u64) -> Result<u64> {
         let partition = partition_of(name.as_bytes(), keys::PARTITIONS);
         let mut call = Call::of([keys::window(partition, name)]);

@@ -166,6 +166,9 @@ impl Store for SqliteStore {
         self.count(key, member, now_ms, window_ms).await
     }
 
+    async fn clock_ms(&self) -> Result<Option<i64>> {
+        Ok(None)
+    }
     async fn ping(&self) -> Result<()> {
         self.readers
             .run(|connection| Ok(connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?))

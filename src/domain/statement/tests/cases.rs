@@ -1,7 +1,8 @@
 //! The worked cases of the program.
 
 use super::*;
-use crate::domain::history::{History, Mark};
+use crate::domain::history::History;
+use crate::domain::mark::Mark;
 
 struct Row {
     case: &'static str,
@@ -47,7 +48,7 @@ fn check(row: &Row) {
     program.changes_rules(|rules| rules.tiers[0].rates.extend(tier(0, &[("growth", row.growth)]).rates));
 
     let mark = Mark::of(&program.rules).expect("a zone");
-    let crosses_on = History::of(&program.referrals[0]).crossing(&mark);
+    let crosses_on = History::of(&program.referrals[0]).crossing(&mark.into());
     assert_eq!(crosses_on, row.crosses_on.map(date), "case {}", row.case);
     let statements: Vec<String> = program.statements(date(row.through)).iter().map(told).collect();
     let last = &statements[statements.len() - row.statements.len()..];

@@ -213,3 +213,137 @@ fn a_months_facts_hash_does_not_know_what_came_after_it() {
     assert_ne!(known[3].facts_hash, before[3].facts_hash);
     assert_eq!(known[..3], before[..3]);
 }
+
+/// March closes by 90 days in New York; then the rules change. An account that is past the new mark crosses on the first
+/// active day of the first open month; one that left only if it comes back; nobody twice.
+#[test]
+fn after_a_change_of_rules_an_account_in_between_crosses_in_the_first_open_month() {
+    let by_60: fn(&mut Rules) = |rules| rules.mark_days = 60;
+    let by_120: fn(&mut Rules) = |rules| rules.mark_days = 120;
+    let further_west: fn(&mut Rules) = |rules| rules.timezone = "America/Los_Angeles".into();
+    let cumulative: fn(&mut Rules) = |rules| rules.active_days = ActiveDays::Cumulative;
+    let consecutive = Rules { active_days: ActiveDays::Consecutive, ..rules() };
+    for (what, before, change, story, crosses) in [
+        ("in between", rules(), by_60, "growth 2026-01-15 10:00", "2026-04-01"),
+        ("not yet there", rules(), by_60, "growth 2026-02-20 10:00", "2026-04-21"),
+        ("there by both", rules(), by_60, "growth 2026-01-01 10:00", "2026-04-01"),
+        ("crossed before", rules(), by_60, "growth 2025-12-15 10:00", "2026-03-15"),
+        ("crossed before, and the mark rises", rules(), by_120, "growth 2025-12-15 10:00", "2026-03-15"),
+        ("left", rules(), by_60, "growth 2026-01-15 10:00; a canceled 2026-03-25 10:00", "-"),
+        (
+            "came back",
+            rules(),
+            by_60,
+            "growth 2026-01-15 10:00; a canceled 2026-03-25 10:00; b activated 2026-04-10 12:00",
+            "2026-04-11",
+        ),
+        (
+            "suspended over the turn",
+            rules(),
+            by_60,
+            "growth 2026-01-15 10:00; a suspended 2026-03-25 10:00; b activated 2026-04-01 00:00",
+            "2026-04-01",
+        ),
+        // In Los Angeles it signed up the day before, so that its 90th day lies in closed March.
+        ("a zone further west", rules(), further_west, "growth 2026-01-01 02:00", "2026-04-01"),
+        (
+            "days that start again add up from now on",
+            consecutive.clone(),
+            cumulative,
+            "growth 2025-12-01 10:00; a suspended 2026-02-10 09:00; b activated 2026-02-12 15:00",
+            "2026-04-01",
+        ),
+    ] {
+        let mut program = Program::new(before).with(1, story);
+        program.night(
+            "2025-12".parse().expect("a month"),
+            date("2026-04-03"),
+            instant("2026-04-04T08:00:00Z"),
+        );
+        program.changes_rules(change);
+        let statements = program.statements(date("2026-05-31"));
+        let lines = statements.iter().flat_map(|statement| &statement.lines);
+        let days: Vec<String> = lines.map(|line| line.crossed_on.to_string()).collect();
+        let expected: Vec<&str> = Some(crosses).filter(|day| *day != "-").into_iter().collect();
+        assert_eq!(days, expected, "{what}");
+        assert!(statements.iter().all(|statement| statement.adjustments.is_empty()), "{what}");
+    }
+}
+
+#[test]
+fn a_late_fact_moves_a_crossing_into_the_closed_month_by_whose_rules_it_lies_there() {
+    let mut program = Program::new(rules()).with(1, "growth 2025-12-20 10:00; a suspended 2026-03-01 09:00");
+    program.night("2025-12".parse().expect("a month"), date("2026-04-03"), instant("2026-04-04T08:00:00Z"));
+    program.changes_rules(|rules| rules.mark_days = 60);
+    assert_eq!(
+        told(program.statements(date("2026-04-30")).last().expect("April")),
+        "2026-04 0 active:  = 0.00"
+    );
+    program.learns(0, "b activated 2026-03-01 12:00");
+    let april = program.statements(date("2026-04-30")).pop().expect("April");
+    assert_eq!(told(&april), "2026-04 1 active: 1 x 99.00 for 2026-03 = 99.00");
+    assert!(april.lines.is_empty(), "nobody crosses twice");
+}
+
+#[test]
+fn a_referral_that_is_held_again_stands_as_at_the_closing_that_left_it_out() {
+    // Its hold of today began after the closing, by whatever clock: at the closing it was held, and 24 counted.
+    for since in ["2026-05-05T00:00:00Z", "2026-05-04T10:00:00Z"] {
+        let mut program = program();
+        hold(&mut program, 0, Some("2026-01-02T00:00:00Z"));
+        close_april(&mut program);
+        hold(&mut program, 0, Some(since));
+        assert_eq!(may(&program), "2026-05 24 active:  = 0.00", "{since}");
+    }
+    // A node whose clock is two hours ahead held it before the closing.
+    let mut ahead = program();
+    hold(&mut ahead, 0, Some("2026-05-04T10:00:00Z"));
+    close_april(&mut ahead);
+    assert_eq!(april(&ahead), "2026-04 24 active: 2 x 99.00 = 198.00");
+    assert_eq!(may(&ahead), "2026-05 24 active:  = 0.00");
+}
+
+#[test]
+fn a_held_referral_stands_as_at_the_latest_closing_at_which_it_was_not_held() {
+    let mut program = program();
+    hold(&mut program, 0, Some("2026-01-02T00:00:00Z"));
+    close_april(&mut program);
+    hold(&mut program, 0, None);
+    let june = date("2026-06-03");
+    program.night("2026-05".parse().expect("a month"), june, instant("2026-06-04T08:00:00Z"));
+    let paid = program.statements(june).swap_remove(4);
+    assert_eq!(told(&paid), "2026-05 25 active: 1 x 149.00 for 2026-04, 2 x 50.00 for 2026-04 = 249.00");
+    // May's closing counted it, in April too: held again, it takes nothing back from anybody.
+    hold(&mut program, 0, Some("2026-06-05T00:00:00Z"));
+    let last = program.statements(date("2026-06-10")).pop().expect("June");
+    assert_eq!(told(&last), "2026-06 24 active:  = 0.00");
+}
+
+#[test]
+fn a_referral_that_came_after_a_closing_and_is_held_is_out_of_that_month() {
+    // 24 counted; the 25th, dated in April, becomes known in May and is held at once, by a clock that runs behind.
+    let mut program =
+        Program::new(rules()).with(3, "growth 2026-01-01 10:00").with(21, "growth 2026-04-20 10:00");
+    close_april(&mut program);
+    let mut program = program.with(1, "growth 2026-04-20 10:00");
+    hold(&mut program, 24, Some("2026-05-05T08:00:00Z"));
+    assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
+    // One that was rejected, or another affiliate's, at the closing is out as well.
+    program.referrals[24].held_since = None;
+    assert_eq!(may(&program), "2026-05 25 active: 3 x 50.00 for 2026-04 = 150.00");
+}
+
+#[test]
+fn closings_that_do_not_say_who_counted_keep_the_order_of_the_clock() {
+    let mut program = program();
+    hold(&mut program, 0, Some("2026-01-02T00:00:00Z"));
+    close_april(&mut program);
+    program.closed_months.iter_mut().for_each(|closed| closed.referrals = None);
+    assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
+    hold(&mut program, 24, Some("2026-05-05T00:00:00Z"));
+    assert_eq!(may(&program), "2026-05 23 active:  = 0.00", "it was in April when that was closed");
+    // The next closing says it of all; from then on no clock is asked.
+    program.night("2026-05".parse().expect("a month"), date("2026-06-03"), instant("2026-06-04T08:00:00Z"));
+    let may = program.closed_months.last().and_then(|closed| closed.referrals.clone()).expect("May says it");
+    assert_eq!((may.counted.len(), may.held.len(), may.out.len()), (23, 2, 0));
+}

@@ -2,7 +2,7 @@
 //! nothing of what was stated before.
 
 use super::*;
-use crate::domain::history::Mark;
+use crate::domain::mark::Mark;
 use chrono::Days;
 
 /// What a month says by all facts.
@@ -41,19 +41,29 @@ fn seen(ledger: &Ledger<'_>, referrals: &[Referral]) -> Vec<Referral> {
     referrals
 }
 
-/// The first month in which the account crosses by that month's rules, and the day.
+/// The month in which the account crosses by that month's rules, and the day.
 fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDate)> {
-    let first = Month::of(referral.signed_up_at.date_naive() - Days::new(2));
-    first.through(Month::of(ledger.through).next()).find_map(|month| {
-        let mark = mark_of(rules_of(ledger, month));
-        let last = mark.zone.last_full_day(seen_until(ledger));
-        let on = naive::crossing(referral, &mark, last)?;
-        (Month::of(on) == month).then_some((month, on))
-    })
+    let mark = |month| mark_of(rules_of(ledger, month));
+    let last = ledger.through + Days::new(2);
+    let on = naive::crossing(referral, mark, last)?;
+    let seen = mark(Month::of(on)).zone.end_of(on) <= seen_until(ledger);
+    seen.then_some((Month::of(on), on))
+}
+
+/// Whether a referral that is held now stands in a month: as at the latest closing, from that month's own on, at which
+/// it was not held.
+fn stands_in(program: &Program, referral: &Referral, month: Month) -> bool {
+    let closings = program.known_at.iter().filter(|(closed, _)| *closed >= month);
+    let stood = closings.map(|(_, known)| known.iter().find(|known| known.account_id == referral.account_id));
+    let stood: Vec<Option<&Referral>> = stood.collect();
+    let held = |known: &Referral| known.held_since.is_some() && !known.rejected;
+    let latest = stood.into_iter().rev().find(|known| !known.is_some_and(held));
+    latest.flatten().is_some_and(|known| !known.rejected)
 }
 
 /// A month by all facts; `None` if it is not wholly seen and closed.
-pub fn month(ledger: &Ledger<'_>, referrals: &[Referral], month: Month) -> Option<Said> {
+pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Said> {
+    let ledger = &program.ledger(through);
     let (rules, closed) = (rules_of(ledger, month), closed(ledger, month));
     let zone = mark_of(rules).zone;
     let end = zone.end_of(month.last_day());
@@ -61,10 +71,9 @@ pub fn month(ledger: &Ledger<'_>, referrals: &[Referral], month: Month) -> Optio
         return None;
     }
     let end = end.min(seen_until(ledger));
-    let mut referrals = seen(ledger, referrals);
+    let mut referrals = seen(ledger, &program.referrals);
     referrals.retain(|referral| {
-        let counts_for = |since| closed.is_some_and(|closed| since > closed.closed_at);
-        !referral.rejected && referral.held_since.is_none_or(counts_for)
+        !referral.rejected && (referral.held_since.is_none() || stands_in(program, referral, month))
     });
     let active = referrals.iter().filter(|referral| naive::active_before(referral, end)).count();
     let active_accounts = u32::try_from(active).expect("a few");

@@ -389,6 +389,9 @@ async fn take(
                     Some(Refusal::NotReferred) => {
                         "The account is credited to nobody: there is no referral to judge."
                     }
+                    Some(Refusal::NeverActive) => {
+                        "This affiliate never was active, so it can't be credited. Accounts are credited to affiliates who have signed the agreement."
+                    }
                     _ => "The account has changed meanwhile. Please look at it again.",
                 },
             ),

@@ -179,6 +179,10 @@ pub async fn decide(
             }
             Err(ActError::Deferred) => return Ok(see_other(&format!("{PATH}/{id}?done=later"))),
             Err(ActError::Refused(Refusal::UnknownAccount)) => act.form.wrong("account", UNKNOWN),
+            Err(ActError::Refused(Refusal::NeverActive)) => act.form.wrong(
+                "form",
+                "This affiliate never was active, so it can't be credited: it has yet to sign the agreement.",
+            ),
             Err(error) => return Err(error.into()),
         }
     }

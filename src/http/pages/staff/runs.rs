@@ -105,11 +105,10 @@ fn listed(state: &PageState, mut runs: Vec<RunDoc>, query: &Query) -> List {
     let (runs, pages) = query.cut(runs);
     let row = |run: &RunDoc| {
         let report = &run.run;
-        let behind: Vec<String> = report.nodes_behind.iter().map(ToString::to_string).collect();
-        let closed = match (closed(run), behind.is_empty()) {
-            (months, true) if months.is_empty() => words::none(),
-            (months, true) => Cell::text(months),
-            (months, false) => Cell::text(months).note(format!("behind: {}", behind.join(", "))),
+        let closed = match (closed(run), why_not_closed(&words, report)) {
+            (months, None) if months.is_empty() => words::none(),
+            (months, None) => Cell::text(months),
+            (months, Some(why)) => Cell::text(months).note(why),
         };
         let took =
             run.took_ms.map_or_else(words::none, |ms| Cell::text(took(ms)).whole().export(ms.to_string()));
@@ -126,6 +125,17 @@ fn listed(state: &PageState, mut runs: Vec<RunDoc>, query: &Query) -> List {
     };
     let rows = runs.iter().map(row).collect();
     List::new(PATH, "Nightly runs", "None has finished yet.", spec(), query, (rows, pages))
+}
+
+/// Why months that were due did not close.
+fn why_not_closed(words: &Words<'_>, run: &RunReport) -> Option<String> {
+    let behind: Vec<String> = run.nodes_behind.iter().map(ToString::to_string).collect();
+    let early: Vec<String> = run.too_early.iter().map(|month| words.month(*month)).collect();
+    let behind = (!behind.is_empty()).then(|| format!("behind: {}", behind.join(", ")));
+    let early = (!early.is_empty())
+        .then(|| format!("by the store's clock it is too early to close {}", early.join(", ")));
+    let all: Vec<String> = behind.into_iter().chain(early).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// How long a run took.

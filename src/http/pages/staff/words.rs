@@ -268,6 +268,11 @@ pub fn fact(kind: &str, body: &serde_json::Value) -> String {
         "note_added" => "Wrote a note".to_owned(),
         "claim_filed" => "Claimed a missing referral".to_owned(),
         "claim_decided" => "Decided a claim".to_owned(),
+        "set_aside_ended" => match body["retried"].as_bool() {
+            Some(true) => "Had a fact tried again that was set aside",
+            _ => "Dropped a fact that was set aside",
+        }
+        .to_owned(),
         other => other.replace('_', " "),
     }
 }

@@ -1,0 +1,209 @@
+//! Facts that could not be applied: set aside, so that those after them go on, until a person decides.
+//!
+//! A fact that can't be read, or that needs a document which can't be read, would stop the facts drainer at every try.
+//! The drainer journals that it sets such a fact aside and goes on. What is set aside is counted, shown with its
+//! cause, and waits: a person has it tried again (when the cause is mended) or drops it.
+
+use super::layout::{SET_ASIDE, set_aside_key};
+use super::people::ActError;
+use super::work::decode;
+use super::{App, ReadError};
+use crate::domain::account::Refusal;
+use crate::domain::fact::{Fact, Record};
+use crate::domain::id::{AccountId, BadId, NodeId};
+use crate::domain::outcome::FactOutcome;
+use crate::store::{Finding, Partition, Result};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Facts that one process sets aside; with more, something else is wrong, and the drainer stands still.
+pub(super) const MOST_AT_ONCE: u64 = 1_000;
+/// Bytes of a fact that are kept with it; a larger one can be tried again by a rebuild only.
+const MOST_BYTES: usize = 512 << 10;
+
+/// A fact that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// Whose journal it is in.
+    pub node: NodeId,
+    /// Where in the journal.
+    pub position: u64,
+    /// When it was set aside.
+    pub at: DateTime<Utc>,
+    /// What is wrong.
+    pub cause: String,
+    /// Its kind, as far as it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The account that it is about, if one, as far as it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<AccountId>,
+    /// Its record, to be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<String>,
+    /// What a person decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// Which fact: its node, and its position in the node's journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetAsideId {
+    pub(super) node: NodeId,
+    pub(super) position: u64,
+}
+
+impl fmt::Display for SetAsideId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.node, self.position)
+    }
+}
+impl FromStr for SetAsideId {
+    type Err = BadId;
+    fn from_str(text: &str) -> std::result::Result<Self, BadId> {
+        let bad = || BadId("SetAsideId");
+        let (node, position) = text.split_once(':').ok_or_else(bad)?;
+        Ok(Self { node: node.parse()?, position: position.parse().map_err(|_| bad())? })
+    }
+}
+impl Serialize for SetAsideId {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl SetAside {
+    /// Which it is.
+    pub const fn id(&self) -> SetAsideId {
+        SetAsideId { node: self.node, position: self.position }
+    }
+}
+
+/// What a person decided about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub by: String,
+    /// It was tried again; false: it was dropped.
+    pub retried: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// What can be read of a record that can't be read whole.
+#[derive(Deserialize)]
+struct Glimpse {
+    fact: Option<String>,
+    account_id: Option<AccountId>,
+}
+
+/// The fact that says that the one at a position is set aside.
+pub(super) fn set_aside_fact(node: NodeId, position: u64, cause: &str, payload: &[u8]) -> Fact {
+    let glimpse = serde_json::from_slice::<Glimpse>(payload).ok();
+    let record = std::str::from_utf8(payload).ok().filter(|text| text.len() <= MOST_BYTES);
+    let (kind, account_id) = glimpse.map_or((None, None), |glimpse| (glimpse.fact, glimpse.account_id));
+    let (cause, record) = (cause.to_owned(), record.map(str::to_owned));
+    Fact::SetAside { node, position, cause, kind, account_id, record }
+}
+
+impl App {
+    /// What is set aside and waits for a person, by node and position.
+    pub async fn set_aside(&self) -> std::result::Result<Vec<SetAside>, ReadError> {
+        let lists = self.store.load_indexed(Partition::Directory, &[SET_ASIDE.to_owned()], "aside:").await?;
+        let docs = lists.into_iter().flatten().map(|doc| decode(SET_ASIDE, &doc.body));
+        let mut found = docs.collect::<Result<Vec<SetAside>>>()?;
+        found.sort_by_key(SetAside::id);
+        Ok(found)
+    }
+
+    /// Has a fact that was set aside tried again: its record is journaled once more, and applied as any other.
+    pub async fn retry_set_aside(
+        self: &Arc<Self>,
+        by: &str,
+        id: SetAsideId,
+        reason: &str,
+    ) -> std::result::Result<(), ActError> {
+        let aside = self.open_aside(id).await?;
+        let record = aside.record.as_deref().and_then(|text| serde_json::from_str::<Record>(text).ok());
+        let record = record.ok_or(ActError::Refused(Refusal::StillUnreadable))?;
+        // The same words by the same person at the same time: whatever the fact did already, it does once.
+        let positions = self.append_records(std::slice::from_ref(&record)).await;
+        let position_now = positions.map_err(|_| ActError::Unavailable)?[0];
+        let applied = self.waiters.wait_for(position_now);
+        match tokio::time::timeout(self.settings.apply_patience, applied).await {
+            Ok(Ok(submitted)) if submitted.outcome == FactOutcome::Deferred => {
+                return Err(ActError::Refused(Refusal::StillUnreadable));
+            }
+            Ok(_) => {}
+            Err(_) => self.waiters.forget(position_now),
+        }
+        self.end_aside(by, id, true, reason).await
+    }
+
+    /// Drops a fact that was set aside: it never has an effect.
+    pub async fn drop_set_aside(
+        self: &Arc<Self>,
+        by: &str,
+        id: SetAsideId,
+        reason: &str,
+    ) -> std::result::Result<(), ActError> {
+        self.open_aside(id).await?;
+        self.end_aside(by, id, false, reason).await
+    }
+
+    async fn end_aside(
+        self: &Arc<Self>,
+        by: &str,
+        id: SetAsideId,
+        retried: bool,
+        reason: &str,
+    ) -> std::result::Result<(), ActError> {
+        let (SetAsideId { node, position }, reason) = (id, reason.to_owned());
+        self.act(by, Fact::SetAsideEnded { node, position, retried, reason }).await.map(drop)
+    }
+
+    async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {
+        let key = set_aside_key(id);
+        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+        let doc = docs.into_iter().flatten().next();
+        let aside = doc.map(|doc| decode::<SetAside>(SET_ASIDE, &doc.body)).transpose()?;
+        let open = aside.filter(|aside| aside.ended.is_none());
+        open.ok_or(ActError::Refused(Refusal::NotSetAside))
+    }
+
+    /// Counts what waits, for those who watch.
+    pub(super) async fn count_set_aside(&self) -> Result<()> {
+        let limit = usize::try_from(MOST_AT_ONCE).unwrap_or(usize::MAX);
+        let waiting = self.store.members(Partition::Directory, SET_ASIDE, None, limit).await?.len();
+        self.waiting_aside.store(waiting as u64, Ordering::Relaxed);
+        Ok(())
+    }
+    /// How many facts are set aside and wait for a person, as last seen.
+    pub fn facts_set_aside(&self) -> u64 {
+        self.waiting_aside.load(Ordering::Relaxed)
+    }
+    /// How many facts this process set aside.
+    pub fn facts_set_aside_here(&self) -> u64 {
+        self.set_aside_here.load(Ordering::Relaxed)
+    }
+    pub(super) async fn inspect_set_aside(&self) -> Finding {
+        let counted = self.count_set_aside().await.map(|()| self.facts_set_aside());
+        let (ok, text) = match counted {
+            Err(error) => (false, format!("failed to {error}")),
+            Ok(0) => (true, "none".to_owned()),
+            Ok(count) => (
+                false,
+                format!(
+                    "{count} could not be applied and wait for a person: see `counterfoil facts list`, then `retry` or `drop` each"
+                ),
+            ),
+        };
+        Finding { check: "facts_set_aside", ok, text }
+    }
+}

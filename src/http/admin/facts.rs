@@ -1,0 +1,113 @@
+//! Facts that could not be applied and wait for a person.
+
+use super::{ReasonRequest, act, deferred, required_reason};
+use crate::app::{SetAside, SetAsideId};
+use crate::http::answer::{List, ok};
+use crate::http::auth::Caller;
+use crate::http::body::JsonBody;
+use crate::http::error::Problem;
+use crate::http::fields::Params;
+use crate::http::guard::PathId;
+use crate::http::openapi::ProblemDoc;
+use crate::http::state::ApiState;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::Serialize;
+
+/// Lists the facts that could not be applied and wait for a person.
+///
+/// They are on disk, and have had no effect; those after them went on.
+#[utoipa::path(
+    get, path = "/v1/facts/set-aside", tag = "operation",
+    responses((status = 200, body = List<SetAsideView>, description = "All of them; always one page")),
+    security(("bearer" = []))
+)]
+pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<Response, Problem> {
+    params.done()?;
+    let data = state.app.set_aside().await?.into_iter().map(SetAsideView::of).collect();
+    Ok(ok(&List { data, next_cursor: None }))
+}
+
+/// Tries a fact that was set aside once more, when its cause is mended.
+#[utoipa::path(
+    post, path = "/v1/facts/set-aside/{fact_id}/retry", tag = "operation",
+    params(FactPath),
+    request_body(content = ReasonRequest, description = "Why"),
+    responses(
+        (status = 204, description = "It was applied"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`still_unreadable`"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn retry(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<SetAsideId>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    let reason = required_reason(&mut fields)?;
+    fields.done()?;
+    let done = act(state.app.retry_set_aside(&caller.name, id, &reason).await)?;
+    Ok(if done { StatusCode::NO_CONTENT.into_response() } else { deferred(&id) })
+}
+
+/// Drops a fact that was set aside: it never has an effect.
+#[utoipa::path(
+    post, path = "/v1/facts/set-aside/{fact_id}/drop", tag = "operation",
+    params(FactPath),
+    request_body(content = ReasonRequest, description = "Why"),
+    responses(
+        (status = 204, description = "It is dropped"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn drop_it(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<SetAsideId>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    let reason = required_reason(&mut fields)?;
+    fields.done()?;
+    let done = act(state.app.drop_set_aside(&caller.name, id, &reason).await)?;
+    Ok(if done { StatusCode::NO_CONTENT.into_response() } else { deferred(&id) })
+}
+
+/// A fact that was set aside.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SetAsideView {
+    /// Its node and its position in the node's journal.
+    #[schema(value_type = String, example = "node_0a1b2c3d4e5f6:81")]
+    pub id: SetAsideId,
+    /// When it was set aside.
+    pub at: DateTime<Utc>,
+    /// Its kind, as far as it can be read.
+    pub kind: Option<String>,
+    /// The account that it is about, if one.
+    pub account_id: Option<String>,
+    /// What is wrong.
+    pub cause: String,
+}
+
+impl SetAsideView {
+    fn of(aside: SetAside) -> Self {
+        let id = aside.id();
+        let account_id = aside.account_id.map(|id| id.to_string());
+        Self { id, at: aside.at, kind: aside.kind, account_id, cause: aside.cause }
+    }
+}
+
+/// Which fact.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the API document reads it")]
+pub struct FactPath {
+    /// Its node and its position in the node's journal.
+    #[param(example = "node_0a1b2c3d4e5f6:81")]
+    fact_id: String,
+}
