@@ -59,11 +59,11 @@ macro_rules! catalogue {
 catalogue! {
     // Clicks.
     CLICKS_RECEIVED = "counterfoil_clicks_received_total" Counter []
-        "Requests for a link that were answered with a redirect";
+        "Requests for a link: each is answered by a redirect, a prefetch by 403";
     CLICKS_JOURNALED = "counterfoil_clicks_journaled_total" Counter ["verdict"]
         "Clicks in the journal, by what they were judged to be";
     CLICKS_DROPPED = "counterfoil_clicks_dropped_total" Counter ["reason"]
-        "Clicks that were redirected but not recorded, by reason";
+        "Clicks that were not recorded, by reason; their prospects were redirected all the same";
 
     // Facts.
     FACTS = "counterfoil_facts_total" Counter ["kind", "outcome"]
@@ -77,7 +77,7 @@ catalogue! {
 
     // HTTP.
     HTTP_REQUESTS = "counterfoil_http_requests_total" Counter ["listener", "route", "status"]
-        "Requests answered, by listener, route and class of status";
+        "Requests answered, by listener, route and class of status; 4xx of /r/{token} are refused prefetches, not failures";
     HTTP_SECONDS = "counterfoil_http_request_seconds" Histogram ["route"]
         "Seconds from a request's headers to its answer, for the redirect and the callbacks";
     HTTP_IN_FLIGHT = "counterfoil_http_in_flight" Gauge ["listener"]

@@ -36,7 +36,7 @@ outcomes! {
         Human = "human": "A person followed a link that earns",
         UnknownLink = "unknown_link": "A person followed a validly signed link that this node does not know yet",
         Bot = "bot": "A program followed the link",
-        Prefetch = "prefetch": "A browser fetched the link ahead of a person",
+        Prefetch = "prefetch": "A browser fetched the link ahead of a person, and was refused",
         Head = "head": "Only the headers were asked for",
         Subresource = "subresource": "The link was loaded as a part of a page, not followed",
         Flood = "flood": "Too many clicks came from this address in a minute",

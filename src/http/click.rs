@@ -2,6 +2,9 @@
 //!
 //! A click of a person on a link that may earn gets a click token (`cfoil`) and, where the browser and
 //! the program allow it, the cookie; everyone else only gets the redirect. Whatever is wrong, a person arrives.
+//!
+//! Only a browser that is ahead of its user gets none: it would keep our redirect, `no-store` or not, and use it for
+//! the person's click, which then never reaches us. Refused by 403 it asks again when the person follows the link.
 
 use super::client_ip::client_ip;
 use super::consent;
@@ -125,7 +128,7 @@ impl Edge {
                 return method_not_allowed("GET, HEAD");
             }
             let query = Query::parse(request.uri().query().unwrap_or_default());
-            return self.follow(token, query, request.method(), request.headers(), peer);
+            return self.follow(token, query, &Asked::new(request, peer));
         }
         match path {
             script::PATH => script::answer(request.method(), &self.script),
@@ -138,24 +141,23 @@ impl Edge {
         }
     }
 
-    fn follow(
-        &self,
-        token: &str,
-        mut query: Query<'_>,
-        method: &Method,
-        headers: &HeaderMap,
-        peer: IpAddr,
-    ) -> Response<Full<Bytes>> {
+    fn follow(&self, token: &str, mut query: Query<'_>, asked: &Asked<'_>) -> Response<Full<Bytes>> {
         self.counts.receive();
         let Ok(link) = self.keyring.verify_link(token) else {
             self.counts.drop_for(ClickDrop::BadLink);
+            if asked.prefetch {
+                return refused_prefetch();
+            }
             query.to = None;
             return self.redirect(&self.settings.landing, &query, None, None);
         };
         let routes = self.routes.load();
         let route = routes.find(&link);
         let state = route.map_or(LinkState::Unknown, |route| route.state);
-        let visit = self.visit(link, state, &mut query, method, headers, peer);
+        let visit = self.visit(link, state, &mut query, asked);
+        if asked.prefetch {
+            return refused_prefetch();
+        }
         let page = route.and_then(|route| route.destination.as_ref()).filter(|_| state == LinkState::Known);
         if state != LinkState::Known {
             // Another page of which host? A link that does not earn here leads to the landing page alone.
@@ -166,19 +168,12 @@ impl Edge {
     }
 
     /// Judges a click, keeps it, and says what its browser is given.
-    fn visit(
-        &self,
-        link: LinkClaim,
-        state: LinkState,
-        query: &mut Query<'_>,
-        method: &Method,
-        headers: &HeaderMap,
-        peer: IpAddr,
-    ) -> Visit {
-        let now = self.clock.millis();
-        let client = client_ip(peer, headers, &self.settings.trusted_proxies);
-        let flood = self.flood.count(client, now);
-        let verdict = judge(&facts(method, headers, flood, state));
+    fn visit(&self, link: LinkClaim, state: LinkState, query: &mut Query<'_>, asked: &Asked<'_>) -> Visit {
+        let (now, headers) = (self.clock.millis(), asked.headers);
+        let client = client_ip(asked.peer, headers, &self.settings.trusted_proxies);
+        // What a browser fetches by itself takes nothing of what its user may click.
+        let flood = !asked.prefetch && self.flood.count(client, now);
+        let verdict = judge(&asked.facts(flood, state));
         let known = self.settings.cookie.read(headers, &self.keyring);
         let human = verdict.is_human();
         let new_visitor = human && known.is_none();
@@ -251,20 +246,48 @@ struct Visit {
     cookie: Option<VisitorClaim>,
 }
 
-fn facts<'a>(method: &Method, headers: &'a HeaderMap, flood: bool, link: LinkState) -> Facts<'a> {
-    Facts {
-        head: method == Method::HEAD,
-        purposes: Purposes {
+/// A request for a link, as far as it tells who makes it.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    peer: IpAddr,
+    head: bool,
+    /// A browser is ahead of its user. One that asks for the headers only stays `HEAD`: it keeps nothing.
+    prefetch: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new<B>(request: &'a Request<B>, peer: IpAddr) -> Self {
+        let headers = request.headers();
+        let head = *request.method() == Method::HEAD;
+        let purposes = Purposes {
             sec_purpose: value(headers, "sec-purpose"),
             purpose: value(headers, "purpose"),
             x_purpose: value(headers, "x-purpose"),
             x_moz: value(headers, "x-moz"),
-        },
-        fetch_dest: value(headers, "sec-fetch-dest"),
-        user_agent: headers.get(USER_AGENT).map(HeaderValue::as_bytes),
-        flood,
-        link,
+        };
+        Self { headers, peer, head, prefetch: !head && purposes.say_prefetch() }
     }
+
+    fn facts(&self, flood: bool, link: LinkState) -> Facts<'a> {
+        Facts {
+            head: self.head,
+            prefetch: self.prefetch,
+            fetch_dest: value(self.headers, "sec-fetch-dest"),
+            user_agent: self.headers.get(USER_AGENT).map(HeaderValue::as_bytes),
+            flood,
+            link,
+        }
+    }
+}
+
+/// 403, and nothing that a browser could keep or retry by itself. A 5xx would let strangers make a balancer take a
+/// healthy node out; after a 204 browsers stay where they are when the link is followed.
+fn refused_prefetch() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response.headers_mut().insert(ROBOTS, NO_INDEX);
+    response
 }
 
 fn value<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a [u8]> {

@@ -226,10 +226,7 @@ fn who_is_no_person_is_redirected_without_token_or_cookie() {
         ("GET", ("user-agent", "Twitterbot/1.0"), Verdict::Bot),
         ("GET", ("user-agent", ""), Verdict::Bot),
         ("HEAD", ("accept", "*/*"), Verdict::Head),
-        ("GET", ("sec-purpose", "prefetch;prerender"), Verdict::Prefetch),
-        ("GET", ("purpose", "prefetch"), Verdict::Prefetch),
-        ("GET", ("x-purpose", "preview"), Verdict::Prefetch),
-        ("GET", ("x-moz", "prefetch"), Verdict::Prefetch),
+        ("HEAD", ("sec-purpose", "prefetch"), Verdict::Head),
         ("GET", ("sec-fetch-dest", "image"), Verdict::Subresource),
         ("GET", ("sec-fetch-dest", "iframe"), Verdict::Subresource),
         ("GET", ("sec-fetch-dest", "script"), Verdict::Subresource),
@@ -247,6 +244,42 @@ fn who_is_no_person_is_redirected_without_token_or_cookie() {
         assert!(answer.is_bare(), "{header:?}");
         assert_eq!(stage.last_record().visitor, Some(known.visitor), "{header:?}");
     }
+}
+
+#[test]
+fn a_prefetch_is_refused_so_that_the_persons_click_comes_to_us() {
+    let stage = Stage::with(CookieMode::Always, 3, &[]);
+    let purposes = [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("x-purpose", "preview"),
+        ("x-moz", "prefetch"),
+    ];
+    let links = [stage.link(), stage.link_of(SUSPENDED), stage.link_of(NOT_YET_KNOWN), "bad".to_owned()];
+    for purpose in purposes {
+        for link in &links {
+            // A program's prefetch, or one for a part of a page, is a prefetch first.
+            for more in [("accept", "*/*"), ("user-agent", "Twitterbot/1.0"), ("sec-fetch-dest", "image")] {
+                let (before, answer) = (stage.recorded(), stage.follow(link, &[purpose, more]).0);
+                assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{purpose:?} {link}");
+                assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+                for name in ["location", "set-cookie", "retry-after"] {
+                    assert!(!answer.headers().contains_key(name), "{name}: {purpose:?} {link}");
+                }
+                let kept = link != "bad";
+                assert_eq!(stage.recorded() - before, usize::from(kept), "{purpose:?} {link}");
+                assert!(!kept || stage.last_record().verdict == Verdict::Prefetch, "{purpose:?} {link}");
+            }
+        }
+    }
+    assert_eq!(stage.edge.counts().dropped(ClickDrop::BadLink), 15);
+    assert_eq!(stage.edge.counts().received(), stage.edge.counts().settled());
+    // None of them took anything of what the address may click in the minute.
+    for _ in 0..3 {
+        assert!(!stage.follow(&stage.link(), &[]).is_bare());
+    }
+    assert!(stage.follow(&stage.link(), &[]).is_bare());
 }
 
 #[test]
