@@ -9,6 +9,28 @@ pub type Subs<'a> = [Option<Cow<'a, str>>; 5];
 /// Longest value of a sub id, in bytes.
 pub const MAX_SUB_BYTES: usize = 64;
 
+/// Click ids of networks, by the names of their parameters.
+const CLICK_IDS: [&str; 18] = [
+    "gclid",
+    "gclsrc",
+    "gbraid",
+    "wbraid",
+    "dclid",
+    "gad_source",
+    "fbclid",
+    "msclkid",
+    "ttclid",
+    "twclid",
+    "li_fat_id",
+    "yclid",
+    "epik",
+    "rdt_cid",
+    "ScCid",
+    "irclickid",
+    "clickid",
+    "click_id",
+];
+
 /// Names that never pass through: the click token is set by us alone.
 const RESERVED: [&str; 7] = ["cfoil", "to", "sub1", "sub2", "sub3", "sub4", "sub5"];
 
@@ -28,7 +50,7 @@ impl<'a> Query<'a> {
     /// Takes a query apart; what is not well formed is left out.
     pub fn parse(raw: &'a str) -> Self {
         let mut query = Self { raw, ..Self::default() };
-        for parameter in parameters(raw) {
+        for parameter in as_meant(raw) {
             match parameter.reserved() {
                 Some("to") => query.to = query.to.or_else(|| parameter.decoded()),
                 Some("cfoil") => query.click = query.click.or_else(|| parameter.decoded()),
@@ -51,7 +73,7 @@ impl<'a> Query<'a> {
 
     /// All parameters that are not ours, in their order.
     pub fn passed_through(&self) -> impl Iterator<Item = Parameter<'a>> {
-        parameters(self.raw).filter(|parameter| parameter.reserved().is_none())
+        as_meant(self.raw).filter(|parameter| parameter.reserved().is_none())
     }
 }
 
@@ -70,6 +92,49 @@ pub struct Parameter<'a> {
 /// The parameters of a query, without empty ones.
 pub fn parameters(raw: &str) -> impl Iterator<Item = Parameter<'_>> {
     raw.split('&').filter(|part| !part.is_empty()).map(|raw| Parameter { raw })
+}
+
+/// The parameters of a followed link as they were meant: where a `?` stands for `&` before a parameter that is surely
+/// one, as tools write it that append theirs to any address, or `&amp;` for `&`, as it is copied out of a page.
+fn as_meant(raw: &str) -> impl Iterator<Item = Parameter<'_>> {
+    parameters(raw)
+        .flat_map(|parameter| Pieces(Some(without_amp(parameter.raw))))
+        .filter(|piece| !piece.raw.is_empty())
+}
+
+fn without_amp(raw: &str) -> &str {
+    let mut rest = raw;
+    while let Some(behind) = rest.strip_prefix("amp;") {
+        rest = behind;
+    }
+    if is_surely_a_parameter(rest) { rest } else { raw }
+}
+
+/// The parameters in one, apart by `?`; the page that `to` names may have a query of its own.
+struct Pieces<'a>(Option<&'a str>);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Parameter<'a>;
+    fn next(&mut self) -> Option<Parameter<'a>> {
+        let whole = Parameter { raw: self.0.take()? };
+        if whole.reserved() == Some("to") {
+            return Some(whole);
+        }
+        let mut marks = whole.raw.match_indices('?');
+        let Some((at, _)) = marks.find(|(at, _)| is_surely_a_parameter(&whole.raw[at + 1..])) else {
+            return Some(whole);
+        };
+        self.0 = Some(&whole.raw[at + 1..]);
+        Some(Parameter { raw: &whole.raw[..at] })
+    }
+}
+
+/// Whether it begins with a name of ours, `utm_…` or a network's click id, and `=`.
+fn is_surely_a_parameter(text: &str) -> bool {
+    let Some((name, _)) = text.split_once('=') else { return false };
+    let Some(name) = decode(name) else { return false };
+    let known = RESERVED.iter().chain(&CLICK_IDS).any(|known| *known == name);
+    known || name.strip_prefix("utm_").is_some_and(|rest| !rest.contains(['?', '&', '=']) && !rest.is_empty())
 }
 
 impl<'a> Parameter<'a> {
@@ -146,6 +211,37 @@ mod tests {
         for raw in ["CFOIL=1", "cfoil%00=1", "xcfoil=1", "sub6=a", "sub=1", "+cfoil=1", "%ffcfoil=1"] {
             assert_eq!(passed(raw), format!("{raw}&"), "{raw}");
         }
+    }
+
+    #[test]
+    fn parameters_run_together_are_told_apart_where_one_surely_begins() {
+        let table = [
+            ("a=1?utm_source=x", "a=1&utm_source=x&"),
+            ("a=1?gclid=x?fbclid=y", "a=1&gclid=x&fbclid=y&"),
+            ("?utm_source=x", "utm_source=x&"),
+            ("a=1?sub1=2", "a=1&"),
+            ("a=1?cfoil=forged", "a=1&"),
+            ("a=1?cf%6Fil=forged", "a=1&"),
+            ("a=1&amp;utm_source=x&amp;amp;gclid=y", "a=1&utm_source=x&gclid=y&"),
+            ("amp;sub1=2", ""),
+            ("a=1?amp;b", "a=1?amp;b&"),
+            // Perhaps none: left as it is.
+            ("a=1?b=2", "a=1?b=2&"),
+            ("a=what?to", "a=what?to&"),
+            ("a=1?utm_=x", "a=1?utm_=x&"),
+            ("a=1?SUB1=2", "a=1?SUB1=2&"),
+            ("a=1&amp;b=2", "a=1&amp;b=2&"),
+            ("a=1%3Fsub1=2", "a=1%3Fsub1=2&"),
+            // The page that is asked for has a query of its own.
+            ("to=/x?utm_source=x?sub1=2&b", "b&"),
+        ];
+        for (raw, left) in table {
+            assert_eq!(passed(raw), left, "{raw}");
+        }
+        let query = Query::parse("a=1?sub1=2&amp;sub2=3?to=/x?sub3=4&amp;sub4=5");
+        assert_eq!(query.to.as_deref(), Some("/x?sub3=4"));
+        let subs: Vec<_> = query.subs.iter().map(Option::as_deref).collect();
+        assert_eq!(subs, [Some("2"), Some("3"), None, Some("5"), None]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::domain::agents;
 use crate::domain::click::{LinkState, Purposes, Request as Facts, judge};
 use crate::domain::click_record::ClickRecord;
 use crate::domain::destination::{AllowList, Destination};
+use crate::domain::followed::Followed;
 use crate::domain::id::{ClickId, VisitorId};
 use crate::domain::outcome::ClickDrop;
 use crate::domain::query::Query;
@@ -123,12 +124,12 @@ impl Edge {
     /// Answers a request. Never fails, never waits.
     pub fn handle<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        if let Some(token) = path.strip_prefix(PREFIX) {
+        if let Some(path) = path.strip_prefix(PREFIX) {
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
                 return method_not_allowed("GET, HEAD");
             }
-            let query = Query::parse(request.uri().query().unwrap_or_default());
-            return self.follow(token, query, &Asked::new(request, peer));
+            let followed = Followed::read(path, request.uri().query().unwrap_or_default());
+            return self.follow(&followed.token, Query::parse(&followed.query), &Asked::new(request, peer));
         }
         match path {
             script::PATH => script::answer(request.method(), &self.script),

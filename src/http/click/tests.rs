@@ -335,9 +335,9 @@ fn a_bad_link_leads_to_the_landing_page_and_is_only_counted() {
         "..",
         "../r",
         &link[1..],
-        &format!("{link}/"),
-        &format!("{link}%20"),
         &format!("/{link}"),
+        &format!("%20{link}"),
+        &format!("{}.", &link[1..]),
         &stranger.sign_link(&claim),
         &token,
         &"A".repeat(1_500),
@@ -354,6 +354,38 @@ fn a_bad_link_leads_to_the_landing_page_and_is_only_counted() {
     assert_eq!(stage.recorded(), before);
     assert_eq!(counts.dropped(ClickDrop::BadLink), bad.len() as u64);
     assert_eq!(counts.received(), counts.settled());
+}
+
+#[test]
+fn a_link_with_something_of_its_text_behind_it_is_the_link() {
+    let stage = Stage::new();
+    let link = stage.link();
+    let escaped = link.replace('_', "%5F").replace('-', "%2D").replace('E', "%45");
+    let table = [
+        ("", ""),
+        (".", ""),
+        (")", ""),
+        ("/", ""),
+        ("//evil.test/", ""),
+        ("%22", ""),
+        ("%0d%0aSet-Cookie:%20a=b", ""),
+        ("&utm_source=x", "&utm_source=x"),
+        (".&utm_source=x&sub1=a", "&utm_source=x"),
+        ("/?utm_source=x?sub1=a", "&utm_source=x"),
+        ("&amp;utm_source=x", "&utm_source=x"),
+        ("%26utm_source%3Dx%26sub1%3Da", "&utm_source=x"),
+        ("%3Futm_source=x", "&utm_source=x"),
+    ];
+    for (tail, query) in table {
+        for link in [&link, &escaped] {
+            let answer = stage.follow(&format!("{link}{tail}"), &[]);
+            assert_eq!(answer.location(), format!("{PAGE}{query}&cfoil={}", answer.token()), "{link}{tail}");
+            assert!(answer.cookie().is_some());
+            assert_eq!(stage.last_record().verdict, Verdict::Human);
+            assert_eq!(stage.last_record().subs[0].is_some(), tail.contains("sub1"), "{link}{tail}");
+        }
+    }
+    assert_eq!(stage.edge.counts().dropped(ClickDrop::BadLink), 0);
 }
 
 #[test]
@@ -454,30 +486,35 @@ fn no_request_that_can_be_read_leads_astray() {
         "?//evil.test",
         "%00",
     ];
+    // What follows a token, and may begin the query in another way.
+    let tails = ["", ".", ")", "/", "%22", "&utm_source=x", "%0d%0aa:b", "//evil.test", "@evil.test"];
+    let begins = ["?", "&", "%26", "%3F", "?a=1?", "&amp;"];
     let mut tried = 0;
     for link in &links {
-        for value in values {
-            for name in ["to", "url", "cfoil", "sub1", "to=/ok&to", "%74%6f"] {
-                let uri = format!("{PREFIX}{link}?{name}={value}");
-                if uri.parse::<http::Uri>().is_err() {
-                    continue;
+        for (begin, tail) in begins.iter().flat_map(|begin| tails.map(|tail| (begin, tail))) {
+            for value in values {
+                for name in ["to", "url", "cfoil", "sub1", "to=/ok&to", "%74%6f"] {
+                    let uri = format!("{PREFIX}{link}{tail}{begin}{name}={value}");
+                    if uri.parse::<http::Uri>().is_err() {
+                        continue;
+                    }
+                    let answer = stage.ask("GET", &uri, &[]);
+                    let location = answer.location();
+                    assert_eq!(answer.0.status(), StatusCode::FOUND, "{uri}");
+                    assert!(
+                        location.starts_with("https://www.example.com/") && !location.contains("com//"),
+                        "{uri}: {location}"
+                    );
+                    assert_eq!(
+                        answer.0.headers().get_all(SET_COOKIE).iter().count(),
+                        usize::from(answer.cookie().is_some())
+                    );
+                    tried += 1;
                 }
-                let answer = stage.ask("GET", &uri, &[]);
-                let location = answer.location();
-                assert_eq!(answer.0.status(), StatusCode::FOUND, "{uri}");
-                assert!(
-                    location.starts_with("https://www.example.com/") && !location.contains("com//"),
-                    "{uri}: {location}"
-                );
-                assert_eq!(
-                    answer.0.headers().get_all(SET_COOKIE).iter().count(),
-                    usize::from(answer.cookie().is_some())
-                );
-                tried += 1;
             }
         }
     }
-    assert!(tried > 400, "{tried}");
+    assert!(tried > 20_000, "{tried}");
 }
 
 #[test]
