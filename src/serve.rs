@@ -403,11 +403,12 @@ fn show_metrics(metrics: &Metrics, running: &Running, edge: &Arc<Edge>) {
     metrics.read(metrics::STORE_UP, &[], move || u64::from(app.store_is_up()));
     let app = Arc::clone(&running.app);
     metrics.read(metrics::OUTBOX_BACKLOG, &[], move || app.waiting_mail_count());
-    let [received, journaled, dropped] = [(); 3].map(|()| Arc::clone(edge));
+    let [received, journaled, dropped, subs_dropped] = [(); 4].map(|()| Arc::clone(edge));
     metrics.read_clicks(
         move || received.counts().received(),
         move |verdict| journaled.counts().journaled(verdict),
         move |reason| dropped.counts().dropped(reason),
+        move |reason| subs_dropped.counts().subs_dropped(reason),
     );
 }
 

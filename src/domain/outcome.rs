@@ -82,6 +82,17 @@ outcomes! {
 }
 
 outcomes! {
+    /// Why a sub id of a followed link was not kept. It is kept whole or not at all; the click is kept without it.
+    SubDrop {
+        TooLong = "too_long": "The sub id has more than 512 bytes",
+        ControlCharacter = "control_character": "The sub id has a line break or another control character",
+        NotUtf8 = "not_utf8": "The sub id is not UTF-8 once its escapes are undone",
+        UnfilledMacro = "unfilled_macro": "The sub id is the name of a value that nobody put in its place, such as {gclid}",
+        Repeated = "repeated": "The sub id came a second time, with another value",
+    }
+}
+
+outcomes! {
     /// Why a signup was credited, or was not.
     Reason {
         Attributed = "attributed": "The signup is credited to the affiliate",

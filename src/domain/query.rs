@@ -1,13 +1,15 @@
 //! The query of a followed link: what is ours, and what passes through to the landing page.
 
+use super::outcome::SubDrop;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use uuid::Uuid;
 
 /// The values of `sub1` to `sub5`.
 pub type Subs<'a> = [Option<Cow<'a, str>>; 5];
 
-/// Longest value of a sub id, in bytes.
-pub const MAX_SUB_BYTES: usize = 64;
+/// Longest value of a sub id, in bytes: networks' click ids have up to 300 letters.
+pub const MAX_SUB_BYTES: usize = 512;
 
 /// Click ids of networks, by the names of their parameters.
 const CLICK_IDS: [&str; 18] = [
@@ -42,8 +44,10 @@ pub struct Query<'a> {
     pub click: Option<Cow<'a, str>>,
     /// The page on the link's own host that is asked for; not yet checked.
     pub to: Option<Cow<'a, str>>,
-    /// The affiliate's own marks, each of 1 to 64 printable ASCII bytes.
+    /// The affiliate's own marks, whole: each passes [`judge_sub`].
     pub subs: Subs<'a>,
+    /// How many marks are not kept, by reason, in the order of [`SubDrop::ALL`].
+    pub subs_dropped: [u32; SubDrop::ALL.len()],
 }
 
 impl<'a> Query<'a> {
@@ -66,9 +70,15 @@ impl<'a> Query<'a> {
     }
 
     fn sub(&mut self, place: usize, parameter: &Parameter<'a>) {
-        if self.subs[place].is_none() {
-            self.subs[place] = parameter.decoded().filter(|value| is_sub(value));
+        match (parameter.sub(), &self.subs[place]) {
+            (Ok(Some(value)), None) => self.subs[place] = Some(value),
+            (Ok(Some(value)), Some(kept)) if value != *kept => self.drop_sub(SubDrop::Repeated),
+            (Ok(_), _) => {}
+            (Err(reason), _) => self.drop_sub(reason),
         }
+    }
+    fn drop_sub(&mut self, reason: SubDrop) {
+        self.subs_dropped[reason as usize] += 1;
     }
 
     /// All parameters that are not ours, in their order.
@@ -77,10 +87,44 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Whether a value of a sub id is kept.
-pub fn is_sub(value: &str) -> bool {
-    let printable = |byte: u8| (b' '..=b'~').contains(&byte);
-    (1..=MAX_SUB_BYTES).contains(&value.len()) && value.bytes().all(printable)
+/// Whether a value may be a sub id: what fits where it is kept, and says something.
+pub fn judge_sub(value: &str) -> Result<(), SubDrop> {
+    if value.len() > MAX_SUB_BYTES {
+        Err(SubDrop::TooLong)
+    } else if value.contains(char::is_control) {
+        Err(SubDrop::ControlCharacter)
+    } else if holds_macro(value) {
+        Err(SubDrop::UnfilledMacro)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a network's placeholder stands in a value, or is all of it.
+fn holds_macro(value: &str) -> bool {
+    // What nobody writes but for a placeholder; `{{name}}` and `${name}` hold `{name}`.
+    const ANYWHERE: [(&str, &str); 3] = [("{", "}"), ("[[", "]]"), ("%%", "%%")];
+    // What might stand in a mark of one's own.
+    const WHOLE: [(&str, &str); 6] =
+        [("[", "]"), ("<", ">"), ("%", "%"), ("__", "__"), ("#", "#"), ("!", "!")];
+    let anywhere = |(open, close): (&str, &str)| {
+        value.match_indices(open).any(|(at, _)| {
+            value[at + open.len()..].split_once(close).is_some_and(|(name, _)| names_a_value(name))
+        })
+    };
+    let whole = |(open, close): (&str, &str)| {
+        value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(names_a_value)
+    };
+    ANYWHERE.into_iter().any(anywhere) || WHOLE.into_iter().any(whole)
+}
+
+/// Whether a placeholder would be named so. (Some write an id in braces, which is a value.)
+fn names_a_value(name: &str) -> bool {
+    let name = name.trim_matches([' ', ':']);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+    name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
+        && name.bytes().all(plain)
+        && Uuid::try_parse(name).is_err()
 }
 
 /// A parameter as it stands in the query.
@@ -160,6 +204,17 @@ impl<'a> Parameter<'a> {
     fn reserved(&self) -> Option<&'static str> {
         let name = decode(self.name())?;
         RESERVED.into_iter().find(|reserved| *reserved == name)
+    }
+    /// The value, if it may be a sub id; an empty one is none.
+    fn sub(&self) -> Result<Option<Cow<'a, str>>, SubDrop> {
+        let Some((_, raw)) = self.raw.split_once('=') else { return Ok(None) };
+        // Some placeholders read as escapes: `%%DEST%%` as one of a byte that is no letter.
+        if holds_macro(raw) {
+            return Err(SubDrop::UnfilledMacro);
+        }
+        let value = decode(raw).ok_or(SubDrop::NotUtf8)?;
+        judge_sub(&value)?;
+        Ok(Some(value).filter(|value| !value.is_empty()))
     }
     fn decoded(&self) -> Option<Cow<'a, str>> {
         let (_, value) = self.raw.split_once('=')?;
@@ -245,15 +300,68 @@ mod tests {
     }
 
     #[test]
-    fn sub_ids_are_short_and_printable() {
-        let sub = |value: &str| Query::parse(&format!("sub2={value}")).subs[1].clone().map(Cow::into_owned);
-        assert_eq!(sub(&"a".repeat(64)), Some("a".repeat(64)));
-        assert_eq!(sub(&"%61".repeat(64)), Some("a".repeat(64)));
-        for dropped in ["", &"a".repeat(65), "a%0Ab", "a%00", "%7F", "caf%C3%A9", "%ff", "%1b[31m"] {
-            assert_eq!(sub(dropped), None, "{dropped}");
+    fn sub_ids_are_kept_whole_or_dropped_by_name() {
+        use SubDrop::{ControlCharacter, NotUtf8, Repeated, TooLong, UnfilledMacro};
+        let id_of_a_network = "fb.1.1554763741205.IwAR".to_owned() + &"aZ9_-".repeat(55);
+        let table: &[(&str, Result<&str, SubDrop>)] = &[
+            ("news", Ok("news")),
+            (&id_of_a_network, Ok(&id_of_a_network)),
+            (&"a".repeat(512), Ok(&"a".repeat(512))),
+            (&"%61".repeat(512), Ok(&"a".repeat(512))),
+            (&"a".repeat(513), Err(TooLong)),
+            (&"%C3%A9".repeat(256), Ok(&"\u{e9}".repeat(256))),
+            (&"\u{e9}".repeat(257), Err(TooLong)),
+            ("caf%C3%A9", Ok("café")),
+            ("\u{4f60}\u{597d}", Ok("\u{4f60}\u{597d}")),
+            ("%F0%9F%8E%81+x", Ok("\u{1f381} x")),
+            ("100%", Ok("100%")),
+            ("a%0Ab", Err(ControlCharacter)),
+            ("a%00", Err(ControlCharacter)),
+            ("%7F", Err(ControlCharacter)),
+            ("%1b[31m", Err(ControlCharacter)),
+            ("%C2%85", Err(ControlCharacter)),
+            ("%ff", Err(NotUtf8)),
+            ("caf%E9", Err(NotUtf8)),
+            ("{gclid}", Err(UnfilledMacro)),
+            ("%7Bgclid%7D", Err(UnfilledMacro)),
+            ("{{ad.id}}", Err(UnfilledMacro)),
+            ("{{ campaign.name }}", Err(UnfilledMacro)),
+            ("${CLICK_ID}", Err(UnfilledMacro)),
+            ("{:click:}", Err(UnfilledMacro)),
+            ("spring-{adgroup}", Err(UnfilledMacro)),
+            ("%%CLICK%%", Err(UnfilledMacro)),
+            ("%%DEST%%", Err(UnfilledMacro)),
+            ("%25%25CLICK%25%25", Err(UnfilledMacro)),
+            ("[[sub]]", Err(UnfilledMacro)),
+            ("[CLICK_ID]", Err(UnfilledMacro)),
+            ("%subid%", Err(UnfilledMacro)),
+            ("__CLICKID__", Err(UnfilledMacro)),
+            ("%3Cclickid%3E", Err(UnfilledMacro)),
+            ("%23clickid%23", Err(UnfilledMacro)),
+            ("!clickid!", Err(UnfilledMacro)),
+            // Values of people and programs, not placeholders.
+            ("{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", Ok("{3F2504E0-4F89-11D3-9A0C-0305E82C3301}")),
+            ("{12}", Ok("{12}")),
+            ("{", Ok("{")),
+            ("{}", Ok("{}")),
+            ("[1]", Ok("[1]")),
+            ("a [new] one", Ok("a [new] one")),
+            ("snake__case__name", Ok("snake__case__name")),
+            ("50%25 off 20%25", Ok("50% off 20%")),
+            ("!", Ok("!")),
+        ];
+        for (value, expected) in table {
+            let raw = format!("sub2={value}");
+            let query = Query::parse(&raw);
+            assert_eq!(query.subs[1].as_deref(), expected.ok(), "{value}");
+            let dropped = SubDrop::ALL.iter().map(|reason| u32::from(expected.err() == Some(*reason)));
+            assert_eq!(query.subs_dropped.to_vec(), dropped.collect::<Vec<_>>(), "{value}");
         }
-        assert_eq!(sub("100%"), Some("100%".into()));
-        assert_eq!(Query::parse("sub1=&sub1=b&sub1=c").subs[0].as_deref(), Some("b"));
+        // The first good value counts; another one after it is lost, an empty or an equal one says nothing.
+        let twice = Query::parse("sub1=&sub1=b&sub1=c&sub1=b&sub2");
+        assert_eq!(twice.subs[0].as_deref(), Some("b"));
+        assert_eq!(twice.subs_dropped[Repeated as usize], 1);
+        assert_eq!(twice.subs_dropped.iter().sum::<u32>(), 1);
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl Edge {
         let click = Click { id: ClickId(uuid_at(now)), affiliate: link.affiliate, link: link.link };
         let gpc = value(headers, "sec-gpc").is_some_and(|value| value.trim_ascii() == b"1");
         let subs = std::mem::take(&mut query.subs);
+        self.counts.drop_subs(&query.subs_dropped);
         let record = ClickRecord { click, visitor, verdict, new_visitor, unique: new_visitor, gpc, subs };
         let kept = with_scratch(|scratch| {
             record.encode(scratch);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::id::{AffiliateId, LinkId};
-use crate::domain::outcome::Verdict;
+use crate::domain::outcome::{SubDrop, Verdict};
 use crate::edge::Route;
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -425,6 +425,24 @@ fn parameters_lead_deeper_pass_through_or_are_kept() {
     assert_eq!(subs, [Some("news"), None, Some("a b"), None, None]);
     let answer = stage.follow(&format!("{}?to=//evil.test/&cfoil=forged", stage.link_of(TO_LANDING)), &[]);
     assert_eq!(answer.location(), format!("{LANDING}?cfoil={}", answer.token()));
+}
+
+#[test]
+fn sub_ids_of_networks_are_kept_and_what_is_not_kept_is_counted() {
+    let stage = Stage::new();
+    let long = "IwAR2-_x".repeat(40);
+    let query =
+        format!("sub1={long}&sub2=caf%C3%A9&sub3=%7Bgclid%7D&sub4={}&sub5=%%DEST%%&sub1=b", "x".repeat(513));
+    stage.follow(&format!("{}?{query}", stage.link()), &[]);
+    let subs = stage.last_record().subs;
+    let subs: Vec<_> = subs.iter().map(Option::as_deref).collect();
+    assert_eq!(subs, [Some(&*long), Some("café"), None, None, None]);
+    let dropped = SubDrop::ALL.iter().map(|reason| (*reason, stage.edge.counts().subs_dropped(*reason)));
+    let dropped: Vec<_> = dropped.filter(|(_, count)| *count > 0).collect();
+    assert_eq!(dropped, [(SubDrop::TooLong, 1), (SubDrop::UnfilledMacro, 2), (SubDrop::Repeated, 1)]);
+    // Of a bad link nothing is kept, and nothing of it is missed.
+    stage.follow(&format!("bad?{query}"), &[]);
+    assert_eq!(stage.edge.counts().subs_dropped(SubDrop::TooLong), 1);
 }
 
 #[test]
