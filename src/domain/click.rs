@@ -1,6 +1,6 @@
 //! What a click is judged to be, from what its request says.
 
-use super::agents;
+use super::agents::{self, Agent};
 use super::outcome::Verdict;
 
 /// What this node knows of a validly signed link.
@@ -66,7 +66,8 @@ pub struct Request<'a> {
 /// 2. `prefetch`: a browser is ahead of its user; it is refused, since it would keep a redirect and use it
 ///    for the person's click;
 /// 3. `subresource`: a page loads the link as an image, a frame or a script;
-/// 4. `bot`: the user agent is a program's, or is missing;
+/// 4. `bot`, `assistant`: the user agent is a program's, or is missing; or an AI assistant's, which fetches for a
+///    person who does not come along;
 /// 5. `flood`: the address clicks faster than people do;
 /// 6. `affiliate_not_active`, `link_disabled`, `unknown_link`: by the link;
 /// 7. `human`.
@@ -77,17 +78,22 @@ pub fn judge(request: &Request<'_>) -> Verdict {
         Verdict::Prefetch
     } else if request.fetch_dest.is_some_and(|dest| !dest.eq_ignore_ascii_case(b"document")) {
         Verdict::Subresource
-    } else if agents::is_bot(request.user_agent.unwrap_or_default()) {
-        Verdict::Bot
-    } else if request.flood {
-        Verdict::Flood
     } else {
-        match request.link {
-            LinkState::AffiliateNotActive => Verdict::AffiliateNotActive,
-            LinkState::Disabled => Verdict::LinkDisabled,
-            LinkState::Unknown => Verdict::UnknownLink,
-            LinkState::Known => Verdict::Human,
+        match agents::who(request.user_agent.unwrap_or_default()) {
+            Agent::Program => Verdict::Bot,
+            Agent::Assistant => Verdict::Assistant,
+            Agent::Person if request.flood => Verdict::Flood,
+            Agent::Person => by_link(request.link),
         }
+    }
+}
+
+const fn by_link(link: LinkState) -> Verdict {
+    match link {
+        LinkState::AffiliateNotActive => Verdict::AffiliateNotActive,
+        LinkState::Disabled => Verdict::LinkDisabled,
+        LinkState::Unknown => Verdict::UnknownLink,
+        LinkState::Known => Verdict::Human,
     }
 }
 
@@ -124,6 +130,7 @@ mod tests {
             ("no user agent", |r| r.user_agent = None, Verdict::Bot),
             ("an empty user agent", |r| r.user_agent = Some(b" "), Verdict::Bot),
             ("a bot", |r| r.user_agent = Some(b"Twitterbot/1.0"), Verdict::Bot),
+            ("an assistant", |r| r.user_agent = Some(b"ChatGPT-User/1.0"), Verdict::Assistant),
             ("a flood", |r| r.flood = true, Verdict::Flood),
             ("a link not known", |r| r.link = LinkState::Unknown, Verdict::UnknownLink),
             ("no active affiliate", |r| r.link = LinkState::AffiliateNotActive, Verdict::AffiliateNotActive),

@@ -36,6 +36,7 @@ outcomes! {
         Human = "human": "A person followed a link that earns",
         UnknownLink = "unknown_link": "A person followed a validly signed link that this node does not know yet",
         Bot = "bot": "A program followed the link",
+        Assistant = "assistant": "An AI assistant fetched the link to answer somebody",
         Prefetch = "prefetch": "A browser fetched the link ahead of a person, and was refused",
         Head = "head": "Only the headers were asked for",
         Subresource = "subresource": "The link was loaded as a part of a page, not followed",
@@ -63,6 +64,7 @@ impl Verdict {
             Self::Flood => 6,
             Self::AffiliateNotActive => 7,
             Self::LinkDisabled => 8,
+            Self::Assistant => 9,
         }
     }
     /// The verdict with this number.
