@@ -4,12 +4,14 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::app::TestApp;
+use std::time::{Duration, Instant};
+use support::app::{BEGINNING, TestApp};
 use support::browser::{Browser, PHONE};
 use support::company::{Company, LANDING_HOST};
 use support::http;
 use support::inbox::Inbox;
 use support::servers::{Program, Server};
+use tokio::net::TcpListener;
 
 const ANN: &str = "ann@partners.example";
 const PASSWORD: &str = "a quiet walk by the river";
@@ -427,6 +429,36 @@ async fn the_staffs_pages_are_good_to_look_at() {
     sam.goto(&door.desk("/admin")).await;
     assert_eq!(sam.path().await, "/admin/login");
     door.staff_signs_in(&sam).await;
+}
+
+#[tokio::test]
+async fn a_module_keeps_the_click_and_asks_for_the_cookie_once_the_visitor_agreed() {
+    let company = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host = company.local_addr().expect("it is bound");
+    let config = format!(
+        "[program]\nlanding = \"http://{host}/plans\"\ndestinations = [\"{host}\"]\n[cookie]\nmode = \"on_consent\"\n"
+    );
+    let app = TestApp::start_with("sqlite", &config).await;
+    let partner = app.partner("mo").await;
+    Company::opens_plainly(&app, company, BEGINNING, "acct_module", false);
+    let visitor = Browser::start().await;
+    visitor.goto(&partner.link).await;
+    let names = async || -> Vec<String> {
+        let cookies = visitor.cookies().await;
+        cookies.iter().filter_map(|cookie| cookie["name"].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!(names().await, Vec::<String>::new());
+    // The cookie belongs to the tracking host, which here has the same address.
+    visitor.run("counterfoil.consent();").await;
+    let begun = Instant::now();
+    while !names().await.contains(&"counterfoil".to_owned()) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", names().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    visitor.press("Join").await;
+    visitor.sees("Welcome aboard: 201").await;
+    let account = app.get("/v1/accounts/acct_module").await.expect_status(200).json();
+    assert_eq!(account["attribution"]["affiliate_id"], json!(partner.id), "{account}");
 }
 
 #[tokio::test]

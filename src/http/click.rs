@@ -183,7 +183,7 @@ impl Edge {
             None => new_visitor.then(|| VisitorId(uuid_at(now))),
         };
         let click = Click { id: ClickId(uuid_at(now)), affiliate: link.affiliate, link: link.link };
-        let gpc = value(headers, "sec-gpc").is_some_and(|value| value.trim_ascii() == b"1");
+        let gpc = asks_for_privacy(headers);
         let subs = std::mem::take(&mut query.subs);
         self.counts.drop_subs(&query.subs_dropped);
         let record = ClickRecord { click, visitor, verdict, new_visitor, unique: new_visitor, gpc, subs };
@@ -280,6 +280,11 @@ impl<'a> Asked<'a> {
             link,
         }
     }
+}
+
+/// Whether the browser asks for no cookie: by `Sec-GPC: 1`, and by no other value of it.
+pub(super) fn asks_for_privacy(headers: &HeaderMap) -> bool {
+    value(headers, "sec-gpc").is_some_and(|value| value.trim_ascii() == b"1")
 }
 
 /// 403, and nothing that a browser could keep or retry by itself. A 5xx would let strangers make a balancer take a

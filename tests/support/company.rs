@@ -21,7 +21,9 @@ pub struct Company {
     internal: SocketAddr,
     signed_up_at: String,
     account: String,
-    /// What the plans page does besides.
+    /// How the plans page loads `counterfoil.js`.
+    module: &'static str,
+    /// What it does besides.
     script: &'static str,
 }
 
@@ -33,9 +35,9 @@ struct SignupForm {
 
 /// The form knows nothing of `cfoil`: `counterfoil.js` adds it.
 async fn plans_page(State(company): State<Arc<Company>>) -> Html<String> {
-    let Company { tracking, account, script, .. } = &*company;
+    let Company { tracking, account, module, script, .. } = &*company;
     Html(format!(
-        r#"<!doctype html><title>Plans</title><script src="http://{tracking}/counterfoil.js"></script>
+        r#"<!doctype html><title>Plans</title><script {module} src="http://{tracking}/counterfoil.js"></script>
         <form data-counterfoil method="post" action="/signup">
         <input name="account" value="{account}"><button>Join</button></form><script>{script}</script>"#
     ))
@@ -51,7 +53,7 @@ async fn signup(State(company): State<Arc<Company>>, Form(form): Form<SignupForm
 impl Company {
     fn of(app: &TestApp, signed_up_at: &str, account: &str) -> Self {
         let (signed_up_at, account) = (signed_up_at.to_owned(), account.to_owned());
-        Self { tracking: app.public, internal: app.internal, signed_up_at, account, script: "" }
+        Self { tracking: app.public, internal: app.internal, signed_up_at, account, module: "", script: "" }
     }
     fn router(self) -> Router {
         let router = Router::new().route("/plans", get(plans_page)).route("/signup", post(signup));
@@ -65,11 +67,11 @@ impl Company {
         tokio::spawn(axum::serve(listener, router).into_future());
         site
     }
-    /// Opens the site without TLS. `joins`: its plans page presses its own button.
+    /// Opens the site without TLS; it loads `counterfoil.js` as a module. `joins`: its plans page presses its own button.
     pub fn opens_plainly(app: &TestApp, at: TcpListener, signed_up_at: &str, account: &str, joins: bool) {
         let script = "addEventListener('load', () => document.querySelector('button').click());";
         let script = if joins { script } else { "" };
-        let company = Self { script, ..Self::of(app, signed_up_at, account) };
+        let company = Self { module: "type=\"module\"", script, ..Self::of(app, signed_up_at, account) };
         tokio::spawn(axum::serve(at, company.router()).into_future());
     }
 }
