@@ -5,7 +5,7 @@ use crate::domain::affiliate::{Affiliate, Link};
 use crate::domain::click::LinkState;
 use crate::domain::destination::{AllowList, Destination};
 use crate::domain::id::{AffiliateId, LinkId};
-use crate::domain::outcome::{ClickDrop, Verdict};
+use crate::domain::outcome::{ClickDrop, SubDrop, Verdict};
 use crate::domain::token::LinkClaim;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -93,6 +93,7 @@ pub struct ClickCounts {
     received: AtomicU64,
     journaled: [AtomicU64; Verdict::ALL.len()],
     dropped: [AtomicU64; ClickDrop::ALL.len()],
+    subs_dropped: [AtomicU64; SubDrop::ALL.len()],
 }
 
 impl ClickCounts {
@@ -108,6 +109,12 @@ impl ClickCounts {
     pub fn drop_for(&self, reason: ClickDrop) {
         self.dropped[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
+    /// Sub ids were not kept, so many for each reason.
+    pub fn drop_subs(&self, by_reason: &[u32; SubDrop::ALL.len()]) {
+        for (counter, count) in self.subs_dropped.iter().zip(by_reason).filter(|(_, count)| **count > 0) {
+            counter.fetch_add(u64::from(*count), Ordering::Relaxed);
+        }
+    }
     /// Clicks that arrived.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
@@ -119,6 +126,10 @@ impl ClickCounts {
     /// Clicks not kept for this reason.
     pub fn dropped(&self, reason: ClickDrop) -> u64 {
         self.dropped[reason as usize].load(Ordering::Relaxed)
+    }
+    /// Sub ids not kept for this reason.
+    pub fn subs_dropped(&self, reason: SubDrop) -> u64 {
+        self.subs_dropped[reason as usize].load(Ordering::Relaxed)
     }
     /// Clicks of which it is known what became of them.
     pub fn settled(&self) -> u64 {
@@ -195,6 +206,9 @@ mod tests {
             counts.receive();
             counts.drop_for(*reason);
         }
+        counts.drop_subs(&[1, 0, 2, 0, 0]);
+        let subs: Vec<_> = SubDrop::ALL.iter().map(|reason| counts.subs_dropped(*reason)).collect();
+        assert_eq!(subs, [1, 0, 2, 0, 0]);
         assert!(Verdict::ALL.iter().all(|verdict| counts.journaled(*verdict) == 1));
         assert_eq!(counts.received(), counts.settled());
     }

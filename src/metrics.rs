@@ -8,7 +8,7 @@
 //! With no click in flight, `clicks_received = sum(clicks_journaled) + sum(clicks_dropped)`; for each log, for
 //! ever, `last_position = applied_position + backlog`.
 
-use crate::domain::outcome::{ClickDrop, FactOutcome, Verdict};
+use crate::domain::outcome::{ClickDrop, FactOutcome, SubDrop, Verdict};
 use crate::server::Gauges;
 use crate::store::Log;
 use prometheus::core::{Collector, Desc};
@@ -59,11 +59,13 @@ macro_rules! catalogue {
 catalogue! {
     // Clicks.
     CLICKS_RECEIVED = "counterfoil_clicks_received_total" Counter []
-        "Requests for a link that were answered with a redirect";
+        "Requests for a link: each is answered by a redirect, a prefetch by 403";
     CLICKS_JOURNALED = "counterfoil_clicks_journaled_total" Counter ["verdict"]
         "Clicks in the journal, by what they were judged to be";
     CLICKS_DROPPED = "counterfoil_clicks_dropped_total" Counter ["reason"]
-        "Clicks that were redirected but not recorded, by reason";
+        "Clicks that were not recorded, by reason; their prospects were redirected all the same";
+    SUB_IDS_DROPPED = "counterfoil_sub_ids_dropped_total" Counter ["reason"]
+        "Sub ids that were not kept with their click, by reason";
 
     // Facts.
     FACTS = "counterfoil_facts_total" Counter ["kind", "outcome"]
@@ -81,7 +83,7 @@ catalogue! {
 
     // HTTP.
     HTTP_REQUESTS = "counterfoil_http_requests_total" Counter ["listener", "route", "status"]
-        "Requests answered, by listener, route and class of status";
+        "Requests answered, by listener, route and class of status; 4xx of /r/{token} are refused prefetches, not failures";
     HTTP_SECONDS = "counterfoil_http_request_seconds" Histogram ["route"]
         "Seconds from a request's headers to its answer, for the redirect and the callbacks";
     HTTP_IN_FLIGHT = "counterfoil_http_in_flight" Gauge ["listener"]
@@ -344,6 +346,7 @@ impl Metrics {
         received: impl Fn() -> u64 + Send + Sync + 'static,
         journaled: impl Fn(Verdict) -> u64 + Send + Sync + 'static,
         dropped: impl Fn(ClickDrop) -> u64 + Send + Sync + 'static,
+        subs_dropped: impl Fn(SubDrop) -> u64 + Send + Sync + 'static,
     ) {
         self.read(CLICKS_RECEIVED, &[], received);
         let journaled = Arc::new(journaled);
@@ -355,6 +358,11 @@ impl Metrics {
         for &reason in ClickDrop::ALL {
             let dropped = Arc::clone(&dropped);
             self.read(CLICKS_DROPPED, &[reason.code()], move || dropped(reason));
+        }
+        let subs_dropped = Arc::new(subs_dropped);
+        for &reason in SubDrop::ALL {
+            let subs_dropped = Arc::clone(&subs_dropped);
+            self.read(SUB_IDS_DROPPED, &[reason.code()], move || subs_dropped(reason));
         }
     }
 
@@ -518,7 +526,7 @@ mod tests {
     /// All that a server registers.
     fn whole() -> Metrics {
         let metrics = Metrics::new();
-        metrics.read_clicks(|| 7, |verdict| u64::from(verdict.number()), |_| 0);
+        metrics.read_clicks(|| 7, |verdict| u64::from(verdict.number()), |_| 0, |_| 4);
         metrics.read_journal(Log::Facts, || (9, 4));
         metrics.read_journal(Log::Clicks, || (3, 5));
         metrics.read_listener("public", &Arc::default());
@@ -560,6 +568,7 @@ mod tests {
             "counterfoil_clicks_received_total 7",
             "counterfoil_clicks_journaled_total{verdict=\"flood\"} 6",
             "counterfoil_clicks_dropped_total{reason=\"backlog_full\"} 0",
+            "counterfoil_sub_ids_dropped_total{reason=\"unfilled_macro\"} 4",
             "counterfoil_facts_total{kind=\"event\",outcome=\"deferred\"} 1",
             "counterfoil_facts_total{kind=\"signup\",outcome=\"new\"} 0",
             "counterfoil_journal_last_position{log=\"facts\"} 9",

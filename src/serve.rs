@@ -407,11 +407,12 @@ fn show_metrics(metrics: &Metrics, running: &Running, edge: &Arc<Edge>) {
     metrics.read(metrics::FACTS_WAITING_ASIDE, &[], move || app.facts_set_aside());
     let app = Arc::clone(&running.app);
     metrics.read(metrics::FACTS_SET_ASIDE, &[], move || app.facts_set_aside_here());
-    let [received, journaled, dropped] = [(); 3].map(|()| Arc::clone(edge));
+    let [received, journaled, dropped, subs_dropped] = [(); 4].map(|()| Arc::clone(edge));
     metrics.read_clicks(
         move || received.counts().received(),
         move |verdict| journaled.counts().journaled(verdict),
         move |reason| dropped.counts().dropped(reason),
+        move |reason| subs_dropped.counts().subs_dropped(reason),
     );
 }
 

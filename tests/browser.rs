@@ -3,26 +3,20 @@
 
 mod support;
 
-use axum::Router;
-use axum::extract::{Form, State};
-use axum::response::Html;
-use axum::routing::{get, post};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use support::app::{TestApp, bearer};
+use std::time::{Duration, Instant};
+use support::app::{BEGINNING, TestApp};
 use support::browser::{Browser, PHONE};
+use support::company::{Company, LANDING_HOST};
+use support::http;
 use support::inbox::Inbox;
 use support::servers::{Program, Server};
-use support::{http, tls};
+use tokio::net::TcpListener;
 
 const ANN: &str = "ann@partners.example";
 const PASSWORD: &str = "a quiet walk by the river";
 const STAFF: &str = "sam@program.example";
 const STAFF_PASSWORD: &str = "seven grey geese in a row";
-/// Where links lead, by default.
-const LANDING_HOST: &str = "www.calltrackingmetrics.com";
 const TAB: &str = "\u{E004}";
 const ENTER: &str = "\u{E007}";
 const SPACE: &str = " ";
@@ -93,49 +87,6 @@ impl Door {
     async fn ann_signs_in(&self, browser: &Browser) {
         self.signs_in(browser, ANN, PASSWORD).await;
         browser.sees("Hello, Ann").await;
-    }
-}
-
-/// The company's site: a plans page with a signup form, and the back end that reports the signup.
-struct Company {
-    tracking: SocketAddr,
-    internal: SocketAddr,
-    signed_up_at: String,
-}
-
-#[derive(Deserialize)]
-struct SignupForm {
-    account: String,
-    cfoil: Option<String>,
-}
-
-/// The form knows nothing of `cfoil`: `counterfoil.js` adds it.
-async fn plans_page(State(company): State<Arc<Company>>) -> Html<String> {
-    Html(format!(
-        r#"<!doctype html><title>Plans</title><script src="http://{}/counterfoil.js"></script>
-        <form data-counterfoil method="post" action="/signup">
-        <input name="account" value="acct_81"><button>Join</button></form>"#,
-        company.tracking
-    ))
-}
-
-async fn signup(State(company): State<Arc<Company>>, Form(form): Form<SignupForm>) -> Html<String> {
-    let body = json!({"account_id": form.account, "plan": "growth", "signed_up_at": company.signed_up_at,
-        "click": form.cfoil});
-    let answer = http::post(company.internal, "/v1/signups", &bearer(), body.to_string()).await;
-    Html(format!("<!doctype html><title>Welcome</title><p>Welcome aboard: {}", answer.status))
-}
-
-impl Company {
-    /// Opens the site; answers where it is.
-    async fn opens(app: &TestApp, signed_up_at: &str) -> SocketAddr {
-        let company =
-            Self { tracking: app.public, internal: app.internal, signed_up_at: signed_up_at.to_owned() };
-        let router = Router::new().route("/plans", get(plans_page)).route("/signup", post(signup));
-        let listener = tls::Listener::bind(LANDING_HOST).await;
-        let site = listener.address();
-        tokio::spawn(axum::serve(listener, router.with_state(Arc::new(company))).into_future());
-        site
     }
 }
 
@@ -220,7 +171,7 @@ async fn an_affiliates_life(store: &str, look: bool) {
     assert!(shared.starts_with(&door.page("/r/")), "{shared}");
     let day = "2026-01-01T10:00:00-05:00";
     door.app.set_now(day).await;
-    let site = Company::opens(&door.app, day).await;
+    let site = Company::opens(&door.app, day, "acct_81").await;
     let bob = other.another(LANDING_HOST, site).await;
     bob.goto(&shared).await;
     assert!(bob.address().await.contains("cfoil="), "{}", bob.address().await);
@@ -478,6 +429,36 @@ async fn the_staffs_pages_are_good_to_look_at() {
     sam.goto(&door.desk("/admin")).await;
     assert_eq!(sam.path().await, "/admin/login");
     door.staff_signs_in(&sam).await;
+}
+
+#[tokio::test]
+async fn a_module_keeps_the_click_and_asks_for_the_cookie_once_the_visitor_agreed() {
+    let company = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host = company.local_addr().expect("it is bound");
+    let config = format!(
+        "[program]\nlanding = \"http://{host}/plans\"\ndestinations = [\"{host}\"]\n[cookie]\nmode = \"on_consent\"\n"
+    );
+    let app = TestApp::start_with("sqlite", &config).await;
+    let partner = app.partner("mo").await;
+    Company::opens_plainly(&app, company, BEGINNING, "acct_module", false);
+    let visitor = Browser::start().await;
+    visitor.goto(&partner.link).await;
+    let names = async || -> Vec<String> {
+        let cookies = visitor.cookies().await;
+        cookies.iter().filter_map(|cookie| cookie["name"].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!(names().await, Vec::<String>::new());
+    // The cookie belongs to the tracking host, which here has the same address.
+    visitor.run("counterfoil.consent();").await;
+    let begun = Instant::now();
+    while !names().await.contains(&"counterfoil".to_owned()) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", names().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    visitor.press("Join").await;
+    visitor.sees("Welcome aboard: 201").await;
+    let account = app.get("/v1/accounts/acct_module").await.expect_status(200).json();
+    assert_eq!(account["attribution"]["affiliate_id"], json!(partner.id), "{account}");
 }
 
 #[tokio::test]

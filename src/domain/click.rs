@@ -1,6 +1,6 @@
 //! What a click is judged to be, from what its request says.
 
-use super::agents;
+use super::agents::{self, Agent};
 use super::outcome::Verdict;
 
 /// What this node knows of a validly signed link.
@@ -29,13 +29,24 @@ pub struct Purposes<'a> {
     pub x_moz: Option<&'a [u8]>,
 }
 
+impl Purposes<'_> {
+    /// Whether a browser is ahead of its user: it fetches or renders the page in case the link is followed.
+    pub fn say_prefetch(&self) -> bool {
+        let Self { sec_purpose, purpose, x_purpose, x_moz } = self;
+        [sec_purpose, purpose, x_purpose, x_moz].into_iter().flatten().any(|value| {
+            // Safari's word for it is `preview`; all are compared without case, parameters may follow.
+            ["prefetch", "prerender", "preview"].iter().any(|word| contains(value, word.as_bytes()))
+        })
+    }
+}
+
 /// What a request says of who made it, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     /// Its method is `HEAD`.
     pub head: bool,
-    /// Its purpose headers.
-    pub purposes: Purposes<'a>,
+    /// Its [`Purposes`] say that nobody has followed the link yet.
+    pub prefetch: bool,
     /// Its `Sec-Fetch-Dest`.
     pub fetch_dest: Option<&'a [u8]>,
     /// Its `User-Agent`.
@@ -52,39 +63,38 @@ pub struct Request<'a> {
 /// the programs. In this order, the first that applies:
 ///
 /// 1. `head`: a program looks whether the link is there;
-/// 2. `prefetch`: a browser is ahead of its user;
+/// 2. `prefetch`: a browser is ahead of its user; it is refused, since it would keep a redirect and use it
+///    for the person's click;
 /// 3. `subresource`: a page loads the link as an image, a frame or a script;
-/// 4. `bot`: the user agent is a program's, or is missing;
+/// 4. `bot`, `assistant`: the user agent is a program's, or is missing; or an AI assistant's, which fetches for a
+///    person who does not come along;
 /// 5. `flood`: the address clicks faster than people do;
 /// 6. `affiliate_not_active`, `link_disabled`, `unknown_link`: by the link;
 /// 7. `human`.
 pub fn judge(request: &Request<'_>) -> Verdict {
     if request.head {
         Verdict::Head
-    } else if is_prefetch(&request.purposes) {
+    } else if request.prefetch {
         Verdict::Prefetch
     } else if request.fetch_dest.is_some_and(|dest| !dest.eq_ignore_ascii_case(b"document")) {
         Verdict::Subresource
-    } else if agents::is_bot(request.user_agent.unwrap_or_default()) {
-        Verdict::Bot
-    } else if request.flood {
-        Verdict::Flood
     } else {
-        match request.link {
-            LinkState::AffiliateNotActive => Verdict::AffiliateNotActive,
-            LinkState::Disabled => Verdict::LinkDisabled,
-            LinkState::Unknown => Verdict::UnknownLink,
-            LinkState::Known => Verdict::Human,
+        match agents::who(request.user_agent.unwrap_or_default()) {
+            Agent::Program => Verdict::Bot,
+            Agent::Assistant => Verdict::Assistant,
+            Agent::Person if request.flood => Verdict::Flood,
+            Agent::Person => by_link(request.link),
         }
     }
 }
 
-fn is_prefetch(purposes: &Purposes<'_>) -> bool {
-    let Purposes { sec_purpose, purpose, x_purpose, x_moz } = purposes;
-    [sec_purpose, purpose, x_purpose, x_moz].into_iter().flatten().any(|value| {
-        // Safari's word for it is `preview`; all are compared without case, parameters may follow.
-        ["prefetch", "prerender", "preview"].iter().any(|word| contains(value, word.as_bytes()))
-    })
+const fn by_link(link: LinkState) -> Verdict {
+    match link {
+        LinkState::AffiliateNotActive => Verdict::AffiliateNotActive,
+        LinkState::Disabled => Verdict::LinkDisabled,
+        LinkState::Unknown => Verdict::UnknownLink,
+        LinkState::Known => Verdict::Human,
+    }
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {
@@ -97,7 +107,7 @@ mod tests {
 
     const PERSON: Request<'static> = Request {
         head: false,
-        purposes: Purposes { sec_purpose: None, purpose: None, x_purpose: None, x_moz: None },
+        prefetch: false,
         fetch_dest: None,
         user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"),
         flood: false,
@@ -111,19 +121,7 @@ mod tests {
             ("a person", |_| (), Verdict::Human),
             ("a person's navigation", |r| r.fetch_dest = Some(b"document"), Verdict::Human),
             ("headers only", |r| r.head = true, Verdict::Head),
-            ("prefetch", |r| r.purposes.sec_purpose = Some(b"prefetch"), Verdict::Prefetch),
-            ("prerender", |r| r.purposes.sec_purpose = Some(b"prefetch;prerender"), Verdict::Prefetch),
-            (
-                "with a parameter",
-                |r| r.purposes.sec_purpose = Some(b"Prefetch;anonymous-client-ip"),
-                Verdict::Prefetch,
-            ),
-            ("only prerender", |r| r.purposes.sec_purpose = Some(b"prerender"), Verdict::Prefetch),
-            ("old Chrome", |r| r.purposes.purpose = Some(b"prefetch"), Verdict::Prefetch),
-            ("Safari", |r| r.purposes.x_purpose = Some(b"preview"), Verdict::Prefetch),
-            ("old Firefox", |r| r.purposes.x_moz = Some(b"prefetch"), Verdict::Prefetch),
-            ("another purpose", |r| r.purposes.purpose = Some(b"navigate"), Verdict::Human),
-            ("an empty purpose", |r| r.purposes.purpose = Some(b""), Verdict::Human),
+            ("ahead of a person", |r| r.prefetch = true, Verdict::Prefetch),
             ("image", |r| r.fetch_dest = Some(b"image"), Verdict::Subresource),
             ("frame", |r| r.fetch_dest = Some(b"iframe"), Verdict::Subresource),
             ("script", |r| r.fetch_dest = Some(b"script"), Verdict::Subresource),
@@ -132,6 +130,7 @@ mod tests {
             ("no user agent", |r| r.user_agent = None, Verdict::Bot),
             ("an empty user agent", |r| r.user_agent = Some(b" "), Verdict::Bot),
             ("a bot", |r| r.user_agent = Some(b"Twitterbot/1.0"), Verdict::Bot),
+            ("an assistant", |r| r.user_agent = Some(b"ChatGPT-User/1.0"), Verdict::Assistant),
             ("a flood", |r| r.flood = true, Verdict::Flood),
             ("a link not known", |r| r.link = LinkState::Unknown, Verdict::UnknownLink),
             ("no active affiliate", |r| r.link = LinkState::AffiliateNotActive, Verdict::AffiliateNotActive),
@@ -145,11 +144,37 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_says_when_it_is_ahead_of_its_user() {
+        type Place = fn(&mut Purposes<'static>, &'static [u8]);
+        let sec_purpose: Place = |purposes, value| purposes.sec_purpose = Some(value);
+        let purpose: Place = |purposes, value| purposes.purpose = Some(value);
+        let x_purpose: Place = |purposes, value| purposes.x_purpose = Some(value);
+        let x_moz: Place = |purposes, value| purposes.x_moz = Some(value);
+        let table: &[(&str, Place, &'static [u8], bool)] = &[
+            ("prefetch", sec_purpose, b"prefetch", true),
+            ("prerender", sec_purpose, b"prefetch;prerender", true),
+            ("with a parameter", sec_purpose, b"Prefetch;anonymous-client-ip", true),
+            ("only prerender", sec_purpose, b"prerender", true),
+            ("old Chrome", purpose, b"prefetch", true),
+            ("Safari", x_purpose, b"preview", true),
+            ("old Firefox", x_moz, b"prefetch", true),
+            ("another purpose", purpose, b"navigate", false),
+            ("an empty purpose", purpose, b"", false),
+        ];
+        for (name, place, value, expected) in table {
+            let mut purposes = Purposes::default();
+            place(&mut purposes, value);
+            assert_eq!(purposes.say_prefetch(), *expected, "{name}");
+        }
+        assert!(!Purposes::default().say_prefetch());
+    }
+
+    #[test]
     fn the_first_of_the_order_counts() {
         use Verdict::{Bot, Flood, Head, Human, LinkDisabled, Prefetch, Subresource};
         let mut request = Request {
             head: true,
-            purposes: Purposes { sec_purpose: Some(b"prefetch"), ..Purposes::default() },
+            prefetch: true,
             fetch_dest: Some(b"image"),
             user_agent: None,
             flood: true,
@@ -158,7 +183,7 @@ mod tests {
         let mut order = vec![judge(&request)];
         let changes: [fn(&mut Request<'static>); 6] = [
             |r| r.head = false,
-            |r| r.purposes.sec_purpose = None,
+            |r| r.prefetch = false,
             |r| r.fetch_dest = None,
             |r| r.user_agent = PERSON.user_agent,
             |r| r.flood = false,

@@ -3,25 +3,30 @@
 //!
 //! | bytes | what they are |
 //! | ---: | --- |
-//! | 1 | version: 1 |
+//! | 1 | version: 1, or 2 where a sub id is no short one |
 //! | 1 | flags: 1 a visitor is named, 2 he was made for this click, 4 the click is unique, 8 `Sec-GPC`; the others are 0 |
 //! | 1 | the verdict's number |
 //! | 16 | the click's id, which tells its time |
 //! | 8, 8 | affiliate and link, big-endian |
 //! | 16 | the visitor, if one is named |
 //! | 1 | which of `sub1` to `sub5` follow, from the lowest bit |
-//! | 1 + n | for each of those its length, 1 to 64, and its letters |
+//! | 1 + n | for each of those its length and its letters: a short one, of 1 to 64 printable ASCII bytes |
+//! | 2 + n | in version 2: its length, big-endian, and its letters: UTF-8 of 1 to 512 bytes without control characters |
 //!
 //! A reader that meets another version stops and names it: a newer version wrote it.
 
 use super::id::{AffiliateId, ClickId, LinkId, VisitorId};
 use super::outcome::Verdict;
-use super::query::{Subs, is_sub};
+use super::query::{MAX_SUB_BYTES, Subs};
 use super::token::Click;
 use std::borrow::Cow;
 use uuid::Uuid;
 
 const VERSION: u8 = 1;
+/// With sub ids that are not all short.
+const LONG_SUBS: u8 = 2;
+/// Longest short sub id, in bytes.
+const SHORT: usize = 64;
 const NAMED_VISITOR: u8 = 1;
 const NEW_VISITOR: u8 = 2;
 const UNIQUE: u8 = 4;
@@ -58,14 +63,16 @@ pub enum BadClickRecord {
 }
 
 impl<'a> ClickRecord<'a> {
-    /// Appends the click. A value that is no sub id (see [`is_sub`]) is left out.
+    /// Appends the click. A value that is no sub id (empty, longer than 512 bytes, with control characters) is left out.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let flags = flag(self.visitor.is_some(), NAMED_VISITOR)
             | flag(self.new_visitor, NEW_VISITOR)
             | flag(self.unique, UNIQUE)
             | flag(self.gpc, GPC);
-        out.extend([VERSION, flags, self.verdict.number()]);
+        let subs = || self.subs.iter().map(|sub| sub.as_deref().filter(|value| is_kept(value)));
+        let version = if subs().flatten().all(is_short) { VERSION } else { LONG_SUBS };
+        out.extend([version, flags, self.verdict.number()]);
         out.extend(self.click.id.0.as_bytes());
         out.extend(self.click.affiliate.bits().to_be_bytes());
         out.extend(self.click.link.bits().to_be_bytes());
@@ -74,11 +81,12 @@ impl<'a> ClickRecord<'a> {
         }
         let mask = out.len();
         out.push(0);
-        for (place, value) in self.subs.iter().enumerate() {
-            if let Some(value) = value.as_deref().filter(|value| is_sub(value)) {
+        for (place, value) in subs().enumerate() {
+            if let Some(value) = value {
                 out[mask] |= 1 << place;
-                // A sub id has at most 64 bytes.
-                out.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+                // A short sub id has at most 64 bytes, any at most 512.
+                let len = u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes();
+                out.extend(if version == VERSION { &len[1..] } else { &len });
                 out.extend(value.as_bytes());
             }
         }
@@ -87,13 +95,15 @@ impl<'a> ClickRecord<'a> {
     /// Reads a click; whatever `encode` would not have written is damage.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, BadClickRecord> {
         match bytes.first() {
-            Some(&VERSION) => Self::decode_fields(&mut Reader(&bytes[1..])).ok_or(BadClickRecord::Damaged),
+            Some(&version @ (VERSION | LONG_SUBS)) => {
+                Self::decode_fields(version, &mut Reader(&bytes[1..])).ok_or(BadClickRecord::Damaged)
+            }
             Some(&version) => Err(BadClickRecord::UnknownVersion(version)),
             None => Err(BadClickRecord::Damaged),
         }
     }
 
-    fn decode_fields(from: &mut Reader<'a>) -> Option<Self> {
+    fn decode_fields(version: u8, from: &mut Reader<'a>) -> Option<Self> {
         let flags = from.byte()?;
         let verdict = Verdict::from_number(from.byte()?)?;
         let id = ClickId(Uuid::from_bytes(from.array()?));
@@ -102,7 +112,7 @@ impl<'a> ClickRecord<'a> {
             Click { id, affiliate: AffiliateId::from_bits(affiliate), link: LinkId::from_bits(from.id()?) };
         let named = flags & NAMED_VISITOR != 0;
         let visitor = if named { Some(VisitorId(Uuid::from_bytes(from.array()?))) } else { None };
-        let subs = from.subs()?;
+        let subs = from.subs(version)?;
         let known = flags & !(NAMED_VISITOR | NEW_VISITOR | UNIQUE | GPC) == 0;
         (known && from.0.is_empty()).then_some(Self {
             click,
@@ -135,19 +145,29 @@ impl<'a> Reader<'a> {
     fn id(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes).filter(|bits| bits >> 63 == 0)
     }
-    fn subs(&mut self) -> Option<Subs<'a>> {
+    fn subs(&mut self, version: u8) -> Option<Subs<'a>> {
         let mask = self.byte()?;
         let mut subs = Subs::default();
         for (place, sub) in subs.iter_mut().enumerate() {
             if mask & (1 << place) != 0 {
-                let len = usize::from(self.byte()?);
-                let value = std::str::from_utf8(self.take(len)?).ok()?;
-                *sub = Some(Cow::Borrowed(value)).filter(|value| is_sub(value));
-                sub.as_ref()?;
+                let high = if version == VERSION { 0 } else { self.byte()? };
+                let len = usize::from(u16::from_be_bytes([high, self.byte()?]));
+                let value = std::str::from_utf8(self.take(len)?).ok().filter(|value| is_kept(value))?;
+                *sub = Some(Cow::Borrowed(value));
             }
         }
-        (mask >> 5 == 0).then_some(subs)
+        let all_short = subs.iter().flatten().all(|value| is_short(value));
+        (mask >> 5 == 0 && all_short == (version == VERSION)).then_some(subs)
     }
+}
+
+fn is_kept(value: &str) -> bool {
+    (1..=MAX_SUB_BYTES).contains(&value.len()) && !value.contains(char::is_control)
+}
+
+/// Whether a kept sub id needs no second byte for its length, and could always be kept.
+fn is_short(value: &str) -> bool {
+    value.len() <= SHORT && value.is_ascii()
 }
 
 #[cfg(test)]
@@ -212,6 +232,22 @@ mod tests {
     }
 
     #[test]
+    fn long_sub_ids_have_golden_bytes_and_short_ones_the_old() {
+        let mut long = human();
+        long.subs[4] = Some("\u{e9}".repeat(200).into());
+        let bytes = encoded(&long);
+        assert_eq!((bytes[0], &bytes[1..51]), (2, &encoded(&human())[1..51]));
+        assert_eq!(hex(&bytes[51..]), format!("1100046e6577730190{}", "c3a9".repeat(200)));
+        assert_eq!(ClickRecord::decode(&bytes).as_ref(), Ok(&long));
+        // Sub ids that are all short are not written in the new way.
+        let mut padded = encoded(&human());
+        padded[0] = LONG_SUBS;
+        padded.splice(52..53, [0, 4]);
+        padded.splice(58..59, [0, 1]);
+        assert_eq!(ClickRecord::decode(&padded), Err(BadClickRecord::Damaged));
+    }
+
+    #[test]
     fn every_verdict_reads_back() {
         for verdict in Verdict::ALL {
             let record = ClickRecord { verdict: *verdict, ..human() };
@@ -233,7 +269,7 @@ mod tests {
         {
             assert_eq!(ClickRecord::decode(&damaged), Err(BadClickRecord::Damaged), "{damaged:?}");
         }
-        assert_eq!(ClickRecord::decode(&changed(0, 2)), Err(BadClickRecord::UnknownVersion(2)));
+        assert_eq!(ClickRecord::decode(&changed(0, 3)), Err(BadClickRecord::UnknownVersion(3)));
         for len in 0..good.len() {
             assert_eq!(ClickRecord::decode(&good[..len]), Err(BadClickRecord::Damaged), "{len} bytes");
         }
@@ -243,7 +279,7 @@ mod tests {
     fn values_that_are_no_sub_ids_are_left_out() {
         let mut record = human();
         record.subs =
-            [Some("".into()), Some("a".repeat(65).into()), Some("\n".into()), Some("ok".into()), None];
+            [Some("".into()), Some("a".repeat(513).into()), Some("\n".into()), Some("ok".into()), None];
         let bytes = encoded(&record);
         let subs = ClickRecord::decode(&bytes).expect("a click").subs;
         assert_eq!(subs.map(|sub| sub.map(Cow::into_owned)), [None, None, None, Some("ok".into()), None]);
@@ -252,9 +288,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_that_read_are_what_would_be_written(mut bytes in prop::collection::vec(any::<u8>(), 36..60)) {
-            bytes[0] = VERSION;
+            bytes[0] = VERSION + bytes[0] % 2;
             bytes[1] &= 15;
-            bytes[2] %= 9;
+            bytes[2] %= 10;
             if let Ok(record) = ClickRecord::decode(&bytes) {
                 prop_assert_eq!(encoded(&record), bytes);
             }

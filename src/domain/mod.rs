@@ -18,6 +18,7 @@ pub mod click_record;
 pub mod commission;
 pub mod destination;
 pub mod fact;
+pub mod followed;
 pub mod history;
 pub mod id;
 pub mod mail;

@@ -36,7 +36,8 @@ outcomes! {
         Human = "human": "A person followed a link that earns",
         UnknownLink = "unknown_link": "A person followed a validly signed link that this node does not know yet",
         Bot = "bot": "A program followed the link",
-        Prefetch = "prefetch": "A browser fetched the link ahead of a person",
+        Assistant = "assistant": "An AI assistant fetched the link to answer somebody",
+        Prefetch = "prefetch": "A browser fetched the link ahead of a person, and was refused",
         Head = "head": "Only the headers were asked for",
         Subresource = "subresource": "The link was loaded as a part of a page, not followed",
         Flood = "flood": "Too many clicks came from this address in a minute",
@@ -63,6 +64,7 @@ impl Verdict {
             Self::Flood => 6,
             Self::AffiliateNotActive => 7,
             Self::LinkDisabled => 8,
+            Self::Assistant => 9,
         }
     }
     /// The verdict with this number.
@@ -78,6 +80,17 @@ outcomes! {
         JournalBusy = "journal_busy": "The disk did not take the record at once",
         JournalFailed = "journal_failed": "The disk refused the record",
         BacklogFull = "backlog_full": "The store has been away so long that the cap on waiting clicks was reached",
+    }
+}
+
+outcomes! {
+    /// Why a sub id of a followed link was not kept. It is kept whole or not at all; the click is kept without it.
+    SubDrop {
+        TooLong = "too_long": "The sub id has more than 512 bytes",
+        ControlCharacter = "control_character": "The sub id has a line break or another control character",
+        NotUtf8 = "not_utf8": "The sub id is not UTF-8 once its escapes are undone",
+        UnfilledMacro = "unfilled_macro": "The sub id is the name of a value that nobody put in its place, such as {gclid}",
+        Repeated = "repeated": "The sub id came a second time, with another value",
     }
 }
 

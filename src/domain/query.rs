@@ -1,13 +1,37 @@
 //! The query of a followed link: what is ours, and what passes through to the landing page.
 
+use super::outcome::SubDrop;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use uuid::Uuid;
 
 /// The values of `sub1` to `sub5`.
 pub type Subs<'a> = [Option<Cow<'a, str>>; 5];
 
-/// Longest value of a sub id, in bytes.
-pub const MAX_SUB_BYTES: usize = 64;
+/// Longest value of a sub id, in bytes: networks' click ids have up to 300 letters.
+pub const MAX_SUB_BYTES: usize = 512;
+
+/// Click ids of networks, by the names of their parameters.
+const CLICK_IDS: [&str; 18] = [
+    "gclid",
+    "gclsrc",
+    "gbraid",
+    "wbraid",
+    "dclid",
+    "gad_source",
+    "fbclid",
+    "msclkid",
+    "ttclid",
+    "twclid",
+    "li_fat_id",
+    "yclid",
+    "epik",
+    "rdt_cid",
+    "ScCid",
+    "irclickid",
+    "clickid",
+    "click_id",
+];
 
 /// Names that never pass through: the click token is set by us alone.
 const RESERVED: [&str; 7] = ["cfoil", "to", "sub1", "sub2", "sub3", "sub4", "sub5"];
@@ -20,15 +44,17 @@ pub struct Query<'a> {
     pub click: Option<Cow<'a, str>>,
     /// The page on the link's own host that is asked for; not yet checked.
     pub to: Option<Cow<'a, str>>,
-    /// The affiliate's own marks, each of 1 to 64 printable ASCII bytes.
+    /// The affiliate's own marks, whole: each passes [`judge_sub`].
     pub subs: Subs<'a>,
+    /// How many marks are not kept, by reason, in the order of [`SubDrop::ALL`].
+    pub subs_dropped: [u32; SubDrop::ALL.len()],
 }
 
 impl<'a> Query<'a> {
     /// Takes a query apart; what is not well formed is left out.
     pub fn parse(raw: &'a str) -> Self {
         let mut query = Self { raw, ..Self::default() };
-        for parameter in parameters(raw) {
+        for parameter in as_meant(raw) {
             match parameter.reserved() {
                 Some("to") => query.to = query.to.or_else(|| parameter.decoded()),
                 Some("cfoil") => query.click = query.click.or_else(|| parameter.decoded()),
@@ -44,21 +70,61 @@ impl<'a> Query<'a> {
     }
 
     fn sub(&mut self, place: usize, parameter: &Parameter<'a>) {
-        if self.subs[place].is_none() {
-            self.subs[place] = parameter.decoded().filter(|value| is_sub(value));
+        match (parameter.sub(), &self.subs[place]) {
+            (Ok(Some(value)), None) => self.subs[place] = Some(value),
+            (Ok(Some(value)), Some(kept)) if value != *kept => self.drop_sub(SubDrop::Repeated),
+            (Ok(_), _) => {}
+            (Err(reason), _) => self.drop_sub(reason),
         }
+    }
+    fn drop_sub(&mut self, reason: SubDrop) {
+        self.subs_dropped[reason as usize] += 1;
     }
 
     /// All parameters that are not ours, in their order.
     pub fn passed_through(&self) -> impl Iterator<Item = Parameter<'a>> {
-        parameters(self.raw).filter(|parameter| parameter.reserved().is_none())
+        as_meant(self.raw).filter(|parameter| parameter.reserved().is_none())
     }
 }
 
-/// Whether a value of a sub id is kept.
-pub fn is_sub(value: &str) -> bool {
-    let printable = |byte: u8| (b' '..=b'~').contains(&byte);
-    (1..=MAX_SUB_BYTES).contains(&value.len()) && value.bytes().all(printable)
+/// Whether a value may be a sub id: what fits where it is kept, and says something.
+pub fn judge_sub(value: &str) -> Result<(), SubDrop> {
+    if value.len() > MAX_SUB_BYTES {
+        Err(SubDrop::TooLong)
+    } else if value.contains(char::is_control) {
+        Err(SubDrop::ControlCharacter)
+    } else if holds_macro(value) {
+        Err(SubDrop::UnfilledMacro)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a network's placeholder stands in a value, or is all of it.
+fn holds_macro(value: &str) -> bool {
+    // What nobody writes but for a placeholder; `{{name}}` and `${name}` hold `{name}`.
+    const ANYWHERE: [(&str, &str); 3] = [("{", "}"), ("[[", "]]"), ("%%", "%%")];
+    // What might stand in a mark of one's own.
+    const WHOLE: [(&str, &str); 6] =
+        [("[", "]"), ("<", ">"), ("%", "%"), ("__", "__"), ("#", "#"), ("!", "!")];
+    let anywhere = |(open, close): (&str, &str)| {
+        value.match_indices(open).any(|(at, _)| {
+            value[at + open.len()..].split_once(close).is_some_and(|(name, _)| names_a_value(name))
+        })
+    };
+    let whole = |(open, close): (&str, &str)| {
+        value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(names_a_value)
+    };
+    ANYWHERE.into_iter().any(anywhere) || WHOLE.into_iter().any(whole)
+}
+
+/// Whether a placeholder would be named so. (Some write an id in braces, which is a value.)
+fn names_a_value(name: &str) -> bool {
+    let name = name.trim_matches([' ', ':']);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+    name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
+        && name.bytes().all(plain)
+        && Uuid::try_parse(name).is_err()
 }
 
 /// A parameter as it stands in the query.
@@ -70,6 +136,49 @@ pub struct Parameter<'a> {
 /// The parameters of a query, without empty ones.
 pub fn parameters(raw: &str) -> impl Iterator<Item = Parameter<'_>> {
     raw.split('&').filter(|part| !part.is_empty()).map(|raw| Parameter { raw })
+}
+
+/// The parameters of a followed link as they were meant: where a `?` stands for `&` before a parameter that is surely
+/// one, as tools write it that append theirs to any address, or `&amp;` for `&`, as it is copied out of a page.
+fn as_meant(raw: &str) -> impl Iterator<Item = Parameter<'_>> {
+    parameters(raw)
+        .flat_map(|parameter| Pieces(Some(without_amp(parameter.raw))))
+        .filter(|piece| !piece.raw.is_empty())
+}
+
+fn without_amp(raw: &str) -> &str {
+    let mut rest = raw;
+    while let Some(behind) = rest.strip_prefix("amp;") {
+        rest = behind;
+    }
+    if is_surely_a_parameter(rest) { rest } else { raw }
+}
+
+/// The parameters in one, apart by `?`; the page that `to` names may have a query of its own.
+struct Pieces<'a>(Option<&'a str>);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Parameter<'a>;
+    fn next(&mut self) -> Option<Parameter<'a>> {
+        let whole = Parameter { raw: self.0.take()? };
+        if whole.reserved() == Some("to") {
+            return Some(whole);
+        }
+        let mut marks = whole.raw.match_indices('?');
+        let Some((at, _)) = marks.find(|(at, _)| is_surely_a_parameter(&whole.raw[at + 1..])) else {
+            return Some(whole);
+        };
+        self.0 = Some(&whole.raw[at + 1..]);
+        Some(Parameter { raw: &whole.raw[..at] })
+    }
+}
+
+/// Whether it begins with a name of ours, `utm_…` or a network's click id, and `=`.
+fn is_surely_a_parameter(text: &str) -> bool {
+    let Some((name, _)) = text.split_once('=') else { return false };
+    let Some(name) = decode(name) else { return false };
+    let known = RESERVED.iter().chain(&CLICK_IDS).any(|known| *known == name);
+    known || name.strip_prefix("utm_").is_some_and(|rest| !rest.contains(['?', '&', '=']) && !rest.is_empty())
 }
 
 impl<'a> Parameter<'a> {
@@ -95,6 +204,17 @@ impl<'a> Parameter<'a> {
     fn reserved(&self) -> Option<&'static str> {
         let name = decode(self.name())?;
         RESERVED.into_iter().find(|reserved| *reserved == name)
+    }
+    /// The value, if it may be a sub id; an empty one is none.
+    fn sub(&self) -> Result<Option<Cow<'a, str>>, SubDrop> {
+        let Some((_, raw)) = self.raw.split_once('=') else { return Ok(None) };
+        // Some placeholders read as escapes: `%%DEST%%` as one of a byte that is no letter.
+        if holds_macro(raw) {
+            return Err(SubDrop::UnfilledMacro);
+        }
+        let value = decode(raw).ok_or(SubDrop::NotUtf8)?;
+        judge_sub(&value)?;
+        Ok(Some(value).filter(|value| !value.is_empty()))
     }
     fn decoded(&self) -> Option<Cow<'a, str>> {
         let (_, value) = self.raw.split_once('=')?;
@@ -149,15 +269,99 @@ mod tests {
     }
 
     #[test]
-    fn sub_ids_are_short_and_printable() {
-        let sub = |value: &str| Query::parse(&format!("sub2={value}")).subs[1].clone().map(Cow::into_owned);
-        assert_eq!(sub(&"a".repeat(64)), Some("a".repeat(64)));
-        assert_eq!(sub(&"%61".repeat(64)), Some("a".repeat(64)));
-        for dropped in ["", &"a".repeat(65), "a%0Ab", "a%00", "%7F", "caf%C3%A9", "%ff", "%1b[31m"] {
-            assert_eq!(sub(dropped), None, "{dropped}");
+    fn parameters_run_together_are_told_apart_where_one_surely_begins() {
+        let table = [
+            ("a=1?utm_source=x", "a=1&utm_source=x&"),
+            ("a=1?gclid=x?fbclid=y", "a=1&gclid=x&fbclid=y&"),
+            ("?utm_source=x", "utm_source=x&"),
+            ("a=1?sub1=2", "a=1&"),
+            ("a=1?cfoil=forged", "a=1&"),
+            ("a=1?cf%6Fil=forged", "a=1&"),
+            ("a=1&amp;utm_source=x&amp;amp;gclid=y", "a=1&utm_source=x&gclid=y&"),
+            ("amp;sub1=2", ""),
+            ("a=1?amp;b", "a=1?amp;b&"),
+            // Perhaps none: left as it is.
+            ("a=1?b=2", "a=1?b=2&"),
+            ("a=what?to", "a=what?to&"),
+            ("a=1?utm_=x", "a=1?utm_=x&"),
+            ("a=1?SUB1=2", "a=1?SUB1=2&"),
+            ("a=1&amp;b=2", "a=1&amp;b=2&"),
+            ("a=1%3Fsub1=2", "a=1%3Fsub1=2&"),
+            // The page that is asked for has a query of its own.
+            ("to=/x?utm_source=x?sub1=2&b", "b&"),
+        ];
+        for (raw, left) in table {
+            assert_eq!(passed(raw), left, "{raw}");
         }
-        assert_eq!(sub("100%"), Some("100%".into()));
-        assert_eq!(Query::parse("sub1=&sub1=b&sub1=c").subs[0].as_deref(), Some("b"));
+        let query = Query::parse("a=1?sub1=2&amp;sub2=3?to=/x?sub3=4&amp;sub4=5");
+        assert_eq!(query.to.as_deref(), Some("/x?sub3=4"));
+        let subs: Vec<_> = query.subs.iter().map(Option::as_deref).collect();
+        assert_eq!(subs, [Some("2"), Some("3"), None, Some("5"), None]);
+    }
+
+    #[test]
+    fn sub_ids_are_kept_whole_or_dropped_by_name() {
+        use SubDrop::{ControlCharacter, NotUtf8, Repeated, TooLong, UnfilledMacro};
+        let id_of_a_network = "fb.1.1554763741205.IwAR".to_owned() + &"aZ9_-".repeat(55);
+        let table: &[(&str, Result<&str, SubDrop>)] = &[
+            ("news", Ok("news")),
+            (&id_of_a_network, Ok(&id_of_a_network)),
+            (&"a".repeat(512), Ok(&"a".repeat(512))),
+            (&"%61".repeat(512), Ok(&"a".repeat(512))),
+            (&"a".repeat(513), Err(TooLong)),
+            (&"%C3%A9".repeat(256), Ok(&"\u{e9}".repeat(256))),
+            (&"\u{e9}".repeat(257), Err(TooLong)),
+            ("caf%C3%A9", Ok("café")),
+            ("\u{4f60}\u{597d}", Ok("\u{4f60}\u{597d}")),
+            ("%F0%9F%8E%81+x", Ok("\u{1f381} x")),
+            ("100%", Ok("100%")),
+            ("a%0Ab", Err(ControlCharacter)),
+            ("a%00", Err(ControlCharacter)),
+            ("%7F", Err(ControlCharacter)),
+            ("%1b[31m", Err(ControlCharacter)),
+            ("%C2%85", Err(ControlCharacter)),
+            ("%ff", Err(NotUtf8)),
+            ("caf%E9", Err(NotUtf8)),
+            ("{gclid}", Err(UnfilledMacro)),
+            ("%7Bgclid%7D", Err(UnfilledMacro)),
+            ("{{ad.id}}", Err(UnfilledMacro)),
+            ("{{ campaign.name }}", Err(UnfilledMacro)),
+            ("${CLICK_ID}", Err(UnfilledMacro)),
+            ("{:click:}", Err(UnfilledMacro)),
+            ("spring-{adgroup}", Err(UnfilledMacro)),
+            ("%%CLICK%%", Err(UnfilledMacro)),
+            ("%%DEST%%", Err(UnfilledMacro)),
+            ("%25%25CLICK%25%25", Err(UnfilledMacro)),
+            ("[[sub]]", Err(UnfilledMacro)),
+            ("[CLICK_ID]", Err(UnfilledMacro)),
+            ("%subid%", Err(UnfilledMacro)),
+            ("__CLICKID__", Err(UnfilledMacro)),
+            ("%3Cclickid%3E", Err(UnfilledMacro)),
+            ("%23clickid%23", Err(UnfilledMacro)),
+            ("!clickid!", Err(UnfilledMacro)),
+            // Values of people and programs, not placeholders.
+            ("{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", Ok("{3F2504E0-4F89-11D3-9A0C-0305E82C3301}")),
+            ("{12}", Ok("{12}")),
+            ("{", Ok("{")),
+            ("{}", Ok("{}")),
+            ("[1]", Ok("[1]")),
+            ("a [new] one", Ok("a [new] one")),
+            ("snake__case__name", Ok("snake__case__name")),
+            ("50%25 off 20%25", Ok("50% off 20%")),
+            ("!", Ok("!")),
+        ];
+        for (value, expected) in table {
+            let raw = format!("sub2={value}");
+            let query = Query::parse(&raw);
+            assert_eq!(query.subs[1].as_deref(), expected.ok(), "{value}");
+            let dropped = SubDrop::ALL.iter().map(|reason| u32::from(expected.err() == Some(*reason)));
+            assert_eq!(query.subs_dropped.to_vec(), dropped.collect::<Vec<_>>(), "{value}");
+        }
+        // The first good value counts; another one after it is lost, an empty or an equal one says nothing.
+        let twice = Query::parse("sub1=&sub1=b&sub1=c&sub1=b&sub2");
+        assert_eq!(twice.subs[0].as_deref(), Some("b"));
+        assert_eq!(twice.subs_dropped[Repeated as usize], 1);
+        assert_eq!(twice.subs_dropped.iter().sum::<u32>(), 1);
     }
 
     #[test]

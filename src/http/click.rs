@@ -2,6 +2,9 @@
 //!
 //! A click of a person on a link that may earn gets a click token (`cfoil`) and, where the browser and
 //! the program allow it, the cookie; everyone else only gets the redirect. Whatever is wrong, a person arrives.
+//!
+//! Only a browser that is ahead of its user gets none: it would keep our redirect, `no-store` or not, and use it for
+//! the person's click, which then never reaches us. Refused by 403 it asks again when the person follows the link.
 
 use super::client_ip::client_ip;
 use super::consent;
@@ -13,6 +16,7 @@ use crate::domain::agents;
 use crate::domain::click::{LinkState, Purposes, Request as Facts, judge};
 use crate::domain::click_record::ClickRecord;
 use crate::domain::destination::{AllowList, Destination};
+use crate::domain::followed::Followed;
 use crate::domain::id::{ClickId, VisitorId};
 use crate::domain::outcome::ClickDrop;
 use crate::domain::query::Query;
@@ -120,12 +124,12 @@ impl Edge {
     /// Answers a request. Never fails, never waits.
     pub fn handle<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        if let Some(token) = path.strip_prefix(PREFIX) {
+        if let Some(path) = path.strip_prefix(PREFIX) {
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
                 return method_not_allowed("GET, HEAD");
             }
-            let query = Query::parse(request.uri().query().unwrap_or_default());
-            return self.follow(token, query, request.method(), request.headers(), peer);
+            let followed = Followed::read(path, request.uri().query().unwrap_or_default());
+            return self.follow(&followed.token, Query::parse(&followed.query), &Asked::new(request, peer));
         }
         match path {
             script::PATH => script::answer(request.method(), &self.script),
@@ -138,24 +142,23 @@ impl Edge {
         }
     }
 
-    fn follow(
-        &self,
-        token: &str,
-        mut query: Query<'_>,
-        method: &Method,
-        headers: &HeaderMap,
-        peer: IpAddr,
-    ) -> Response<Full<Bytes>> {
+    fn follow(&self, token: &str, mut query: Query<'_>, asked: &Asked<'_>) -> Response<Full<Bytes>> {
         self.counts.receive();
         let Ok(link) = self.keyring.verify_link(token) else {
             self.counts.drop_for(ClickDrop::BadLink);
+            if asked.prefetch {
+                return refused_prefetch();
+            }
             query.to = None;
             return self.redirect(&self.settings.landing, &query, None, None);
         };
         let routes = self.routes.load();
         let route = routes.find(&link);
         let state = route.map_or(LinkState::Unknown, |route| route.state);
-        let visit = self.visit(link, state, &mut query, method, headers, peer);
+        let visit = self.visit(link, state, &mut query, asked);
+        if asked.prefetch {
+            return refused_prefetch();
+        }
         let page = route.and_then(|route| route.destination.as_ref()).filter(|_| state == LinkState::Known);
         if state != LinkState::Known {
             // Another page of which host? A link that does not earn here leads to the landing page alone.
@@ -166,19 +169,12 @@ impl Edge {
     }
 
     /// Judges a click, keeps it, and says what its browser is given.
-    fn visit(
-        &self,
-        link: LinkClaim,
-        state: LinkState,
-        query: &mut Query<'_>,
-        method: &Method,
-        headers: &HeaderMap,
-        peer: IpAddr,
-    ) -> Visit {
-        let now = self.clock.millis();
-        let client = client_ip(peer, headers, &self.settings.trusted_proxies);
-        let flood = self.flood.count(client, now);
-        let verdict = judge(&facts(method, headers, flood, state));
+    fn visit(&self, link: LinkClaim, state: LinkState, query: &mut Query<'_>, asked: &Asked<'_>) -> Visit {
+        let (now, headers) = (self.clock.millis(), asked.headers);
+        let client = client_ip(asked.peer, headers, &self.settings.trusted_proxies);
+        // What a browser fetches by itself takes nothing of what its user may click.
+        let flood = !asked.prefetch && self.flood.count(client, now);
+        let verdict = judge(&asked.facts(flood, state));
         let known = self.settings.cookie.read(headers, &self.keyring);
         let human = verdict.is_human();
         let new_visitor = human && known.is_none();
@@ -187,8 +183,9 @@ impl Edge {
             None => new_visitor.then(|| VisitorId(uuid_at(now))),
         };
         let click = Click { id: ClickId(uuid_at(now)), affiliate: link.affiliate, link: link.link };
-        let gpc = value(headers, "sec-gpc").is_some_and(|value| value.trim_ascii() == b"1");
+        let gpc = asks_for_privacy(headers);
         let subs = std::mem::take(&mut query.subs);
+        self.counts.drop_subs(&query.subs_dropped);
         let record = ClickRecord { click, visitor, verdict, new_visitor, unique: new_visitor, gpc, subs };
         let kept = with_scratch(|scratch| {
             record.encode(scratch);
@@ -251,20 +248,53 @@ struct Visit {
     cookie: Option<VisitorClaim>,
 }
 
-fn facts<'a>(method: &Method, headers: &'a HeaderMap, flood: bool, link: LinkState) -> Facts<'a> {
-    Facts {
-        head: method == Method::HEAD,
-        purposes: Purposes {
+/// A request for a link, as far as it tells who makes it.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    peer: IpAddr,
+    head: bool,
+    /// A browser is ahead of its user. One that asks for the headers only stays `HEAD`: it keeps nothing.
+    prefetch: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new<B>(request: &'a Request<B>, peer: IpAddr) -> Self {
+        let headers = request.headers();
+        let head = *request.method() == Method::HEAD;
+        let purposes = Purposes {
             sec_purpose: value(headers, "sec-purpose"),
             purpose: value(headers, "purpose"),
             x_purpose: value(headers, "x-purpose"),
             x_moz: value(headers, "x-moz"),
-        },
-        fetch_dest: value(headers, "sec-fetch-dest"),
-        user_agent: headers.get(USER_AGENT).map(HeaderValue::as_bytes),
-        flood,
-        link,
+        };
+        Self { headers, peer, head, prefetch: !head && purposes.say_prefetch() }
     }
+
+    fn facts(&self, flood: bool, link: LinkState) -> Facts<'a> {
+        Facts {
+            head: self.head,
+            prefetch: self.prefetch,
+            fetch_dest: value(self.headers, "sec-fetch-dest"),
+            user_agent: self.headers.get(USER_AGENT).map(HeaderValue::as_bytes),
+            flood,
+            link,
+        }
+    }
+}
+
+/// Whether the browser asks for no cookie: by `Sec-GPC: 1`, and by no other value of it.
+pub(super) fn asks_for_privacy(headers: &HeaderMap) -> bool {
+    value(headers, "sec-gpc").is_some_and(|value| value.trim_ascii() == b"1")
+}
+
+/// 403, and nothing that a browser could keep or retry by itself. A 5xx would let strangers make a balancer take a
+/// healthy node out; after a 204 browsers stay where they are when the link is followed.
+fn refused_prefetch() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response.headers_mut().insert(ROBOTS, NO_INDEX);
+    response
 }
 
 fn value<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a [u8]> {

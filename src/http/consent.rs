@@ -4,7 +4,7 @@
 //! Only pages of the program's own hosts may ask: else anyone's page could give its visitors the cookie of
 //! a click that they never made.
 
-use super::click::Edge;
+use super::click::{Edge, asks_for_privacy};
 use super::script::method_not_allowed;
 use super::visitor_cookie::CookieMode;
 use crate::domain::query::Query;
@@ -53,7 +53,7 @@ impl Edge {
 
     /// The visitor that the page's click token names; one that the browser has already stays.
     fn agreed<B>(&self, request: &Request<B>) -> Option<VisitorClaim> {
-        if self.settings.cookie.mode() != CookieMode::OnConsent || request.headers().contains_key("sec-gpc") {
+        if self.settings.cookie.mode() != CookieMode::OnConsent || asks_for_privacy(request.headers()) {
             return None;
         }
         let token = Query::parse(request.uri().query()?).click?;
@@ -99,6 +99,28 @@ mod tests {
     }
 
     #[test]
+    fn only_the_value_1_asks_for_privacy() {
+        let stage = Stage::with_mode(CookieMode::OnConsent);
+        let token = stage.follow(&stage.link(), &[]).token();
+        let table = [
+            ("1", false),
+            (" 1 ", false),
+            ("0", true),
+            ("", true),
+            ("true", true),
+            ("?1", true),
+            ("11", true),
+        ];
+        for (value, gets_it) in table {
+            let answer = stage.consent(&token, "https://www.example.com", &[("sec-gpc", value)]);
+            assert_eq!(answer.headers().contains_key(SET_COOKIE), gets_it, "{value}");
+            let always = Stage::with_mode(CookieMode::Always);
+            let click = always.follow(&always.link(), &[("sec-gpc", value)]);
+            assert_eq!(click.cookie().is_some(), gets_it, "{value}");
+        }
+    }
+
+    #[test]
     fn nobody_else_gets_it() {
         let stage = Stage::with_mode(CookieMode::OnConsent);
         let token = stage.follow(&stage.link(), &[]).token();
@@ -119,7 +141,6 @@ mod tests {
             stage.consent("", ours, &[]),
             stage.consent(&stage.link(), ours, &[]),
             stage.consent(&token[1..], ours, &[]),
-            stage.consent(&token, ours, &[("sec-gpc", "1")]),
         ];
         for answer in without {
             assert!(!answer.headers().contains_key(SET_COOKIE));

@@ -1,20 +1,20 @@
-/* Counterfoil: keeps the click token (cfoil) of the landing URL for the signup form. */
+/* Counterfoil: keeps the landing URL's click token for signup forms. */
 (function (d, w) {
-  var mode = "{mode}", days = {days}, key = "cfoil", field = "input[name=cfoil]", good = /^[\w-]{40,200}$/, me = d.currentScript || {};
-  var found = new URLSearchParams(w.location.search).get(key) || "";
+  var mode = "{mode}", days = {days}, key = "cfoil", field = "input[name=cfoil]", good = /^[\w-]{40,200}$/, me = d.currentScript || d.querySelector("[src*='/counterfoil.js']") || {};
+  var found = new URLSearchParams(location.search).get(key) || "";
   var token = good.test(found) ? found : "";
   function read() {
     var pair = ("; " + d.cookie).split("; " + key + "=")[1], kept;
-    try { kept = JSON.parse(w.localStorage.getItem(key)); } catch (e) { kept = 0; }
+    try { kept = JSON.parse(localStorage.getItem(key)); } catch (e) { kept = 0; }
     kept = kept && kept.until > Date.now() ? kept.token : (pair || "").split(";")[0];
     return good.test(kept) ? kept : "";
   }
   function keep() {
     var domain = me.getAttribute && me.getAttribute("data-domain");
     if (!token || mode === "never") return;
-    try { w.localStorage.setItem(key, JSON.stringify({ token: token, until: Date.now() + days * 864e5 })); } catch (e) {}
+    try { localStorage.setItem(key, JSON.stringify({ token: token, until: Date.now() + days * 864e5 })); } catch (e) {}
     d.cookie = key + "=" + token + ";path=/;max-age=" + days * 86400 + ";samesite=lax" +
-      (w.location.protocol === "https:" ? ";secure" : "") + (domain ? ";domain=" + domain : "");
+      (location.protocol === "https:" ? ";secure" : "") + (domain ? ";domain=" + domain : "");
   }
   function fill() {
     if (!token) return;
@@ -37,7 +37,7 @@
     consent: function () {
       keep();
       if (token && mode === "on_consent" && me.src)
-        w.fetch(new URL("/counterfoil/consent?" + key + "=" + token, me.src), { method: "POST", credentials: "include" })
+        fetch(new URL("/counterfoil/consent?" + key + "=" + token, me.src), { method: "POST", credentials: "include" })
           .catch(function () {});
     }
   };

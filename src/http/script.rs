@@ -7,10 +7,11 @@
 //! token into every input named `cfoil`, and makes such an input in each form with the attribute
 //! `data-counterfoil`. `counterfoil.click()` is the token. On the script's tag, `data-domain="example.com"`
 //! shares the token among that domain's hosts.
+//! The tag may say `type="module"`.
 
 use super::visitor_cookie::CookieMode;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
@@ -33,6 +34,8 @@ pub fn answer(method: &Method, body: &Bytes) -> Response<Full<Bytes>> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Modules, and scripts with `crossorigin` or `integrity`, are loaded in this way only.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
     response
 }
@@ -64,6 +67,7 @@ mod tests {
         let response = answer(&Method::GET, &body(CookieMode::Always, 90));
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         assert_eq!(answer(&Method::POST, &Bytes::new()).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

@@ -168,13 +168,17 @@ pub async fn values_of_a_sub_id_past_the_cap_are_counted_together(store: Arc<dyn
     };
     // Values 0 to 1,009, then 0 and 1,009 again, and one of another sub id.
     let values = (0..MAX_SUB_VALUES + 10).map(|value| change(1, value)).collect();
-    let again = vec![change(1, 0), change(1, MAX_SUB_VALUES + 9), change(2, 0)];
+    // The longest, of any script.
+    let long = Counter::Sub(3, "\u{4f60}".repeat(170) + "\u{e9}");
+    let mut again = vec![change(1, 0), change(1, MAX_SUB_VALUES + 9), change(2, 0), change(3, 0)];
+    again[3].counter = long.clone();
     store.apply_clicks(&counts(partition, values, Cursor::default(), cursor(1))).await.expect("a batch");
     store.apply_clicks(&counts(partition, again, cursor(1), cursor(2))).await.expect("a batch");
 
     let found = store.click_counts(AFFILIATE, day(1), day(1)).await.expect("counts").remove(0);
     let found: BTreeMap<_, _> = found.counts.into_iter().collect();
-    assert_eq!(found.len(), MAX_SUB_VALUES + 2);
+    assert_eq!(found.len(), MAX_SUB_VALUES + 3);
+    assert_eq!(found[&long], 2);
     assert_eq!(found[&Counter::Sub(1, "v0".to_owned())], 4);
     assert_eq!(found[&Counter::Sub(1, "other".to_owned())], 22);
     assert_eq!(found[&Counter::Sub(2, "v0".to_owned())], 2);

@@ -302,6 +302,13 @@ impl Visitor {
         self.cfoil = cfoil_of(&answer);
         Some(answer)
     }
+    /// Its browser fetches a link ahead of a click; answers the status.
+    pub async fn prefetches(&self, link: &str) -> Option<u16> {
+        let ahead = [("user-agent", CHROME), ("sec-purpose", "prefetch")];
+        let headers = ahead.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (host, path) = link.strip_prefix("http://")?.split_once('/')?;
+        Some(http::try_get(host.parse().ok()?, &format!("/{path}"), &headers).await?.status)
+    }
     /// Follows a link as some program.
     pub async fn follows(&self, link: &str, agent: &str) -> Answer {
         self.try_follows(link, agent).await.expect("an answer")

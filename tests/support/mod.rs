@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod browser;
+pub mod company;
 pub mod http;
 pub mod inbox;
 pub mod person;

@@ -23,6 +23,13 @@ pub fn chromium() -> PathBuf {
     there("chromium (COUNTERFOIL_CHROMIUM names another)", path.into())
 }
 
+/// A browser of another make.
+pub fn firefox() -> PathBuf {
+    let path = std::env::var_os("COUNTERFOIL_FIREFOX").filter(|path| !path.is_empty());
+    let path = path.unwrap_or_else(|| "/usr/bin/firefox-esr".into());
+    there("firefox-esr (COUNTERFOIL_FIREFOX names another)", path.into())
+}
+
 /// What leads a browser.
 pub fn chromedriver() -> PathBuf {
     let path = std::env::var_os("COUNTERFOIL_CHROMEDRIVER").filter(|path| !path.is_empty());

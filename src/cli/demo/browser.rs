@@ -64,8 +64,8 @@ impl Browser {
         }
     }
 
-    /// Link previews, a mail scanner, a prefetch and an image follow a link: they are redirected, and get nothing
-    /// that could be credited. Answers how many they were.
+    /// Link previews, a mail scanner and an image follow a link: they are redirected, and get nothing that could be
+    /// credited; a browser that is ahead of its user is refused. Answers how many they were.
     pub(super) async fn programs_follow(&self, link: &str) -> Result<u64, Failure> {
         let with = |name: &'static str, value: &'static str| {
             let mut headers = PERSON.to_vec();
@@ -85,7 +85,6 @@ impl Browser {
             ),
             (Method::GET, with("user-agent", "curl/8.14.1")),
             (Method::HEAD, PERSON.to_vec()),
-            (Method::GET, with("sec-purpose", "prefetch;prerender")),
             (Method::GET, with("sec-fetch-dest", "image")),
         ];
         for (method, headers) in &programs {
@@ -93,7 +92,10 @@ impl Browser {
             expect("a program's click token", &click_of(&answer), &None)?;
             expect("a program's cookie", &cookie_of(&answer), &None)?;
         }
-        Ok(programs.len() as u64)
+        let ahead = with("sec-purpose", "prefetch;prerender");
+        let answer = self.http.ask(Method::GET, link, &ahead, full("")).await?;
+        expect("the status of a prefetch", &answer.status, &StatusCode::FORBIDDEN)?;
+        Ok(programs.len() as u64 + 1)
     }
 
     async fn redirect(

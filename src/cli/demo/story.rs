@@ -86,7 +86,7 @@ async fn winter(world: &mut World, north: &Partner, bert: &Partner, quiet: &Part
     world.until("2026-01-08T15:00:00-05:00").await?;
     let programs = world.programs_follow(quiet).await?;
     world.tell(&format!(
-        "  {programs} programs follow Quiet Corner's link (previews, a scanner, a prefetch, an image): redirected, credited to nobody."
+        "  {programs} programs follow Quiet Corner's link (previews, a scanner, an image: redirected; a prefetch: refused), credited to nobody."
     ))?;
 
     world.until("2026-01-10T11:00:00-05:00").await?;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::id::{AffiliateId, LinkId};
-use crate::domain::outcome::Verdict;
+use crate::domain::outcome::{SubDrop, Verdict};
 use crate::edge::Route;
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -226,10 +226,7 @@ fn who_is_no_person_is_redirected_without_token_or_cookie() {
         ("GET", ("user-agent", "Twitterbot/1.0"), Verdict::Bot),
         ("GET", ("user-agent", ""), Verdict::Bot),
         ("HEAD", ("accept", "*/*"), Verdict::Head),
-        ("GET", ("sec-purpose", "prefetch;prerender"), Verdict::Prefetch),
-        ("GET", ("purpose", "prefetch"), Verdict::Prefetch),
-        ("GET", ("x-purpose", "preview"), Verdict::Prefetch),
-        ("GET", ("x-moz", "prefetch"), Verdict::Prefetch),
+        ("HEAD", ("sec-purpose", "prefetch"), Verdict::Head),
         ("GET", ("sec-fetch-dest", "image"), Verdict::Subresource),
         ("GET", ("sec-fetch-dest", "iframe"), Verdict::Subresource),
         ("GET", ("sec-fetch-dest", "script"), Verdict::Subresource),
@@ -247,6 +244,42 @@ fn who_is_no_person_is_redirected_without_token_or_cookie() {
         assert!(answer.is_bare(), "{header:?}");
         assert_eq!(stage.last_record().visitor, Some(known.visitor), "{header:?}");
     }
+}
+
+#[test]
+fn a_prefetch_is_refused_so_that_the_persons_click_comes_to_us() {
+    let stage = Stage::with(CookieMode::Always, 3, &[]);
+    let purposes = [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("x-purpose", "preview"),
+        ("x-moz", "prefetch"),
+    ];
+    let links = [stage.link(), stage.link_of(SUSPENDED), stage.link_of(NOT_YET_KNOWN), "bad".to_owned()];
+    for purpose in purposes {
+        for link in &links {
+            // A program's prefetch, or one for a part of a page, is a prefetch first.
+            for more in [("accept", "*/*"), ("user-agent", "Twitterbot/1.0"), ("sec-fetch-dest", "image")] {
+                let (before, answer) = (stage.recorded(), stage.follow(link, &[purpose, more]).0);
+                assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{purpose:?} {link}");
+                assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+                for name in ["location", "set-cookie", "retry-after"] {
+                    assert!(!answer.headers().contains_key(name), "{name}: {purpose:?} {link}");
+                }
+                let kept = link != "bad";
+                assert_eq!(stage.recorded() - before, usize::from(kept), "{purpose:?} {link}");
+                assert!(!kept || stage.last_record().verdict == Verdict::Prefetch, "{purpose:?} {link}");
+            }
+        }
+    }
+    assert_eq!(stage.edge.counts().dropped(ClickDrop::BadLink), 15);
+    assert_eq!(stage.edge.counts().received(), stage.edge.counts().settled());
+    // None of them took anything of what the address may click in the minute.
+    for _ in 0..3 {
+        assert!(!stage.follow(&stage.link(), &[]).is_bare());
+    }
+    assert!(stage.follow(&stage.link(), &[]).is_bare());
 }
 
 #[test]
@@ -302,9 +335,9 @@ fn a_bad_link_leads_to_the_landing_page_and_is_only_counted() {
         "..",
         "../r",
         &link[1..],
-        &format!("{link}/"),
-        &format!("{link}%20"),
         &format!("/{link}"),
+        &format!("%20{link}"),
+        &format!("{}.", &link[1..]),
         &stranger.sign_link(&claim),
         &token,
         &"A".repeat(1_500),
@@ -321,6 +354,38 @@ fn a_bad_link_leads_to_the_landing_page_and_is_only_counted() {
     assert_eq!(stage.recorded(), before);
     assert_eq!(counts.dropped(ClickDrop::BadLink), bad.len() as u64);
     assert_eq!(counts.received(), counts.settled());
+}
+
+#[test]
+fn a_link_with_something_of_its_text_behind_it_is_the_link() {
+    let stage = Stage::new();
+    let link = stage.link();
+    let escaped = link.replace('_', "%5F").replace('-', "%2D").replace('E', "%45");
+    let table = [
+        ("", ""),
+        (".", ""),
+        (")", ""),
+        ("/", ""),
+        ("//evil.test/", ""),
+        ("%22", ""),
+        ("%0d%0aSet-Cookie:%20a=b", ""),
+        ("&utm_source=x", "&utm_source=x"),
+        (".&utm_source=x&sub1=a", "&utm_source=x"),
+        ("/?utm_source=x?sub1=a", "&utm_source=x"),
+        ("&amp;utm_source=x", "&utm_source=x"),
+        ("%26utm_source%3Dx%26sub1%3Da", "&utm_source=x"),
+        ("%3Futm_source=x", "&utm_source=x"),
+    ];
+    for (tail, query) in table {
+        for link in [&link, &escaped] {
+            let answer = stage.follow(&format!("{link}{tail}"), &[]);
+            assert_eq!(answer.location(), format!("{PAGE}{query}&cfoil={}", answer.token()), "{link}{tail}");
+            assert!(answer.cookie().is_some());
+            assert_eq!(stage.last_record().verdict, Verdict::Human);
+            assert_eq!(stage.last_record().subs[0].is_some(), tail.contains("sub1"), "{link}{tail}");
+        }
+    }
+    assert_eq!(stage.edge.counts().dropped(ClickDrop::BadLink), 0);
 }
 
 #[test]
@@ -360,6 +425,24 @@ fn parameters_lead_deeper_pass_through_or_are_kept() {
     assert_eq!(subs, [Some("news"), None, Some("a b"), None, None]);
     let answer = stage.follow(&format!("{}?to=//evil.test/&cfoil=forged", stage.link_of(TO_LANDING)), &[]);
     assert_eq!(answer.location(), format!("{LANDING}?cfoil={}", answer.token()));
+}
+
+#[test]
+fn sub_ids_of_networks_are_kept_and_what_is_not_kept_is_counted() {
+    let stage = Stage::new();
+    let long = "IwAR2-_x".repeat(40);
+    let query =
+        format!("sub1={long}&sub2=caf%C3%A9&sub3=%7Bgclid%7D&sub4={}&sub5=%%DEST%%&sub1=b", "x".repeat(513));
+    stage.follow(&format!("{}?{query}", stage.link()), &[]);
+    let subs = stage.last_record().subs;
+    let subs: Vec<_> = subs.iter().map(Option::as_deref).collect();
+    assert_eq!(subs, [Some(&*long), Some("café"), None, None, None]);
+    let dropped = SubDrop::ALL.iter().map(|reason| (*reason, stage.edge.counts().subs_dropped(*reason)));
+    let dropped: Vec<_> = dropped.filter(|(_, count)| *count > 0).collect();
+    assert_eq!(dropped, [(SubDrop::TooLong, 1), (SubDrop::UnfilledMacro, 2), (SubDrop::Repeated, 1)]);
+    // Of a bad link nothing is kept, and nothing of it is missed.
+    stage.follow(&format!("bad?{query}"), &[]);
+    assert_eq!(stage.edge.counts().subs_dropped(SubDrop::TooLong), 1);
 }
 
 #[test]
@@ -421,30 +504,35 @@ fn no_request_that_can_be_read_leads_astray() {
         "?//evil.test",
         "%00",
     ];
+    // What follows a token, and may begin the query in another way.
+    let tails = ["", ".", ")", "/", "%22", "&utm_source=x", "%0d%0aa:b", "//evil.test", "@evil.test"];
+    let begins = ["?", "&", "%26", "%3F", "?a=1?", "&amp;"];
     let mut tried = 0;
     for link in &links {
-        for value in values {
-            for name in ["to", "url", "cfoil", "sub1", "to=/ok&to", "%74%6f"] {
-                let uri = format!("{PREFIX}{link}?{name}={value}");
-                if uri.parse::<http::Uri>().is_err() {
-                    continue;
+        for (begin, tail) in begins.iter().flat_map(|begin| tails.map(|tail| (begin, tail))) {
+            for value in values {
+                for name in ["to", "url", "cfoil", "sub1", "to=/ok&to", "%74%6f"] {
+                    let uri = format!("{PREFIX}{link}{tail}{begin}{name}={value}");
+                    if uri.parse::<http::Uri>().is_err() {
+                        continue;
+                    }
+                    let answer = stage.ask("GET", &uri, &[]);
+                    let location = answer.location();
+                    assert_eq!(answer.0.status(), StatusCode::FOUND, "{uri}");
+                    assert!(
+                        location.starts_with("https://www.example.com/") && !location.contains("com//"),
+                        "{uri}: {location}"
+                    );
+                    assert_eq!(
+                        answer.0.headers().get_all(SET_COOKIE).iter().count(),
+                        usize::from(answer.cookie().is_some())
+                    );
+                    tried += 1;
                 }
-                let answer = stage.ask("GET", &uri, &[]);
-                let location = answer.location();
-                assert_eq!(answer.0.status(), StatusCode::FOUND, "{uri}");
-                assert!(
-                    location.starts_with("https://www.example.com/") && !location.contains("com//"),
-                    "{uri}: {location}"
-                );
-                assert_eq!(
-                    answer.0.headers().get_all(SET_COOKIE).iter().count(),
-                    usize::from(answer.cookie().is_some())
-                );
-                tried += 1;
             }
         }
     }
-    assert!(tried > 400, "{tried}");
+    assert!(tried > 20_000, "{tried}");
 }
 
 #[test]

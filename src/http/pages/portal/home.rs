@@ -4,6 +4,7 @@ use super::{chrome, qr};
 use crate::app::{Figures, FiguresDay};
 use crate::domain::affiliate::Status;
 use crate::domain::calendar::Month;
+use crate::domain::query::judge_sub;
 use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::session::Portal;
 use crate::http::pages::view::show_day;
@@ -92,9 +93,8 @@ fn build(url: &str, page: &str, query: Option<&str>) -> (FormView, Option<String
         form =
             form.error("to", "This must be a page on the same site, such as /pricing or its whole address.");
     }
-    let printable = sub1.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && sub1.len() <= 64;
-    if !printable {
-        form = form.error("sub1", "Please use at most 64 plain letters, digits and signs.");
+    if judge_sub(&sub1).is_err() {
+        form = form.error("sub1", "Please use at most 512 letters, digits and signs, and no {placeholder}.");
     }
     if !form.errors.is_empty() {
         return (form, None);
@@ -180,7 +180,8 @@ mod tests {
     fn the_form_builds_a_link_or_says_what_is_wrong() {
         let (_, built) = build("https://go.example/r/x", PAGE, Some("to=%2Fa%3Fb%3D1&sub1=spring+mail"));
         assert_eq!(built.as_deref(), Some("https://go.example/r/x?to=%2Fa%3Fb%3D1&sub1=spring+mail"));
-        let (form, built) = build("https://go.example/r/x", PAGE, Some("to=%2F%2Fevil.example&sub1=%C3%A9"));
+        let (form, built) =
+            build("https://go.example/r/x", PAGE, Some("to=%2F%2Fevil.example&sub1=%7Bgclid%7D"));
         assert_eq!((built, form.errors.len()), (None, 2));
         assert_eq!(build("u", PAGE, None).1, None);
     }
