@@ -12,7 +12,7 @@ use super::password::PasswordHash;
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
 use super::statement::{AccountEvent, Statement};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A fact with when and from whom it came.
@@ -272,9 +272,14 @@ impl Signup {
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.account_id == other.account_id
             && self.plan == other.plan
-            && self.signed_up_at == other.signed_up_at
+            && same_instant(self.signed_up_at, other.signed_up_at)
             && self.active == other.active
     }
+}
+
+/// Whether two reports mean the same instant: databases round what they keep to a part of a millisecond.
+pub fn same_instant(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
+    (one - other).abs() < TimeDelta::milliseconds(1)
 }
 
 /// What a signup may be credited by. Only keyed hashes of e-mail and IP are kept, and the mail domain.
@@ -473,8 +478,26 @@ mod tests {
             ("true", "false"),
             (r#""a""#, r#""b""#),
             ("15:00:00Z\",\"active", "15:00:01Z\",\"active"),
+            ("15:00:00Z\",\"active", "15:00:00.001Z\",\"active"),
         ] {
             assert!(!first.says_the_same(&read(&text.replace(from, to))), "{from}");
+        }
+    }
+
+    #[test]
+    fn instants_that_differ_by_less_than_a_millisecond_are_equal() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect(text);
+        let table = [
+            ("2026-01-01T15:00:00.123456789Z", "2026-01-01T15:00:00.123457Z", true),
+            ("2026-01-01T15:00:00.123456789Z", "2026-01-01T15:00:00.123Z", true),
+            ("2026-01-01T15:00:00.999999999Z", "2026-01-01T15:00:01Z", true),
+            ("2026-01-01T15:00:00Z", "2026-01-01T15:00:00.000999999Z", true),
+            ("2026-01-01T15:00:00Z", "2026-01-01T15:00:00.001Z", false),
+            ("2026-01-01T15:00:00.5Z", "2026-01-01T15:00:00Z", false),
+        ];
+        for (one, other, same) in table {
+            assert_eq!(same_instant(at(one), at(other)), same, "{one} {other}");
+            assert_eq!(same_instant(at(other), at(one)), same, "{other} {one}");
         }
     }
 }

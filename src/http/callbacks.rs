@@ -57,7 +57,7 @@ const WEBHOOK: &str = "webhook";
     security(("webhook" = []), ("bearer" = []))
 )]
 pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
-    let fields = Fields::read(&report.body)?;
+    let fields = Fields::read_report(&report.body)?;
     let signup = read_signup(fields, report.delivery, state.app.now(), &state.hooks)?;
     let id = signup.account_id.clone();
     let submitted = state.app.submit(&report.by, Fact::Signup(signup)).await?;
@@ -85,7 +85,7 @@ pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<R
 pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
     let account_id: AccountId =
         report.account_id.as_deref().and_then(|id| id.parse().ok()).ok_or(Problem::InvalidAccountId)?;
-    let event = read_event(Fields::read(&report.body)?, state.app.now())?;
+    let event = read_event(Fields::read_report(&report.body)?, state.app.now())?;
     let unknown = matches!(event.change, Change::Unknown { .. });
     let fact = Fact::Event { account_id: account_id.clone(), event, delivery: report.delivery };
     let submitted = state.app.submit(&report.by, fact).await?;
@@ -187,6 +187,8 @@ pub fn read_event(mut fields: Fields, now: DateTime<Utc>) -> Result<AccountEvent
 fn read_evidence(mut fields: Fields, hooks: &Hooks) -> Evidence {
     let mut text = |name| match fields.take(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
+        // A code may be all digits, and its sender may take it for a number.
+        Some(Value::Number(number)) if name == "code" => Some(number.to_string()),
         _ => None,
     };
     let kept = |text: String, most| cut(&text, most).to_owned();

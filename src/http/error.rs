@@ -48,6 +48,7 @@ macro_rules! problems {
 
 problems! {
     InvalidJson = 400 "invalid_json": "The body is not one JSON document in UTF-8",
+    NotUtf8 = 400 "not_utf8": "The body is UTF-16; send it as UTF-8",
     DuplicateKey = 400 "duplicate_key": "The body names a key twice",
     InvalidQuery = 400 "invalid_query": "The query string can't be read, or names a parameter twice",
     BodyIncomplete = 400 "body_incomplete": "The body ended before its end",

@@ -151,7 +151,7 @@ impl Job {
     /// Reads a line into the account and the fact; the account is told of a line at fault too, if it
     /// could be read.
     fn read(&self, line: Line) -> Result<(AccountId, Fact), (Option<AccountId>, Problem)> {
-        let mut fields = line.text.and_then(|text| Fields::read(&text)).map_err(|problem| (None, problem))?;
+        let mut fields = line.text.and_then(|text| Fields::read_report(&text)).map_err(|problem| (None, problem))?;
         let account_id: Option<AccountId> = fields.peek("account_id").and_then(parsed);
         let fault = |problem| (account_id.clone(), problem);
         let kind = fields
