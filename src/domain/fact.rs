@@ -291,7 +291,7 @@ pub struct Evidence {
     /// The visitor cookie's value, as given (at most 512 bytes are kept).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
-    /// The typed code, as given (at most 64 bytes are kept).
+    /// The typed code, as [`ReferralCode::fold`] writes it (at most 64 bytes are kept); before that was so, as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Keyed hash of the trimmed lower-case e-mail, hex.

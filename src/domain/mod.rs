@@ -1,6 +1,6 @@
 //! The rules, pure: nothing here waits, reads a clock, or knows HTTP, Redis or SQL.
 //!
-//! - `id`, `money`, `calendar`: names, amounts, days and months of the program's zone.
+//! - `id`, `text`, `money`, `calendar`: names, texts as they look, amounts, days and months of the program's zone.
 //! - `program`: the rules as configured.
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
 //! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
@@ -31,6 +31,7 @@ pub mod person;
 pub mod program;
 pub mod query;
 pub mod statement;
+pub mod text;
 pub mod token;
 
 #[cfg(test)]

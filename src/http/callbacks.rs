@@ -15,7 +15,7 @@ use super::webhook;
 use crate::app::Submitted;
 use crate::domain::account::Account;
 use crate::domain::fact::{Delivery, Evidence, Fact, Signup};
-use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId};
+use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, ReferralCode};
 use crate::domain::outcome::{FactOutcome, Reason, Via};
 use crate::domain::program::{Model, hex};
 use crate::domain::statement::{AccountEvent, Change};
@@ -194,13 +194,13 @@ fn read_evidence(mut fields: Fields, hooks: &Hooks) -> Evidence {
     let kept = |text: String, most| cut(&text, most).to_owned();
     let click = text("click").map(|text| kept(text, MAX_TOKEN_BYTES));
     let cookie = text("cookie").map(|text| kept(text, MAX_TOKEN_BYTES));
-    let code = text("code").map(|text| kept(text, MAX_WORD_BYTES));
+    let code = text("code").map(|text| kept(ReferralCode::fold(&text), MAX_WORD_BYTES));
     let email = text("email").map(|email| email.trim().to_lowercase());
     let ip = text("ip").and_then(|ip| ip.trim().parse::<IpAddr>().ok()).map(|ip| ip.to_canonical());
     Evidence {
         click,
         cookie,
-        code,
+        code: code.filter(|code| !code.is_empty()),
         email_hash: email.as_deref().map(|email| (hooks.email_hash)(email)),
         email_domain: email.as_deref().and_then(mail_domain),
         ip_hash: ip.map(|ip| (hooks.ip_hash)(ip)),

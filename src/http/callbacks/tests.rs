@@ -59,7 +59,7 @@ fn a_signup_is_read() {
     let expected = Evidence {
         click: Some("c".into()),
         cookie: Some("k".into()),
-        code: Some(" Jane-10 ".into()),
+        code: Some("jane-10".into()),
         email_hash: Some("hash of x@y.com".into()),
         email_domain: Some("y.com".into()),
         ip_hash: Some("hash of 203.0.113.9".into()),
@@ -109,6 +109,10 @@ fn evidence_that_is_too_long_is_cut_and_so_proves_nothing() {
     assert_eq!(signup.evidence.click.map(|text| text.len()), Some(512));
     let signup = signup_with("code", &json!("é".repeat(40))).expect("a good signup");
     assert_eq!(signup.evidence.code, Some("é".repeat(32)));
+    // What stands around a code and can't be seen is not what is cut.
+    let signup = signup_with("code", &json!(format!("{}\"Jane-10.\"", "\u{200b} ".repeat(100))));
+    assert_eq!(signup.expect("a good signup").evidence.code.as_deref(), Some("jane-10"));
+    assert_eq!(signup_with("code", &json!("\u{200b}...")).expect("a good signup").evidence.code, None);
 }
 
 #[test]
