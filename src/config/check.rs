@@ -278,6 +278,19 @@ fn cookie(config: &Config) -> Checked {
     if domain.is_empty() {
         return Ok(());
     }
+    // Browsers drop a cookie for a domain in which everybody may have a name of their own.
+    let (unicode, _) = idna::domain_to_unicode(domain);
+    if psl::suffix_str(&unicode) == Some(unicode.as_str()) {
+        return wrong(
+            "cookie.domain",
+            format!(
+                "`{}` is a public suffix, under which others have names too, so browsers would drop the cookie; \
+                 write your own domain, like example.{}",
+                one_word(domain),
+                one_word(domain)
+            ),
+        );
+    }
     let host = config.listen.public_url.host_str().unwrap_or_default();
     if host != domain && !host.ends_with(&format!(".{domain}")) {
         return wrong(

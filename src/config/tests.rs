@@ -149,6 +149,37 @@ fn what_is_wrong_is_named_in_one_line() {
 }
 
 #[test]
+fn a_cookie_is_for_a_domain_of_the_companys_own() {
+    let table = [
+        ("go.example.com", "example.com", None),
+        ("go.example.com", ".example.com", None),
+        ("go.example.com", "go.example.com", None),
+        ("example.co.uk", "example.co.uk", None),
+        ("go.example.co.uk", "co.uk", Some("public suffix")),
+        ("go.example.com", "com", Some("public suffix")),
+        ("go.example.com", ".COM", Some("public suffix")),
+        ("acme.github.io", "github.io", Some("public suffix")),
+        ("go.acme.github.io", "acme.github.io", None),
+        ("go.example.xn--55qx5d.cn", "xn--55qx5d.cn", Some("public suffix")),
+        ("go.shop.kawasaki.jp", "shop.kawasaki.jp", Some("public suffix")),
+        ("go.corp.internal", "internal", Some("public suffix")),
+        ("go.example.com", "example.org", Some("not under it")),
+        ("badexample.com", "example.com", Some("not under it")),
+        ("go.example.com", "www.go.example.com", Some("not under it")),
+    ];
+    for (host, domain, fault) in table {
+        let file = format!("[listen]\npublic_url = \"https://{host}\"\n[cookie]\ndomain = \"{domain}\"");
+        match (with(&file, &[]), fault) {
+            (Ok(_), None) => {}
+            (Err(error), Some(fault)) => {
+                assert!(error.starts_with("cookie.domain: ") && error.contains(fault), "{domain}: {error}");
+            }
+            (outcome, _) => panic!("{host}, {domain}: {:?}", outcome.err()),
+        }
+    }
+}
+
+#[test]
 fn an_error_never_shows_a_secret() {
     for file in [
         "[store]\nurl = \"mysql://me:hunter2@x\"",
