@@ -20,6 +20,7 @@ use crate::http::auth::{self, ApiKey, ApiKeys};
 use crate::http::click::{self, Edge, EdgeSettings};
 use crate::http::client_ip::Peer;
 use crate::http::pages::{self, PageState, Shown, Site, Views};
+use crate::http::refused::Refusals;
 use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings, ProgressView};
 use crate::http::visitor_cookie::{CookieMode, VisitorCookie};
 use crate::http::webhook::WebhookSecrets;
@@ -517,6 +518,7 @@ fn api_state(
     Ok(ApiState {
         keys: Arc::new(ApiKeys::new(keys)),
         webhooks: Arc::new(webhooks),
+        refusals: Arc::new(Refusals::new(Arc::clone(metrics))),
         program: Arc::new(ProgramSettings {
             partner_types: config.program.partner_types.clone(),
             currency: config.program.currency.clone(),

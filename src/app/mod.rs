@@ -35,6 +35,7 @@ pub use rebuild::{RebuildError, RebuildReport, import_journals};
 pub use referrals::{ReferralState, ReferralSummary};
 pub use run::{AggregateError, Progress};
 pub use stop::Stop;
+pub(crate) use told::Told;
 
 use crate::clock::Clock;
 use crate::domain::account::{Account, Refusal};

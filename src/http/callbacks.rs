@@ -10,6 +10,7 @@ use super::error::Problem;
 use super::fields::{Fields, parsed, recent_instant};
 use super::guard::path;
 use super::openapi::ProblemDoc;
+use super::refused::Cause;
 use super::state::{ApiState, Hooks};
 use super::webhook;
 use crate::app::Submitted;
@@ -113,8 +114,9 @@ impl FromRequest<ApiState> for Callback {
         // The path of a signup has no part to read: an error there is no fault.
         let account_id = path::<String, _>(&mut parts, state).await.ok();
         let bytes = body::read(&parts.headers, body).await?;
-        let by = sender(state, &parts.headers, &bytes)?;
+        let by = sender(state, &parts.headers, &bytes).map_err(|cause| state.refusals.refuse(&cause))?;
         let delivery = webhook::only(&parts.headers, webhook::ID)
+            .ok()
             .filter(|id| webhook::is_delivery_id(id))
             .map(|id| Delivery { id: short_hash(id), body: short_hash(&bytes) });
         Ok(Self { by, account_id, body: bytes, delivery })
@@ -122,23 +124,18 @@ impl FromRequest<ApiState> for Callback {
 }
 
 /// Who sent a callback. Whatever a request shows to prove that must hold: a key, a signature, or both.
-fn sender(state: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
+fn sender(state: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result<String, Cause> {
     let shows_key = headers.contains_key(AUTHORIZATION);
     let shows_signature =
         headers.contains_key(webhook::SIGNATURE) || headers.contains_key(webhook::TIMESTAMP) || !shows_key;
     if shows_signature {
-        let now = state.app.now().timestamp();
-        state.webhooks.verify(headers, body, now).map_err(|_| Problem::Unauthorized)?;
+        state.webhooks.verify(headers, body, state.app.now().timestamp())?;
     }
     if !shows_key {
         return Ok(WEBHOOK.to_owned());
     }
-    let caller = state.keys.caller(headers).ok_or(Problem::Unauthorized)?;
-    if caller.may(&[Scope::Callback, Scope::Admin]) {
-        Ok(caller.name.to_string())
-    } else {
-        Err(Problem::Forbidden)
-    }
+    let caller = state.keys.caller_for(headers, &[Scope::Callback, Scope::Admin])?;
+    Ok(caller.name.to_string())
 }
 
 /// The first 16 hex digits of the SHA-256.
@@ -259,7 +256,7 @@ fn accepted(id: &AccountId) -> Response {
 #[expect(dead_code, reason = "only the API document reads it")]
 pub struct DeliveryId {
     /// The delivery's id, 1 to 256 printable characters; the same one with other bytes for the account is a conflict.
-    /// Required beside a signature.
+    /// Beside a signature it is required and has no dot, or the answer is 401.
     #[param(rename = "webhook-id", example = "msg_2a9f", required = false)]
     webhook_id: Option<String>,
 }

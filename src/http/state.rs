@@ -1,6 +1,7 @@
 //! What the handlers know beside the request.
 
 use super::auth::ApiKeys;
+use super::refused::Refusals;
 use super::webhook::WebhookSecrets;
 use crate::app::App;
 use crate::clock::Clock;
@@ -18,6 +19,8 @@ pub struct ApiState {
     pub keys: Arc<ApiKeys>,
     /// The secrets that callbacks are signed with.
     pub webhooks: Arc<WebhookSecrets>,
+    /// Tells why a request was refused as not authorized.
+    pub refusals: Arc<Refusals>,
     /// What the program's configuration says to this layer.
     pub program: Arc<ProgramSettings>,
     /// What other parts of the server do for this layer.
