@@ -9,6 +9,7 @@ use crate::app::{App, MailSettings, Parts, PortalSettings, Running, Settings, St
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
 use crate::domain::destination::AllowList;
+use crate::domain::event_types::EventTypes;
 use crate::domain::history::{History, Mark, Progress as MarkProgress, Standing};
 use crate::domain::outcome::ClickDrop;
 use crate::domain::pepper::Pepper;
@@ -523,6 +524,7 @@ fn api_state(
             partner_types: config.program.partner_types.clone(),
             currency: config.program.currency.clone(),
             mark_days: config.program.mark_days,
+            event_types: EventTypes::new(&config.events.aliases, &config.events.ignore),
         }),
         hooks: Arc::new(hooks(config, &app, metrics)?),
         app,

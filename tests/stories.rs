@@ -142,6 +142,13 @@ async fn an_event_may_come_before_its_signup(app: TestApp) {
     app.happens("late", "evt_1", "activated", BEGINNING).await.expect_status(409);
     let unknown = app.happens("late", "evt_2", "upgraded", BEGINNING).await.expect_status(200).json();
     assert_eq!(unknown["ignored"], true);
+    let refused = app.happens("late", "evt_3", "downgraded", BEGINNING).await.expect_status(422).json();
+    assert!(refused["title"].as_str().is_some_and(|title| title.contains("plan_changed")), "{refused}");
+    // What was taken without effect, as by a version that did not know the spelling, is mended by its sender.
+    app.happens("late", "evt_2", "cancelled", BEGINNING).await.expect_status(201);
+    app.happens("late", "evt_2", "canceled", BEGINNING).await.expect_status(200);
+    let account = app.get("/v1/accounts/late").await.expect_status(200).json();
+    assert_eq!(account["history"][1]["type"], "canceled", "{account}");
 }
 
 async fn the_tier_changes_at_25_and_late_facts_become_adjustments(mut app: TestApp) {
@@ -249,7 +256,7 @@ async fn a_night_computes_what_became_known_and_says_what_all_facts_say(mut app:
     assert_eq!(night(&mut app, "2026-02-12").await, 1);
     app.happens("ben-0", "e1", "suspended", "2026-02-12T03:00:00-05:00").await.expect_status(201);
     assert_eq!(night(&mut app, "2026-02-12").await, 1, "it is dated after the last full day");
-    app.happens("cho-2", "e1", "merged", "2026-02-11T03:00:00-05:00").await.expect_status(200);
+    app.happens("cho-2", "e1", "merged.twice", "2026-02-11T03:00:00-05:00").await.expect_status(200);
     assert_eq!(night(&mut app, "2026-02-12").await, 1, "what we don't understand is a fact all the same");
     assert_eq!(night(&mut app, "2026-02-13").await, 1, "its day has come");
     assert_eq!(night(&mut app, "2026-02-14").await, 0);

@@ -5,6 +5,7 @@ use super::currency;
 use super::{Config, ConfigError, Given, Secret, StoreUrl};
 use crate::domain::calendar::Zone;
 use crate::domain::destination::{AllowList, BadHost, DestinationError};
+use crate::domain::event_types::built_in;
 use crate::domain::money::Money;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -37,6 +38,7 @@ pub(super) fn all(config: &Config) -> Checked {
     keys(config)?;
     program(config)?;
     tiers(config)?;
+    events(config)?;
     cookie(config)?;
     limits(config)?;
     api(config)?;
@@ -260,6 +262,22 @@ fn tiers(config: &Config) -> Checked {
         }
     }
     Ok(())
+}
+
+fn events(config: &Config) -> Checked {
+    let is_name = |name: &str| (1..=64).contains(&name.trim().len()) && !name.contains(char::is_control);
+    if !config.events.ignore.iter().all(|pattern| is_name(pattern)) {
+        return wrong("events.ignore", "each must have 1 to 64 printable characters, like \"invoice.*\"");
+    }
+    if !config.events.aliases.keys().all(|name| is_name(name)) {
+        return wrong("events.aliases", "each name must have 1 to 64 printable characters");
+    }
+    match config.events.aliases.keys().find(|name| built_in(name).is_some()) {
+        Some(name) => {
+            wrong("events.aliases", format!("`{}` has its meaning already; remove it", one_word(name)))
+        }
+        None => Ok(()),
+    }
 }
 
 fn cookie(config: &Config) -> Checked {

@@ -3,6 +3,7 @@
 //! - `id`, `text`, `money`, `calendar`: names, texts as they look, amounts, days and months of the program's zone.
 //! - `program`: the rules as configured.
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
+//! - `event_types`: what senders call the things that happen to a customer.
 //! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
 //! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
 //! - `person`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
@@ -17,6 +18,7 @@ pub mod click;
 pub mod click_record;
 pub mod commission;
 pub mod destination;
+pub mod event_types;
 pub mod fact;
 pub mod history;
 pub mod id;

@@ -15,6 +15,7 @@ use super::state::{ApiState, Hooks};
 use super::webhook;
 use crate::app::Submitted;
 use crate::domain::account::Account;
+use crate::domain::event_types::{EventType, EventTypes};
 use crate::domain::fact::{Delivery, Evidence, Fact, Signup};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, ReferralCode};
 use crate::domain::outcome::{FactOutcome, Reason, Via};
@@ -33,7 +34,7 @@ use std::net::IpAddr;
 
 /// Bytes kept of a click token or a cookie; ours are far shorter.
 const MAX_TOKEN_BYTES: usize = 512;
-/// Bytes kept of a typed code, or of an unknown type's name.
+/// Bytes kept of a typed code, or of an ignored type's name.
 const MAX_WORD_BYTES: usize = 64;
 /// Who reports what is signed and not sent with a key.
 const WEBHOOK: &str = "webhook";
@@ -68,14 +69,15 @@ pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<R
 /// Reports an event of an account.
 ///
 /// Keyed by (account, event): the same again changes nothing. Events may come late, twice, in any order, and
-/// before their signup. A `type` that is not known is kept and has no effect.
+/// before their signup. Send `account_id` in the body too: a signature covers the body, and not the path. A `type` that
+/// the configuration lists to be ignored is kept without effect, and sent again under a known type it is replaced.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/events", tag = "callbacks",
     params(("account_id" = String, Path, description = "The company's name for the account", example = "acct_81"), DeliveryId),
     request_body(content = EventRequest, description = "What happened"),
     responses(
         (status = 201, body = EventAnswer, description = "Taken in"),
-        (status = 200, body = EventAnswer, description = "Known already, or of an unknown type (`ignored`)",
+        (status = 200, body = EventAnswer, description = "Known already, or of a type that is ignored (`ignored`)",
             headers(("Idempotency-Replayed" = String, description = "`true`, where it was known"))),
         (status = 202, body = Accepted, description = "Kept; applied when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json",
@@ -86,7 +88,13 @@ pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<R
 pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
     let account_id: AccountId =
         report.account_id.as_deref().and_then(|id| id.parse().ok()).ok_or(Problem::InvalidAccountId)?;
-    let event = read_event(Fields::read_report(&report.body)?, state.app.now())?;
+    let mut fields = Fields::read_report(&report.body)?;
+    // A signature covers the body and not the path: only what the body names is proved.
+    let named: Option<AccountId> = fields.optional("account_id", Problem::InvalidAccountId, parsed)?;
+    if named.is_some_and(|named| named != account_id) {
+        return Err(Problem::AccountMismatch);
+    }
+    let event = read_event(fields, state.app.now(), &state.program.event_types)?;
     let unknown = matches!(event.change, Change::Unknown { .. });
     let fact = Fact::Event { account_id: account_id.clone(), event, delivery: report.delivery };
     let submitted = state.app.submit(&report.by, fact).await?;
@@ -161,20 +169,23 @@ pub fn read_signup(
 }
 
 /// Reads an event.
-pub fn read_event(mut fields: Fields, now: DateTime<Utc>) -> Result<AccountEvent, Problem> {
+pub fn read_event(
+    mut fields: Fields,
+    now: DateTime<Utc>,
+    types: &EventTypes,
+) -> Result<AccountEvent, Problem> {
     let event_id = fields.required("event_id", Problem::InvalidEventId, parsed)?;
-    let name = fields.required("type", Problem::InvalidType, |value| {
-        value.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
-    })?;
+    let name = fields.required("type", Problem::InvalidType, |name| name.as_str().map(str::to_owned))?;
     let occurred_at = fields.required("occurred_at", Problem::InvalidOccurredAt, recent_instant(now))?;
-    let change = match name.as_str() {
-        "activated" => Change::Activated,
-        "suspended" => Change::Suspended,
-        "canceled" => Change::Canceled,
-        "plan_changed" => {
+    let change = match types.meaning(&name) {
+        Some(EventType::Activated) => Change::Activated,
+        Some(EventType::Suspended) => Change::Suspended,
+        Some(EventType::Canceled) => Change::Canceled,
+        Some(EventType::PlanChanged) => {
             Change::PlanChanged { plan: fields.required("plan", Problem::InvalidPlan, parsed)? }
         }
-        _ => Change::Unknown { name: cut(&name, MAX_WORD_BYTES).to_owned() },
+        None if types.is_ignored(&name) => Change::Unknown { name: cut(&name, MAX_WORD_BYTES).to_owned() },
+        None => return Err(Problem::InvalidType),
     };
     Ok(AccountEvent { event_id, occurred_at, change })
 }
@@ -292,13 +303,18 @@ pub struct SignupRequest {
 
 /// Something that happened to an account.
 #[derive(Debug, utoipa::ToSchema)]
-#[schema(example = json!({"event_id": "evt_9", "type": "plan_changed", "plan": "connect",
+#[schema(example = json!({"account_id": "acct_81", "event_id": "evt_9", "type": "plan_changed", "plan": "connect",
     "occurred_at": "2026-04-01T18:00:00-04:00"}))]
 pub struct EventRequest {
+    /// The account again, as in the path; to be sent wherever a callback is signed.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]
+    pub account_id: Option<String>,
     /// Unique for the account: 1 to 128 of `A-Za-z0-9_.:-`.
     #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]
     pub event_id: String,
-    /// `activated`, `suspended`, `canceled` or `plan_changed`; others are kept and have no effect.
+    /// `activated`, `suspended`, `canceled` or `plan_changed`. Also taken: `reactivated` and `resumed` (as `activated`),
+    /// `paused` (`suspended`), `cancelled` (`canceled`), and names that the configuration adds. Any other is refused, unless
+    /// the configuration lists it to be kept without effect.
     #[schema(min_length = 1)]
     pub r#type: String,
     /// The new plan, for `plan_changed`.
@@ -376,7 +392,7 @@ pub enum EventAnswer {
         #[schema(required)]
         referred: Option<bool>,
     },
-    /// Its type is not known: kept, without effect.
+    /// Its type is one to be ignored: kept, without effect.
     Ignored {
         /// Always true.
         ignored: bool,

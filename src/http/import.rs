@@ -88,7 +88,7 @@ pub enum LineStatus {
     Conflict,
     /// On disk; applied when the store is back.
     Deferred,
-    /// An event of an unknown type: kept, without effect.
+    /// An event of a type that is ignored: kept, without effect.
     Ignored,
     /// Not what a line must be; nothing was kept.
     Invalid,
@@ -151,18 +151,19 @@ impl Job {
     /// Reads a line into the account and the fact; the account is told of a line at fault too, if it
     /// could be read.
     fn read(&self, line: Line) -> Result<(AccountId, Fact), (Option<AccountId>, Problem)> {
-        let mut fields = line.text.and_then(|text| Fields::read_report(&text)).map_err(|problem| (None, problem))?;
+        let mut fields =
+            line.text.and_then(|text| Fields::read_report(&text)).map_err(|problem| (None, problem))?;
         let account_id: Option<AccountId> = fields.peek("account_id").and_then(parsed);
         let fault = |problem| (account_id.clone(), problem);
         let kind = fields
             .required("kind", Problem::InvalidKind, |kind| kind.as_str().map(str::to_owned))
             .map_err(fault)?;
-        let now = self.state.app.now();
+        let (now, types) = (self.state.app.now(), &self.state.program.event_types);
         let fact = match kind.as_str() {
             "signup" => read_signup(fields, None, now, &self.state.hooks).map(Fact::Signup),
             "event" => {
                 fields.required("account_id", Problem::InvalidAccountId, parsed).and_then(|account_id| {
-                    Ok(Fact::Event { account_id, event: read_event(fields, now)?, delivery: None })
+                    Ok(Fact::Event { account_id, event: read_event(fields, now, types)?, delivery: None })
                 })
             }
             _ => Err(Problem::InvalidKind),

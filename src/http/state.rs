@@ -5,6 +5,7 @@ use super::refused::Refusals;
 use super::webhook::WebhookSecrets;
 use crate::app::App;
 use crate::clock::Clock;
+use crate::domain::event_types::EventTypes;
 use crate::domain::statement::Referral;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct ProgramSettings {
     pub currency: String,
     /// Active days after which an account earns its affiliate a commission.
     pub mark_days: u32,
+    /// What types of events are called.
+    pub event_types: EventTypes,
 }
 
 /// A destination is not on one of the program's hosts.

@@ -4,6 +4,7 @@ use crate::domain::attribution::Attribution;
 use crate::domain::id::NodeId;
 use crate::domain::outcome::HoldReason;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn now() -> DateTime<Utc> {
@@ -25,7 +26,9 @@ fn event_with(name: &str, value: &Value) -> Result<AccountEvent, Problem> {
     let mut body = json!({"event_id": "evt_9", "type": "plan_changed", "plan": "connect",
         "occurred_at": "2026-04-01T18:00:00-04:00"});
     body[name] = value.clone();
-    read_event(Fields::read_report(body.to_string().as_bytes())?, now())
+    let ignored = ["upgraded".to_owned(), "é*".to_owned()];
+    let types = EventTypes::new(&BTreeMap::new(), &ignored);
+    read_event(Fields::read_report(body.to_string().as_bytes())?, now(), &types)
 }
 
 /// Values that no text, time or flag can be.
@@ -192,7 +195,8 @@ fn bytes_that_are_not_one_json_document_are_unparsable() {
 
 #[test]
 fn a_document_that_is_no_object_is_refused() {
-    let documents = ["null", "true", "0", "-1.5e3", "1e9", "1e999", "\"\"", "\"{}\"", "[]", "[{}]", " [1, 2] "];
+    let documents =
+        ["null", "true", "0", "-1.5e3", "1e9", "1e999", "\"\"", "\"{}\"", "[]", "[{}]", " [1, 2] "];
     for body in documents {
         assert_eq!(read(body.as_bytes()), Err(Problem::NotAnObject), "{body}");
     }
@@ -267,7 +271,8 @@ fn no_value_with_a_lost_letter_is_taken_where_it_must_be_right() {
     ];
     for (name, problem) in required {
         for value in hostile_values() {
-            let others = [("account_id", "acct_81"), ("plan", "growth"), ("signed_up_at", "2026-01-01T15:00:00Z")];
+            let others =
+                [("account_id", "acct_81"), ("plan", "growth"), ("signed_up_at", "2026-01-01T15:00:00Z")];
             let others = others.iter().filter(|(other, _)| *other != name);
             let others: Vec<String> =
                 others.map(|(name, value)| format!("\"{name}\":\"{value}\",")).collect();
@@ -441,6 +446,10 @@ fn each_field_of_an_event_has_its_problem() {
             json!({}),
             json!(["activated"]),
             text(""),
+            text("downgraded"),
+            text("=1+1"),
+            text("\0"),
+            text("cancel"),
         ],
     );
     assert!(table.len() >= 50);
@@ -450,15 +459,19 @@ fn each_field_of_an_event_has_its_problem() {
 }
 
 #[test]
-fn an_event_of_an_unknown_type_is_kept_by_a_bounded_name() {
-    for name in ["upgraded", "Activated", "activated ", "=1+1", "\u{0}"] {
-        let event = event_with("type", &json!(name)).expect("a good event");
-        assert_eq!(event.change, Change::Unknown { name: name.into() });
+fn an_event_to_be_ignored_is_kept_by_a_bounded_name_and_spellings_of_the_four_have_an_effect() {
+    let change = |name: &str| event_with("type", &json!(name)).expect(name).change;
+    assert_eq!(change("upgraded"), Change::Unknown { name: "upgraded".into() });
+    assert_eq!(change(&"é".repeat(100)), Change::Unknown { name: "é".repeat(32) });
+    for (name, known) in [
+        ("canceled", Change::Canceled),
+        ("cancelled", Change::Canceled),
+        ("paused", Change::Suspended),
+        ("Resumed ", Change::Activated),
+        ("reactivated", Change::Activated),
+    ] {
+        assert_eq!(change(name), known, "{name}: a plan beside it has no meaning");
     }
-    let event = event_with("type", &json!("é".repeat(100))).expect("a good event");
-    assert_eq!(event.change, Change::Unknown { name: "é".repeat(32) });
-    let known = event_with("type", &json!("canceled")).expect("a good event");
-    assert_eq!(known.change, Change::Canceled, "a plan beside it has no meaning");
 }
 
 fn decided() -> Account {
