@@ -25,6 +25,7 @@ on_both_stores! {
     a_click_becomes_a_signup_becomes_a_commission
     each_kind_of_evidence_names_its_click
     a_signup_told_again_gets_the_same_answer_and_other_facts_a_conflict
+    a_sender_is_warned_and_the_first_answer_stands_after_a_restart
     an_event_may_come_before_its_signup
     the_tier_changes_at_25_and_late_facts_become_adjustments
     a_hold_keeps_a_referral_out_until_it_is_released
@@ -126,6 +127,19 @@ async fn a_signup_told_again_gets_the_same_answer_and_other_facts_a_conflict(app
     app.settles().await;
     let conflicts = app.get("/v1/accounts?conflict=true").await.expect_status(200).json();
     assert_eq!(conflicts["data"][0]["account_id"], "acct", "{conflicts}");
+}
+
+async fn a_sender_is_warned_and_the_first_answer_stands_after_a_restart(mut app: TestApp) {
+    let body = json!({"account_id": "acct", "plan": "gold", "signed_up_at": BEGINNING, "clik": "token"});
+    let first = app.post("/v1/signups", &body).await.expect_status(201);
+    assert_eq!(first.json()["warnings"], json!(["plan_without_rate", "unknown_field:clik"]));
+    assert_eq!(app.stop().await, Some(0));
+    app.run().await;
+    let mended = json!({"account_id": "acct", "plan": "gold", "signed_up_at": BEGINNING, "click": "token"});
+    for body in [body, mended] {
+        let again = app.post("/v1/signups", &body).await.expect_status(200);
+        assert_eq!(again.text(), first.text());
+    }
 }
 
 async fn an_event_may_come_before_its_signup(app: TestApp) {

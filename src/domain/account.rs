@@ -507,6 +507,7 @@ mod tests {
             active: true,
             evidence: Evidence::default(),
             delivery: None,
+            warnings: Vec::new(),
         }
     }
     fn credited(affiliate: Option<u64>, holds: &[HoldReason]) -> Attribution {

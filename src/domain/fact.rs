@@ -264,11 +264,14 @@ pub struct Signup {
     /// The delivery that brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
+    /// What its sender was warned of: part of the first answer, which stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Signup {
     /// Whether another report says the same of the account: equal plan, instant and standing. Evidence
-    /// does not count.
+    /// and warnings do not count.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.account_id == other.account_id
             && self.plan == other.plan
@@ -431,6 +434,7 @@ mod tests {
     fn records_have_golden_bytes() {
         let golden = [
             r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"signup","account_id":"acct_81","plan":"growth","signed_up_at":"2026-01-01T15:00:00Z","active":true,"evidence":{"click":"token"},"delivery":{"id":"0a","body":"0b"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"signup","account_id":"acct_81","plan":"gold","signed_up_at":"2026-01-01T15:00:00Z","active":true,"evidence":{},"warnings":["plan_without_rate"]}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"event","account_id":"acct_81","event":{"event_id":"evt_9","occurred_at":"2026-01-02T00:00:00Z","change":{"type":"plan_changed","plan":"connect"}}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"void","position":7,"reason":"signup","account_id":"acct_81"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"review","account_id":"acct_81","action":"hold","reason":"looks odd"}"#,
@@ -459,7 +463,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&record).expect("plain data"), text);
             assert!(text.contains(&format!(r#""fact":"{}""#, record.fact.kind())), "{text}");
         }
-        let unknown = golden[2].replace("void", "voided_by_a_newer_version");
+        let unknown = golden[3].replace("void", "voided_by_a_newer_version");
         assert!(serde_json::from_str::<Record>(&unknown).is_err());
     }
 

@@ -17,9 +17,9 @@ use crate::app::Submitted;
 use crate::domain::account::Account;
 use crate::domain::event_types::{EventType, EventTypes};
 use crate::domain::fact::{Delivery, Evidence, Fact, Signup};
-use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, ReferralCode};
+use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, Plan, ReferralCode};
 use crate::domain::outcome::{FactOutcome, Reason, Via};
-use crate::domain::program::{Model, hex};
+use crate::domain::program::{Model, Rules, hex};
 use crate::domain::statement::{AccountEvent, Change};
 use axum::extract::{FromRequest, Request, State};
 use axum::response::Response;
@@ -36,6 +36,8 @@ use std::net::IpAddr;
 const MAX_TOKEN_BYTES: usize = 512;
 /// Bytes kept of a typed code, or of an ignored type's name.
 const MAX_WORD_BYTES: usize = 64;
+/// Fields that are not known and that a sender is warned of, at most.
+const MAX_UNKNOWN_FIELDS: usize = 8;
 /// Who reports what is signed and not sent with a key.
 const WEBHOOK: &str = "webhook";
 
@@ -60,10 +62,10 @@ const WEBHOOK: &str = "webhook";
 )]
 pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
     let fields = Fields::read_report(&report.body)?;
-    let signup = read_signup(fields, report.delivery, state.app.now(), &state.hooks)?;
-    let id = signup.account_id.clone();
+    let signup = read_signup(fields, report.delivery, &Reading::of(&state))?;
+    let (id, warnings) = (signup.account_id.clone(), signup.warnings.clone());
     let submitted = state.app.submit(&report.by, Fact::Signup(signup)).await?;
-    signup_answer(&id, &submitted)
+    signup_answer(&id, warnings, &submitted)
 }
 
 /// Reports an event of an account.
@@ -94,11 +96,35 @@ pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Re
     if named.is_some_and(|named| named != account_id) {
         return Err(Problem::AccountMismatch);
     }
-    let event = read_event(fields, state.app.now(), &state.program.event_types)?;
+    let (event, warnings) = read_event(fields, &Reading::of(&state))?;
     let unknown = matches!(event.change, Change::Unknown { .. });
     let fact = Fact::Event { account_id: account_id.clone(), event, delivery: report.delivery };
     let submitted = state.app.submit(&report.by, fact).await?;
-    event_answer(&account_id, unknown, &submitted)
+    event_answer(&account_id, unknown, warnings, &submitted)
+}
+
+/// What a report is read by, beside itself.
+pub struct Reading<'a> {
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// How evidence is kept.
+    pub hooks: &'a Hooks,
+    /// What types of events are called.
+    pub event_types: &'a EventTypes,
+    /// Which plans earn.
+    pub rules: &'a Rules,
+}
+
+impl<'a> Reading<'a> {
+    /// As the server is configured, now.
+    pub fn of(state: &'a ApiState) -> Self {
+        Self {
+            now: state.app.now(),
+            hooks: &state.hooks,
+            event_types: &state.program.event_types,
+            rules: &state.app.settings().rules,
+        }
+    }
 }
 
 /// A callback that came from whom it says: its bytes, not yet parsed.
@@ -151,32 +177,33 @@ fn short_hash(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..8])
 }
 
-/// Reads a signup. Fields that are not known are left alone: senders may tell more than we ask.
+/// Reads a signup. Fields that are not known are left alone, with a warning: senders may tell more than we ask.
 pub fn read_signup(
     mut fields: Fields,
     delivery: Option<Delivery>,
-    now: DateTime<Utc>,
-    hooks: &Hooks,
+    reading: &Reading<'_>,
 ) -> Result<Signup, Problem> {
-    Ok(Signup {
+    let is_recent = recent_instant(reading.now);
+    let mut signup = Signup {
         account_id: fields.required("account_id", Problem::InvalidAccountId, parsed)?,
         plan: fields.required("plan", Problem::InvalidPlan, parsed)?,
-        signed_up_at: fields.required("signed_up_at", Problem::InvalidSignedUpAt, recent_instant(now))?,
+        signed_up_at: fields.required("signed_up_at", Problem::InvalidSignedUpAt, is_recent)?,
         active: fields.optional("active", Problem::InvalidActive, Value::as_bool)?.unwrap_or(true),
-        evidence: read_evidence(fields, hooks),
+        evidence: read_evidence(&mut fields, reading.hooks),
         delivery,
-    })
+        warnings: Vec::new(),
+    };
+    signup.warnings = warnings(Some(&signup.plan), &fields, reading.rules);
+    Ok(signup)
 }
 
-/// Reads an event.
-pub fn read_event(
-    mut fields: Fields,
-    now: DateTime<Utc>,
-    types: &EventTypes,
-) -> Result<AccountEvent, Problem> {
+/// Reads an event, and what its sender is warned of.
+pub fn read_event(mut fields: Fields, reading: &Reading<'_>) -> Result<(AccountEvent, Vec<String>), Problem> {
+    let types = reading.event_types;
     let event_id = fields.required("event_id", Problem::InvalidEventId, parsed)?;
     let name = fields.required("type", Problem::InvalidType, |name| name.as_str().map(str::to_owned))?;
-    let occurred_at = fields.required("occurred_at", Problem::InvalidOccurredAt, recent_instant(now))?;
+    let occurred_at =
+        fields.required("occurred_at", Problem::InvalidOccurredAt, recent_instant(reading.now))?;
     let change = match types.meaning(&name) {
         Some(EventType::Activated) => Change::Activated,
         Some(EventType::Suspended) => Change::Suspended,
@@ -187,12 +214,32 @@ pub fn read_event(
         None if types.is_ignored(&name) => Change::Unknown { name: cut(&name, MAX_WORD_BYTES).to_owned() },
         None => return Err(Problem::InvalidType),
     };
-    Ok(AccountEvent { event_id, occurred_at, change })
+    // A plan beside another type has no meaning, but is no misspelt name.
+    fields.take("plan");
+    let warnings = match &change {
+        // Whoever sends what is ignored sends whatever it has.
+        Change::Unknown { .. } => Vec::new(),
+        Change::PlanChanged { plan } => warnings(Some(plan), &fields, reading.rules),
+        _ => warnings(None, &fields, reading.rules),
+    };
+    Ok((AccountEvent { event_id, occurred_at, change }, warnings))
+}
+
+/// What the sender of a report is warned of: a plan that earns nothing, and fields that nobody took, in the order of their
+/// names. Stable texts, as they are kept with a signup.
+fn warnings(plan: Option<&Plan>, left: &Fields, rules: &Rules) -> Vec<String> {
+    let plan = plan.filter(|plan| !rules.has_rate(plan)).map(|_| "plan_without_rate".to_owned());
+    let may_show = |name: &&str| {
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        (1..=MAX_WORD_BYTES).contains(&name.len()) && name.bytes().all(is_safe)
+    };
+    let fields = left.left().filter(may_show).take(MAX_UNKNOWN_FIELDS);
+    plan.into_iter().chain(fields.map(|name| format!("unknown_field:{name}"))).collect()
 }
 
 /// Reads evidence as it comes: what is of a wrong type is as if absent, what is too long is cut, and so
 /// proves nothing.
-fn read_evidence(mut fields: Fields, hooks: &Hooks) -> Evidence {
+fn read_evidence(fields: &mut Fields, hooks: &Hooks) -> Evidence {
     let mut text = |name| match fields.take(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
         // A code may be all digits, and its sender may take it for a number.
@@ -227,7 +274,7 @@ fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-fn signup_answer(id: &AccountId, submitted: &Submitted) -> Result<Response, Problem> {
+fn signup_answer(id: &AccountId, warnings: Vec<String>, submitted: &Submitted) -> Result<Response, Problem> {
     let answer = submitted.account.as_deref().and_then(SignupAnswer::of);
     match (submitted.outcome, answer) {
         (FactOutcome::New, Some(answer)) => Ok(json(StatusCode::CREATED, &answer)),
@@ -236,29 +283,37 @@ fn signup_answer(id: &AccountId, submitted: &Submitted) -> Result<Response, Prob
         (FactOutcome::Refused, _) => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
         // On disk, and not decided yet; an answer without its decision is the same to the sender.
         (FactOutcome::Deferred | FactOutcome::New | FactOutcome::Replayed | FactOutcome::Ignored, _) => {
-            Ok(accepted(id))
+            Ok(accepted(id, warnings))
         }
     }
 }
 
-fn event_answer(id: &AccountId, unknown: bool, submitted: &Submitted) -> Result<Response, Problem> {
+fn event_answer(
+    id: &AccountId,
+    unknown: bool,
+    warnings: Vec<String>,
+    submitted: &Submitted,
+) -> Result<Response, Problem> {
+    if submitted.outcome == FactOutcome::Deferred {
+        return Ok(accepted(id, warnings));
+    }
     let answer = if unknown {
         EventAnswer::Ignored { ignored: true }
     } else {
-        EventAnswer::Taken { referred: submitted.account.as_deref().and_then(Account::referred) }
+        let referred = submitted.account.as_deref().and_then(Account::referred);
+        EventAnswer::Taken { referred, warnings }
     };
     match submitted.outcome {
         FactOutcome::New if !unknown => Ok(json(StatusCode::CREATED, &answer)),
-        FactOutcome::New | FactOutcome::Ignored => Ok(ok(&answer)),
+        FactOutcome::New | FactOutcome::Ignored | FactOutcome::Deferred => Ok(ok(&answer)),
         FactOutcome::Replayed => Ok(replayed(ok(&answer))),
         FactOutcome::Conflict => Err(Problem::Conflict),
         FactOutcome::Refused => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
-        FactOutcome::Deferred => Ok(accepted(id)),
     }
 }
 
-fn accepted(id: &AccountId) -> Response {
-    json(StatusCode::ACCEPTED, &Accepted { account_id: id.to_string(), accepted: true })
+fn accepted(id: &AccountId, warnings: Vec<String>) -> Response {
+    json(StatusCode::ACCEPTED, &Accepted { account_id: id.to_string(), accepted: true, warnings })
 }
 
 /// The id of a delivery, which senders by Standard Webhooks give.
@@ -352,6 +407,11 @@ pub struct SignupAnswer {
     pub reason: Reason,
     /// Whether it waits for review.
     pub held: bool,
+    /// What the sender may want to mend; absent: nothing. `plan_without_rate`: the plan earns nothing.
+    /// `unknown_field:<name>`: a field that is not known was left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["unknown_field:clik"]))]
+    pub warnings: Vec<String>,
 }
 
 impl SignupAnswer {
@@ -369,6 +429,7 @@ impl SignupAnswer {
             model: decided.model,
             reason: decided.reason,
             held: !decided.holds.is_empty(),
+            warnings: account.signup.as_ref().map(|claim| claim.signup.warnings.clone()).unwrap_or_default(),
         })
     }
 }
@@ -380,6 +441,9 @@ pub struct Accepted {
     pub account_id: String,
     /// Always true.
     pub accepted: bool,
+    /// What the sender may want to mend, as in the answer that is decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What became of an event.
@@ -391,6 +455,9 @@ pub enum EventAnswer {
         /// Whether the account is credited to an affiliate; null: its signup has not come yet.
         #[schema(required)]
         referred: Option<bool>,
+        /// What the sender of this report may want to mend, as for a signup; absent: nothing.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// Its type is one to be ignored: kept, without effect.
     Ignored {

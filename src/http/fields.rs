@@ -102,6 +102,10 @@ impl Fields {
             Some(value) => parse(&value).map(|parsed| Some(Some(parsed))).ok_or(fault),
         }
     }
+    /// The names of fields that nobody took.
+    pub fn left(&self) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(String::as_str)
+    }
     /// Refuses fields that nobody took: a misspelt name must not pass for an absent field.
     pub fn done(self) -> Result<(), Problem> {
         if self.fields.is_empty() { Ok(()) } else { Err(Problem::UnknownField) }

@@ -2,7 +2,9 @@ use super::*;
 use crate::domain::account::{Origin, Standing};
 use crate::domain::attribution::Attribution;
 use crate::domain::id::NodeId;
+use crate::domain::money::Money;
 use crate::domain::outcome::HoldReason;
+use crate::domain::program::{ActiveDays, Tier};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +14,23 @@ fn now() -> DateTime<Utc> {
 }
 
 fn read(body: &[u8]) -> Result<Signup, Problem> {
-    read_signup(Fields::read_report(body)?, None, now(), &Hooks::plain())
+    let (hooks, event_types) = (Hooks::plain(), EventTypes::default());
+    let reading = Reading { now: now(), hooks: &hooks, event_types: &event_types, rules: &rules() };
+    read_signup(Fields::read_report(body)?, None, &reading)
+}
+
+/// Rules that know three plans.
+fn rules() -> Rules {
+    let rate = |name: &str| (name.parse().expect("a plan"), Money::from_cents(9_900));
+    let tier = Tier { from: 0, rates: ["performance", "growth", "connect"].map(rate).into() };
+    Rules {
+        timezone: "UTC".into(),
+        currency: "USD".into(),
+        mark_days: 90,
+        active_days: ActiveDays::Cumulative,
+        tiers: vec![tier],
+        first_month: None,
+    }
 }
 
 fn signup_with(name: &str, value: &Value) -> Result<Signup, Problem> {
@@ -23,12 +41,17 @@ fn signup_with(name: &str, value: &Value) -> Result<Signup, Problem> {
 }
 
 fn event_with(name: &str, value: &Value) -> Result<AccountEvent, Problem> {
+    warned_event_with(name, value).map(|(event, _)| event)
+}
+
+fn warned_event_with(name: &str, value: &Value) -> Result<(AccountEvent, Vec<String>), Problem> {
     let mut body = json!({"event_id": "evt_9", "type": "plan_changed", "plan": "connect",
         "occurred_at": "2026-04-01T18:00:00-04:00"});
     body[name] = value.clone();
     let ignored = ["upgraded".to_owned(), "é*".to_owned()];
-    let types = EventTypes::new(&BTreeMap::new(), &ignored);
-    read_event(Fields::read_report(body.to_string().as_bytes())?, now(), &types)
+    let (hooks, event_types) = (Hooks::plain(), EventTypes::new(&BTreeMap::new(), &ignored));
+    let reading = Reading { now: now(), hooks: &hooks, event_types: &event_types, rules: &rules() };
+    read_event(Fields::read_report(body.to_string().as_bytes())?, &reading)
 }
 
 /// Values that no text, time or flag can be.
@@ -459,6 +482,43 @@ fn each_field_of_an_event_has_its_problem() {
 }
 
 #[test]
+fn a_sender_is_warned_of_a_plan_that_earns_nothing_and_of_fields_that_nobody_knows() {
+    let long = "x".repeat(65);
+    let table: [(&str, Value, &[&str]); 9] = [
+        ("plan", json!(" Growth "), &[]),
+        ("plan", json!("gold"), &["plan_without_rate"]),
+        ("clik", json!("token"), &["unknown_field:clik"]),
+        ("Click", json!(null), &["unknown_field:Click"]),
+        ("email", json!(1), &[]),
+        ("kind", json!("signup"), &["unknown_field:kind"]),
+        // No name is shown that may be more than a name.
+        ("jane@example.com", json!(1), &[]),
+        ("", json!(1), &[]),
+        (&long, json!(1), &[]),
+    ];
+    for (name, value, warnings) in table {
+        assert_eq!(signup_with(name, &value).expect(name).warnings, warnings, "{name}");
+    }
+    let many: serde_json::Map<String, Value> =
+        (0..20).map(|number| (format!("field_{number:02}"), json!(number))).collect();
+    let mut body = json!({"account_id": "a", "plan": "gold", "signed_up_at": "2026-01-01T10:00:00-05:00"});
+    body.as_object_mut().expect("an object").extend(many);
+    let warnings = read(body.to_string().as_bytes()).expect("a good signup").warnings;
+    assert_eq!((warnings.len(), warnings[1].as_str()), (9, "unknown_field:field_00"));
+
+    let table: [(&str, Value, &[&str]); 5] = [
+        ("plan", json!("connect"), &[]),
+        ("plan", json!("gold"), &["plan_without_rate"]),
+        ("occured_at", json!("2026-04-01T18:00:00-04:00"), &["unknown_field:occured_at"]),
+        ("type", json!("canceled"), &[]),
+        ("type", json!("upgraded"), &[]),
+    ];
+    for (name, value, warnings) in table {
+        assert_eq!(warned_event_with(name, &value).expect(name).1, warnings, "{name}");
+    }
+}
+
+#[test]
 fn an_event_to_be_ignored_is_kept_by_a_bounded_name_and_spellings_of_the_four_have_an_effect() {
     let change = |name: &str| event_with("type", &json!(name)).expect(name).change;
     assert_eq!(change("upgraded"), Change::Unknown { name: "upgraded".into() });
@@ -511,13 +571,14 @@ async fn shown(answer: Result<Response, Problem>) -> (u16, bool, String) {
 async fn the_same_signup_gets_the_first_answer_for_ever() {
     let mut account = decided();
     let id = account.id.clone();
-    let first = shown(signup_answer(&id, &submitted(FactOutcome::New, Some(account.clone())))).await;
+    let first =
+        shown(signup_answer(&id, Vec::new(), &submitted(FactOutcome::New, Some(account.clone())))).await;
     let body = r#"{"account_id":"acct_81","attributed":true,"affiliate_id":"aff_0000000000007","link_id":null,"click_id":null,"clicked_at":null,"via":"code","model":"last_click","reason":"attributed","held":true}"#;
     assert_eq!(first, (201, false, body.to_owned()));
     // Staff release it, and credit another; the answer stays.
     account.standing = Standing::default();
     account.credited_to = Some(AffiliateId::from_bits(8));
-    let again = shown(signup_answer(&id, &submitted(FactOutcome::Replayed, Some(account)))).await;
+    let again = shown(signup_answer(&id, Vec::new(), &submitted(FactOutcome::Replayed, Some(account)))).await;
     assert_eq!(again, (200, true, body.to_owned()));
 }
 
@@ -525,7 +586,7 @@ async fn the_same_signup_gets_the_first_answer_for_ever() {
 async fn a_signup_ends_as_its_outcome_says() {
     let id: AccountId = "acct_81".parse().expect("a literal");
     let accepted = r#"{"account_id":"acct_81","accepted":true}"#.to_owned();
-    let answer = |outcome| shown(signup_answer(&id, &submitted(outcome, None)));
+    let answer = |outcome| shown(signup_answer(&id, Vec::new(), &submitted(outcome, None)));
     assert_eq!(answer(FactOutcome::Deferred).await, (202, false, accepted.clone()));
     assert_eq!(answer(FactOutcome::New).await, (202, false, accepted), "no decision yet");
     assert_eq!(answer(FactOutcome::Conflict).await.0, 409);
@@ -534,7 +595,9 @@ async fn a_signup_ends_as_its_outcome_says() {
 #[tokio::test]
 async fn an_event_ends_as_its_outcome_says() {
     let id: AccountId = "acct_81".parse().expect("a literal");
-    let answer = |unknown, outcome, account| shown(event_answer(&id, unknown, &submitted(outcome, account)));
+    let answer = |unknown, outcome, account| {
+        shown(event_answer(&id, unknown, Vec::new(), &submitted(outcome, account)))
+    };
     let (referred, waiting) = (r#"{"referred":true}"#.to_owned(), r#"{"referred":null}"#.to_owned());
     let ignored = r#"{"ignored":true}"#.to_owned();
     assert_eq!(answer(false, FactOutcome::New, Some(decided())).await, (201, false, referred.clone()));
