@@ -9,6 +9,7 @@
 //! ever, `last_position = applied_position + backlog`.
 
 use crate::domain::outcome::{ClickDrop, FactOutcome, SubDrop, Verdict};
+use crate::http::refused::Cause;
 use crate::server::Gauges;
 use crate::store::Log;
 use prometheus::core::{Collector, Desc};
@@ -92,6 +93,8 @@ catalogue! {
         "Connections open now";
     HTTP_REFUSED = "counterfoil_http_refused_total" Counter ["listener"]
         "Requests refused before any handler: over a limit or malformed";
+    HTTP_UNAUTHORIZED = "counterfoil_http_unauthorized_total" Counter ["reason"]
+        "Callbacks and requests of the API answered 401 or 403, by reason; the log says more, once a minute for each";
     HTTP_TIMED_OUT = "counterfoil_http_timed_out_total" Counter ["listener"]
         "Connections closed because the peer was silent or slow";
     HTTP_PANICS = "counterfoil_http_panics_total" Counter ["listener"]
@@ -252,6 +255,7 @@ pub struct Metrics {
     store_failures: IntCounter,
     mails: Vec<IntCounter>,
     sign_ins: Vec<Vec<IntCounter>>,
+    unauthorized: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -295,6 +299,11 @@ impl Metrics {
         add(Box::new(mails.clone()));
         let sign_ins = counters(SIGN_INS);
         add(Box::new(sign_ins.clone()));
+        let unauthorized = counters(HTTP_UNAUTHORIZED);
+        for code in Cause::CODES {
+            unauthorized.with_label_values(&[code]);
+        }
+        add(Box::new(unauthorized.clone()));
         add(Box::new(ProcessCollector::for_self()));
 
         let facts = FactKind::ALL.map(|kind| {
@@ -309,6 +318,7 @@ impl Metrics {
         });
         let metrics = Self {
             sign_ins: sign_ins.into(),
+            unauthorized,
             mails: mails.into(),
             facts: facts.into(),
             runs: runs.into(),
@@ -419,6 +429,11 @@ impl Metrics {
     /// Counts an attempt to sign in.
     pub fn sign_in(&self, as_staff: bool, outcome: SignInOutcome) {
         self.sign_ins[usize::from(as_staff)][outcome as usize].inc();
+    }
+
+    /// Counts a request that was refused as not authorized.
+    pub fn refused(&self, reason: &'static str) {
+        self.unauthorized.with_label_values(&[reason]).inc();
     }
 
     /// Counts an attempt to send a mail.
@@ -583,6 +598,7 @@ mod tests {
             "counterfoil_mails_total{outcome=\"failed\"} 1",
             "counterfoil_sign_ins_total{outcome=\"too_many\",realm=\"staff\"} 1",
             "counterfoil_outbox_backlog 2",
+            "counterfoil_http_unauthorized_total{reason=\"too_old\"} 0",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }

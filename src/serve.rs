@@ -9,6 +9,7 @@ use crate::app::{App, MailSettings, Parts, PortalSettings, Running, Settings, St
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
 use crate::domain::destination::AllowList;
+use crate::domain::event_types::EventTypes;
 use crate::domain::history::{History, Progress as MarkProgress, Standing};
 use crate::domain::outcome::ClickDrop;
 use crate::domain::pepper::Pepper;
@@ -20,6 +21,7 @@ use crate::http::auth::{self, ApiKey, ApiKeys};
 use crate::http::click::{self, Edge, EdgeSettings};
 use crate::http::client_ip::Peer;
 use crate::http::pages::{self, PageState, Shown, Site, Views};
+use crate::http::refused::Refusals;
 use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings, ProgressView};
 use crate::http::visitor_cookie::{CookieMode, VisitorCookie};
 use crate::http::webhook::WebhookSecrets;
@@ -522,10 +524,12 @@ fn api_state(
     Ok(ApiState {
         keys: Arc::new(ApiKeys::new(keys)),
         webhooks: Arc::new(webhooks),
+        refusals: Arc::new(Refusals::new(Arc::clone(metrics))),
         program: Arc::new(ProgramSettings {
             partner_types: config.program.partner_types.clone(),
             currency: config.program.currency.clone(),
             mark_days: config.program.mark_days,
+            event_types: EventTypes::new(&config.events.aliases, &config.events.ignore),
         }),
         hooks: Arc::new(hooks(config, &app, metrics)?),
         app,

@@ -204,6 +204,74 @@ async fn a_forged_delivery_gets_one_identical_401_and_has_no_effect() {
 }
 
 #[tokio::test]
+async fn the_log_and_a_metric_say_why_a_request_was_refused_and_the_answer_does_not() {
+    let app = app().await;
+    let body = signup_of("acct_1", "growth");
+    let good = || Delivery::of(&app, "msg_1", &body);
+    let seconds: i64 = good().timestamp.parse().expect("seconds");
+    let refused = [
+        (Delivery::at(&app, "msg_1", &(seconds - 7_200).to_string(), &body), "too_old", "7200 s behind"),
+        (Delivery::at(&app, "msg_1", &(seconds + 400).to_string(), &body), "too_new", "400 s ahead"),
+        (Delivery::at(&app, "msg_1", &(seconds * 1_000).to_string(), &body), "not_seconds", "milliseconds"),
+        (Delivery::at(&app, "msg.1", &seconds.to_string(), &body), "malformed_id", "without a dot"),
+        (Delivery { body: body.replace("growth", "connect"), ..good() }, "no_match", "another secret"),
+    ];
+    for (delivery, reason, said) in refused {
+        for _ in 0..2 {
+            let answer = delivery.sent(&app).await.expect_status(401);
+            assert_eq!(answer.json()["code"], "unauthorized", "{reason}");
+        }
+        let metric = format!("counterfoil_http_unauthorized_total{{reason=\"{reason}\"}}");
+        assert_eq!(app.metric(&metric).await, 2, "{reason}");
+        let log = app.log();
+        assert_eq!(log.matches(said).count(), 1, "one line a minute: {log}");
+    }
+    http::get(app.internal, "/v1/accounts", &key("flow")).await.expect_status(403);
+    http::post(app.internal, "/v1/signups", &key("flow0"), body.clone()).await.expect_status(401);
+    let log = app.log();
+    assert!(log.contains("the key `flow` lacks the scope"), "{log}");
+    assert!(log.contains("not one of the configured ones") && !log.contains("flow0"), "{log}");
+    for secret in ["a-key-of-the", "whsec_", "msg_1", "acct_1"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_event_counts_for_the_account_that_it_names_only() {
+    let app = app().await;
+    let event =
+        json!({"account_id": "acct_1", "event_id": "e1", "type": "canceled", "occurred_at": BEGINNING});
+    let delivery = Delivery::of(&app, "msg_1", &event.to_string());
+    let post = async |account: &str| {
+        let path = format!("/v1/accounts/{account}/events");
+        http::post(app.internal, &path, &delivery.headers(), delivery.body.clone()).await
+    };
+    let refused = post("acct_2").await.expect_status(422).json();
+    assert_eq!(refused["code"], "account_mismatch");
+    app.get("/v1/accounts/acct_2").await.expect_status(404);
+    post("acct_1").await.expect_status(201);
+}
+
+#[tokio::test]
+async fn an_import_may_begin_with_a_byte_order_mark_and_end_its_lines_as_others_do() {
+    let app = app().await;
+    let signup = |account: &str| json!({"kind": "signup", "account_id": account, "plan": "growth", "signed_up_at": BEGINNING});
+    let file = format!("\u{feff}{}\r\n\r\n{}\r\n", signup("old_1"), signup("old_2"));
+    let import = async |file: Vec<u8>| {
+        let answer = http::send("POST", app.internal, "/v1/import", &bearer(), file).await;
+        let text = answer.expect("an answer").expect_status(200).text();
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Value>>()
+    };
+    let created =
+        |line: u64, account: &str| json!({"line": line, "status": "created", "account_id": account});
+    assert_eq!(import(file.into_bytes()).await, [created(1, "old_1"), created(3, "old_2")]);
+    let utf16: Vec<u8> =
+        format!("\u{feff}{}", signup("old_3")).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let refused = import(utf16).await;
+    assert_eq!((&refused[0]["status"], &refused[0]["code"]), (&json!("invalid"), &json!("not_utf8")));
+}
+
+#[tokio::test]
 async fn malformed_bodies_are_refused_everywhere_and_echo_nothing() {
     let app = app().await;
     let marker = "zebra";

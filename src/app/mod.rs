@@ -13,6 +13,7 @@ mod figures;
 mod layout;
 mod node;
 pub(crate) mod outbox;
+mod overlooked;
 pub mod people;
 mod program;
 mod prove;
@@ -30,6 +31,7 @@ mod work;
 pub use directory::{Directory, MonthDoc, RunDoc};
 pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures, Period};
 pub use outbox::MailSettings;
+pub use overlooked::Overlooked;
 pub use program::{ProgramDay, ProgramFigures};
 pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, RebuildReport, import_journals};
@@ -37,6 +39,7 @@ pub use referrals::{ReferralState, ReferralSummary};
 pub use run::{AggregateError, Progress};
 pub use set_aside::{SetAside, SetAsideId};
 pub use stop::Stop;
+pub(crate) use told::Told;
 
 use crate::clock::Clock;
 use crate::domain::account::{Account, Refusal};
@@ -261,6 +264,7 @@ pub struct App {
     run: run::RunState,
     hasher: people::Hasher,
     program: program::Kept,
+    overlooked: overlooked::Kept,
     /// Mail that waits, as last seen.
     waiting_mail: AtomicU64,
     /// Facts set aside that wait for a person, as last seen.
@@ -340,6 +344,7 @@ impl App {
             run: run::RunState::default(),
             hasher: people::Hasher::default(),
             program: program::Kept::default(),
+            overlooked: overlooked::Kept::default(),
             waiting_mail: AtomicU64::new(0),
             waiting_aside: AtomicU64::new(0),
             set_aside_here: AtomicU64::new(0),

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -27,6 +27,9 @@ pub(super) async fn run(context: Context<'_>, file: &Path, dry_run: bool) -> Res
         Failure::Usage(format!("can't read {}: {error}; name a file of lines of JSON", file.display()))
     };
     let total = count_lines(file).map_err(unreadable)?;
+    if is_utf16(file).map_err(unreadable)? {
+        return Err(Failure::Usage(format!("{} is UTF-16; save it as UTF-8", file.display())));
+    }
     let opened = File::open(file).await.map_err(unreadable)?;
     let show = context.show;
     let tally = with_server(&context, async |client: &Client| {
@@ -68,6 +71,13 @@ fn count_lines(file: &Path) -> io::Result<u64> {
         let read = piece.len();
         reader.consume(read);
     }
+}
+
+/// Whether a file begins with the byte order mark of UTF-16.
+fn is_utf16(file: &Path) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    std::fs::File::open(file)?.take(2).read_to_end(&mut beginning)?;
+    Ok(beginning == b"\xff\xfe" || beginning == b"\xfe\xff")
 }
 
 /// The file as a body, read as it is sent.

@@ -5,6 +5,7 @@ use super::currency;
 use super::{Config, ConfigError, Given, Secret, StoreUrl};
 use crate::domain::calendar::Zone;
 use crate::domain::destination::{AllowList, BadHost, DestinationError};
+use crate::domain::event_types::built_in;
 use crate::domain::money::Money;
 use crate::domain::program::HIGHEST_RATE_CENTS;
 use std::fmt::Display;
@@ -38,6 +39,7 @@ pub(super) fn all(config: &Config) -> Checked {
     keys(config)?;
     program(config)?;
     tiers(config)?;
+    events(config)?;
     cookie(config)?;
     limits(config)?;
     api(config)?;
@@ -278,6 +280,22 @@ fn tiers(config: &Config) -> Checked {
     Ok(())
 }
 
+fn events(config: &Config) -> Checked {
+    let is_name = |name: &str| (1..=64).contains(&name.trim().len()) && !name.contains(char::is_control);
+    if !config.events.ignore.iter().all(|pattern| is_name(pattern)) {
+        return wrong("events.ignore", "each must have 1 to 64 printable characters, like \"invoice.*\"");
+    }
+    if !config.events.aliases.keys().all(|name| is_name(name)) {
+        return wrong("events.aliases", "each name must have 1 to 64 printable characters");
+    }
+    match config.events.aliases.keys().find(|name| built_in(name).is_some()) {
+        Some(name) => {
+            wrong("events.aliases", format!("`{}` has its meaning already; remove it", one_word(name)))
+        }
+        None => Ok(()),
+    }
+}
+
 fn cookie(config: &Config) -> Checked {
     let cookie = &config.cookie;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -293,6 +311,19 @@ fn cookie(config: &Config) -> Checked {
     let domain = cookie.domain.trim_start_matches('.');
     if domain.is_empty() {
         return Ok(());
+    }
+    // Browsers drop a cookie for a domain in which everybody may have a name of their own.
+    let (unicode, _) = idna::domain_to_unicode(domain);
+    if psl::suffix_str(&unicode) == Some(unicode.as_str()) {
+        return wrong(
+            "cookie.domain",
+            format!(
+                "`{}` is a public suffix, under which others have names too, so browsers would drop the cookie; \
+                 write your own domain, like example.{}",
+                one_word(domain),
+                one_word(domain)
+            ),
+        );
     }
     let host = config.listen.public_url.host_str().unwrap_or_default();
     if host != domain && !host.ends_with(&format!(".{domain}")) {

@@ -13,6 +13,7 @@ mod secrets;
 mod tests;
 
 use crate::domain::calendar::Month;
+use crate::domain::event_types::EventType;
 use crate::domain::money::Money;
 use crate::domain::person::Agreement;
 use crate::domain::program::{ActiveDays, AttributionRules, Model, Rules, Tier};
@@ -54,6 +55,8 @@ pub struct Config {
     pub program: Program,
     /// What holds a referral for review.
     pub holds: Holds,
+    /// What types of events are called.
+    pub events: Events,
     /// The visitor cookie.
     pub cookie: Cookie,
     /// Limits of requests and connections.
@@ -226,6 +229,16 @@ pub struct Holds {
     pub min_seconds_to_signup: u32,
     /// More signups of an affiliate within an hour are held; 0: none.
     pub burst_per_hour: u32,
+}
+
+/// What types of events are called.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Types that are kept without effect; `*` stands for any letters.
+    pub ignore: Vec<String>,
+    /// Further names of the four types.
+    pub aliases: BTreeMap<String, EventType>,
 }
 
 /// The visitor cookie.

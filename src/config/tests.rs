@@ -145,6 +145,9 @@ fn what_is_wrong_is_named_in_one_line() {
         ("[keys]\nk1 = \"abc\"", None, &["keys.k1", "64 hex"]),
         ("[cookie]\ndomain = \"example.com\"", None, &["cookie.domain"]),
         ("[cookie]\nname = \"a b\"", None, &["cookie.name"]),
+        ("[events]\nignore = [\"\"]", None, &["events.ignore", "invoice.*"]),
+        ("[events]\naliases = { Cancelled = \"activated\" }", None, &["events.aliases", "Cancelled"]),
+        ("[events]\naliases = { gone = \"cancelled\" }", None, &["events.aliases.gone", "canceled"]),
         ("[aggregate]\nat = \"25:00\"", None, &["aggregate.at", "04:15"]),
         ("[limits]\nheader_bytes = 100", None, &["limits.header_bytes", "8192"]),
         ("[api]\nwebhook_secrets = [\"whsec_x\"]", None, &["api.webhook_secrets", "whsec_"]),
@@ -169,6 +172,37 @@ fn what_is_wrong_is_named_in_one_line() {
         assert_eq!(error.lines().count(), 1, "{error}");
         for part in *expected {
             assert!(error.contains(part), "{file:?}: `{error}` lacks `{part}`");
+        }
+    }
+}
+
+#[test]
+fn a_cookie_is_for_a_domain_of_the_companys_own() {
+    let table = [
+        ("go.example.com", "example.com", None),
+        ("go.example.com", ".example.com", None),
+        ("go.example.com", "go.example.com", None),
+        ("example.co.uk", "example.co.uk", None),
+        ("go.example.co.uk", "co.uk", Some("public suffix")),
+        ("go.example.com", "com", Some("public suffix")),
+        ("go.example.com", ".COM", Some("public suffix")),
+        ("acme.github.io", "github.io", Some("public suffix")),
+        ("go.acme.github.io", "acme.github.io", None),
+        ("go.example.xn--55qx5d.cn", "xn--55qx5d.cn", Some("public suffix")),
+        ("go.shop.kawasaki.jp", "shop.kawasaki.jp", Some("public suffix")),
+        ("go.corp.internal", "internal", Some("public suffix")),
+        ("go.example.com", "example.org", Some("not under it")),
+        ("badexample.com", "example.com", Some("not under it")),
+        ("go.example.com", "www.go.example.com", Some("not under it")),
+    ];
+    for (host, domain, fault) in table {
+        let file = format!("[listen]\npublic_url = \"https://{host}\"\n[cookie]\ndomain = \"{domain}\"");
+        match (with(&file, &[]), fault) {
+            (Ok(_), None) => {}
+            (Err(error), Some(fault)) => {
+                assert!(error.starts_with("cookie.domain: ") && error.contains(fault), "{domain}: {error}");
+            }
+            (outcome, _) => panic!("{host}, {domain}: {:?}", outcome.err()),
         }
     }
 }

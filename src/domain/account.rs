@@ -5,7 +5,7 @@
 //! before changes nothing.
 
 use super::attribution::Attribution;
-use super::fact::{Delivery, ReviewAction, Signup};
+use super::fact::{Delivery, ReviewAction, Signup, same_instant};
 use super::id::{AccountId, AffiliateId, ClaimId, NodeId};
 use super::outcome::{FactOutcome, HoldReason, Reason};
 use super::statement::{AccountEvent, Change, Referral};
@@ -318,8 +318,8 @@ impl Account {
         if self.delivery_contradicts(delivery) {
             return FactOutcome::Conflict;
         }
-        if let Some(known) = self.events.iter().find(|kept| kept.event.event_id == event.event_id) {
-            return if known.event == *event { FactOutcome::Replayed } else { FactOutcome::Conflict };
+        if let Some(known) = self.events.iter_mut().find(|kept| kept.event.event_id == event.event_id) {
+            return report_known_event(known, event, delivery);
         }
         let key = |event: &AccountEvent| (event.occurred_at, event.event_id.clone());
         let place = self.events.partition_point(|kept| key(&kept.event) < key(event));
@@ -473,6 +473,31 @@ impl Account {
     }
 }
 
+/// Takes in an event under an id that is known.
+///
+/// An instant that was rounded on its way is the same, and the first one stands. Of an event without effect and one with
+/// the same id and instant that has an effect, the latter stands, whichever comes first: so replays end alike.
+fn report_known_event(
+    known: &mut KeptEvent,
+    event: &AccountEvent,
+    delivery: Option<&Delivery>,
+) -> FactOutcome {
+    let has_effect = |event: &AccountEvent| !matches!(event.change, Change::Unknown { .. });
+    if !same_instant(known.event.occurred_at, event.occurred_at) {
+        return FactOutcome::Conflict;
+    }
+    match (has_effect(&known.event), has_effect(event)) {
+        (false, true) => {
+            known.event.change = event.change.clone();
+            known.delivery = delivery.cloned();
+            FactOutcome::New
+        }
+        (true, false) => FactOutcome::Replayed,
+        _ if known.event.change == event.change => FactOutcome::Replayed,
+        _ => FactOutcome::Conflict,
+    }
+}
+
 const CREDIT: &str = "credit";
 
 #[cfg(test)]
@@ -499,6 +524,7 @@ mod tests {
             active: true,
             evidence: Evidence::default(),
             delivery: None,
+            warnings: Vec::new(),
         }
     }
     fn credited(affiliate: Option<u64>, holds: &[HoldReason]) -> Attribution {
@@ -591,6 +617,50 @@ mod tests {
         }
         let order: Vec<&str> = account.events.iter().map(|kept| kept.event.event_id.as_str()).collect();
         assert_eq!(order, ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn an_event_with_an_effect_replaces_one_without_whichever_comes_first() {
+        let canceled = event("e", 2, Change::Canceled);
+        let unknown = |name: &str, second| event("e", second, Change::Unknown { name: name.into() });
+        let table = [
+            (unknown("cancelled", 2), canceled.clone(), FactOutcome::New, &canceled),
+            (canceled.clone(), unknown("cancelled", 2), FactOutcome::Replayed, &canceled),
+            (unknown("cancelled", 3), canceled.clone(), FactOutcome::Conflict, &unknown("cancelled", 3)),
+            (unknown("a", 2), unknown("a", 2), FactOutcome::Replayed, &unknown("a", 2)),
+            (unknown("a", 2), unknown("b", 2), FactOutcome::Conflict, &unknown("a", 2)),
+            (canceled.clone(), event("e", 2, Change::Suspended), FactOutcome::Conflict, &canceled),
+        ];
+        for (first, second, outcome, stands) in table {
+            let mut account = account();
+            account.report_event(&first, Some(&delivery("one", "x")));
+            // Sent again by a sender that was told nothing: the same delivery, read in another way by now.
+            let again = account.report_event(&second, Some(&delivery("one", "x")));
+            assert_eq!(again, outcome, "{first:?} {second:?}");
+            assert_eq!(account.events.iter().map(|kept| &kept.event).collect::<Vec<_>>(), [stands]);
+        }
+    }
+
+    #[test]
+    fn an_instant_that_was_rounded_on_its_way_is_the_same_and_the_first_stands() {
+        let rounded = |event: &AccountEvent| {
+            let occurred_at = event.occurred_at + TimeDelta::nanoseconds(999_999);
+            AccountEvent { occurred_at, ..event.clone() }
+        };
+        let mut account = account();
+        let first = event("e", 2, Change::Canceled);
+        account.report_event(&first, None);
+        assert_eq!(account.report_event(&rounded(&first), None), FactOutcome::Replayed);
+        assert_eq!(account.report_event(&rounded(&rounded(&first)), None), FactOutcome::Conflict);
+        assert_eq!(account.events[0].event, first);
+
+        let first = signup("growth");
+        let again = Signup { signed_up_at: at(0) + TimeDelta::nanoseconds(999_999), ..first.clone() };
+        account.report_signup(&first, origin(1, 1), at(1));
+        assert_eq!(account.report_signup(&again, origin(1, 2), at(2)), SignupOutcome::Pending);
+        account.decide(&first, origin(1, 1), &credited(None, &[]));
+        assert_eq!(account.report_signup(&again, origin(1, 3), at(3)), SignupOutcome::Replayed);
+        assert_eq!(account.signup.map(|claim| claim.signup), Some(first));
     }
 
     #[test]

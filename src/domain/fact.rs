@@ -12,7 +12,7 @@ use super::password::PasswordHash;
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
 use super::statement::{AccountEvent, ClosingReferrals, Statement};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A fact with when and from whom it came.
@@ -296,17 +296,25 @@ pub struct Signup {
     /// The delivery that brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
+    /// What its sender was warned of: part of the first answer, which stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Signup {
     /// Whether another report says the same of the account: equal plan, instant and standing. Evidence
-    /// does not count.
+    /// and warnings do not count.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.account_id == other.account_id
             && self.plan == other.plan
-            && self.signed_up_at == other.signed_up_at
+            && same_instant(self.signed_up_at, other.signed_up_at)
             && self.active == other.active
     }
+}
+
+/// Whether two reports mean the same instant: databases round what they keep to a part of a millisecond.
+pub fn same_instant(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
+    (one - other).abs() < TimeDelta::milliseconds(1)
 }
 
 /// What a signup may be credited by. Only keyed hashes of e-mail and IP are kept, and the mail domain.
@@ -318,7 +326,7 @@ pub struct Evidence {
     /// The visitor cookie's value, as given (at most 512 bytes are kept).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
-    /// The typed code, as given (at most 64 bytes are kept).
+    /// The typed code, as [`ReferralCode::fold`] writes it (at most 64 bytes are kept); before that was so, as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Keyed hash of the trimmed lower-case e-mail, hex.
@@ -464,6 +472,7 @@ mod tests {
     fn records_have_golden_bytes() {
         let golden = [
             r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"signup","account_id":"acct_81","plan":"growth","signed_up_at":"2026-01-01T15:00:00Z","active":true,"evidence":{"click":"token"},"delivery":{"id":"0a","body":"0b"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"signup","account_id":"acct_81","plan":"gold","signed_up_at":"2026-01-01T15:00:00Z","active":true,"evidence":{},"warnings":["plan_without_rate"]}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"signup-flow","fact":"event","account_id":"acct_81","event":{"event_id":"evt_9","occurred_at":"2026-01-02T00:00:00Z","change":{"type":"plan_changed","plan":"connect"}}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"void","position":7,"reason":"signup","account_id":"acct_81"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"review","account_id":"acct_81","action":"hold","reason":"looks odd"}"#,
@@ -492,7 +501,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&record).expect("plain data"), text);
             assert!(text.contains(&format!(r#""fact":"{}""#, record.fact.kind())), "{text}");
         }
-        let unknown = golden[2].replace("void", "voided_by_a_newer_version");
+        let unknown = golden[3].replace("void", "voided_by_a_newer_version");
         assert!(serde_json::from_str::<Record>(&unknown).is_err());
     }
 
@@ -511,8 +520,26 @@ mod tests {
             ("true", "false"),
             (r#""a""#, r#""b""#),
             ("15:00:00Z\",\"active", "15:00:01Z\",\"active"),
+            ("15:00:00Z\",\"active", "15:00:00.001Z\",\"active"),
         ] {
             assert!(!first.says_the_same(&read(&text.replace(from, to))), "{from}");
+        }
+    }
+
+    #[test]
+    fn instants_that_differ_by_less_than_a_millisecond_are_equal() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect(text);
+        let table = [
+            ("2026-01-01T15:00:00.123456789Z", "2026-01-01T15:00:00.123457Z", true),
+            ("2026-01-01T15:00:00.123456789Z", "2026-01-01T15:00:00.123Z", true),
+            ("2026-01-01T15:00:00.999999999Z", "2026-01-01T15:00:01Z", true),
+            ("2026-01-01T15:00:00Z", "2026-01-01T15:00:00.000999999Z", true),
+            ("2026-01-01T15:00:00Z", "2026-01-01T15:00:00.001Z", false),
+            ("2026-01-01T15:00:00.5Z", "2026-01-01T15:00:00Z", false),
+        ];
+        for (one, other, same) in table {
+            assert_eq!(same_instant(at(one), at(other)), same, "{one} {other}");
+            assert_eq!(same_instant(at(other), at(one)), same, "{other} {one}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Ids that we make are 63 random bits, shown as a prefix and 13 letters and digits (`aff_0k3v…`):
 //! nodes make them without asking each other, and two of 10⁶ are equal with a chance of 10⁻⁷.
 
+use super::text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -212,7 +213,7 @@ impl<'de> Deserialize<'de> for Plan {
     }
 }
 
-/// What a prospect may type instead of following a link: trimmed, case ignored, 3–32 of `A-Za-z0-9-`.
+/// What a prospect may type instead of following a link: 3–32 of `A-Za-z0-9-`, read as [`ReferralCode::fold`] says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ReferralCode(String);
@@ -221,6 +222,14 @@ impl ReferralCode {
     /// The code in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+    /// A typed or pasted text as a code would be written: without blanks and letters that can't be seen, in plain lower
+    /// case, with plain dashes, and without what stands around it (quotes, a full stop).
+    pub fn fold(text: &str) -> String {
+        let plain = text::plain(text);
+        let letters = plain.chars().filter(|letter| !letter.is_whitespace());
+        let code: String = letters.map(|letter| if text::is_dash(letter) { '-' } else { letter }).collect();
+        code.trim_matches(|letter: char| !letter.is_alphanumeric() && letter != '-').to_ascii_lowercase()
     }
     /// A new random code of eight letters and digits.
     pub fn random() -> Self {
@@ -243,7 +252,7 @@ impl fmt::Display for ReferralCode {
 impl FromStr for ReferralCode {
     type Err = BadId;
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let code = text.trim().to_ascii_lowercase();
+        let code = Self::fold(text);
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if (3..=32).contains(&code.len()) && code.bytes().all(allowed) {
             Ok(Self(code))
@@ -318,6 +327,43 @@ mod tests {
         assert_eq!(" Growth ".parse::<Plan>().map(|plan| plan.to_string()), Ok("growth".into()));
         assert!("  ".parse::<Plan>().is_err());
         assert_eq!(" AbC-1 ".parse::<ReferralCode>(), "abc-1".parse());
+    }
+
+    #[test]
+    fn a_code_is_known_however_it_was_pasted() {
+        let same = [
+            "jane-10",
+            " JANE-10\n",
+            "jane-10.",
+            "jane-10,",
+            "\u{201c}Jane-10\u{201d}",
+            "\u{ab}jane-10\u{bb}!",
+            "(jane-10)",
+            "#jane-10",
+            "ja ne - 10",
+            "jane\u{a0}-10",
+            "\u{feff}jane\u{200b}-10\u{200e}",
+            "ja\u{ad}ne-10",
+            "\u{202a}jane-10\u{202c}",
+            "jane\u{2011}10",
+            "jane\u{2013}10",
+            "jane\u{2212}10",
+            "\u{ff2a}\u{ff21}\u{ff2e}\u{ff25}\u{ff0d}\u{ff11}\u{ff10}",
+            "jane-10\u{1f600}",
+            "jane-10\u{fffd}",
+        ];
+        for text in same {
+            assert_eq!(
+                text.parse::<ReferralCode>().map(|code| code.to_string()),
+                Ok("jane-10".into()),
+                "{text:?}"
+            );
+        }
+        for other in
+            ["", "...", "ja", "jané", "éjane", "jane_10", "jane.10", "jane/10", "я-jane", &"a".repeat(33)]
+        {
+            assert!(other.parse::<ReferralCode>().is_err(), "{other:?}");
+        }
     }
 
     #[test]

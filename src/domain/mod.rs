@@ -1,8 +1,9 @@
 //! The rules, pure: nothing here waits, reads a clock, or knows HTTP, Redis or SQL.
 //!
-//! - `id`, `money`, `calendar`: names, amounts, days and months of the program's zone.
+//! - `id`, `text`, `money`, `calendar`: names, texts as they look, amounts, days and months of the program's zone.
 //! - `program`: the rules as configured.
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
+//! - `event_types`: what senders call the things that happen to a customer.
 //! - `account`, `history`, `mark`: what is known of a customer; when it was active and crossed the mark.
 //! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
 //! - `person`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
@@ -17,6 +18,7 @@ pub mod click;
 pub mod click_record;
 pub mod commission;
 pub mod destination;
+pub mod event_types;
 pub mod fact;
 pub mod followed;
 pub mod history;
@@ -33,6 +35,7 @@ pub mod person;
 pub mod program;
 pub mod query;
 pub mod statement;
+pub mod text;
 pub mod token;
 
 #[cfg(test)]

@@ -98,6 +98,10 @@ impl Rules {
         // `config` refuses a program whose first tier is not from 0.
         self.tiers.iter().rfind(|tier| tier.from <= active_accounts).unwrap_or(&self.tiers[0])
     }
+    /// Whether an account on a plan earns anything in the tier that everybody has: else nothing is said of a day to come.
+    pub fn has_rate(&self, plan: &Plan) -> bool {
+        self.tier(0).rates.contains_key(plan)
+    }
 }
 
 /// What a signup is judged by.

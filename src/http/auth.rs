@@ -1,11 +1,12 @@
 //! Who is asking: bearer API keys, and what each may do.
 
 use super::error::Problem;
+use super::refused::Cause;
 use super::state::ApiState;
+use super::webhook::only;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -70,23 +71,27 @@ impl ApiKeys {
     /// The caller with the bearer key of these headers: exactly one `Authorization`, and a key of ours.
     ///
     /// The digests of all keys are compared, each in constant time: how long it takes tells nothing.
-    pub fn caller(&self, headers: &HeaderMap) -> Option<&Caller> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let value = values.next()?.as_bytes();
-        if values.next().is_some() {
-            return None;
-        }
-        let (scheme, key) = value.split_at_checked(b"Bearer ".len())?;
+    pub fn caller(&self, headers: &HeaderMap) -> Result<&Caller, Cause> {
+        let value = only(headers, "authorization")?;
+        let (scheme, key) = value.split_at_checked(b"Bearer ".len()).ok_or(Cause::NotBearer)?;
         if !scheme.eq_ignore_ascii_case(b"Bearer ") || key.is_empty() {
-            return None;
+            return Err(Cause::NotBearer);
         }
         let digest: [u8; 32] = Sha256::digest(key).into();
-        self.keys.iter().fold(
-            None,
-            |found, (known, caller)| {
-                if bool::from(known.ct_eq(&digest)) { Some(caller) } else { found }
-            },
-        )
+        let found =
+            self.keys.iter().fold(
+                None,
+                |found, (known, caller)| {
+                    if bool::from(known.ct_eq(&digest)) { Some(caller) } else { found }
+                },
+            );
+        found.ok_or(Cause::UnknownKey)
+    }
+
+    /// The same, of a caller who may act in one of these roles.
+    pub fn caller_for(&self, headers: &HeaderMap, scopes: &[Scope]) -> Result<&Caller, Cause> {
+        let caller = self.caller(headers)?;
+        if caller.may(scopes) { Ok(caller) } else { Err(Cause::MissingScope(Arc::clone(&caller.name))) }
     }
 }
 
@@ -98,11 +103,8 @@ pub async fn staff_only(
 ) -> Result<Response, Problem> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let allowed: &[Scope] = if reads { &[Scope::Admin, Scope::Read] } else { &[Scope::Admin] };
-    let caller = state.keys.caller(request.headers()).ok_or(Problem::Unauthorized)?;
-    if !caller.may(allowed) {
-        return Err(Problem::Forbidden);
-    }
-    let caller = caller.clone();
+    let caller = state.keys.caller_for(request.headers(), allowed);
+    let caller = caller.map_err(|cause| state.refusals.refuse(&cause))?.clone();
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
@@ -111,6 +113,7 @@ pub async fn staff_only(
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use http::header::AUTHORIZATION;
 
     fn keys() -> ApiKeys {
         let key =
@@ -127,7 +130,7 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header's value"));
         }
-        keys().caller(&headers).map(|caller| caller.name.to_string())
+        keys().caller(&headers).ok().map(|caller| caller.name.to_string())
     }
 
     #[test]
@@ -168,6 +171,30 @@ mod tests {
         assert!(caller(&[Scope::Read, Scope::Callback]).may(&[Scope::Admin, Scope::Callback]));
         assert!(!caller(&[Scope::Callback]).may(&[Scope::Admin, Scope::Read]));
         assert!(!caller(&[]).may(&[Scope::Admin, Scope::Callback, Scope::Read]));
+    }
+
+    #[test]
+    fn a_key_that_is_refused_has_its_cause() {
+        let keys = keys();
+        let with = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            keys.caller_for(&headers, &[Scope::Admin]).map(|caller| caller.name.to_string())
+        };
+        let table: [(&[&'static str], Cause); 5] = [
+            (&[], Cause::MissingHeader("authorization")),
+            (&["Bearer secret-staff-key", "Bearer x"], Cause::DoubleHeader("authorization")),
+            (&["Basic x"], Cause::NotBearer),
+            (&["Bearer x"], Cause::UnknownKey),
+            (&["Bearer secret-flow-key"], Cause::MissingScope("flow".into())),
+        ];
+        for (values, cause) in table {
+            assert!(!cause.to_string().contains("secret"), "{cause}");
+            assert_eq!(with(values), Err(cause));
+        }
+        assert_eq!(with(&["Bearer secret-staff-key"]), Ok("staff".to_owned()));
     }
 
     #[test]

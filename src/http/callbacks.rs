@@ -10,14 +10,16 @@ use super::error::Problem;
 use super::fields::{Fields, parsed, recent_instant};
 use super::guard::path;
 use super::openapi::ProblemDoc;
+use super::refused::Cause;
 use super::state::{ApiState, Hooks};
 use super::webhook;
 use crate::app::Submitted;
 use crate::domain::account::Account;
+use crate::domain::event_types::{EventType, EventTypes};
 use crate::domain::fact::{Delivery, Evidence, Fact, Signup};
-use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId};
+use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, Plan, ReferralCode};
 use crate::domain::outcome::{FactOutcome, Reason, Via};
-use crate::domain::program::{Model, hex};
+use crate::domain::program::{Model, Rules, hex};
 use crate::domain::statement::{AccountEvent, Change};
 use axum::extract::{FromRequest, Request, State};
 use axum::response::Response;
@@ -32,8 +34,10 @@ use std::net::IpAddr;
 
 /// Bytes kept of a click token or a cookie; ours are far shorter.
 const MAX_TOKEN_BYTES: usize = 512;
-/// Bytes kept of a typed code, or of an unknown type's name.
+/// Bytes kept of a typed code, or of an ignored type's name.
 const MAX_WORD_BYTES: usize = 64;
+/// Fields that are not known and that a sender is warned of, at most.
+const MAX_UNKNOWN_FIELDS: usize = 8;
 /// Who reports what is signed and not sent with a key.
 const WEBHOOK: &str = "webhook";
 
@@ -57,24 +61,25 @@ const WEBHOOK: &str = "webhook";
     security(("webhook" = []), ("bearer" = []))
 )]
 pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
-    let fields = Fields::read(&report.body)?;
-    let signup = read_signup(fields, report.delivery, state.app.now(), &state.hooks)?;
-    let id = signup.account_id.clone();
+    let fields = Fields::read_report(&report.body)?;
+    let signup = read_signup(fields, report.delivery, &Reading::of(&state))?;
+    let (id, warnings) = (signup.account_id.clone(), signup.warnings.clone());
     let submitted = state.app.submit(&report.by, Fact::Signup(signup)).await?;
-    signup_answer(&id, &submitted)
+    signup_answer(&id, warnings, &submitted)
 }
 
 /// Reports an event of an account.
 ///
 /// Keyed by (account, event): the same again changes nothing. Events may come late, twice, in any order, and
-/// before their signup. A `type` that is not known is kept and has no effect.
+/// before their signup. Send `account_id` in the body too: a signature covers the body, and not the path. A `type` that
+/// the configuration lists to be ignored is kept without effect, and sent again under a known type it is replaced.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/events", tag = "callbacks",
     params(("account_id" = String, Path, description = "The company's name for the account", example = "acct_81"), DeliveryId),
     request_body(content = EventRequest, description = "What happened"),
     responses(
         (status = 201, body = EventAnswer, description = "Taken in"),
-        (status = 200, body = EventAnswer, description = "Known already, or of an unknown type (`ignored`)",
+        (status = 200, body = EventAnswer, description = "Known already, or of a type that is ignored (`ignored`)",
             headers(("Idempotency-Replayed" = String, description = "`true`, where it was known"))),
         (status = 202, body = Accepted, description = "Kept; applied when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json",
@@ -85,11 +90,41 @@ pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<R
 pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Response, Problem> {
     let account_id: AccountId =
         report.account_id.as_deref().and_then(|id| id.parse().ok()).ok_or(Problem::InvalidAccountId)?;
-    let event = read_event(Fields::read(&report.body)?, state.app.now())?;
+    let mut fields = Fields::read_report(&report.body)?;
+    // A signature covers the body and not the path: only what the body names is proved.
+    let named: Option<AccountId> = fields.optional("account_id", Problem::InvalidAccountId, parsed)?;
+    if named.is_some_and(|named| named != account_id) {
+        return Err(Problem::AccountMismatch);
+    }
+    let (event, warnings) = read_event(fields, &Reading::of(&state))?;
     let unknown = matches!(event.change, Change::Unknown { .. });
     let fact = Fact::Event { account_id: account_id.clone(), event, delivery: report.delivery };
     let submitted = state.app.submit(&report.by, fact).await?;
-    event_answer(&account_id, unknown, &submitted)
+    event_answer(&account_id, unknown, warnings, &submitted)
+}
+
+/// What a report is read by, beside itself.
+pub struct Reading<'a> {
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// How evidence is kept.
+    pub hooks: &'a Hooks,
+    /// What types of events are called.
+    pub event_types: &'a EventTypes,
+    /// Which plans earn.
+    pub rules: &'a Rules,
+}
+
+impl<'a> Reading<'a> {
+    /// As the server is configured, now.
+    pub fn of(state: &'a ApiState) -> Self {
+        Self {
+            now: state.app.now(),
+            hooks: &state.hooks,
+            event_types: &state.program.event_types,
+            rules: &state.app.settings().rules,
+        }
+    }
 }
 
 /// A callback that came from whom it says: its bytes, not yet parsed.
@@ -113,8 +148,9 @@ impl FromRequest<ApiState> for Callback {
         // The path of a signup has no part to read: an error there is no fault.
         let account_id = path::<String, _>(&mut parts, state).await.ok();
         let bytes = body::read(&parts.headers, body).await?;
-        let by = sender(state, &parts.headers, &bytes)?;
+        let by = sender(state, &parts.headers, &bytes).map_err(|cause| state.refusals.refuse(&cause))?;
         let delivery = webhook::only(&parts.headers, webhook::ID)
+            .ok()
             .filter(|id| webhook::is_delivery_id(id))
             .map(|id| Delivery { id: short_hash(id), body: short_hash(&bytes) });
         Ok(Self { by, account_id, body: bytes, delivery })
@@ -122,23 +158,18 @@ impl FromRequest<ApiState> for Callback {
 }
 
 /// Who sent a callback. Whatever a request shows to prove that must hold: a key, a signature, or both.
-fn sender(state: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
+fn sender(state: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result<String, Cause> {
     let shows_key = headers.contains_key(AUTHORIZATION);
     let shows_signature =
         headers.contains_key(webhook::SIGNATURE) || headers.contains_key(webhook::TIMESTAMP) || !shows_key;
     if shows_signature {
-        let now = state.app.now().timestamp();
-        state.webhooks.verify(headers, body, now).map_err(|_| Problem::Unauthorized)?;
+        state.webhooks.verify(headers, body, state.app.now().timestamp())?;
     }
     if !shows_key {
         return Ok(WEBHOOK.to_owned());
     }
-    let caller = state.keys.caller(headers).ok_or(Problem::Unauthorized)?;
-    if caller.may(&[Scope::Callback, Scope::Admin]) {
-        Ok(caller.name.to_string())
-    } else {
-        Err(Problem::Forbidden)
-    }
+    let caller = state.keys.caller_for(headers, &[Scope::Callback, Scope::Admin])?;
+    Ok(caller.name.to_string())
 }
 
 /// The first 16 hex digits of the SHA-256.
@@ -146,59 +177,85 @@ fn short_hash(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..8])
 }
 
-/// Reads a signup. Fields that are not known are left alone: senders may tell more than we ask.
+/// Reads a signup. Fields that are not known are left alone, with a warning: senders may tell more than we ask.
 pub fn read_signup(
     mut fields: Fields,
     delivery: Option<Delivery>,
-    now: DateTime<Utc>,
-    hooks: &Hooks,
+    reading: &Reading<'_>,
 ) -> Result<Signup, Problem> {
-    Ok(Signup {
+    let is_recent = recent_instant(reading.now);
+    let mut signup = Signup {
         account_id: fields.required("account_id", Problem::InvalidAccountId, parsed)?,
         plan: fields.required("plan", Problem::InvalidPlan, parsed)?,
-        signed_up_at: fields.required("signed_up_at", Problem::InvalidSignedUpAt, recent_instant(now))?,
+        signed_up_at: fields.required("signed_up_at", Problem::InvalidSignedUpAt, is_recent)?,
         active: fields.optional("active", Problem::InvalidActive, Value::as_bool)?.unwrap_or(true),
-        evidence: read_evidence(fields, hooks),
+        evidence: read_evidence(&mut fields, reading.hooks),
         delivery,
-    })
+        warnings: Vec::new(),
+    };
+    signup.warnings = warnings(Some(&signup.plan), &fields, reading.rules);
+    Ok(signup)
 }
 
-/// Reads an event.
-pub fn read_event(mut fields: Fields, now: DateTime<Utc>) -> Result<AccountEvent, Problem> {
+/// Reads an event, and what its sender is warned of.
+pub fn read_event(mut fields: Fields, reading: &Reading<'_>) -> Result<(AccountEvent, Vec<String>), Problem> {
+    let types = reading.event_types;
     let event_id = fields.required("event_id", Problem::InvalidEventId, parsed)?;
-    let name = fields.required("type", Problem::InvalidType, |value| {
-        value.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
-    })?;
-    let occurred_at = fields.required("occurred_at", Problem::InvalidOccurredAt, recent_instant(now))?;
-    let change = match name.as_str() {
-        "activated" => Change::Activated,
-        "suspended" => Change::Suspended,
-        "canceled" => Change::Canceled,
-        "plan_changed" => {
+    let name = fields.required("type", Problem::InvalidType, |name| name.as_str().map(str::to_owned))?;
+    let occurred_at =
+        fields.required("occurred_at", Problem::InvalidOccurredAt, recent_instant(reading.now))?;
+    let change = match types.meaning(&name) {
+        Some(EventType::Activated) => Change::Activated,
+        Some(EventType::Suspended) => Change::Suspended,
+        Some(EventType::Canceled) => Change::Canceled,
+        Some(EventType::PlanChanged) => {
             Change::PlanChanged { plan: fields.required("plan", Problem::InvalidPlan, parsed)? }
         }
-        _ => Change::Unknown { name: cut(&name, MAX_WORD_BYTES).to_owned() },
+        None if types.is_ignored(&name) => Change::Unknown { name: cut(&name, MAX_WORD_BYTES).to_owned() },
+        None => return Err(Problem::InvalidType),
     };
-    Ok(AccountEvent { event_id, occurred_at, change })
+    // A plan beside another type has no meaning, but is no misspelt name.
+    fields.take("plan");
+    let warnings = match &change {
+        // Whoever sends what is ignored sends whatever it has.
+        Change::Unknown { .. } => Vec::new(),
+        Change::PlanChanged { plan } => warnings(Some(plan), &fields, reading.rules),
+        _ => warnings(None, &fields, reading.rules),
+    };
+    Ok((AccountEvent { event_id, occurred_at, change }, warnings))
+}
+
+/// What the sender of a report is warned of: a plan that earns nothing, and fields that nobody took, in the order of their
+/// names. Stable texts, as they are kept with a signup.
+fn warnings(plan: Option<&Plan>, left: &Fields, rules: &Rules) -> Vec<String> {
+    let plan = plan.filter(|plan| !rules.has_rate(plan)).map(|_| "plan_without_rate".to_owned());
+    let may_show = |name: &&str| {
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        (1..=MAX_WORD_BYTES).contains(&name.len()) && name.bytes().all(is_safe)
+    };
+    let fields = left.left().filter(may_show).take(MAX_UNKNOWN_FIELDS);
+    plan.into_iter().chain(fields.map(|name| format!("unknown_field:{name}"))).collect()
 }
 
 /// Reads evidence as it comes: what is of a wrong type is as if absent, what is too long is cut, and so
 /// proves nothing.
-fn read_evidence(mut fields: Fields, hooks: &Hooks) -> Evidence {
+fn read_evidence(fields: &mut Fields, hooks: &Hooks) -> Evidence {
     let mut text = |name| match fields.take(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
+        // A code may be all digits, and its sender may take it for a number.
+        Some(Value::Number(number)) if name == "code" => Some(number.to_string()),
         _ => None,
     };
     let kept = |text: String, most| cut(&text, most).to_owned();
     let click = text("click").map(|text| kept(text, MAX_TOKEN_BYTES));
     let cookie = text("cookie").map(|text| kept(text, MAX_TOKEN_BYTES));
-    let code = text("code").map(|text| kept(text, MAX_WORD_BYTES));
+    let code = text("code").map(|text| kept(ReferralCode::fold(&text), MAX_WORD_BYTES));
     let email = text("email").map(|email| email.trim().to_lowercase());
     let ip = text("ip").and_then(|ip| ip.trim().parse::<IpAddr>().ok()).map(|ip| ip.to_canonical());
     Evidence {
         click,
         cookie,
-        code,
+        code: code.filter(|code| !code.is_empty()),
         email_hash: email.as_deref().map(|email| (hooks.email_hash)(email)),
         email_domain: email.as_deref().and_then(mail_domain),
         ip_hash: ip.map(|ip| (hooks.ip_hash)(ip)),
@@ -217,7 +274,7 @@ fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-fn signup_answer(id: &AccountId, submitted: &Submitted) -> Result<Response, Problem> {
+fn signup_answer(id: &AccountId, warnings: Vec<String>, submitted: &Submitted) -> Result<Response, Problem> {
     let answer = submitted.account.as_deref().and_then(SignupAnswer::of);
     match (submitted.outcome, answer) {
         (FactOutcome::New, Some(answer)) => Ok(json(StatusCode::CREATED, &answer)),
@@ -226,29 +283,37 @@ fn signup_answer(id: &AccountId, submitted: &Submitted) -> Result<Response, Prob
         (FactOutcome::Refused, _) => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
         // On disk, and not decided yet; an answer without its decision is the same to the sender.
         (FactOutcome::Deferred | FactOutcome::New | FactOutcome::Replayed | FactOutcome::Ignored, _) => {
-            Ok(accepted(id))
+            Ok(accepted(id, warnings))
         }
     }
 }
 
-fn event_answer(id: &AccountId, unknown: bool, submitted: &Submitted) -> Result<Response, Problem> {
+fn event_answer(
+    id: &AccountId,
+    unknown: bool,
+    warnings: Vec<String>,
+    submitted: &Submitted,
+) -> Result<Response, Problem> {
+    if submitted.outcome == FactOutcome::Deferred {
+        return Ok(accepted(id, warnings));
+    }
     let answer = if unknown {
         EventAnswer::Ignored { ignored: true }
     } else {
-        EventAnswer::Taken { referred: submitted.account.as_deref().and_then(Account::referred) }
+        let referred = submitted.account.as_deref().and_then(Account::referred);
+        EventAnswer::Taken { referred, warnings }
     };
     match submitted.outcome {
         FactOutcome::New if !unknown => Ok(json(StatusCode::CREATED, &answer)),
-        FactOutcome::New | FactOutcome::Ignored => Ok(ok(&answer)),
+        FactOutcome::New | FactOutcome::Ignored | FactOutcome::Deferred => Ok(ok(&answer)),
         FactOutcome::Replayed => Ok(replayed(ok(&answer))),
         FactOutcome::Conflict => Err(Problem::Conflict),
         FactOutcome::Refused => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
-        FactOutcome::Deferred => Ok(accepted(id)),
     }
 }
 
-fn accepted(id: &AccountId) -> Response {
-    json(StatusCode::ACCEPTED, &Accepted { account_id: id.to_string(), accepted: true })
+fn accepted(id: &AccountId, warnings: Vec<String>) -> Response {
+    json(StatusCode::ACCEPTED, &Accepted { account_id: id.to_string(), accepted: true, warnings })
 }
 
 /// The id of a delivery, which senders by Standard Webhooks give.
@@ -257,7 +322,7 @@ fn accepted(id: &AccountId) -> Response {
 #[expect(dead_code, reason = "only the API document reads it")]
 pub struct DeliveryId {
     /// The delivery's id, 1 to 256 printable characters; the same one with other bytes for the account is a conflict.
-    /// Required beside a signature.
+    /// Beside a signature it is required and has no dot, or the answer is 401.
     #[param(rename = "webhook-id", example = "msg_2a9f", required = false)]
     webhook_id: Option<String>,
 }
@@ -293,13 +358,18 @@ pub struct SignupRequest {
 
 /// Something that happened to an account.
 #[derive(Debug, utoipa::ToSchema)]
-#[schema(example = json!({"event_id": "evt_9", "type": "plan_changed", "plan": "connect",
+#[schema(example = json!({"account_id": "acct_81", "event_id": "evt_9", "type": "plan_changed", "plan": "connect",
     "occurred_at": "2026-04-01T18:00:00-04:00"}))]
 pub struct EventRequest {
+    /// The account again, as in the path; to be sent wherever a callback is signed.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]
+    pub account_id: Option<String>,
     /// Unique for the account: 1 to 128 of `A-Za-z0-9_.:-`.
     #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]
     pub event_id: String,
-    /// `activated`, `suspended`, `canceled` or `plan_changed`; others are kept and have no effect.
+    /// `activated`, `suspended`, `canceled` or `plan_changed`. Also taken: `reactivated` and `resumed` (as `activated`),
+    /// `paused` (`suspended`), `cancelled` (`canceled`), and names that the configuration adds. Any other is refused, unless
+    /// the configuration lists it to be kept without effect.
     #[schema(min_length = 1)]
     pub r#type: String,
     /// The new plan, for `plan_changed`.
@@ -337,6 +407,11 @@ pub struct SignupAnswer {
     pub reason: Reason,
     /// Whether it waits for review.
     pub held: bool,
+    /// What the sender may want to mend; absent: nothing. `plan_without_rate`: the plan earns nothing.
+    /// `unknown_field:<name>`: a field that is not known was left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["unknown_field:clik"]))]
+    pub warnings: Vec<String>,
 }
 
 impl SignupAnswer {
@@ -354,6 +429,7 @@ impl SignupAnswer {
             model: decided.model,
             reason: decided.reason,
             held: !decided.holds.is_empty(),
+            warnings: account.signup.as_ref().map(|claim| claim.signup.warnings.clone()).unwrap_or_default(),
         })
     }
 }
@@ -365,6 +441,9 @@ pub struct Accepted {
     pub account_id: String,
     /// Always true.
     pub accepted: bool,
+    /// What the sender may want to mend, as in the answer that is decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What became of an event.
@@ -376,8 +455,11 @@ pub enum EventAnswer {
         /// Whether the account is credited to an affiliate; null: its signup has not come yet.
         #[schema(required)]
         referred: Option<bool>,
+        /// What the sender of this report may want to mend, as for a signup; absent: nothing.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
-    /// Its type is not known: kept, without effect.
+    /// Its type is one to be ignored: kept, without effect.
     Ignored {
         /// Always true.
         ignored: bool,

@@ -48,6 +48,7 @@ macro_rules! problems {
 
 problems! {
     InvalidJson = 400 "invalid_json": "The body is not one JSON document in UTF-8",
+    NotUtf8 = 400 "not_utf8": "The body is UTF-16; send it as UTF-8",
     DuplicateKey = 400 "duplicate_key": "The body names a key twice",
     InvalidQuery = 400 "invalid_query": "The query string can't be read, or names a parameter twice",
     BodyIncomplete = 400 "body_incomplete": "The body ended before its end",
@@ -92,7 +93,8 @@ problems! {
     InvalidSignedUpAt = 422 "invalid_signed_up_at": "signed_up_at must be RFC 3339, from 2015 to five minutes from now",
     InvalidActive = 422 "invalid_active": "active must be true or false",
     InvalidEventId = 422 "invalid_event_id": "event_id must be 1 to 128 of A-Z a-z 0-9 _ . : -",
-    InvalidType = 422 "invalid_type": "type must be a text that is not empty",
+    InvalidType = 422 "invalid_type": "type must be activated, suspended, canceled or plan_changed, or one that the configuration lists",
+    AccountMismatch = 422 "account_mismatch": "account_id is another one than in the path",
     InvalidOccurredAt = 422 "invalid_occurred_at": "occurred_at must be RFC 3339, from 2015 to five minutes from now",
     InvalidKind = 422 "invalid_kind": "kind must be signup or event",
     LineTooLong = 422 "line_too_long": "The line is longer than allowed",

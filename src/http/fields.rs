@@ -5,34 +5,68 @@ use super::error::Problem;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 /// The fields of a JSON object that were not taken yet.
 #[derive(Debug, Default)]
-pub struct Fields(BTreeMap<String, Value>);
+pub struct Fields {
+    fields: BTreeMap<String, Value>,
+    /// Names that stood in it twice, with other values.
+    doubled: BTreeSet<String>,
+}
 
 impl Fields {
     /// Reads a JSON object: one document in UTF-8, no key twice.
     pub fn read(bytes: &[u8]) -> Result<Self, Problem> {
-        let object: Object = serde_json::from_slice(bytes).map_err(|_| {
+        let object: Object<String, Value> = serde_json::from_slice(bytes).map_err(|_| {
             // An object that was read fails only where it is no JSON; other documents are JSON too.
             match serde_json::from_slice::<Value>(bytes) {
                 Ok(_) => Problem::NotAnObject,
                 Err(_) => Problem::InvalidJson,
             }
         })?;
-        if object.duplicate { Err(Problem::DuplicateKey) } else { Ok(Self(object.fields)) }
+        let count = object.0.len();
+        let fields: BTreeMap<_, _> = object.0.into_iter().collect();
+        let doubled = BTreeSet::new();
+        if fields.len() < count { Err(Problem::DuplicateKey) } else { Ok(Self { fields, doubled }) }
+    }
+
+    /// Reads what a sender reports: a JSON object of which most fields may be wrong, and others are not for us.
+    ///
+    /// Only the object's shape must be right. A byte order mark is passed over; letters that can't be read (half a
+    /// surrogate pair, bytes that are not UTF-8) become U+FFFD, which [`parsed`] refuses. Of a name that stands there
+    /// twice the last value counts, but for fields whose value must be right: [`Problem::DuplicateKey`].
+    pub fn read_report(bytes: &[u8]) -> Result<Self, Problem> {
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return Err(Problem::NotUtf8);
+        }
+        let text = String::from_utf8_lossy(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes));
+        let object: Object<Lossy, &RawValue> =
+            serde_json::from_str(&text).map_err(|_| match serde_json::from_str::<&RawValue>(&text) {
+                Ok(_) => Problem::NotAnObject,
+                Err(_) => Problem::InvalidJson,
+            })?;
+        let mut report = Self::default();
+        for (Lossy(name), raw) in object.0 {
+            let value = lossy_value(raw.get());
+            if report.fields.get(&name).is_some_and(|former| *former != value) {
+                report.doubled.insert(name.clone());
+            }
+            report.fields.insert(name, value);
+        }
+        Ok(report)
     }
 
     /// A field as it is, not taken.
     pub fn peek(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.fields.get(name)
     }
     /// Takes a field as it is; one that is `null` counts as absent.
     pub fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+        self.fields.remove(name).filter(|value| !value.is_null())
     }
     /// Takes a field that may be absent.
     pub fn optional<T>(
@@ -41,6 +75,9 @@ impl Fields {
         fault: Problem,
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
+        if self.doubled.contains(name) {
+            return Err(Problem::DuplicateKey);
+        }
         self.take(name).map(|value| parse(&value).ok_or(fault)).transpose()
     }
     /// Takes a field that must be there.
@@ -59,21 +96,60 @@ impl Fields {
         fault: Problem,
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<Option<T>>, Problem> {
-        match self.0.remove(name) {
+        match self.fields.remove(name) {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
             Some(value) => parse(&value).map(|parsed| Some(Some(parsed))).ok_or(fault),
         }
     }
+    /// The names of fields that nobody took.
+    pub fn left(&self) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(String::as_str)
+    }
     /// Refuses fields that nobody took: a misspelt name must not pass for an absent field.
     pub fn done(self) -> Result<(), Problem> {
-        if self.0.is_empty() { Ok(()) } else { Err(Problem::UnknownField) }
+        if self.fields.is_empty() { Ok(()) } else { Err(Problem::UnknownField) }
     }
 }
 
-/// Reads a text into a type that can't be wrong.
+/// The byte order mark, as some programs begin their UTF-8 with it.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Reads a text into a type that can't be wrong; one of which a letter was lost names nothing.
 pub fn parsed<T: FromStr>(value: &Value) -> Option<T> {
-    value.as_str()?.parse().ok()
+    value.as_str().filter(|text| !text.contains(char::REPLACEMENT_CHARACTER))?.parse().ok()
+}
+
+/// A JSON value as a report may hold it: what is neither text, number, flag nor `null` is no field of any report, and
+/// stands as an empty list, however deep or large it is.
+fn lossy_value(raw: &str) -> Value {
+    let read = match raw.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(raw).map(|Lossy(text)| Value::String(text)),
+        Some(b'[' | b'{') => Ok(Value::Array(Vec::new())),
+        _ => serde_json::from_str(raw),
+    };
+    // A number beyond all bounds fails too.
+    read.unwrap_or_else(|_| Value::Array(Vec::new()))
+}
+
+/// A JSON string; letters that can't be read are U+FFFD.
+struct Lossy(String);
+
+impl<'de> Deserialize<'de> for Lossy {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Lossy;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a JSON string")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy, E> {
+                Ok(Lossy(String::from_utf8_lossy(bytes).into_owned()))
+            }
+        }
+        // As a string, half a surrogate pair would be refused.
+        from.deserialize_bytes(Bytes)
+    }
 }
 
 const YEAR_2000: i64 = 946_684_800;
@@ -130,28 +206,26 @@ pub fn parse_instant(text: &str) -> Option<DateTime<Utc>> {
     (at.timestamp() >= YEAR_2000).then_some(at)
 }
 
-struct Object {
-    fields: BTreeMap<String, Value>,
-    duplicate: bool,
-}
+/// A JSON object's fields as they stand in it.
+struct Object<K, V>(Vec<(K, V)>);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Object<K, V> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Object;
+        struct Entries<K, V>(std::marker::PhantomData<(K, V)>);
+        impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Entries<K, V> {
+            type Value = Object<K, V>;
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a JSON object")
             }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
-                let mut object = Object { fields: BTreeMap::new(), duplicate: false };
-                while let Some((key, value)) = map.next_entry()? {
-                    object.duplicate |= object.fields.insert(key, value).is_some();
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<K, V>, M::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
                 }
-                Ok(object)
+                Ok(Object(entries))
             }
         }
-        from.deserialize_map(Keys)
+        from.deserialize_map(Entries(std::marker::PhantomData))
     }
 }
 

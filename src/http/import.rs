@@ -5,7 +5,7 @@
 //! results while it sends, or the server stops reading.
 
 use super::auth::Caller;
-use super::callbacks::{read_event, read_signup};
+use super::callbacks::{Reading, read_event, read_signup};
 use super::error::Problem;
 use super::fields::{Fields, Params, parsed};
 use super::lines::{Line, Lines};
@@ -74,6 +74,9 @@ pub struct LineResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub account_id: Option<AccountId>,
+    /// What the sender may want to mend, as a callback's answer would say it; absent: nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How a line ended.
@@ -88,7 +91,7 @@ pub enum LineStatus {
     Conflict,
     /// On disk; applied when the store is back.
     Deferred,
-    /// An event of an unknown type: kept, without effect.
+    /// An event of a type that is ignored: kept, without effect.
     Ignored,
     /// Not what a line must be; nothing was kept.
     Invalid,
@@ -99,14 +102,14 @@ pub enum LineStatus {
 type Ending = Result<LineStatus, Problem>;
 
 /// The result of a line that ended so.
-fn result_of(line: u64, account_id: Option<AccountId>, ending: Ending) -> LineResult {
+fn result_of(line: u64, account_id: Option<AccountId>, ending: Ending, warnings: Vec<String>) -> LineResult {
     let status = match ending {
         Ok(status) => status,
         Err(problem) if problem.status() == 409 => LineStatus::Conflict,
         Err(problem) if problem.status() >= 500 || problem == Problem::RequestTimeout => LineStatus::Failed,
         Err(_) => LineStatus::Invalid,
     };
-    LineResult { line, status, code: ending.err().map(Problem::code), account_id }
+    LineResult { line, status, code: ending.err().map(Problem::code), account_id, warnings }
 }
 
 struct Job {
@@ -123,16 +126,15 @@ fn results(job: Job, lines: Lines) -> impl Stream<Item = Result<Bytes, Infallibl
             let line = lines.next().await?;
             let number = line.number;
             let read = job.read(line);
-            let turn = read.as_ref().ok().map(|(id, _)| turns.take(id));
+            let turn = read.as_ref().ok().map(|read| turns.take(&read.id));
             let task = async move {
-                let (account_id, ending) = match read {
-                    Ok((id, fact)) => {
+                Ok(text_of(&match read {
+                    Ok(Read { id, fact, warnings }) => {
                         let ending = turn_of(turn, job.put(fact)).await;
-                        (Some(id), ending)
+                        result_of(number, Some(id), ending, warnings)
                     }
-                    Err((id, problem)) => (id, Err(problem)),
-                };
-                Ok(text_of(&result_of(number, account_id, ending)))
+                    Err((id, problem)) => result_of(number, id, Err(problem), Vec::new()),
+                }))
             };
             Some((task, (lines, turns)))
         }
@@ -147,28 +149,39 @@ fn text_of(result: &LineResult) -> Bytes {
     text.into()
 }
 
+/// What a line says.
+struct Read {
+    id: AccountId,
+    fact: Fact,
+    warnings: Vec<String>,
+}
+
 impl Job {
-    /// Reads a line into the account and the fact; the account is told of a line at fault too, if it
-    /// could be read.
-    fn read(&self, line: Line) -> Result<(AccountId, Fact), (Option<AccountId>, Problem)> {
-        let mut fields = line.text.and_then(|text| Fields::read(&text)).map_err(|problem| (None, problem))?;
+    /// Reads a line; the account is told of a line at fault too, if it could be read.
+    fn read(&self, line: Line) -> Result<Read, (Option<AccountId>, Problem)> {
+        let fields =
+            line.text.and_then(|text| Fields::read_report(&text)).map_err(|problem| (None, problem))?;
         let account_id: Option<AccountId> = fields.peek("account_id").and_then(parsed);
-        let fault = |problem| (account_id.clone(), problem);
-        let kind = fields
-            .required("kind", Problem::InvalidKind, |kind| kind.as_str().map(str::to_owned))
-            .map_err(fault)?;
-        let now = self.state.app.now();
-        let fact = match kind.as_str() {
-            "signup" => read_signup(fields, None, now, &self.state.hooks).map(Fact::Signup),
+        self.read_fact(fields).map_err(|problem| (account_id, problem))
+    }
+
+    fn read_fact(&self, mut fields: Fields) -> Result<Read, Problem> {
+        let kind = fields.required("kind", Problem::InvalidKind, |kind| kind.as_str().map(str::to_owned))?;
+        let reading = Reading::of(&self.state);
+        match kind.as_str() {
+            "signup" => {
+                let signup = read_signup(fields, None, &reading)?;
+                let (id, warnings) = (signup.account_id.clone(), signup.warnings.clone());
+                Ok(Read { id, fact: Fact::Signup(signup), warnings })
+            }
             "event" => {
-                fields.required("account_id", Problem::InvalidAccountId, parsed).and_then(|account_id| {
-                    Ok(Fact::Event { account_id, event: read_event(fields, now)?, delivery: None })
-                })
+                let id: AccountId = fields.required("account_id", Problem::InvalidAccountId, parsed)?;
+                let (event, warnings) = read_event(fields, &reading)?;
+                let fact = Fact::Event { account_id: id.clone(), event, delivery: None };
+                Ok(Read { id, fact, warnings })
             }
             _ => Err(Problem::InvalidKind),
         }
-        .map_err(fault)?;
-        account_id.map(|id| (id, fact)).ok_or((None, Problem::InvalidAccountId))
     }
 
     /// Takes a fact in, or says what would come of it.

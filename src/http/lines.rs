@@ -2,6 +2,7 @@
 
 use super::body::BODY_TIMEOUT;
 use super::error::Problem;
+use super::fields::BYTE_ORDER_MARK;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -43,7 +44,7 @@ impl Lines {
     pub async fn next(&mut self) -> Option<Line> {
         loop {
             if let Some(line) = self.cut() {
-                let blank = matches!(&line.text, Ok(text) if text.trim_ascii().is_empty());
+                let blank = matches!(&line.text, Ok(text) if is_blank(text));
                 if !blank {
                     return Some(line);
                 }
@@ -118,6 +119,11 @@ impl Lines {
     }
 }
 
+/// Whether there is nothing in a line; a file's first one may begin with a byte order mark.
+fn is_blank(text: &[u8]) -> bool {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii().is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +150,7 @@ mod tests {
         }
         assert_eq!(all(body(vec![])).await, []);
         assert_eq!(all(body(vec![b"\n\n\n".to_vec()])).await, []);
+        assert_eq!(all(body(vec!["\u{feff}\r\none".into()])).await, [(2, Ok(3))]);
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ pub mod import;
 pub mod lines;
 pub mod openapi;
 pub mod pages;
+pub mod refused;
 pub mod script;
 pub mod state;
 pub mod visitor_cookie;

@@ -1,9 +1,11 @@
 //! What the handlers know beside the request.
 
 use super::auth::ApiKeys;
+use super::refused::Refusals;
 use super::webhook::WebhookSecrets;
 use crate::app::App;
 use crate::clock::Clock;
+use crate::domain::event_types::EventTypes;
 use crate::domain::statement::Referral;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub struct ApiState {
     pub keys: Arc<ApiKeys>,
     /// The secrets that callbacks are signed with.
     pub webhooks: Arc<WebhookSecrets>,
+    /// Tells why a request was refused as not authorized.
+    pub refusals: Arc<Refusals>,
     /// What the program's configuration says to this layer.
     pub program: Arc<ProgramSettings>,
     /// What other parts of the server do for this layer.
@@ -35,6 +39,8 @@ pub struct ProgramSettings {
     pub currency: String,
     /// Active days after which an account earns its affiliate a commission.
     pub mark_days: u32,
+    /// What types of events are called.
+    pub event_types: EventTypes,
 }
 
 /// A destination is not on one of the program's hosts.

@@ -4,6 +4,7 @@
 //! separated by spaces (<https://github.com/standard-webhooks/standard-webhooks>). All is verified over
 //! the raw bytes before any of them is parsed, and every fault gets the same answer.
 
+use super::refused::Cause;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,6 +21,8 @@ pub const SIGNATURE: &str = "webhook-signature";
 
 /// How far a delivery's time may lie from now, either way.
 pub const TOLERANCE_S: i64 = 300;
+/// A number whose first digits are so close to now is a time of these days in a smaller unit.
+const ONE_DAY_S: i64 = 86_400;
 /// Signatures that are looked at; a sender that rotates its secret sends two.
 const MAX_SIGNATURES: usize = 8;
 /// Longest id of a delivery, in bytes.
@@ -29,10 +32,6 @@ const MAX_ID_BYTES: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("parse a webhook secret: `whsec_` and the base64 of 24 to 64 random bytes")]
 pub struct BadSecret;
-
-/// A delivery was not signed by one of the secrets, now. No more is ever said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotSigned;
 
 /// The secrets that callbacks may be signed with: several while one is replaced by another.
 #[derive(Default)]
@@ -54,23 +53,31 @@ impl WebhookSecrets {
     }
 
     /// Verifies a delivery at `now`, in Unix seconds; answers its id.
-    pub fn verify<'a>(&self, headers: &'a HeaderMap, body: &[u8], now: i64) -> Result<&'a [u8], NotSigned> {
-        let id = only(headers, ID).ok_or(NotSigned)?;
-        let timestamp = only(headers, TIMESTAMP).ok_or(NotSigned)?;
-        let signatures = only(headers, SIGNATURE).ok_or(NotSigned)?;
-        if !is_delivery_id(id) || (now - parse_timestamp(timestamp)?).abs() > TOLERANCE_S {
-            return Err(NotSigned);
+    pub fn verify<'a>(&self, headers: &'a HeaderMap, body: &[u8], now: i64) -> Result<&'a [u8], Cause> {
+        let id = only(headers, ID)?;
+        let timestamp = only(headers, TIMESTAMP)?;
+        let signatures = only(headers, SIGNATURE)?;
+        // With a dot in it, the beginning of what is signed could be another id and another time.
+        if !is_delivery_id(id) || id.contains(&b'.') {
+            return Err(Cause::MalformedId);
+        }
+        let behind = now - parse_timestamp(timestamp, now)?;
+        if behind > TOLERANCE_S {
+            return Err(Cause::TooOld(behind));
+        }
+        if behind < -TOLERANCE_S {
+            return Err(Cause::TooNew(-behind));
         }
         let expected: Vec<String> = self.keys.iter().map(|key| sign(key, id, timestamp, body)).collect();
-        if any_matches(signatures, &expected)? { Ok(id) } else { Err(NotSigned) }
+        if any_matches(signatures, &expected)? { Ok(id) } else { Err(Cause::NoMatch) }
     }
 }
 
 /// The value of a header that must be there exactly once.
-pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+pub fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], Cause> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then(|| value.as_bytes())
+    let value = values.next().ok_or(Cause::MissingHeader(name))?;
+    if values.next().is_some() { Err(Cause::DoubleHeader(name)) } else { Ok(value.as_bytes()) }
 }
 
 /// Whether bytes may be a delivery's id: 1 to 256 printable ASCII characters.
@@ -90,11 +97,11 @@ pub fn sign(key: &[u8], id: &[u8], timestamp: &[u8], body: &[u8]) -> String {
 
 /// Whether a signature of the list is one of those expected. All are compared, each in constant time; as
 /// their base64 is compared, only the canonical form of each is good.
-fn any_matches(signatures: &[u8], expected: &[String]) -> Result<bool, NotSigned> {
+fn any_matches(signatures: &[u8], expected: &[String]) -> Result<bool, Cause> {
     let mut found = Choice::from(0);
     for (place, signature) in signatures.split(|&byte| byte == b' ').enumerate() {
         if place >= MAX_SIGNATURES {
-            return Err(NotSigned);
+            return Err(Cause::TooManySignatures);
         }
         // Other versions, as `v1a` of asymmetric keys, may stand beside ours.
         let Some(given) = signature.strip_prefix(b"v1,") else { continue };
@@ -105,11 +112,15 @@ fn any_matches(signatures: &[u8], expected: &[String]) -> Result<bool, NotSigned
     Ok(found.into())
 }
 
-fn parse_timestamp(text: &[u8]) -> Result<i64, NotSigned> {
-    if !(1..=12).contains(&text.len()) || !text.iter().all(u8::is_ascii_digit) {
-        return Err(NotSigned);
+fn parse_timestamp(text: &[u8], now: i64) -> Result<i64, Cause> {
+    let is_number = (1..=19).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    let number = |digits: &[u8]| digits.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+    match text.len() {
+        _ if !is_number => Err(Cause::MalformedTimestamp),
+        1..=12 => Ok(number(text)),
+        13 | 16 | 19 if (number(&text[..10]) - now).abs() <= ONE_DAY_S => Err(Cause::NotSeconds),
+        _ => Err(Cause::MalformedTimestamp),
     }
-    Ok(text.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
 }
 
 fn parse_secret(text: &str) -> Result<Vec<u8>, BadSecret> {

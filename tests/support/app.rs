@@ -74,6 +74,8 @@ public_url = "http://{public}"
 url = "{store}"
 [aggregate]
 at = ""
+[events]
+ignore = ["upgraded", "merged.*"]
 [limits]
 clicks_per_minute_per_ip = 0
 [[api.keys]]

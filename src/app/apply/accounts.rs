@@ -202,6 +202,7 @@ mod tests {
             active: true,
             evidence: Evidence::default(),
             delivery: None,
+            warnings: Vec::new(),
         };
         let attribution = Attribution {
             affiliate_id: affiliate.map(AffiliateId::from_bits),

@@ -1034,6 +1034,7 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
         active: true,
         evidence: Evidence::default(),
         delivery: None,
+        warnings: Vec::new(),
     };
     app.submit("signup-flow", Fact::Signup(signup)).await.expect("kept");
     let credited = async || app.account(&account).await.expect("a store").expect("known").credited_to;

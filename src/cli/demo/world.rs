@@ -220,7 +220,7 @@ impl World {
         time: &str,
     ) -> Result<(), Failure> {
         let event_id = format!("evt_{}", self.deliveries + 1);
-        let mut body = json!({ "event_id": event_id, "type": kind, "occurred_at": instant(time)? });
+        let mut body = json!({ "account_id": account, "event_id": event_id, "type": kind, "occurred_at": instant(time)? });
         if let Some(plan) = plan {
             body["plan"] = json!(plan);
         }

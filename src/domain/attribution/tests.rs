@@ -155,6 +155,7 @@ impl Case {
             active: true,
             evidence: self.evidence.clone(),
             delivery: None,
+            warnings: Vec::new(),
         };
         decide(&Input {
             signup: &signup,

@@ -15,6 +15,7 @@ fn signup(plan: &str) -> Fact {
         active: true,
         evidence: Evidence::default(),
         delivery: None,
+        warnings: Vec::new(),
     })
 }
 
@@ -73,10 +74,10 @@ fn a_line_tells_how_it_ended() {
         ),
     ];
     for (ending, expected) in table {
-        let text = text_of(&result_of(7, Some(id.clone()), ending));
+        let text = text_of(&result_of(7, Some(id.clone()), ending, Vec::new()));
         assert_eq!(text, format!("{expected}\n"));
     }
-    let text = text_of(&result_of(1, None, Err(Problem::InvalidJson)));
+    let text = text_of(&result_of(1, None, Err(Problem::InvalidJson), Vec::new()));
     assert_eq!(text, "{\"line\":1,\"status\":\"invalid\",\"code\":\"invalid_json\"}\n");
 }
 

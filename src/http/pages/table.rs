@@ -4,6 +4,8 @@
 //! An address may ask for what the list's [`Spec`] names and for nothing else: `q`, `sort`, `page` or `after`,
 //! `format=csv`, and the filters. All of it works without a script: the list is a form and links.
 
+use crate::domain::text;
+use crate::http::fields::BYTE_ORDER_MARK;
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -468,12 +470,17 @@ impl List {
             (some, true) => Some(format!("more than {some} more rows are not in this file")),
         };
         lines.extend(left_out.map(|sentence| vec![sentence]));
-        csv_of(&lines)
+        csv_file(&lines)
     }
 }
 
-/// Lines as CSV that a spreadsheet opens without running anything in it.
-pub fn csv_of(lines: &[Vec<String>]) -> Vec<u8> {
+/// A CSV file for people: by the byte order mark a spreadsheet knows that it is UTF-8.
+pub fn csv_file(lines: &[Vec<String>]) -> Vec<u8> {
+    [BYTE_ORDER_MARK, &csv_rows(lines)].concat()
+}
+
+/// Further lines of a CSV file, of which a spreadsheet runs nothing when it opens it.
+pub fn csv_rows(lines: &[Vec<String>]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
     for line in lines {
         // Writing to memory can't fail, and the lines may differ in length.
@@ -482,13 +489,22 @@ pub fn csv_of(lines: &[Vec<String>]) -> Vec<u8> {
     writer.into_inner().expect("memory takes it")
 }
 
-/// A cell that no spreadsheet takes for a formula. A number is left as it is: a minus before digits is none.
+/// A cell that no spreadsheet takes for a formula, nor a part of it: some countries' part cells at `;`.
 fn neutral(cell: &str) -> String {
-    let risky = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%']);
-    let number = cell.strip_prefix('-').is_some_and(|rest| {
+    let parts = cell.split_inclusive([';', '\t', '\r', '\n']);
+    let neutral: String =
+        parts.map(|part| if is_formula(part) { format!("'{part}") } else { part.to_owned() }).collect();
+    if cell.starts_with(['\t', '\r', '\n']) { format!("'{neutral}") } else { neutral }
+}
+
+/// Whether a text looks like a formula's beginning. A number is none: a minus before digits.
+fn is_formula(text: &str) -> bool {
+    let plain = text::plain(text);
+    let seen = plain.trim_matches(|letter: char| letter.is_whitespace() || letter == ';');
+    let number = seen.strip_prefix('-').is_some_and(|rest| {
         rest.starts_with(|c: char| c.is_ascii_digit())
             && rest.chars().all(|c| c.is_ascii_digit() || c == '.')
             && rest.matches('.').count() <= 1
     });
-    if risky && !number { format!("'{cell}") } else { cell.to_owned() }
+    seen.starts_with(['=', '+', '-', '@', '|', '%']) && !number
 }

@@ -25,6 +25,7 @@ fn signed_up() -> Account {
         active: true,
         evidence: Evidence { email_hash: Some("secret-hash".into()), ..Evidence::default() },
         delivery: None,
+        warnings: Vec::new(),
     };
     account.signup = Some(Claim { origin: origin(), claimed_at: origin().at, signup });
     account

@@ -5,7 +5,7 @@ use crate::app::StatementDoc;
 use crate::domain::calendar::Month;
 use crate::domain::statement::{Adjustment, Line, Note};
 use crate::http::pages::session::Portal;
-use crate::http::pages::table::{Cell, Column, List, Query, Spec, Tone, csv_of};
+use crate::http::pages::table::{Cell, Column, List, Query, Spec, Tone, csv_file};
 use crate::http::pages::view::{money, month_in_words, show_day};
 use crate::http::pages::{Fault, PageState, download};
 use axum::extract::{Path, RawQuery, State};
@@ -253,5 +253,5 @@ fn to_csv(doc: &StatementDoc) -> Vec<u8> {
         ]
         .to_vec()
     }));
-    csv_of(&lines)
+    csv_file(&lines)
 }

@@ -19,7 +19,7 @@ mod sign_in;
 mod words;
 
 use super::session::{Signed, Staff};
-use super::table::{Column, List, Query, Row, csv_of};
+use super::table::{Column, List, Query, Row, csv_file, csv_rows};
 use super::view::Source;
 use super::{Chrome, Fault, Form, PageState, Part, download};
 use crate::app::ReadError;
@@ -276,7 +276,7 @@ fn export(who: &Staff, name: &str, list: &List) -> Result<Response, Fault> {
 
 fn export_lines(who: &Staff, name: &str, lines: &[Vec<String>]) -> Result<Response, Fault> {
     who.need(Action::Export)?;
-    Ok(download(CSV, &format!("{name}.csv"), csv_of(lines)))
+    Ok(download(CSV, &format!("{name}.csv"), csv_file(lines)))
 }
 
 /// An export of all that the store has.
@@ -305,13 +305,13 @@ where
     let (rows, next) = page(None).await?;
     let heads = columns.iter().map(|column| column.key.to_owned()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows.iter().map(Row::to_line)).collect();
-    let first = stream::iter([Ok::<_, std::io::Error>(csv_of(&lines))]);
+    let first = stream::iter([Ok::<_, std::io::Error>(csv_file(&lines))]);
     let rest = stream::try_unfold((page, next), async |(mut page, next)| {
         let Some(at) = next else { return Ok(None) };
         let read = page(Some(at)).await;
         let (rows, next) = read.map_err(|_| std::io::Error::other("the store did not answer"))?;
         let lines: Vec<Vec<String>> = rows.iter().map(Row::to_line).collect();
-        Ok(Some((csv_of(&lines), (page, next))))
+        Ok(Some((csv_rows(&lines), (page, next))))
     });
     Ok(Body::from_stream(first.chain(rest)))
 }
@@ -338,7 +338,7 @@ mod tests {
             let read = axum::body::to_bytes(body, usize::MAX).await;
             assert_eq!(read.is_ok(), whole);
             if let Ok(csv) = read {
-                assert_eq!(csv, "id\n'=1\n'=2\n'=3\n");
+                assert_eq!(csv, "\u{feff}id\n'=1\n'=2\n'=3\n", "one mark, at the beginning");
             }
         }
     }

@@ -94,12 +94,31 @@ fn no_cell_of_an_export_is_a_formula() {
         ("\tx", "'\tx"),
         ("\rx", "'\rx"),
         ("plain", "plain"),
+        ("\u{200b}=1+1", "'\u{200b}=1+1"),
+        ("\u{feff}=1+1", "'\u{feff}=1+1"),
+        ("\u{a0} =1+1", "'\u{a0} =1+1"),
+        ("\u{202e}\u{ad}@x", "'\u{202e}\u{ad}@x"),
+        ("\u{0}=1", "'\u{0}=1"),
+        ("\u{ff1d}1+1", "'\u{ff1d}1+1"),
+        ("\u{ff0b}1", "'\u{ff0b}1"),
+        ("\u{ff0d}x", "'\u{ff0d}x"),
+        ("\u{ff20}SUM(A1)", "'\u{ff20}SUM(A1)"),
+        ("\u{fe66}1", "'\u{fe66}1"),
+        ("Ann;=1+1", "Ann;'=1+1"),
+        ("Ann; \u{200b}\u{ff1d}1;b", "Ann;' \u{200b}\u{ff1d}1;b"),
+        ("a\t=1", "a\t'=1"),
+        ("a\n=1", "a\n'=1"),
+        ("\t=1", "'\t'=1"),
+        ("a\n\nb; c", "a\n\nb; c"),
+        ("5;-3;-2.50", "5;-3;-2.50"),
+        ("a-b=c@d", "a-b=c@d"),
+        ("Zoë, Köln", "Zoë, Köln"),
     ];
     for (cell, expected) in table {
         assert_eq!(neutral(cell), expected);
     }
     let csv = String::from_utf8(list("", &["=cmd|' /C calc'!A0", "a,\"b\"\nc"]).to_csv()).expect("text");
-    assert_eq!(csv, "name,clicks,note\n'=cmd|' /C calc'!A0,1,long\n\"a,\"\"b\"\"\nc\",1,long\n");
+    assert_eq!(csv, "\u{feff}name,clicks,note\n'=cmd|' /C calc'!A0,1,long\n\"a,\"\"b\"\"\nc\",1,long\n");
 }
 
 #[test]
