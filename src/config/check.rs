@@ -345,6 +345,7 @@ fn limits(config: &Config) -> Checked {
     within("limits.header_bytes", &limits.header_bytes, &(8_192..=65_536))?;
     within("limits.headers", &limits.headers, &(8..=100))?;
     within("limits.uri_bytes", &limits.uri_bytes, &(256..=limits.header_bytes))?;
+    within("limits.header_memory_mib", &limits.header_memory_mib, &(1..=65_536))?;
     within("limits.header_seconds", &limits.header_seconds, &(1..=300))?;
     within("limits.slow_reader_seconds", &limits.slow_reader_seconds, &(1..=300))?;
     within("limits.keep_alive_seconds", &limits.keep_alive_seconds, &(1..=3600))?;

@@ -283,6 +283,8 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's target.
     pub uri_bytes: usize,
+    /// MiB that large headers may take on each listener.
+    pub header_memory_mib: usize,
     /// Seconds for a request's headers.
     pub header_seconds: u64,
     /// Seconds for which a reader may hold up an answer.
@@ -481,6 +483,7 @@ impl Limits {
             header_bytes: self.header_bytes,
             headers: self.headers,
             uri_bytes: self.uri_bytes,
+            large_heads: (self.header_memory_mib << 20) / self.header_bytes,
             header_timeout: Duration::from_secs(self.header_seconds),
             keep_alive_timeout: Duration::from_secs(self.keep_alive_seconds),
             slow_reader_timeout: Duration::from_secs(self.slow_reader_seconds),

@@ -52,13 +52,13 @@ pub(super) async fn run<H, F, B>(
                 Ok((Counted::new(&shared.gauges.in_flight, &shared.gauges), (shared.handler)(request, peer)))
             }
         };
-        let shared = &shared;
+        let (shared, watch) = (&shared, &watch);
         async move {
             let mut response = match answer {
                 Ok((_in_flight, answer)) => answer.await,
                 Err(refusal) => refusal.response(),
             };
-            if shared.phase() != phase::RUNNING {
+            if shared.phase() != phase::RUNNING || watch.had_large_head() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -73,8 +73,8 @@ pub(super) async fn run<H, F, B>(
         .max_buf_size(BUFFER_BYTES.max(shared.limits.header_bytes))
         // A client that shuts its sending side after its request still gets the answer.
         .half_close(true);
-    let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&watch))), service));
+    let watched = Watched::new(stream, Arc::clone(&watch), Arc::clone(&shared.large_heads));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service));
     let mut alarm = pin!(sleep_until(Instant::now() + watch.next_look()));
     let mut phase_changed = pin!(shared.phase_changed.notified());
     let (mut phase_seen, mut registered) = (phase::RUNNING, false);

@@ -4,6 +4,8 @@
 //!   [`Limits::connections`]; the kernel's queue holds the rest.
 //! - Every wait for a stranger has an end: for a request's headers, for the next request, for a reader
 //!   that takes its answer slowly ([`watch`]). Bodies have theirs where they are read.
+//! - What strangers' headers take in memory is bounded: few connections at once may send large ones, and such a
+//!   connection is closed after its answer, since hyper would keep its buffer.
 //! - A request that breaks a limit is answered 4xx and its connection closed; the handler never sees it.
 //! - Stopping loses nothing: stop accepting, answer what is in flight, give kept connections a moment in
 //!   which their next request is still answered with `Connection: close`, close them, cut off what
@@ -43,6 +45,8 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's target.
     pub uri_bytes: usize,
+    /// Connections at once whose headers do not fit [`READ_BYTES`]; further ones wait for their turn.
+    pub large_heads: usize,
     /// For a request's headers from the first byte, and for a new connection's first byte.
     pub header_timeout: Duration,
     /// For the next request on a connection that has had one.
@@ -54,6 +58,10 @@ pub struct Limits {
     /// For requests to end, after the signal to stop.
     pub drain_timeout: Duration,
 }
+
+/// Bytes that are read from a connection at once. hyper then never makes its buffer larger than a request's headers need;
+/// it holds at most twice as many without one of the [`Limits::large_heads`].
+pub const READ_BYTES: usize = 8 * 1024 - 1;
 
 /// What a listener is doing, to be read at any time.
 #[derive(Debug, Default)]
@@ -95,6 +103,7 @@ struct Shared<H> {
     limits: Limits,
     gauges: Arc<Gauges>,
     clock: watch::CoarseClock,
+    large_heads: Arc<Semaphore>,
     phase: AtomicU8,
     phase_changed: Notify,
 }
@@ -134,6 +143,7 @@ where
         limits,
         gauges,
         clock: watch::CoarseClock::start(&limits),
+        large_heads: Arc::new(Semaphore::new(limits.large_heads)),
         phase: AtomicU8::new(phase::RUNNING),
         phase_changed: Notify::new(),
     });

@@ -16,6 +16,7 @@ fn quick() -> Limits {
         header_bytes: 16 * 1024,
         headers: 64,
         uri_bytes: 2048,
+        large_heads: 100,
         header_timeout: Duration::from_millis(300),
         keep_alive_timeout: Duration::from_millis(700),
         slow_reader_timeout: Duration::from_millis(500),
@@ -229,6 +230,61 @@ async fn limits_are_answered_with_their_status() {
     ];
     for (name, request, expected) in table {
         assert_eq!(status_of(&server.exchange(request.as_bytes()).await), Some(expected), "{name}");
+    }
+}
+
+/// A request whose headers take so many bytes more than a small one's.
+fn padded(bytes: usize) -> Vec<u8> {
+    format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(bytes)).into_bytes()
+}
+
+#[tokio::test]
+async fn large_headers_wait_for_their_turn_and_small_ones_do_not() {
+    let limits = Limits { large_heads: 1, header_timeout: Duration::from_secs(30), ..quick() };
+    let server = Running::plain(limits);
+    let large = padded(12 * 1024);
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    // The first has its turn and does not end its headers.
+    first.write_all(&large[..large.len() - 1]).await.expect("open");
+    while server.gauges.connections.load(Ordering::Relaxed) < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    second.write_all(&large).await.expect("open");
+    let early = tokio::time::timeout(Duration::from_millis(100), read_answer(&mut second)).await;
+    assert!(early.is_err(), "answered out of its turn");
+    let small = padded(4 * 1024);
+    assert_eq!(status_of(&server.exchange(&small).await), Some(200));
+    // A connection is closed after large headers: its buffer goes with it, and the turn.
+    first.write_all(&large[large.len() - 1..]).await.expect("open");
+    for stream in [&mut first, &mut second] {
+        let answer = read_answer(stream).await.expect("answered in its turn");
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert_eq!(read_answer(stream).await, None);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_turn_waits_no_longer_than_for_headers() {
+    let server = Running::plain(Limits { large_heads: 0, ..quick() });
+    let mut stream = server.connect().await;
+    stream.write_all(&padded(12 * 1024)).await.expect("open");
+    about(time_to_close(&mut stream).await, 300);
+}
+
+#[tokio::test]
+async fn a_large_body_needs_no_turn() {
+    let limits = Limits { large_heads: 0, ..quick() };
+    let server = Running::with(limits, |request, _| async move {
+        let body = request.into_body().collect().await.expect("a body").to_bytes();
+        Response::new(Bytes::from(format!("{} hello", body.len())).into())
+    });
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
+        stream.write_all(&[head.as_bytes(), &[b'x'; 60_000]].concat()).await.expect("open");
+        let answer = read_answer(&mut stream).await.expect("answered");
+        assert!(answer.ends_with("60000 hello") && !answer.contains("connection: close"), "{answer}");
     }
 }
 

@@ -5,15 +5,17 @@
 //! is read from a coarse clock that one task moves on. hyper tells us when it begins and ceases to wait
 //! for headers by making and dropping the timer it believes to have: that is [`HeadWait`].
 
-use super::Limits;
+use super::{Limits, READ_BYTES};
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::PollSemaphore;
 
 /// No end of waiting is set.
 const NONE: u64 = u64::MAX;
@@ -69,6 +71,10 @@ pub(super) struct Watch {
     head_until: AtomicU64,
     /// A byte has come since hyper began to wait for headers.
     head_begun: AtomicBool,
+    /// Bytes that came since hyper began to wait for headers.
+    head_bytes: AtomicUsize,
+    /// Headers came that do not fit one read.
+    large_head: AtomicBool,
     /// The connection has had a request.
     used: AtomicBool,
     /// The peer must take more of the answer until then.
@@ -92,6 +98,8 @@ impl Watch {
             slow_reader,
             shortest: millis(shortest(limits)),
             head_begun: AtomicBool::new(false),
+            head_bytes: AtomicUsize::new(0),
+            large_head: AtomicBool::new(false),
             used: AtomicBool::new(false),
             write_until: AtomicU64::new(NONE),
             stalled_since: AtomicU64::new(NONE),
@@ -125,6 +133,7 @@ impl Watch {
     fn head_wait_begins(&self) {
         let limit = if self.used.load(Ordering::Relaxed) { self.keep_alive } else { self.header };
         self.head_begun.store(false, Ordering::Relaxed);
+        self.head_bytes.store(0, Ordering::Relaxed);
         self.head_until.store(self.clock.now() + limit, Ordering::Relaxed);
         self.patience.store(self.slow_reader, Ordering::Relaxed);
     }
@@ -134,7 +143,19 @@ impl Watch {
         self.head_until.store(NONE, Ordering::Relaxed);
     }
 
-    fn bytes_came(&self) {
+    /// Whether the connection had headers that do not fit one read.
+    pub(super) fn had_large_head(&self) -> bool {
+        self.large_head.load(Ordering::Relaxed)
+    }
+
+    /// Whether hyper waits for the rest of headers of which it has a whole read.
+    fn head_is_large(&self) -> bool {
+        self.head_until.load(Ordering::Relaxed) != NONE
+            && self.head_bytes.load(Ordering::Relaxed) >= READ_BYTES
+    }
+
+    fn bytes_came(&self, bytes: usize) {
+        self.head_bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.head_until.load(Ordering::Relaxed) != NONE && !self.head_begun.swap(true, Ordering::Relaxed) {
             let until = self.head_until.load(Ordering::Relaxed).min(self.clock.now() + self.header);
             self.head_until.store(until, Ordering::Relaxed);
@@ -204,16 +225,32 @@ impl Future for HeadWait {
 
 impl hyper::rt::Sleep for HeadWait {}
 
-/// A socket that tells the watch what passes.
+/// A socket that tells the watch what passes, and reads large headers only in its turn.
 #[derive(Debug)]
 pub(super) struct Watched {
-    stream: TcpStream,
+    stream: Take<TcpStream>,
     watch: Arc<Watch>,
+    large_heads: PollSemaphore,
+    /// Its turn lasts until the connection is closed.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch }
+    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>, large_heads: Arc<Semaphore>) -> Self {
+        let stream = stream.take(READ_BYTES as u64);
+        Self { stream, watch, large_heads: PollSemaphore::new(large_heads), turn: None }
+    }
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.get_mut())
+    }
+    /// Waits for the turn; how long is the watch's to say.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.turn.is_none() {
+            // The semaphore is never closed.
+            self.turn = ready!(self.large_heads.poll_acquire(context));
+            self.watch.large_head.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(())
     }
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &outcome {
@@ -231,10 +268,15 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.watch.head_is_large() {
+            ready!(self.poll_turn(context));
+        }
         let before = buffer.filled().len();
+        self.stream.set_limit(READ_BYTES as u64);
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.watch.bytes_came();
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 {
+            self.watch.bytes_came(bytes);
         }
         outcome
     }
@@ -246,7 +288,7 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let outcome = self.stream().poll_write(context, bytes);
         self.wrote(outcome)
     }
     fn poll_write_vectored(
@@ -254,16 +296,16 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let outcome = self.stream().poll_write_vectored(context, slices);
         self.wrote(outcome)
     }
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.stream().poll_flush(context)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream().poll_shutdown(context)
     }
 }
