@@ -304,6 +304,32 @@ async fn what_is_anothers_is_not_there() {
 }
 
 #[tokio::test]
+async fn nothing_is_expected_of_a_plan_that_earns_nothing() {
+    let mut app = TestApp::start().await;
+    app.set_now("2026-01-01T18:00:00-05:00").await;
+    let (partner, ann) = signed_in(&app, "ann").await;
+    refers(&app, &partner, "acct_gold", "gold").await;
+    refers(&app, &partner, "acct_growth", "growth").await;
+    let gold = ann.sees("/portal/referrals/acct_gold").await;
+    assert!(
+        gold.contains("The plan gold earns no commission") && !gold.contains("If nothing interrupts it"),
+        "{gold}"
+    );
+    let growth = ann.sees("/portal/referrals/acct_growth").await;
+    assert!(
+        growth.contains("If nothing interrupts it") && !growth.contains("earns no commission"),
+        "{growth}"
+    );
+    let list = ann.sees("/portal/referrals?q=gold").await;
+    assert!(list.contains("acct_gold") && !list.contains("expected"), "{list}");
+    // Once it moves to a plan that earns, its days so far count.
+    let changed = json!({"event_id": "e1", "type": "plan_changed", "plan": "growth", "occurred_at": "2026-01-01T18:00:00-05:00"});
+    app.post("/v1/accounts/acct_gold/events", &changed).await.expect_status(201);
+    let moved = ann.sees("/portal/referrals/acct_gold").await;
+    assert!(moved.contains("If nothing interrupts it"), "{moved}");
+}
+
+#[tokio::test]
 async fn text_is_text_on_pages_and_in_spreadsheets() {
     let mut app = TestApp::start().await;
     app.set_now("2026-01-01T18:00:00-05:00").await;

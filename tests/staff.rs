@@ -541,6 +541,47 @@ async fn all_pages_count_the_same_crossings_also_undone_and_late_ones() {
 }
 
 #[tokio::test]
+async fn staff_see_plans_without_a_rate_and_events_without_effect() {
+    let mut app = TestApp::start().await;
+    let partner = app.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    for (account, plan) in [("acct_gold", "gold"), ("acct_growth", "growth")] {
+        app.signs_up(&visitor, account, plan).await.expect_status(201);
+    }
+    app.happens("acct_growth", "e1", "upgraded", "2026-01-01T08:00:00-05:00").await.expect_status(200);
+    app.happens("nobodys", "e1", "merged.twice", "2026-01-01T09:00:00-05:00").await.expect_status(200);
+    app.set_now("2026-01-03T09:00:00-05:00").await;
+    let admin = member(&app, "admin").await;
+    let home = admin.get("/admin").await.expect_status(200).text();
+    assert!(
+        home.contains("referral on a plan without a rate") && home.contains("acct_gold on gold"),
+        "{home}"
+    );
+    assert!(home.contains("<span class=\"big\">2</span><strong>events without effect"), "{home}");
+    assert!(home.contains("“merged.twice” of nobodys, "), "{home}");
+    let doctor = app.get("/v1/doctor").await.expect_status(200).json();
+    let said = |check: &str| {
+        let findings = doctor["findings"].as_array().expect("a list");
+        findings.iter().find(|one| one["check"] == check).expect("a finding").clone()
+    };
+    assert_eq!(
+        (&doctor["ok"], &said("plans")["ok"], &said("events")["ok"]),
+        (&json!(false), &json!(false), &json!(true))
+    );
+    let texts = [said("plans")["text"].to_string(), said("events")["text"].to_string()];
+    assert!(texts[0].contains("1 referral") && texts[0].contains("acct_gold on gold"), "{texts:?}");
+    assert!(texts[1].contains("2 events") && texts[1].contains("merged.twice"), "{texts:?}");
+    let account = admin.get("/admin/accounts/acct_gold").await.expect_status(200).text();
+    assert!(
+        account.contains("no rate for the plan gold") && !account.contains("If nothing changes"),
+        "{account}"
+    );
+    let account = admin.get("/admin/accounts/acct_growth").await.expect_status(200).text();
+    assert!(!account.contains("no rate for the plan") && account.contains("If nothing changes"), "{account}");
+}
+
+#[tokio::test]
 async fn an_affiliates_page_sums_all_statements_and_shows_the_newest() {
     let mut app = TestApp::start().await;
     let ann = app.partner("ann").await;

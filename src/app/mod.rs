@@ -13,6 +13,7 @@ mod figures;
 mod layout;
 mod node;
 pub(crate) mod outbox;
+mod overlooked;
 pub mod people;
 mod program;
 mod prove;
@@ -29,6 +30,7 @@ mod work;
 pub use directory::{Directory, MonthDoc, RunDoc};
 pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures, Period};
 pub use outbox::MailSettings;
+pub use overlooked::Overlooked;
 pub use program::{ProgramDay, ProgramFigures};
 pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, RebuildReport, import_journals};
@@ -256,6 +258,7 @@ pub struct App {
     run: run::RunState,
     hasher: people::Hasher,
     program: program::Kept,
+    overlooked: overlooked::Kept,
     /// Mail that waits, as last seen.
     waiting_mail: AtomicU64,
     /// What stopping waits for.
@@ -331,6 +334,7 @@ impl App {
             run: run::RunState::default(),
             hasher: people::Hasher::default(),
             program: program::Kept::default(),
+            overlooked: overlooked::Kept::default(),
             waiting_mail: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         }

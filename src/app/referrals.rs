@@ -55,8 +55,10 @@ pub struct ReferralSummary {
     pub mark_days: u32,
     /// The day that completed the mark.
     pub crossed_on: Option<NaiveDate>,
-    /// The day that will, if nothing changes.
+    /// The day that will, if nothing changes; `None` for a plan that earns nothing: nothing is to be expected of it.
     pub expected_on: Option<NaiveDate>,
+    /// Whether the program has a rate for its plan.
+    pub has_rate: bool,
     /// What it earned so far, adjustments included; `None`: nothing is stated of it yet.
     pub earned: Option<Money>,
     /// Which evidence named the affiliate.
@@ -214,11 +216,14 @@ impl<'a> Teller<'a> {
         let judged = account.is_held() || referral.rejected;
         let by_end = History::before(&referral, self.end);
         let stated = stated.0.get(&account.id);
+        let plan = history.plan_before(self.now).clone();
+        let has_rate = self.app.settings().rules.has_rate(&plan);
         let by_hand = account.actions.iter().any(|action| action.credited_since == account.credited_to);
         let decided = account.attribution.as_ref().filter(|_| !by_hand);
         Some(ReferralSummary {
             account_id: account.id.clone(),
-            plan: history.plan_before(self.now).clone(),
+            plan,
+            has_rate,
             signed_up_at: referral.signed_up_at,
             signed_up_on: self.app.zone().date_of(referral.signed_up_at),
             state: match history.standing() {
@@ -237,7 +242,9 @@ impl<'a> Teller<'a> {
                 .and_then(Said::crossed_on)
                 .or_else(|| progress.crossed_on.filter(|_| !referral.rejected)),
             // By all that is known: an account that signed up today has its day too.
-            expected_on: history.crossing(&self.mark).filter(|day| *day > self.through && !referral.rejected),
+            expected_on: history
+                .crossing(&self.mark)
+                .filter(|day| has_rate && *day > self.through && !referral.rejected),
             earned: stated.map(Said::earned),
             via: if by_hand { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
             clicked_at: decided.and_then(|decided| decided.clicked_at),

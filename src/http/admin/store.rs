@@ -15,7 +15,10 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde::Serialize;
+use std::time::Duration;
 
+/// How long all accounts may take to be looked at.
+const REPORTS_PATIENCE: Duration = Duration::from_secs(10);
 /// A node that was heard of more recently is not forgotten, in milliseconds.
 const ALIVE_MS: i64 = 60_000;
 
@@ -67,14 +70,16 @@ pub async fn confirm(State(state): State<ApiState>, JsonBody(fields): JsonBody) 
     Ok(ok(&Confirmed { confirmed: true }))
 }
 
-/// Checks what an operator should know of: configuration, keys, store, disk.
+/// Checks what an operator should know of: keys, store, mail, and reports that earn nothing or have no effect.
 #[utoipa::path(
     get, path = "/v1/doctor", tag = "operation",
     responses((status = 200, body = Findings, description = "All that was looked at")),
     security(("bearer" = []))
 )]
 pub async fn doctor(State(state): State<ApiState>) -> Response {
-    let findings: Vec<_> = state.app.inspect().await.into_iter().map(FindingView::of).collect();
+    let mut findings = state.app.inspect().await;
+    findings.extend(state.app.inspect_reports(REPORTS_PATIENCE).await);
+    let findings: Vec<_> = findings.into_iter().map(FindingView::of).collect();
     ok(&Findings { ok: findings.iter().all(|finding| finding.ok), findings })
 }
 

@@ -59,6 +59,7 @@ fn referral(account: &str, link: Option<LinkId>, crossed_on: Option<&str>) -> Re
         mark_days: 90,
         crossed_on: crossed_on.map(day),
         expected_on: None,
+        has_rate: true,
         earned: None,
         via: None,
         clicked_at: None,

@@ -6,7 +6,8 @@ use crate::app::{AccountList, Directory};
 use crate::domain::account::{Account, Refusal};
 use crate::domain::attribution::{Attribution, Considered};
 use crate::domain::fact::{Fact, ReviewAction};
-use crate::domain::id::{AccountId, AffiliateId};
+use crate::domain::history::History;
+use crate::domain::id::{AccountId, AffiliateId, Plan};
 use crate::domain::outcome::Reason;
 use crate::domain::person::Action;
 use crate::http::guard::PathId;
@@ -244,6 +245,7 @@ fn show(
         "progress": {"days": progress.active_days, "mark": state.program.mark_days, "active": progress.active,
             "crossed": progress.crossed_on.map(|day| words.day(day)),
             "expected": progress.expected_on.map(|day| words.day(day))},
+        "without_rate": plan_without_rate(state, account).filter(|_| progress.crossed_on.is_none()),
         "held": account.is_held(), "holds": holds,
         "held_since": account.standing.held_since.map(|at| words.at(at)),
         "rejected_since": account.standing.rejected_since.map(|at| words.at(at)),
@@ -253,6 +255,13 @@ fn show(
         "form": form,
     });
     state.page_with(status, "staff/account.html", &who.chrome("accounts", raw), content)
+}
+
+/// The account's plan now, if it is credited to somebody and earns nothing.
+fn plan_without_rate(state: &PageState, account: &Account) -> Option<Plan> {
+    let referral = account.referral()?;
+    let plan = History::of(&referral).plan_before(state.app.now()).clone();
+    (!state.app.settings().rules.has_rate(&plan)).then_some(plan)
 }
 
 fn contradiction(what: &str) -> String {

@@ -1,20 +1,24 @@
 //! The start page: what waits for somebody.
 
+use super::accounts::path;
 use super::words::{self, Words};
 use super::{Staff, months};
-use crate::app::AccountList;
+use crate::app::{AccountList, Overlooked};
 use crate::domain::affiliate::Status;
 use crate::domain::person::Action;
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use chrono::TimeDelta;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Held referrals are counted up to here.
 const MANY: usize = 100;
 /// A node that was not heard of for so long is worth a look.
 const SILENT: TimeDelta = TimeDelta::minutes(2);
+/// How long the page waits for reports that are looked at; what is not found by then is shown the next time.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Applications that are shown at once.
 const SHOWN: usize = 5;
 
@@ -43,7 +47,9 @@ pub async fn page(
     let run = directory.last_run().map(|last| {
         json!({"through": words.day(last.run.through), "at": words.at(last.finished_at), "ago": words.ago(last.finished_at)})
     });
+    let overlooked = state.app.overlooked(PATIENCE).await;
     let content = json!({
+        "overlooked": overlooked.map(|found| tiles(&state, &words, &found)),
         "applications": {"count": applied.len(), "late": late, "first": first},
         "held": {"count": held.data.len(), "more": held.next_cursor.is_some()},
         "claims": {"count": claims.len(), "oldest": claims.first().map(|claim| words.ago(claim.filed_at))},
@@ -55,6 +61,18 @@ pub async fn page(
         "warnings": warnings(&state, &who).await?,
     });
     Ok(state.page("staff/home.html", &who.chrome("home", query.as_deref()), content))
+}
+
+/// Reports that earn nothing or have no effect, each kind with its newest one.
+fn tiles(state: &PageState, words: &Words<'_>, found: &Overlooked) -> Value {
+    let plans = found.newest_without_rate.as_ref().map(|(_, account, plan)| {
+        json!({"count": found.without_rate, "account": account, "path": path(account), "plan": plan})
+    });
+    let events = found.newest_ignored.as_ref().map(|(at, account, name)| {
+        json!({"count": found.ignored, "account": account, "path": path(account), "name": name, "ago": words.ago(*at),
+            "is_known": state.program.event_types.meaning(name).is_some()})
+    });
+    json!({"plans": plans, "events": events})
 }
 
 /// What is wrong with the store and its nodes. Only who can mend it is told the details.
