@@ -310,7 +310,6 @@ async fn nothing_is_expected_of_a_plan_that_earns_nothing() {
     let (partner, ann) = signed_in(&app, "ann").await;
     refers(&app, &partner, "acct_gold", "gold").await;
     refers(&app, &partner, "acct_growth", "growth").await;
-    app.set_now("2026-01-03T18:00:00-05:00").await;
     let gold = ann.sees("/portal/referrals/acct_gold").await;
     assert!(
         gold.contains("The plan gold earns no commission") && !gold.contains("If nothing interrupts it"),
@@ -324,7 +323,7 @@ async fn nothing_is_expected_of_a_plan_that_earns_nothing() {
     let list = ann.sees("/portal/referrals?q=gold").await;
     assert!(list.contains("acct_gold") && !list.contains("expected"), "{list}");
     // Once it moves to a plan that earns, its days so far count.
-    let changed = json!({"event_id": "e1", "type": "plan_changed", "plan": "growth", "occurred_at": "2026-01-03T17:00:00-05:00"});
+    let changed = json!({"event_id": "e1", "type": "plan_changed", "plan": "growth", "occurred_at": "2026-01-01T18:00:00-05:00"});
     app.post("/v1/accounts/acct_gold/events", &changed).await.expect_status(201);
     let moved = ann.sees("/portal/referrals/acct_gold").await;
     assert!(moved.contains("If nothing interrupts it"), "{moved}");
