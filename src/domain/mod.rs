@@ -5,7 +5,8 @@
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
 //! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
 //! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
-//! - `person`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
+//! - `person`, `email`, `website`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
+//! - `text`: what people can't see in what others typed.
 //! - `fact`: what is journaled of all that.
 
 pub mod account;
@@ -17,6 +18,7 @@ pub mod click;
 pub mod click_record;
 pub mod commission;
 pub mod destination;
+pub mod email;
 pub mod fact;
 pub mod history;
 pub mod id;
@@ -31,7 +33,9 @@ pub mod person;
 pub mod program;
 pub mod query;
 pub mod statement;
+pub mod text;
 pub mod token;
+pub mod website;
 
 #[cfg(test)]
 mod naive;

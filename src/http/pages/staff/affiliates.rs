@@ -292,9 +292,9 @@ fn read_change(state: &PageState, act: &mut Act, shown: &Shown) -> AffiliateChan
     let form = &mut act.form;
     let (mut profile, mut code, mut exempt) = (shown.profile.clone(), shown.code.clone(), shown.exempt);
     if addresses {
-        let email = form.email("email", 254);
+        let email = form.changed_email("email", 254, Some(&shown.profile.email));
         profile.email = form.need("email", email, "Please give an e-mail address.");
-        profile.paypal_email = form.email("paypal_email", 127);
+        profile.paypal_email = form.changed_email("paypal_email", 127, shown.profile.paypal_email.as_deref());
     }
     if others {
         let name = form.line("name", 200);

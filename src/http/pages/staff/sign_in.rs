@@ -90,11 +90,11 @@ pub async fn send_link(
     mut form: Form,
 ) -> Result<Response, Fault> {
     let email = form.email("email", 254);
-    let email = form.need("email", email, "Please type your e-mail address.");
+    form.need("email", email, "Please type your e-mail address.");
     if !form.is_good() {
         return Ok(forgot_page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view(), false));
     }
-    match state.app.forgot_password(Realm::Staff, &email, client.ip).await {
+    match state.app.forgot_password(Realm::Staff, form.text("email"), client.ip).await {
         Ok(()) | Err(SignInError::Wrong) => {
             Ok(forgot_page(&state, StatusCode::OK, &FormView::default(), true))
         }
