@@ -20,6 +20,7 @@
 //! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
 //! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
 //! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
+//! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
 //! `claims:<node>` (signups that the node has yet to decide on). Of statements, in the affiliate's partition:
@@ -74,6 +75,9 @@ pub(crate) fn applied_again_key(email: &str) -> String {
 }
 pub(crate) fn credentials_key(person: Person) -> String {
     format!("credentials:{person}")
+}
+pub(crate) fn lost_mail_key(person: Person) -> String {
+    format!("lost_mail:{person}")
 }
 pub(crate) fn staff_key(id: StaffId) -> String {
     format!("staff:{id}")

@@ -7,7 +7,7 @@ use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;
 use super::calendar::Month;
 use super::id::{AccountId, AffiliateId, ClaimId, LinkId, Plan, ReferralCode, StaffId};
-use super::mail::MailOutcome;
+use super::mail::{LostMail, MailOutcome};
 use super::password::PasswordHash;
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
@@ -244,6 +244,9 @@ pub enum Fact {
         mail_id: String,
         /// How it ended.
         outcome: MailOutcome,
+        /// What was lost with it, if it never reached anybody and was about somebody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<LostMail>,
     },
 }
 
@@ -448,6 +451,7 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so","account_id":"acct_81"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"credit","account_id":"acct_81","affiliate_id":"aff_0000000000007","reason":"a call","claim_id":"clm_0000000000005"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up","lost":{"person":"aff_0000000000007","kind":"approved","why":"needs_smtputf8"}}"#,
         ];
         for text in golden {
             let record: Record = serde_json::from_str(text).expect(text);

@@ -3,7 +3,7 @@
 use super::people::{end_sessions, tell};
 use super::{Effect, Located};
 use crate::app::layout::{CHANGES, MISSING_OWED, RUN, RUNS, affiliate_key, applied_again_key, email_key};
-use crate::app::outbox::{enqueue_in, mail_done};
+use crate::app::outbox::{enqueue_in, mail_done, remember_lost};
 use crate::app::people::APPLICANT;
 use crate::app::work::Work;
 use crate::app::{MonthDoc, RunDoc};
@@ -93,8 +93,12 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
             work.append(CHANGES, &json!({"kind": "run"}));
             Ok(new)
         }
-        Fact::MailDone { mail_id, outcome } => {
-            mail_done(work, mail_id, *outcome, located.record.at)?;
+        Fact::MailDone { mail_id, outcome, lost } => {
+            let at = located.record.at;
+            mail_done(work, mail_id, *outcome, at)?;
+            if let Some(mail) = lost {
+                remember_lost(work, mail, at)?;
+            }
             Ok(new)
         }
         // The account's partition has taken it in.

@@ -8,7 +8,7 @@ pub(crate) use accounts::{crossing_entries, statement_indexes};
 
 use super::layout::{
     AUDIT, RUN, account_key, account_partition, affiliate_key, affiliate_partition, applied_again_key,
-    credentials_key, email_key, statement_key,
+    credentials_key, email_key, lost_mail_key, statement_key,
 };
 use super::outbox::{self, mail_key};
 use super::work::{Source, Work};
@@ -105,7 +105,7 @@ pub(crate) fn touches(fact: &Fact, partition: Partition, partitions: u16) -> boo
     home_of(fact, partitions) == Some(partition) || (partition == Partition::Directory && is_audited(fact))
 }
 
-/// Whether a person did it, so that the audit log shows it.
+/// Whether a person did it, or should know of it, so that the audit log shows it.
 const fn is_audited(fact: &Fact) -> bool {
     matches!(
         fact,
@@ -130,6 +130,7 @@ const fn is_audited(fact: &Fact) -> bool {
             | Fact::NoteAdded { .. }
             | Fact::ClaimFiled { .. }
             | Fact::ClaimDecided { .. }
+            | Fact::MailDone { lost: Some(_), .. }
     )
 }
 
@@ -160,7 +161,9 @@ pub(crate) fn keys_of(fact: &Fact, partition: Partition) -> Vec<String> {
         Fact::LinkDisabled { link_id, .. } => vec![format!("link:{link_id}")],
         Fact::MonthClosing { month, .. } | Fact::MonthClosed { month, .. } => vec![format!("month:{month}")],
         Fact::RunFinished { .. } => vec![RUN.to_owned()],
-        Fact::MailDone { mail_id, .. } => vec![mail_key(mail_id)],
+        Fact::MailDone { mail_id, lost, .. } => std::iter::once(mail_key(mail_id))
+            .chain(lost.as_ref().map(|lost| lost_mail_key(lost.person)))
+            .collect(),
         fact => people::keys_of(fact),
     }
 }

@@ -834,7 +834,7 @@ async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
         let docs = story.app().store.load(Partition::Directory, std::slice::from_ref(&key)).await;
         docs.expect("a store").remove(0).is_some()
     };
-    let done = Fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent };
+    let done = Fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent, lost: None };
     story.app().submit("counterfoil", done).await.expect("taken in");
     assert_eq!(story.app().waiting_mail_ids().await.expect("a store"), Vec::<String>::new());
 

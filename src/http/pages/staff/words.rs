@@ -268,6 +268,9 @@ pub fn fact(kind: &str, body: &serde_json::Value) -> String {
         "note_added" => "Wrote a note".to_owned(),
         "claim_filed" => "Claimed a missing referral".to_owned(),
         "claim_decided" => "Decided a claim".to_owned(),
+        "mail_done" => {
+            format!("Gave up a mail: {}", body["lost"]["kind"].as_str().unwrap_or_default().replace('_', " "))
+        }
         other => other.replace('_', " "),
     }
 }
