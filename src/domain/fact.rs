@@ -207,10 +207,15 @@ pub enum Fact {
         /// Whose password.
         affiliate_id: AffiliateId,
     },
-    /// Staff ended all sessions and open links of an affiliate.
+    /// An affiliate, or staff for it, ended all of its sessions and open links.
     SignedOutEverywhere {
         /// Whose.
         affiliate_id: AffiliateId,
+    },
+    /// A member of staff ended all of its own sessions and open links.
+    StaffSignedOutEverywhere {
+        /// Whose.
+        staff_id: StaffId,
     },
     /// Staff wrote something about an affiliate.
     NoteAdded {
@@ -401,6 +406,7 @@ impl Fact {
             Self::StaffInvited { .. } => "staff_invited",
             Self::ActivationSent { .. } => "activation_sent",
             Self::SignedOutEverywhere { .. } => "signed_out_everywhere",
+            Self::StaffSignedOutEverywhere { .. } => "staff_signed_out_everywhere",
             Self::NoteAdded { .. } => "note_added",
             Self::ClaimFiled { .. } => "claim_filed",
             Self::ClaimDecided { .. } => "claim_decided",
@@ -445,6 +451,7 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_invited","staff_id":"stf_0000000000009"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"activation_sent","affiliate_id":"aff_0000000000007"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"signed_out_everywhere","affiliate_id":"aff_0000000000007"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"staff_signed_out_everywhere","staff_id":"stf_0000000000009"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"note_added","affiliate_id":"aff_0000000000007","text":"called"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"claim_filed","claim":{"id":"clm_0000000000005","affiliate_id":"aff_0000000000007","account_hint":"acct_81","company":"Acme","evidence":"we met","filed_at":"2026-01-01T15:00:00Z","state":"open"}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so"}"#,

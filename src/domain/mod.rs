@@ -5,7 +5,8 @@
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
 //! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
 //! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
-//! - `person`, `email`, `website`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
+//! - `person`, `email`, `website`, `password`, `one_time`, `known_browser`, `mail`: who signs in and by what, and
+//!   what we write to them.
 //! - `text`: what people can't see in what others typed.
 //! - `fact`: what is journaled of all that.
 
@@ -22,6 +23,7 @@ pub mod email;
 pub mod fact;
 pub mod history;
 pub mod id;
+pub mod known_browser;
 pub mod mail;
 pub mod mail_domains;
 pub mod money;

@@ -48,6 +48,25 @@ impl<'de> Deserialize<'de> for Person {
 }
 
 impl Person {
+    /// As it stands in signed tokens: the kind and the id.
+    pub fn to_bytes(self) -> [u8; 9] {
+        let (kind, id) = match self {
+            Self::Affiliate(id) => (1, id.bits()),
+            Self::Staff(id) => (2, id.bits()),
+        };
+        let mut bytes = [kind; 9];
+        bytes[1..].copy_from_slice(&id.to_be_bytes());
+        bytes
+    }
+    /// Reads what [`Person::to_bytes`] wrote.
+    pub fn from_bytes([kind, id @ ..]: [u8; 9]) -> Option<Self> {
+        let id = u64::from_be_bytes(id);
+        match kind {
+            1 => Some(Self::Affiliate(AffiliateId::from_bits(id))),
+            2 => Some(Self::Staff(StaffId::from_bits(id))),
+            _ => None,
+        }
+    }
     /// Where the person signs in.
     pub const fn realm(self) -> Realm {
         match self {

@@ -94,6 +94,7 @@ pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
         | Fact::StaffInvited { .. }
         | Fact::ActivationSent { .. }
         | Fact::SignedOutEverywhere { .. }
+        | Fact::StaffSignedOutEverywhere { .. }
         | Fact::NoteAdded { .. }
         | Fact::ClaimFiled { .. }
         | Fact::ClaimDecided { .. } => Some(Partition::Directory),
@@ -127,6 +128,7 @@ const fn is_audited(fact: &Fact) -> bool {
             | Fact::StaffInvited { .. }
             | Fact::ActivationSent { .. }
             | Fact::SignedOutEverywhere { .. }
+            | Fact::StaffSignedOutEverywhere { .. }
             | Fact::NoteAdded { .. }
             | Fact::ClaimFiled { .. }
             | Fact::ClaimDecided { .. }

@@ -35,7 +35,9 @@ pub(super) fn keys_of(fact: &Fact) -> Vec<String> {
             vec![affiliate_key(*affiliate_id), agreement_key(&signature.version)]
         }
         Fact::StaffCreated { member } => vec![staff_key(member.id), staff_email_key(&member.email)],
-        Fact::StaffChanged { staff_id, .. } | Fact::StaffInvited { staff_id } => {
+        Fact::StaffChanged { staff_id, .. }
+        | Fact::StaffInvited { staff_id }
+        | Fact::StaffSignedOutEverywhere { staff_id } => {
             vec![staff_key(*staff_id), credentials_key(Person::Staff(*staff_id))]
         }
         Fact::ActivationSent { affiliate_id } | Fact::SignedOutEverywhere { affiliate_id } => {
@@ -79,6 +81,13 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
                 return Ok(Effect::refused(Refusal::UnknownAffiliate));
             }
             end_sessions(work, Person::Affiliate(*affiliate_id))?;
+            Ok(Effect::done(FactOutcome::New))
+        }
+        Fact::StaffSignedOutEverywhere { staff_id } => {
+            if work.get::<StaffMember>(&staff_key(*staff_id))?.is_none() {
+                return Ok(Effect::refused(Refusal::UnknownStaff));
+            }
+            end_sessions(work, Person::Staff(*staff_id))?;
             Ok(Effect::done(FactOutcome::New))
         }
         Fact::NoteAdded { affiliate_id, text } => {

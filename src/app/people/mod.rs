@@ -19,6 +19,7 @@ pub(crate) use agreement::SAMPLE_IN_USE;
 pub use claims::NewClaim;
 pub use contact::{ConfirmError, Confirmed};
 pub(crate) use hasher::Hasher;
+pub use sign_in::Knock;
 
 use super::layout::{credentials_key, email_key};
 use super::work::decode;

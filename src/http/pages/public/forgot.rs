@@ -22,7 +22,7 @@ pub async fn send(State(state): State<PageState>, client: Client, mut form: Form
     if !form.is_good() {
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view(), false));
     }
-    match state.app.forgot_password(Realm::Portal, form.text("email"), client.ip).await {
+    match state.app.forgot_password(Realm::Portal, form.text("email"), &client.knock()).await {
         Ok(()) | Err(SignInError::Wrong) => Ok(page(&state, StatusCode::OK, &FormView::default(), true)),
         Err(SignInError::TooMany) => Err(Fault::TooMany),
         Err(SignInError::Unavailable) => Err(Fault::Unavailable),

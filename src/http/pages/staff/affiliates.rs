@@ -14,7 +14,7 @@ use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Link, Profile, Step};
 use crate::domain::fact::{AffiliateChange, Fact};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
-use crate::domain::person::Action;
+use crate::domain::person::{Action, Person};
 use crate::http::guard::PathId;
 use crate::http::pages::form::web_address;
 use crate::http::pages::{Fault, FormView, PageState, see_other};
@@ -86,7 +86,7 @@ pub async fn sign_out(
 ) -> Result<Response, Fault> {
     act.need(Action::ChangeAffiliates)?;
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    match state.app.sign_affiliate_out(&act.who.by(), id).await {
+    match state.app.sign_out_everywhere(&act.who.by(), Person::Affiliate(id)).await {
         Ok(()) => Ok(back(id, "out")),
         Err(ActError::Deferred) => Ok(back(id, "later")),
         Err(error) => Err(error.into()),
