@@ -14,6 +14,7 @@ use super::program::Rules;
 use super::statement::{AccountEvent, Statement};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A fact with when and from whom it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +114,9 @@ pub enum Fact {
     LinkCreated {
         /// The link.
         link: Link,
+        /// How many the affiliate may have with it; `None`: as many as there are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<Within>,
     },
     /// A link was switched off.
     LinkDisabled {
@@ -196,6 +200,9 @@ pub enum Fact {
         /// Whether it may not sign in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         disabled: Option<bool>,
+        /// Asks that an administrator be left, and names those who were known; `None`: this is not asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        admins: Option<BTreeSet<StaffId>>,
     },
     /// Somebody made a link that sets a member's password.
     StaffInvited {
@@ -253,6 +260,16 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lost: Option<LostMail>,
     },
+}
+
+/// A limit that must hold where a fact is applied, and not only where it was asked for: of two who ask at once, both may
+/// see room for one. It stands in the fact, so that what was applied without it is never refused by a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// So many there may be.
+    pub most: u32,
+    /// So many were known: where a store has not counted yet, it begins with them.
+    pub known: u32,
 }
 
 /// What the company's signup flow told us.
@@ -448,6 +465,9 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_created","member":{"id":"stf_0000000000009","name":"Bob","email":"bob@example.com","role":"read_only","created_at":"2026-01-01T15:00:00Z"}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","role":"finance"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","disabled":true}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","disabled":true,"admins":["stf_0000000000008","stf_0000000000009"]}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"link_created","link":{"id":"lnk_0000000000003","affiliate":"aff_0000000000007","created_at":"2026-01-01T15:00:00Z"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"link_created","link":{"id":"lnk_0000000000003","affiliate":"aff_0000000000007","created_at":"2026-01-01T15:00:00Z"},"within":{"most":200,"known":3}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_invited","staff_id":"stf_0000000000009"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"activation_sent","affiliate_id":"aff_0000000000007"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"signed_out_everywhere","affiliate_id":"aff_0000000000007"}"#,

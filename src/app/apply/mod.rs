@@ -8,7 +8,7 @@ pub(crate) use accounts::{crossing_entries, statement_indexes};
 
 use super::layout::{
     AUDIT, RUN, account_key, account_partition, affiliate_key, affiliate_partition, applied_again_key,
-    credentials_key, email_key, lost_mail_key, statement_key,
+    credentials_key, email_key, link_count_key, lost_mail_key, statement_key,
 };
 use super::outbox::{self, mail_key};
 use super::work::{Source, Work};
@@ -159,7 +159,9 @@ pub(crate) fn keys_of(fact: &Fact, partition: Partition) -> Vec<String> {
             let own = [affiliate_key(*affiliate_id), credentials_key(Person::Affiliate(*affiliate_id))];
             own.into_iter().chain(email).chain(code).collect()
         }
-        Fact::LinkCreated { link } => vec![affiliate_key(link.affiliate), link_key(link)],
+        Fact::LinkCreated { link, .. } => {
+            vec![affiliate_key(link.affiliate), link_key(link), link_count_key(link.affiliate)]
+        }
         Fact::LinkDisabled { link_id, .. } => vec![format!("link:{link_id}")],
         Fact::MonthClosing { month, .. } | Fact::MonthClosed { month, .. } => vec![format!("month:{month}")],
         Fact::RunFinished { .. } => vec![RUN.to_owned()],

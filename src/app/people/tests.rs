@@ -5,9 +5,10 @@ use crate::app::{Parts, Running};
 use crate::clock::Clock;
 use crate::config::{Config, Secrets};
 use crate::domain::affiliate::{Affiliate, Profile, Status, Step};
+use crate::domain::id::StaffId;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::one_time::Purpose;
-use crate::domain::person::{ClaimState, Role};
+use crate::domain::person::{Action, ClaimState, Role};
 use crate::journal::Journal;
 use crate::serve::Foundation;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -405,6 +406,83 @@ async fn strangers_who_ask_for_mails_use_up_none_of_the_owners() {
         app.forgot_password(Realm::Portal, "ann@example.com", &known).await.expect("the same answer");
     }
     until("three an hour", async || resets(&story).await == 8).await;
+    story.running.stop().await;
+}
+
+/// What must hold for a set is decided where facts are applied: whoever asks at the same time sees the same set.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_last_administrators_who_disable_each_other_one_is_left() {
+    let mut story = Story::begins().await;
+    let mut ids = Vec::new();
+    for name in ["ann", "bob"] {
+        let email = format!("{name}@example.com");
+        ids.push(story.app().create_staff("a key", name, &email, Role::Admin).await.expect("made").0.id);
+    }
+    let (one, other) = (ids[0], ids[1]);
+    for round in 0..3 {
+        let app = story.app();
+        let disables = async |by: StaffId, whom: StaffId| {
+            app.change_staff(&by.to_string(), whom, None, Some(true)).await
+        };
+        let demotes = async |by: StaffId, whom: StaffId| {
+            app.change_staff(&by.to_string(), whom, Some(Role::Finance), None).await
+        };
+        let ended = if round == 1 {
+            let ended = tokio::join!(demotes(one, other), disables(other, one));
+            [ended.0, ended.1]
+        } else {
+            let ended = tokio::join!(disables(one, other), disables(other, one));
+            [ended.0, ended.1]
+        };
+        let refused = |one: &Result<(), ActError>| matches!(one, Err(ActError::Refused(Refusal::LastAdmin)));
+        assert_eq!(ended.iter().filter(|one| refused(one)).count(), 1, "{round}: {ended:?}");
+        story = story.loses_the_store().await;
+        let app = story.app();
+        let left = app.staff().iter().filter(|member| member.may(Action::ManageStaff)).count();
+        assert_eq!(left, 1, "{round}: also after a replay");
+        for id in [one, other] {
+            app.change_staff("a key", id, Some(Role::Admin), Some(false)).await.expect("as before");
+        }
+    }
+    // A key of the API may: it can make another one.
+    for id in [one, other] {
+        story.app().change_staff("a key", id, None, Some(true)).await.expect("allowed");
+    }
+    story.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_made_at_once_do_not_pass_the_limit_and_a_replay_keeps_what_was_made_without_one() {
+    use crate::domain::affiliate::Link;
+    use crate::domain::fact::Within;
+    use crate::domain::id::LinkId;
+    let story = Story::begins().await;
+    let (id, _) = story.activated("ann@example.com").await;
+    story.app().sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
+    let makes = async |story: &Story, within: Option<Within>| {
+        let affiliate = id;
+        let (destination, label, created_at) = (None, None, story.now);
+        let link =
+            Link { id: LinkId::random(), affiliate, destination, label, created_at, disabled_at: None };
+        story.app().act("ann", Fact::LinkCreated { link, within }).await
+    };
+    let links = |story: &Story| story.app().directory().links_of(id).len();
+    // As made before there was a limit, and by staff, who have none.
+    for _ in 0..6 {
+        makes(&story, None).await.expect("made");
+    }
+    let known = u32::try_from(links(&story)).expect("few");
+    let within = Some(Within { most: 10, known });
+    let ended = futures_util::future::join_all((0..48).map(|_| makes(&story, within))).await;
+    let made = ended.iter().filter(|one| one.is_ok()).count();
+    assert_eq!((known, made, links(&story)), (7, 3, 10));
+    let refused =
+        |one: &&Result<Submitted, ActError>| matches!(one, Err(ActError::Refused(Refusal::TooManyLinks)));
+    assert_eq!(ended.iter().filter(refused).count(), 45);
+    makes(&story, None).await.expect("staff have no limit");
+    let story = story.loses_the_store().await;
+    assert_eq!(links(&story), 11);
+    assert!(makes(&story, Some(Within { most: 11, known: 0 })).await.is_err(), "it is counted, not believed");
     story.running.stop().await;
 }
 

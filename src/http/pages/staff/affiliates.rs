@@ -133,7 +133,7 @@ pub async fn new_link(
     }
     let created_at = state.app.now();
     let link = Link { id: LinkId::random(), affiliate, destination, label, created_at, disabled_at: None };
-    match act.submit(&state, Fact::LinkCreated { link }).await? {
+    match act.submit(&state, Fact::LinkCreated { link, within: None }).await? {
         Outcome::Done => Ok(back(affiliate, "linked")),
         Outcome::Later => Ok(back(affiliate, "later")),
         Outcome::Refused(_) => {
