@@ -9,6 +9,7 @@ use crate::app::{App, MailSettings, Parts, PortalSettings, Running, Settings, St
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
 use crate::domain::destination::AllowList;
+use crate::domain::email::canonical_email;
 use crate::domain::event_types::EventTypes;
 use crate::domain::history::{History, Progress as MarkProgress, Standing};
 use crate::domain::outcome::ClickDrop;
@@ -478,7 +479,11 @@ fn post(config: &Config, app: &App) -> Result<Post, ConfigError> {
     let templates = mail::Templates::open(context, &config.mail.templates)
         .map_err(|error| wrong("templates", format!("failed to {error}")))?;
     let address = |key: &str, text: &str| {
-        text.parse::<lettre::message::Mailbox>().map_err(|error| wrong(key, error.to_string()))
+        let mut mailbox: lettre::message::Mailbox =
+            text.parse().map_err(|error: lettre::address::AddressError| wrong(key, error.to_string()))?;
+        // Its domain in ASCII, if it has such a form.
+        mailbox.email = canonical_email(mailbox.email.as_ref()).parse().unwrap_or(mailbox.email);
+        Ok::<_, ConfigError>(mailbox)
     };
     let reply_to = &config.mail.reply_to;
     let reply_to = if reply_to.is_empty() { None } else { Some(address("reply_to", reply_to)?) };

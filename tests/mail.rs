@@ -161,6 +161,72 @@ async fn a_mail_that_is_refused_for_good_or_for_three_days_is_given_up() {
     assert_eq!(inbox.mails().len(), 1);
 }
 
+/// Whatever a mail server does at one mail, the others go at once, and that one is tried again.
+#[tokio::test]
+async fn a_mail_that_fails_alone_delays_no_other() {
+    let inbox = Inbox::start().await;
+    let mut app = TestApp::start_with("sqlite", &inbox.config()).await;
+    let odd = ["cut", "cut-text", "bye", "login"];
+    for name in odd {
+        approved(&app, name, &format!("{name}@partners.example")).await;
+    }
+    ann_is_approved(&app).await;
+    // No clock moves: a server that is left alone for a minute would keep it.
+    inbox.wait_for(ANN, 1).await;
+    wait_for_metric(&app, FAILED, odd.len() as u64).await;
+    wait_for_metric(&app, BACKLOG, odd.len() as u64).await;
+    assert_eq!(app.metric(GIVEN_UP).await, 0, "nor is any of them given up by what a server says of us");
+    app.set_now("2026-01-01T09:01:00-05:00").await;
+    wait_for_metric(&app, FAILED, 2 * odd.len() as u64).await;
+    bob_is_approved(&app).await;
+    inbox.wait_for(BOB, 1).await;
+    assert_eq!(inbox.mails().len(), 2);
+}
+
+/// Ten applications with such addresses, and somebody's mail behind them.
+#[tokio::test]
+async fn an_address_that_the_server_cant_take_is_given_up_at_once_and_staff_see_why() {
+    let mut inbox = Inbox::start().await;
+    let app = TestApp::start_with("sqlite", &inbox.config()).await;
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        ids.push(approved(&app, "Ånn", &format!("ånn{number}@partners.example")).await);
+    }
+    ann_is_approved(&app).await;
+    inbox.wait_for(ANN, 1).await;
+    wait_for_metric(&app, GIVEN_UP, 10).await;
+    wait_for_metric(&app, BACKLOG, 0).await;
+    assert_eq!((app.metric(FAILED).await, inbox.mails().len()), (0, 1));
+    let audit = app.get("/v1/audit?limit=500").await.expect_status(200).json();
+    let entries = audit["data"].as_array().expect("a list");
+    let lost: Vec<&Value> = entries.iter().filter(|entry| !entry["lost"].is_null()).collect();
+    assert_eq!(lost.len(), 10, "{audit}");
+    for entry in lost {
+        assert_eq!(
+            (&entry["lost"]["kind"], &entry["lost"]["why"]),
+            (&json!("approved"), &json!("needs_smtputf8"))
+        );
+        assert!(ids.iter().any(|id| entry["lost"]["person"] == json!(id)), "{entry}");
+    }
+
+    // A server that takes them gets them.
+    inbox.kill();
+    inbox.offer_smtputf8();
+    inbox.serve().await;
+    app.post(&format!("/v1/affiliates/{}/activation", ids[0]), &json!({})).await.expect_status(202);
+    inbox.wait_for("ånn0@partners.example", 1).await;
+}
+
+#[tokio::test]
+async fn mail_for_an_international_domain_arrives_at_its_ascii_form() {
+    let inbox = Inbox::start().await;
+    let app = TestApp::start_with("sqlite", &inbox.config()).await;
+    approved(&app, "Ann", "ann@bücher.example").await;
+    let mail = inbox.wait_for("ann@xn--bcher-kva.example", 1).await.remove(0);
+    assert!(mail.header("to").contains("ann@xn--bcher-kva.example"), "{mail:?}");
+    assert!(mail.link().contains("/activate?token="), "{mail:?}");
+}
+
 #[tokio::test]
 async fn mail_waits_for_a_mail_server_that_is_away() {
     let mut inbox = Inbox::start().await;
@@ -170,8 +236,13 @@ async fn mail_waits_for_a_mail_server_that_is_away() {
     bob_is_approved(&app).await;
     wait_for_metric(&app, FAILED, 1).await;
     wait_for_metric(&app, BACKLOG, 2).await;
+    // A long outage: each minute somebody is asked whether it is over, and nobody's mail is the worse for it.
+    for minute in 1..6 {
+        app.set_now(&format!("2026-01-01T09:{minute:02}:00-05:00")).await;
+        wait_for_metric(&app, FAILED, 1 + minute).await;
+    }
     inbox.serve().await;
-    app.set_now("2026-01-01T09:01:00-05:00").await;
+    app.set_now("2026-01-01T09:06:00-05:00").await;
     inbox.wait_for(ANN, 1).await;
     inbox.wait_for(BOB, 1).await;
     wait_for_metric(&app, BACKLOG, 0).await;
@@ -241,13 +312,7 @@ async fn two_nodes_send_each_mail_once() {
     let redis = Server::start(Program::Redis, &[]);
     let first = TestApp::start_with(&redis.url(), &inbox.config()).await;
     let dir = tempfile::tempdir().expect("a directory");
-    let keys = first.data_dir().join("keys");
-    let mut second = TestApp::prepare(dir.path(), &redis.url(), &inbox.config());
-    std::fs::create_dir_all(second.data_dir().join("keys")).expect("a directory");
-    for key in ["k1", "pepper", "webhook"] {
-        std::fs::copy(keys.join(key), second.data_dir().join("keys").join(key)).expect("a key");
-    }
-    second.run().await;
+    let second = second_node(&first, &redis, &inbox, dir.path()).await;
     for number in 0..20 {
         let app = if number % 2 == 0 { &first } else { &second };
         approved(app, "Partner", &format!("p{number}@partners.example")).await;
@@ -258,6 +323,38 @@ async fn two_nodes_send_each_mail_once() {
     wait_for_metric(&first, BACKLOG, 0).await;
     assert_eq!(inbox.mails().len(), 20);
     assert_eq!(first.metric(SENT).await + second.metric(SENT).await, 20);
+}
+
+/// A node that dies while it sends keeps the others from sending for some seconds only.
+#[tokio::test]
+async fn a_sending_node_that_dies_delays_mail_by_less_than_ten_seconds() {
+    let inbox = Inbox::start().await;
+    let redis = Server::start(Program::Redis, &[]);
+    let mut first = TestApp::start_with(&redis.url(), &inbox.config()).await;
+    inbox.set(Mode::Hang);
+    ann_is_approved(&first).await;
+    inbox.wait_for(ANN, 1).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let second = second_node(&first, &redis, &inbox, dir.path()).await;
+    bob_is_approved(&second).await;
+    wait_for_metric(&second, BACKLOG, 2).await;
+    let died = Instant::now();
+    first.kill();
+    inbox.set(Mode::Take);
+    inbox.wait_for(BOB, 1).await;
+    assert!(died.elapsed() < Duration::from_secs(10), "{:?}", died.elapsed());
+}
+
+/// Another node on the same store, with the same keys.
+async fn second_node(first: &TestApp, redis: &Server, inbox: &Inbox, dir: &std::path::Path) -> TestApp {
+    let keys = first.data_dir().join("keys");
+    let mut second = TestApp::prepare(dir, &redis.url(), &inbox.config());
+    std::fs::create_dir_all(second.data_dir().join("keys")).expect("a directory");
+    for key in ["k1", "pepper", "webhook"] {
+        std::fs::copy(keys.join(key), second.data_dir().join("keys").join(key)).expect("a key");
+    }
+    second.run().await;
+    second
 }
 
 #[tokio::test]

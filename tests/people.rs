@@ -198,6 +198,43 @@ async fn strangers_learn_nothing_and_guess_ten_times(store: &str) {
     }
 }
 
+/// The cookie of a browser that has signed in before, at both doors.
+async fn a_known_browser_gets_in_while_strangers_guess(store: &str) {
+    let app = TestApp::start_with(store, "").await;
+    let (_, link) = approved(&app, ANN).await;
+    let staff = json!({"name": "Bob Jones", "email": "bob@company.example", "role": "admin"});
+    let made = app.post("/v1/staff", &staff).await.expect_status(201).json();
+    let doors = [
+        (app.public, "/activate", "/login", "portal", ANN, link),
+        (
+            app.internal,
+            "/admin/activate",
+            "/admin/login",
+            "staff",
+            "bob@company.example",
+            text(&made["one_time_url"]),
+        ),
+    ];
+    for (at, activate, login, realm, email, link) in doors {
+        let fields = [("token", token_of(&link)), ("new_password", PASSWORD)];
+        let answer = Browser::at(at).sends(activate, &fields).await.expect_status(303);
+        let name = format!("counterfoil-{realm}-browser=");
+        let mut cookies = answer.headers.get_all("set-cookie").iter().filter_map(|line| line.to_str().ok());
+        let known =
+            cookies.find(|cookie| cookie.starts_with(&name)).expect("a browser that is known from now on");
+        assert!(known.ends_with("; Max-Age=15552000; Path=/; HttpOnly; SameSite=Lax"), "{known}");
+        let known = known.split(';').next().map(str::to_owned);
+
+        let fields = |password| [("email", email), ("password", password)];
+        for _ in 0..10 {
+            Browser::at(at).sends(login, &fields(OTHER)).await.expect_status(422);
+        }
+        Browser::at(at).sends(login, &fields(PASSWORD)).await.expect_status(429);
+        let mut owner = Browser { cookie: known, ..Browser::at(at) };
+        owner.sends(login, &fields(PASSWORD)).await.expect_status(303);
+    }
+}
+
 async fn sessions_are_new_bound_and_ended(store: &str) {
     let mut app = TestApp::start_with(store, "").await;
     let (_, first) = active(&app, ANN).await;
@@ -353,6 +390,7 @@ macro_rules! on_both_stores {
 on_both_stores! {
     links_work_once_and_reading_spends_nothing,
     strangers_learn_nothing_and_guess_ten_times,
+    a_known_browser_gets_in_while_strangers_guess,
     sessions_are_new_bound_and_ended,
     staff_are_made_told_and_disabled_through_the_api,
     notes_and_claims_are_told_through_the_api,

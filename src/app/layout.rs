@@ -15,12 +15,15 @@
 //! | `staff:<staff>` | directory | [`StaffMember`](crate::domain::person::StaffMember) |
 //! | `staff_email:<e-mail>` | directory | the member's id: it is unique |
 //! | `agreement:<version>` | directory | [`Agreement`](crate::domain::person::Agreement), as it was or may be signed |
+//! | `admins` | directory | who may manage staff, once it was asked that one be left |
+//! | `link_count:<affiliate>` | directory | how many links it has, once it was asked that they be no more than so many |
 //! | `notes:<affiliate>` | directory | what staff wrote, the newest 200, oldest first |
 //! | `claim:<claim>` | directory | [`MissingReferral`](crate::domain::person::MissingReferral) |
 //! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
 //! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
 //! | `aside:<node>:<position>` | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
 //! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
+//! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
 //! `claims:<node>` (signups that the node has yet to decide on). Of statements, in the affiliate's partition:
@@ -76,6 +79,13 @@ pub(crate) fn applied_again_key(email: &str) -> String {
 }
 pub(crate) fn credentials_key(person: Person) -> String {
     format!("credentials:{person}")
+}
+pub(crate) const ADMINS: &str = "admins";
+pub(crate) fn link_count_key(affiliate: AffiliateId) -> String {
+    format!("link_count:{affiliate}")
+}
+pub(crate) fn lost_mail_key(person: Person) -> String {
+    format!("lost_mail:{person}")
 }
 pub(crate) fn staff_key(id: StaffId) -> String {
     format!("staff:{id}")

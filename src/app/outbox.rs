@@ -5,11 +5,13 @@
 //! What has been sent leaves its name behind, without address or text, so that a replay does not write again; when a
 //! replay would not write about so old a fact anyway, the name goes too.
 
+use super::layout::lost_mail_key;
 use super::work::{Source, Work, decode};
 use super::{App, StoreError, SubmitError};
 use crate::domain::affiliate::MOST_FORMER;
 use crate::domain::fact::Fact;
-use crate::domain::mail::{LIFETIME, Letter, Mail, MailOutcome, id_from, id_from_fact, written_at};
+use crate::domain::mail::{LIFETIME, Letter, LostMail, Mail, MailOutcome, id_from, id_from_fact, written_at};
+use crate::domain::person::Person;
 use crate::store::{Commit, Committed, Finding, IndexChange, Partition, Remove, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,8 @@ pub(crate) const OUTBOX: &str = "outbox";
 pub(crate) const ENDED: &str = "outbox_ended";
 /// Names of ended mail that go in one commit.
 const FORGET_AT_ONCE: usize = 200;
+/// Lost mail that is remembered of a person, the newest.
+const LOST_MAIL: usize = 20;
 /// How far the clocks of two nodes may be apart.
 const CLOCKS: TimeDelta = TimeDelta::hours(1);
 
@@ -55,6 +59,16 @@ pub(crate) enum MailDoc {
         /// When.
         at: DateTime<Utc>,
     },
+}
+
+/// A mail that never reached anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostMailDoc {
+    /// When it was given up.
+    pub at: DateTime<Utc>,
+    /// Which, and why.
+    #[serde(flatten)]
+    pub mail: LostMail,
 }
 
 pub(crate) fn mail_key(id: &str) -> String {
@@ -120,7 +134,30 @@ pub(crate) fn mail_done(
     Ok(())
 }
 
+/// Remembers for staff that a mail never reached its person. A replay finds it here already.
+pub(crate) fn remember_lost(work: &mut Work, mail: &LostMail, at: DateTime<Utc>) -> Result<()> {
+    let key = lost_mail_key(mail.person);
+    let mut all: Vec<LostMailDoc> = work.get(&key)?.unwrap_or_default();
+    let doc = LostMailDoc { at, mail: mail.clone() };
+    if !all.contains(&doc) {
+        all.push(doc);
+        // In one order, whichever node's journal is replayed first.
+        all.sort_by_key(|doc| doc.at);
+        all.drain(..all.len().saturating_sub(LOST_MAIL));
+        work.put(&key, &all)?;
+    }
+    Ok(())
+}
+
 impl App {
+    /// Mail that never reached a person, the newest, oldest first.
+    pub async fn lost_mail(&self, person: Person) -> Result<Vec<LostMailDoc>> {
+        let key = lost_mail_key(person);
+        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+        let doc = docs.into_iter().flatten().next();
+        Ok(doc.map(|doc| decode(&key, &doc.body)).transpose()?.unwrap_or_default())
+    }
+
     /// Puts a letter into the outbox that no fact brings about, as for a forgotten password. It is lost with the
     /// store; whoever asked for it asks again.
     pub async fn enqueue(&self, letter: Letter) -> std::result::Result<(), SubmitError> {
@@ -245,10 +282,7 @@ impl App {
         };
         let minutes = (self.now() - mail.created_at).num_minutes();
         let why = mail.last_error.map(|error| format!(": {error}")).unwrap_or_default();
-        let text = format!(
-            "goes to {route}; {count} wait, the oldest for {minutes} min after {} attempts{why}",
-            mail.attempts
-        );
+        let text = format!("goes to {route}; {count} wait, the oldest for {minutes} min{why}");
         found(minutes < LONG_MINUTES, text)
     }
 }

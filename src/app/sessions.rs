@@ -7,6 +7,7 @@
 use super::App;
 use super::layout::{person_partition, sessions_key};
 use super::work::{Work, decode};
+use crate::domain::known_browser::KnownBrowser;
 use crate::domain::person::{Person, Realm};
 use crate::store::{Committed, StoreError};
 use base64::Engine as _;
@@ -73,6 +74,8 @@ pub struct NewSession {
     pub person: Person,
     /// The cookie's value; kept nowhere.
     pub cookie_value: String,
+    /// What the browser is known by the next time.
+    pub known_browser: String,
 }
 
 impl fmt::Debug for NewSession {
@@ -111,17 +114,18 @@ impl Kept {
 
 impl App {
     /// Begins a session of somebody who has proved who it is. The secret is new: nothing that was known before
-    /// opens it.
+    /// opens it. `version` and `ended` are those of the credentials.
     pub(crate) async fn begin_session(
         &self,
         person: Person,
-        version: u32,
+        (version, ended): (u32, u32),
         agent: &str,
     ) -> Result<NewSession, StoreError> {
         // The operating system's generator fails only where nothing else could work either.
         let mut secret = [0_u8; 32];
         getrandom::fill(&mut secret).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let now = self.now();
+        let id = getrandom::u64().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let (now, version) = (self.now(), version.saturating_add(ended));
         let kept = Kept {
             digest: digest(&secret),
             created_at: now,
@@ -136,7 +140,9 @@ impl App {
             sessions.drain(..surplus);
         })
         .await?;
-        Ok(NewSession { person, cookie_value: format!("{person}.{}", URL_SAFE_NO_PAD.encode(secret)) })
+        let cookie_value = format!("{person}.{}", URL_SAFE_NO_PAD.encode(secret));
+        let known_browser = KnownBrowser::new(person, id, ended, now).sign(&self.keyring);
+        Ok(NewSession { person, cookie_value, known_browser })
     }
 
     /// Whose session a cookie is, if it is one, still lasts, and its person may still sign in.
@@ -174,10 +180,6 @@ impl App {
     pub async fn sign_out(&self, session: &Session) -> Result<(), StoreError> {
         self.change_sessions(session.person, |sessions| sessions.retain(|one| one.digest != session.digest))
             .await
-    }
-    /// Ends all sessions of a person.
-    pub async fn sign_out_everywhere(&self, person: Person) -> Result<(), StoreError> {
-        self.change_sessions(person, Vec::clear).await
     }
 
     /// The sessions of whoever asks, the last used first.

@@ -5,6 +5,7 @@ use super::currency;
 use super::{Config, ConfigError, Given, Secret, StoreUrl};
 use crate::domain::calendar::Zone;
 use crate::domain::destination::{AllowList, BadHost, DestinationError};
+use crate::domain::email::read_email;
 use crate::domain::event_types::built_in;
 use crate::domain::money::Money;
 use crate::domain::program::HIGHEST_RATE_CENTS;
@@ -147,18 +148,12 @@ fn portal(config: &Config) -> Checked {
         }
     }
     match &portal.support_email {
-        Some(address) if !is_address(address) => wrong(
+        Some(address) if read_email(address, 254).is_none() => wrong(
             "portal.support_email",
             "is not an e-mail address; write one like help@example.com, or \"\"",
         ),
         _ => Ok(()),
     }
-}
-
-fn is_address(text: &str) -> bool {
-    let parts = text.rsplit_once('@');
-    parts.is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
-        && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
 fn keys(config: &Config) -> Checked {

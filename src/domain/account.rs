@@ -94,6 +94,12 @@ pub enum Refusal {
     /// No such member of staff, or one that is disabled.
     #[error("find the member of staff")]
     UnknownStaff,
+    /// Nobody would be left who may manage staff.
+    #[error("leave no administrator")]
+    LastAdmin,
+    /// The affiliate has as many links as it may have.
+    #[error("make more links than an affiliate may have")]
+    TooManyLinks,
     /// No such claim.
     #[error("find the claim")]
     UnknownClaim,
@@ -127,6 +133,8 @@ impl Refusal {
             Self::AlreadyClosed => "already_closed",
             Self::PasswordReplaced => "password_replaced",
             Self::UnknownStaff => "unknown_staff",
+            Self::LastAdmin => "last_admin",
+            Self::TooManyLinks => "too_many_links",
             Self::AgreementChanged => "agreement_changed",
             Self::UnknownClaim => "unknown_claim",
             Self::AlreadyDecided => "already_decided",

@@ -7,13 +7,14 @@ use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;
 use super::calendar::Month;
 use super::id::{AccountId, AffiliateId, ClaimId, LinkId, NodeId, Plan, ReferralCode, StaffId};
-use super::mail::MailOutcome;
+use super::mail::{LostMail, MailOutcome};
 use super::password::PasswordHash;
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
 use super::statement::{AccountEvent, ClosingReferrals, Statement};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A fact with when and from whom it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +114,9 @@ pub enum Fact {
     LinkCreated {
         /// The link.
         link: Link,
+        /// How many the affiliate may have with it; `None`: as many as there are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<Within>,
     },
     /// A link was switched off.
     LinkDisabled {
@@ -199,6 +203,9 @@ pub enum Fact {
         /// Whether it may not sign in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         disabled: Option<bool>,
+        /// Asks that an administrator be left, and names those who were known; `None`: this is not asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        admins: Option<BTreeSet<StaffId>>,
     },
     /// Somebody made a link that sets a member's password.
     StaffInvited {
@@ -210,10 +217,15 @@ pub enum Fact {
         /// Whose password.
         affiliate_id: AffiliateId,
     },
-    /// Staff ended all sessions and open links of an affiliate.
+    /// An affiliate, or staff for it, ended all of its sessions and open links.
     SignedOutEverywhere {
         /// Whose.
         affiliate_id: AffiliateId,
+    },
+    /// A member of staff ended all of its own sessions and open links.
+    StaffSignedOutEverywhere {
+        /// Whose.
+        staff_id: StaffId,
     },
     /// Staff wrote something about an affiliate.
     NoteAdded {
@@ -276,7 +288,20 @@ pub enum Fact {
         mail_id: String,
         /// How it ended.
         outcome: MailOutcome,
+        /// What was lost with it, if it never reached anybody and was about somebody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<LostMail>,
     },
+}
+
+/// A limit that must hold where a fact is applied, and not only where it was asked for: of two who ask at once, both may
+/// see room for one. It stands in the fact, so that what was applied without it is never refused by a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// So many there may be.
+    pub most: u32,
+    /// So many were known: where a store has not counted yet, it begins with them.
+    pub known: u32,
 }
 
 /// What the company's signup flow told us.
@@ -442,6 +467,7 @@ impl Fact {
             Self::StaffInvited { .. } => "staff_invited",
             Self::ActivationSent { .. } => "activation_sent",
             Self::SignedOutEverywhere { .. } => "signed_out_everywhere",
+            Self::StaffSignedOutEverywhere { .. } => "staff_signed_out_everywhere",
             Self::NoteAdded { .. } => "note_added",
             Self::ClaimFiled { .. } => "claim_filed",
             Self::ClaimDecided { .. } => "claim_decided",
@@ -486,15 +512,20 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_created","member":{"id":"stf_0000000000009","name":"Bob","email":"bob@example.com","role":"read_only","created_at":"2026-01-01T15:00:00Z"}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","role":"finance"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","disabled":true}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_changed","staff_id":"stf_0000000000009","disabled":true,"admins":["stf_0000000000008","stf_0000000000009"]}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"link_created","link":{"id":"lnk_0000000000003","affiliate":"aff_0000000000007","created_at":"2026-01-01T15:00:00Z"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"link_created","link":{"id":"lnk_0000000000003","affiliate":"aff_0000000000007","created_at":"2026-01-01T15:00:00Z"},"within":{"most":200,"known":3}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"staff_invited","staff_id":"stf_0000000000009"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"activation_sent","affiliate_id":"aff_0000000000007"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"signed_out_everywhere","affiliate_id":"aff_0000000000007"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"staff_signed_out_everywhere","staff_id":"stf_0000000000009"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"note_added","affiliate_id":"aff_0000000000007","text":"called"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"claim_filed","claim":{"id":"clm_0000000000005","affiliate_id":"aff_0000000000007","account_hint":"acct_81","company":"Acme","evidence":"we met","filed_at":"2026-01-01T15:00:00Z","state":"open"}}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so","account_id":"acct_81"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"credit","account_id":"acct_81","affiliate_id":"aff_0000000000007","reason":"a call","claim_id":"clm_0000000000005"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up","lost":{"person":"aff_0000000000007","kind":"approved","why":"needs_smtputf8"}}"#,
         ];
         for text in golden {
             let record: Record = serde_json::from_str(text).expect(text);

@@ -181,18 +181,60 @@ pub enum MailOutcome {
     GivenUp,
 }
 
+/// Why a mail never reached anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undelivered {
+    /// No mail can be sent to such an address.
+    BadAddress,
+    /// The address has other letters than ASCII's before its `@`, which the mail server does not take.
+    NeedsSmtputf8,
+    /// The mail server refused it for good.
+    Refused,
+    /// It could not be sent for three days.
+    Expired,
+}
+
+impl Undelivered {
+    /// As staff read it.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::BadAddress => "No mail can be sent to this address: it is not a whole one.",
+            Self::NeedsSmtputf8 => {
+                "Our mail server does not send to addresses with such letters before the @: it lacks SMTPUTF8."
+            }
+            Self::Refused => "The mail server refused it for good.",
+            Self::Expired => "It could not be sent for three days.",
+        }
+    }
+}
+
+/// A mail that never reached anybody, as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostMail {
+    /// Whose account it was about.
+    pub person: Person,
+    /// What it was about: a message's kind.
+    pub kind: String,
+    /// Why it was lost.
+    pub why: Undelivered,
+}
+
 /// What follows of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterFailure {
     /// It is tried again then.
     RetryAt(DateTime<Utc>),
     /// It is not tried again.
-    GiveUp,
+    GiveUp(Undelivered),
 }
 
 /// How long a mail is worth sending; a fact that is older brings about none, so that a replay does not write
 /// to people about what they have long known.
 pub const LIFETIME: TimeDelta = TimeDelta::days(3);
+
+/// How long a mail server that takes nothing is left alone.
+pub const SERVER_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 /// Waits after the first, second … failure; the last one repeats.
 const WAITS: [TimeDelta; 5] = [
@@ -208,14 +250,22 @@ impl Mail {
     pub const fn new(id: String, letter: Letter, now: DateTime<Utc>) -> Self {
         Self { id, letter, created_at: now, attempts: 0, next_try_at: now, last_error: None }
     }
-    /// Notes a failed attempt. `for_good`: the other side said that it will never take it.
-    pub fn failed(&mut self, error: String, for_good: bool, now: DateTime<Utc>) -> AfterFailure {
+    /// Notes an attempt that failed by the mail's own fault.
+    pub fn failed(&mut self, error: String, now: DateTime<Utc>) -> AfterFailure {
         let wait = WAITS[(self.attempts as usize).min(WAITS.len() - 1)];
         self.attempts += 1;
+        self.waits(error, wait, now)
+    }
+    /// Notes an attempt that failed by the mail server's fault. It does not count: when the server is back, the mail
+    /// has not become one that is rarely tried.
+    pub fn met_no_server(&mut self, error: String, now: DateTime<Utc>) -> AfterFailure {
+        self.waits(error, SERVER_PAUSE, now)
+    }
+    fn waits(&mut self, error: String, wait: TimeDelta, now: DateTime<Utc>) -> AfterFailure {
         self.last_error = Some(error);
         self.next_try_at = now + wait;
-        if for_good || self.next_try_at > self.created_at + LIFETIME {
-            AfterFailure::GiveUp
+        if self.next_try_at > self.created_at + LIFETIME {
+            AfterFailure::GiveUp(Undelivered::Expired)
         } else {
             AfterFailure::RetryAt(self.next_try_at)
         }
@@ -262,7 +312,7 @@ mod tests {
         let mut mail = mail();
         let mut now = mail.created_at;
         let mut waits = Vec::new();
-        while let AfterFailure::RetryAt(next) = mail.failed("451 later".into(), false, now) {
+        while let AfterFailure::RetryAt(next) = mail.failed("451 later".into(), now) {
             waits.push((next - now).num_minutes());
             now = next;
         }
@@ -271,11 +321,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_good_is_given_up_at_once() {
+    fn a_server_that_was_away_does_not_make_a_mail_one_that_is_rarely_tried() {
         let mut mail = mail();
-        let now = mail.created_at;
-        assert_eq!(mail.failed("550 no such user".into(), true, now), AfterFailure::GiveUp);
-        assert_eq!(mail.last_error.as_deref(), Some("550 no such user"));
+        let at = |minutes| mail_time() + TimeDelta::minutes(minutes);
+        for minute in 0..100 {
+            let after = mail.met_no_server("connection refused".into(), at(minute));
+            assert_eq!(after, AfterFailure::RetryAt(at(minute + 1)));
+        }
+        assert_eq!(mail.failed("451 later".into(), at(100)), AfterFailure::RetryAt(at(101)));
+        let over = mail.met_no_server("connection refused".into(), at(3 * 24 * 60));
+        assert_eq!(over, AfterFailure::GiveUp(Undelivered::Expired), "three days are the end here too");
+        assert_eq!(mail.last_error.as_deref(), Some("connection refused"));
+    }
+
+    fn mail_time() -> DateTime<Utc> {
+        mail().created_at
     }
 
     #[test]

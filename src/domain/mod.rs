@@ -6,7 +6,9 @@
 //! - `event_types`: what senders call the things that happen to a customer.
 //! - `account`, `history`, `mark`: what is known of a customer; when it was active and crossed the mark.
 //! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
-//! - `person`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
+//! - `person`, `email`, `website`, `password`, `one_time`, `known_browser`, `mail`: who signs in and by what, and
+//!   what we write to them.
+//! - `text`: what people can't see in what others typed.
 //! - `fact`: what is journaled of all that.
 
 pub mod account;
@@ -18,11 +20,13 @@ pub mod click;
 pub mod click_record;
 pub mod commission;
 pub mod destination;
+pub mod email;
 pub mod event_types;
 pub mod fact;
 pub mod followed;
 pub mod history;
 pub mod id;
+pub mod known_browser;
 pub mod mail;
 pub mod mail_domains;
 pub mod mark;
@@ -37,6 +41,7 @@ pub mod query;
 pub mod statement;
 pub mod text;
 pub mod token;
+pub mod website;
 
 #[cfg(test)]
 mod naive;

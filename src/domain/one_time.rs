@@ -4,9 +4,8 @@
 //! addresses were when it was made: the password that is set with it, or the address that is changed by it, is
 //! what spends it. Reading a link spends nothing, so that mail scanners may open it.
 
-use super::id::{AffiliateId, StaffId};
 use super::person::Person;
-use super::token::{Keyring, TokenError};
+use super::token::{Keyring, TokenError, Use};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -46,7 +45,7 @@ impl Purpose {
     pub const fn sets_password(self) -> bool {
         matches!(self, Self::Activate | Self::Reset | Self::InviteStaff)
     }
-    /// In tokens; never reused. The first byte of other tokens is 0x11 to 0x14.
+    /// In tokens; never reused. The first byte of other tokens is 0x11 to 0x14, or 0x31.
     const fn number(self) -> u8 {
         match self {
             Self::Activate => 0x21,
@@ -150,19 +149,14 @@ impl OneTime {
 
     /// Its letters, signed: good in an address.
     pub fn sign(&self, keyring: &Keyring) -> String {
-        let (kind, id) = match self.person {
-            Person::Affiliate(id) => (1_u8, id.bits()),
-            Person::Staff(id) => (2, id.bits()),
-        };
         let mut raw = vec![self.purpose.number()];
         raw.extend_from_slice(&keyring.current_tag());
-        raw.push(kind);
-        raw.extend_from_slice(&id.to_be_bytes());
+        raw.extend_from_slice(&self.person.to_bytes());
         raw.extend_from_slice(&self.expires_at.timestamp().to_be_bytes());
         raw.extend_from_slice(&self.credential_version.to_be_bytes());
         raw.extend_from_slice(&self.addresses);
         raw.extend_from_slice(self.new_address.as_deref().unwrap_or_default().as_bytes());
-        let mac = keyring.mac_one_time(&raw);
+        let mac = keyring.mac(Use::OneTime, &raw);
         raw.extend_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(raw)
     }
@@ -176,7 +170,7 @@ impl OneTime {
         let signed = raw.len().checked_sub(MAC).filter(|len| *len >= FIXED).ok_or(OneTimeError::Bad)?;
         let (claim, mac) = raw.split_at(signed);
         keyring
-            .verify_one_time([claim[1], claim[2]], claim, mac)
+            .verify_mac(Use::OneTime, [claim[1], claim[2]], claim, mac)
             .map_err(|_: TokenError| OneTimeError::Bad)?;
         Self::read(claim).ok_or(OneTimeError::Bad)
     }
@@ -184,12 +178,7 @@ impl OneTime {
     /// Reads what was signed.
     fn read(claim: &[u8]) -> Option<Self> {
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.number() == claim[0])?;
-        let id = u64::from_be_bytes(claim[4..12].try_into().ok()?);
-        let person = match claim[3] {
-            1 => Person::Affiliate(AffiliateId::from_bits(id)),
-            2 => Person::Staff(StaffId::from_bits(id)),
-            _ => return None,
-        };
+        let person = Person::from_bytes(claim[3..12].try_into().ok()?)?;
         let expires = i64::from_be_bytes(claim[12..20].try_into().ok()?);
         let address = std::str::from_utf8(&claim[FIXED..]).ok()?;
         if address.is_empty() != purpose.sets_password() {

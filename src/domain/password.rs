@@ -1,5 +1,6 @@
 //! Passwords: what a good one is, and what is kept of it.
 
+use super::text::composed;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -89,10 +90,28 @@ impl BadPassword {
     }
 }
 
+/// A password as it is hashed. Some keyboards type an `é` as one letter, others as two that look like one: it is the same
+/// password (NFC).
+pub fn normal(password: &str) -> String {
+    composed(password).into_owned()
+}
+
+/// The spellings that a typed password may have been hashed in, the likeliest first: the normal one and, from the time
+/// before it was made normal, as it was typed, on this keyboard or on one of the other kind.
+pub fn spellings(password: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for spelling in [normal(password), password.to_owned(), password.nfd().collect()] {
+        if !all.contains(&spelling) {
+            all.push(spelling);
+        }
+    }
+    all
+}
+
 /// Whether a password may be taken by somebody with this e-mail and name. Which kinds of letters it has does
 /// not matter: length does.
 pub fn check(password: &str, email: &str, name: &str) -> Result<(), BadPassword> {
-    let letters = password.chars().count();
+    let letters = composed(password).chars().count();
     if letters < SHORTEST {
         return Err(BadPassword::TooShort);
     }
@@ -207,6 +226,22 @@ mod tests {
         assert_eq!(check(&"x1y2".repeat(33), "a@b", "A"), Err(BadPassword::TooLong));
         let longest = format!("{}tulip anvil rain", "x".repeat(112));
         assert_eq!(check(&longest, "a@b", "A"), Ok(()));
+    }
+
+    #[test]
+    fn a_password_is_the_same_on_every_keyboard() {
+        let (composed, apart) = ("gr\u{fc}ne W\u{e4}lder", "gru\u{308}ne Wa\u{308}lder");
+        assert_eq!(normal(apart), composed);
+        assert_eq!(spellings(apart), [composed, apart]);
+        assert_eq!(spellings(composed), [composed, apart]);
+        assert_eq!(spellings("gr\u{fc}ne Wa\u{308}lder").len(), 3, "half and half");
+        assert_eq!(spellings("tulip anvil rain"), ["tulip anvil rain"], "no more work than before");
+        let eleven = "e\u{301}".repeat(11);
+        assert_eq!(
+            check(&eleven, "a@b", "A"),
+            Err(BadPassword::TooShort),
+            "letters are counted, not their parts"
+        );
     }
 
     #[test]

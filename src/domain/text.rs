@@ -3,6 +3,9 @@
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::CodePointSetData;
 use icu_properties::props::{Dash, DefaultIgnorableCodePoint};
+use regex::Regex;
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// The text in its compatible form (NFKC: full-width letters are plain ones), without letters that can't be seen: zero
 /// width, soft hyphens, marks of direction and byte order, control characters other than tabs and ends of lines.
@@ -20,9 +23,58 @@ pub fn is_dash(letter: char) -> bool {
     CodePointSetData::new::<Dash>().contains(letter)
 }
 
+/// The text in its composed form (NFC), as most keyboards type it.
+pub fn composed(text: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
+/// Unicode's letters without a shape of their own: controls, formats, blanks, and whatever is left out when it can't be
+/// shown (fillers, variation selectors, tags); and the empty cell of Braille.
+static UNSEEN: LazyLock<Regex> = LazyLock::new(|| {
+    // The pattern is a literal, which each test that reads a text compiles.
+    Regex::new(r"^[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u{2800}]$").expect("a good pattern")
+});
+
+/// Whether a letter leaves nothing to be seen.
+pub fn is_unseen(letter: char) -> bool {
+    !letter.is_ascii_graphic() && UNSEEN.is_match(letter.encode_utf8(&mut [0; 4]))
+}
+
+/// Whether nothing of a text can be seen.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(is_unseen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_letters_that_nobody_sees_is_blank() {
+        let blank = [
+            "",
+            " ",
+            "\t\n",
+            "\u{a0}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{3164}",
+            "\u{115f}\u{1160}",
+            "\u{ffa0}",
+            "\u{2800}",
+            "\u{202e}",
+            "\u{ad}",
+            "\u{fe0f}",
+            "\u{e0041}",
+            "\u{2029}",
+        ];
+        for text in blank {
+            assert!(is_blank(text), "{text:?}");
+        }
+        for text in ["a", "é", "e\u{301}", "李", "\u{200f}שלום", "👩\u{200d}🚀", "-", "\u{200b}x"] {
+            assert!(!is_blank(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn what_cannot_be_seen_makes_no_difference() {

@@ -160,6 +160,16 @@ struct Key {
     click: Hmac<Sha256>,
     visitor: Hmac<Sha256>,
     one_time: Hmac<Sha256>,
+    known_browser: Hmac<Sha256>,
+}
+
+/// What a token is for whose whole format another module knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A one-time link.
+    OneTime,
+    /// A browser that has signed in before.
+    KnownBrowser,
 }
 
 impl Key {
@@ -170,6 +180,13 @@ impl Key {
             click: subkey(secret, b"counterfoil token click"),
             visitor: subkey(secret, b"counterfoil token visitor"),
             one_time: subkey(secret, b"counterfoil token one-time"),
+            known_browser: subkey(secret, b"counterfoil token known browser"),
+        }
+    }
+    const fn for_use(&self, purpose: Use) -> &Hmac<Sha256> {
+        match purpose {
+            Use::OneTime => &self.one_time,
+            Use::KnownBrowser => &self.known_browser,
         }
     }
     const fn of(&self, kind: Kind) -> &Hmac<Sha256> {
@@ -279,13 +296,19 @@ impl Keyring {
     pub(super) const fn current_tag(&self) -> Tag {
         self.current.tag
     }
-    /// The current key's whole MAC of a one-time link.
-    pub(super) fn mac_one_time(&self, claim: &[u8]) -> [u8; 32] {
-        self.current.one_time.clone().chain_update(claim).finalize().into_bytes().into()
+    /// The current key's whole MAC of a claim.
+    pub(super) fn mac(&self, purpose: Use, claim: &[u8]) -> [u8; 32] {
+        self.current.for_use(purpose).clone().chain_update(claim).finalize().into_bytes().into()
     }
-    /// Whether a one-time link has the MAC of the key with this tag.
-    pub(super) fn verify_one_time(&self, tag: Tag, claim: &[u8], given: &[u8]) -> Result<(), TokenError> {
-        let key = &self.key(tag)?.one_time;
+    /// Whether a claim has the MAC of the key with this tag.
+    pub(super) fn verify_mac(
+        &self,
+        purpose: Use,
+        tag: Tag,
+        claim: &[u8],
+        given: &[u8],
+    ) -> Result<(), TokenError> {
+        let key = self.key(tag)?.for_use(purpose);
         let expected = key.clone().chain_update(claim).finalize().into_bytes();
         if bool::from(expected.ct_eq(given)) { Ok(()) } else { Err(TokenError::BadSignature) }
     }

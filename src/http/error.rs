@@ -234,8 +234,10 @@ impl From<Refusal> for Problem {
             Refusal::UnknownAffiliate => Self::UnknownAffiliate,
             Refusal::NeverActive => Self::AffiliateNeverActive,
             Refusal::UnknownLink => Self::UnknownLink,
-            // No request of the API signs an agreement.
-            Refusal::WrongStatus | Refusal::AgreementChanged => Self::WrongStatus,
+            // No key of the API signs an agreement, or is held to the limits of an affiliate or a member of staff.
+            Refusal::WrongStatus | Refusal::AgreementChanged | Refusal::LastAdmin | Refusal::TooManyLinks => {
+                Self::WrongStatus
+            }
             Refusal::EmailTaken => Self::EmailTaken,
             Refusal::CodeTaken => Self::CodeTaken,
             Refusal::NotActive => Self::AffiliateNotActive,

@@ -2,6 +2,7 @@
 //! own, and what is left over can be refused.
 
 use super::error::Problem;
+use crate::domain::text::is_blank;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -166,11 +167,13 @@ pub fn recent_instant(now: DateTime<Utc>) -> impl Fn(&Value) -> Option<DateTime<
     move |value| instant(value).filter(|at| *at >= earliest && *at <= now + TimeDelta::minutes(5))
 }
 
-/// Reads a text of 1 to `most` characters, trimmed, without control characters or such as turn the direction.
+/// Reads a text of 1 to `most` characters, trimmed, of which something can be seen, without control characters or such
+/// as turn the direction.
 pub fn line(most: usize) -> impl Fn(&Value) -> Option<String> {
     move |value| {
         let text = value.as_str()?.trim();
         let fits = (1..=most).contains(&text.chars().count())
+            && !is_blank(text)
             && !text.contains(breaks_line)
             && !text.contains(turns_direction);
         fits.then(|| text.to_owned())
@@ -193,7 +196,7 @@ pub fn paragraph(most: usize) -> impl Fn(&Value) -> Option<String> {
     move |value| {
         let text = value.as_str()?.trim();
         let hostile = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t');
-        let fits = (1..=most).contains(&text.chars().count()) && !text.contains(hostile);
+        let fits = (1..=most).contains(&text.chars().count()) && !is_blank(text) && !text.contains(hostile);
         fits.then(|| text.to_owned())
     }
 }

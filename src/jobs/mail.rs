@@ -2,12 +2,13 @@
 //!
 //! Each mail is sent at least once and, but for a crash between the mail server's yes and the record of it, once;
 //! the second copy then has the same `Message-ID`. A mail server that can't be reached, or takes nothing of ours,
-//! is left alone for a minute; a mail that it refuses for now is tried again after longer and longer waits, for three
-//! days. Nothing is sent while the store is being rebuilt: what was sent before is not known yet.
+//! is left alone for a minute, and no mail is the worse for it; a mail that fails by itself is tried again after longer
+//! and longer waits, for three days, and delays no other: mail that was not tried yet goes first. What never reaches
+//! anybody is a fact that staff see. Nothing is sent while the store is being rebuilt: what was sent before is not known yet.
 
 use crate::app::App;
 use crate::domain::fact::Fact;
-use crate::domain::mail::{AfterFailure, Asked, Mail, MailOutcome, Message};
+use crate::domain::mail::{AfterFailure, Asked, LostMail, Mail, MailOutcome, Message, SERVER_PAUSE};
 use crate::domain::one_time::Purpose;
 use crate::domain::person::Person;
 use crate::mail::{Enclosed, Fault, Mailer, Outgoing, SendError, Sent, Templates};
@@ -22,10 +23,10 @@ use std::time::Duration;
 /// How often the outbox is looked at.
 const TICK: Duration = Duration::from_millis(500);
 const LEASE: &str = "mail";
-/// Longer than a mail may take to be sent.
-const LEASE_TTL: Duration = Duration::from_secs(90);
-/// How long a way that failed is left alone.
-const WAY_PAUSE: TimeDelta = TimeDelta::minutes(1);
+/// How long mail waits for a node that died while it sent.
+const LEASE_TTL: Duration = Duration::from_secs(8);
+/// How often a node that sends says that it lives.
+const LEASE_RENEWED: Duration = Duration::from_secs(2);
 /// How often the names of mail that ended long ago are let go.
 const FORGET_EVERY: TimeDelta = TimeDelta::minutes(10);
 
@@ -64,15 +65,22 @@ enum WriteError {
     Refused(String),
 }
 
+/// A mail that has ended.
+struct Ended {
+    id: String,
+    outcome: MailOutcome,
+    lost: Option<LostMail>,
+}
+
 struct Sending {
     app: Arc<App>,
     post: Post,
-    /// When mail that waits is due, as last read.
+    /// When mail that failed is due again, as last read.
     due: HashMap<String, DateTime<Utc>>,
     /// Mail that has ended and may still be found in the outbox.
     ended: HashSet<String>,
     /// What could not be journaled yet.
-    unrecorded: Vec<(String, MailOutcome)>,
+    unrecorded: Vec<Ended>,
     /// The way failed: it is left alone until then.
     paused_until: Option<DateTime<Utc>>,
     /// Up to here this node's journal may tell of mail that an earlier process sent.
@@ -108,7 +116,9 @@ impl Sending {
         let is_due = |id: &&String| {
             !self.ended.contains(*id) && self.due.get(*id).is_none_or(|next_try_at| *next_try_at <= now)
         };
-        let due: Vec<String> = ids.iter().filter(is_due).cloned().collect();
+        let mut due: Vec<String> = ids.iter().filter(is_due).cloned().collect();
+        // Those that failed before wait for those that were not tried yet.
+        due.sort_by_key(|id| self.due.contains_key(id));
         if due.is_empty() || self.paused_until.is_some_and(|until| now < until) || !self.may_send().await? {
             return Ok(());
         }
@@ -119,20 +129,22 @@ impl Sending {
         sent.and(released)
     }
 
-    /// Sends what is due, as long as this node has the lease.
+    /// Sends what is due, as long as this node has the lease. After a failure, which may have taken long, what waits is
+    /// looked at again.
     async fn send_all(&mut self, due: Vec<String>) -> Result<(), StoreError> {
         for id in due {
-            let holder = self.app.node_name();
-            let ttl = u64::try_from(LEASE_TTL.as_millis()).unwrap_or(u64::MAX);
-            let lease = self.app.store.lease(LEASE, &holder, ttl).await?;
-            if self.app.stopping().is_set() || lease == Lease::Held || self.paused_until.is_some() {
+            if self.app.stopping().is_set() || take_lease(&self.app).await? == Lease::Held {
                 break;
             }
-            if let Some(mail) = self.app.waiting_mail(&id).await? {
-                self.due.insert(id, mail.next_try_at);
-                if mail.next_try_at <= self.app.now() {
-                    self.send(mail).await?;
-                }
+            let Some(mail) = self.app.waiting_mail(&id).await? else { continue };
+            if mail.attempts > 0 {
+                self.due.insert(id.clone(), mail.next_try_at);
+            }
+            if mail.next_try_at <= self.app.now() {
+                self.send(mail).await?;
+            }
+            if self.due.contains_key(&id) {
+                break;
             }
         }
         Ok(())
@@ -163,7 +175,7 @@ impl Sending {
             Err(WriteError::Refused(why)) => {
                 tracing::warn!(mail = id, kind, why, "a mail is pointless by now; it is not sent");
                 self.app.metrics.mail(MailAttempt::GivenUp);
-                self.end(id, MailOutcome::GivenUp).await;
+                self.end(Ended { id, outcome: MailOutcome::GivenUp, lost: None }).await;
                 return Ok(());
             }
         };
@@ -177,7 +189,11 @@ impl Sending {
                     date: mail.created_at,
                     written: &written,
                 };
-                self.post.mailer.send(&outgoing).await
+                let app = Arc::clone(&self.app);
+                tokio::select! {
+                    sent = self.post.mailer.send(&outgoing) => sent,
+                    never = keep_lease(&app) => match never {},
+                }
             }
             // The templates were tried at the start; trying again is all that is left.
             Err(error) => Err(SendError { text: error.to_string(), class: "template", fault: Fault::Mail }),
@@ -189,7 +205,7 @@ impl Sending {
                     self.show(kind, file, enclosed.link.as_deref());
                 }
                 self.app.metrics.mail(MailAttempt::Sent);
-                self.end(id, MailOutcome::Sent).await;
+                self.end(Ended { id, outcome: MailOutcome::Sent, lost: None }).await;
                 Ok(())
             }
             Err(error) => self.failed(mail, &error).await,
@@ -238,7 +254,15 @@ impl Sending {
     async fn failed(&mut self, mut mail: Mail, error: &SendError) -> Result<(), StoreError> {
         let now = self.app.now();
         let (id, kind) = (mail.id.clone(), mail.letter.message.kind());
-        let after = mail.failed(error.text.clone(), error.fault == Fault::MailForGood, now);
+        let text = error.text.clone();
+        let after = match error.fault {
+            Fault::MailForGood(why) => AfterFailure::GiveUp(why),
+            Fault::Mail => mail.failed(text, now),
+            Fault::Way => {
+                self.paused_until = Some(now + SERVER_PAUSE);
+                mail.met_no_server(text, now)
+            }
+        };
         // The text may name an address: it is for the store and `doctor`, not for logs.
         tracing::warn!(
             mail = id,
@@ -248,13 +272,12 @@ impl Sending {
             ?after,
             "mail not sent"
         );
-        if error.fault == Fault::Way {
-            self.paused_until = Some(now + WAY_PAUSE);
-        }
         match after {
-            AfterFailure::GiveUp => {
+            AfterFailure::GiveUp(why) => {
                 self.app.metrics.mail(MailAttempt::GivenUp);
-                self.end(id, MailOutcome::GivenUp).await;
+                let about = |person| LostMail { person, kind: kind.to_owned(), why };
+                let lost = mail.letter.person.map(about);
+                self.end(Ended { id, outcome: MailOutcome::GivenUp, lost }).await;
                 Ok(())
             }
             AfterFailure::RetryAt(next_try_at) => {
@@ -266,19 +289,19 @@ impl Sending {
     }
 
     /// A mail has ended: that is a fact.
-    async fn end(&mut self, id: String, outcome: MailOutcome) {
-        self.ended.insert(id.clone());
-        self.unrecorded.push((id, outcome));
+    async fn end(&mut self, ended: Ended) {
+        self.ended.insert(ended.id.clone());
+        self.unrecorded.push(ended);
         self.record_the_rest().await;
     }
     async fn record_the_rest(&mut self) {
-        while let Some((mail_id, outcome)) = self.unrecorded.pop() {
-            let fact = Fact::MailDone { mail_id: mail_id.clone(), outcome };
+        while let Some(Ended { id, outcome, lost }) = self.unrecorded.last() {
+            let fact = Fact::MailDone { mail_id: id.clone(), outcome: *outcome, lost: lost.clone() };
             if let Err(error) = self.app.submit("counterfoil", fact).await {
                 tracing::warn!(%error, "that a mail has ended could not be recorded yet");
-                self.unrecorded.push((mail_id, outcome));
                 return;
             }
+            self.unrecorded.pop();
         }
     }
 
@@ -289,6 +312,21 @@ impl Sending {
         let said = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
         // Nobody may be reading: that is no failure.
         let _ = std::io::stderr().write_all(said.as_bytes());
+    }
+}
+
+async fn take_lease(app: &App) -> Result<Lease, StoreError> {
+    let ttl = u64::try_from(LEASE_TTL.as_millis()).unwrap_or(u64::MAX);
+    app.store.lease(LEASE, &app.node_name(), ttl).await
+}
+
+/// Renews the lease for as long as a mail takes to be sent. What can't be renewed now may be in a moment.
+async fn keep_lease(app: &App) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(LEASE_RENEWED).await;
+        if let Err(error) = take_lease(app).await {
+            tracing::debug!(%error, "the lease to send mail was not renewed");
+        }
     }
 }
 

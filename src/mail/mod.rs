@@ -6,10 +6,13 @@ mod smtp;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use smtp::{SmtpRoute, Tls};
 pub use templates::{Context, Enclosed, TemplateError, Templates, Written, salutation};
 
+use crate::domain::email::canonical_email;
+use crate::domain::mail::Undelivered;
 use chrono::{DateTime, Utc};
 use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -85,7 +88,7 @@ pub struct SendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The mail's, for good: trying again is no use.
-    MailForGood,
+    MailForGood(Undelivered),
     /// The mail's, for now.
     Mail,
     /// The way's: other mail would fare no better.
@@ -100,7 +103,7 @@ pub struct Mailer {
 
 enum Open {
     File(file::Files),
-    Smtp(smtp::Smtp),
+    Smtp(Box<smtp::Smtp>),
 }
 
 impl std::fmt::Debug for Mailer {
@@ -114,7 +117,7 @@ impl Mailer {
     pub fn open(route: &Route, sender: Sender) -> Result<Self, String> {
         let route = match route {
             Route::File(dir) => Open::File(file::Files::new(dir.clone())),
-            Route::Smtp(route) => Open::Smtp(smtp::Smtp::open(route)?),
+            Route::Smtp(route) => Open::Smtp(Box::new(smtp::Smtp::open(route)?)),
         };
         Ok(Self { route, sender })
     }
@@ -135,9 +138,9 @@ fn compose(sender: &Sender, mail: &Outgoing<'_>) -> Result<Message, SendError> {
     let refused = |what: &str| SendError {
         text: format!("write the mail: {what}"),
         class: "compose",
-        fault: Fault::MailForGood,
+        fault: Fault::MailForGood(Undelivered::BadAddress),
     };
-    let address = mail.to.trim().parse().map_err(|_| refused("the address is not one"))?;
+    let address = canonical_email(mail.to).parse().map_err(|_| refused("the address is not one"))?;
     let name = one_line(mail.name);
     let host = sender.from.email.domain();
     let mut builder = Message::builder()

@@ -1,16 +1,23 @@
 //! Mail through a mail server.
 
+use super::verdict::{Met, Stage, Verdict, judge};
 use super::{Fault, SendError};
 use crate::config::Secret;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as LettreTls, TlsParameters};
-use lettre::transport::smtp::{Error, PoolConfig};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use crate::domain::mail::Undelivered;
+use lettre::Message;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt, Rset};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter, ServerInfo};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// How long the server may take for each answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long it is given to take leave.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// A connection that rests longer is closed: servers close theirs after some minutes.
 const REST: Duration = Duration::from_secs(20);
 
@@ -53,39 +60,184 @@ impl std::fmt::Display for SmtpRoute {
     }
 }
 
-pub(super) struct Smtp(AsyncSmtpTransport<Tokio1Executor>);
+/// Talks to one mail server, one mail after the other.
+pub(super) struct Smtp {
+    host: String,
+    port: u16,
+    tls: Tls,
+    parameters: Option<TlsParameters>,
+    login: Option<Credentials>,
+    /// How we introduce ourselves.
+    hello: ClientId,
+    /// The connection that the last mail left, and since when it rests.
+    rests: Mutex<Option<(AsyncSmtpConnection, Instant)>>,
+}
+
+/// A conversation that ended otherwise than by a yes.
+#[derive(Debug)]
+struct Failure {
+    stage: Stage,
+    met: Met,
+    text: String,
+}
 
 impl Smtp {
     pub(super) fn open(route: &SmtpRoute) -> Result<Self, String> {
-        let tls = match route.tls {
-            Tls::None => LettreTls::None,
-            Tls::StartTls => LettreTls::Required(tls_parameters(route)?),
-            Tls::FromTheStart => LettreTls::Wrapper(tls_parameters(route)?),
-        };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&route.host)
-            .port(route.port)
-            .tls(tls)
-            .timeout(Some(TIMEOUT))
-            // Mail goes one after the other.
-            .pool_config(PoolConfig::new().max_size(1).idle_timeout(REST));
-        if let (Some(user), Some(password)) = (&route.user, &route.password) {
-            builder = builder.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
-        }
-        Ok(Self(builder.build()))
+        let parameters = (route.tls != Tls::None).then(|| tls_parameters(route)).transpose()?;
+        let login = route.user.clone().zip(route.password.as_ref());
+        Ok(Self {
+            host: route.host.clone(),
+            port: route.port,
+            tls: route.tls,
+            parameters,
+            login: login.map(|(user, password)| Credentials::new(user, password.expose().to_owned())),
+            hello: ClientId::default(),
+            rests: Mutex::new(None),
+        })
     }
 
+    /// Sends a mail, once. Where a failure may be the mail's or the server's, the server is asked for another
+    /// conversation: one that has it is well, and the failure was that of this mail alone.
     pub(super) async fn send(&self, message: &Message) -> Result<(), SendError> {
-        // The time-out is for each answer; a server that is slow at each of them is as good as away.
-        match tokio::time::timeout(TIMEOUT * 3, AsyncTransport::send(&self.0, message.clone())).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(judge(&error)),
-            Err(_) => Err(SendError {
-                text: "the mail server takes too long".into(),
-                class: "timeout",
-                fault: Fault::Way,
-            }),
+        let mut rests = self.rests.lock().await;
+        let mut connection = match rested(rests.take()).await {
+            Some(connection) => connection,
+            None => self.connect().await.map_err(|failure| failure.with(Fault::Way))?,
+        };
+        let options = match options(message, connection.server_info()) {
+            Ok(options) => options,
+            Err(error) => {
+                *rests = Some((connection, Instant::now()));
+                return Err(error);
+            }
+        };
+        let failure = match say(&mut connection, message, options).await {
+            Ok(()) => {
+                *rests = Some((connection, Instant::now()));
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        part(connection).await;
+        match judge(failure.stage, failure.met) {
+            Verdict::Server => Err(failure.with(Fault::Way)),
+            Verdict::Mail => Err(failure.with(Fault::Mail)),
+            Verdict::MailForGood => Err(failure.with(Fault::MailForGood(Undelivered::Refused))),
+            Verdict::Unclear => match self.begin(message).await {
+                Ok(connection) => {
+                    *rests = Some((connection, Instant::now()));
+                    Err(failure.with(Fault::Mail))
+                }
+                Err(failure) => Err(failure.with(Fault::Way)),
+            },
         }
     }
+
+    /// Connects, up to where mail can be named.
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+        let wrapped = self.parameters.clone().filter(|_| self.tls == Tls::FromTheStart);
+        let server = (self.host.as_str(), self.port);
+        let connecting =
+            AsyncSmtpConnection::connect_tokio1(server, Some(TIMEOUT), &self.hello, wrapped, None);
+        let mut connection = step(Stage::Door, connecting).await?;
+        if let Some(parameters) = self.parameters.clone().filter(|_| self.tls == Tls::StartTls) {
+            step(Stage::Door, connection.starttls(parameters, &self.hello)).await?;
+        }
+        if let Some(login) = &self.login {
+            step(Stage::Door, connection.auth(DEFAULT_MECHANISMS, login)).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Begins a mail as this one would be begun, names nobody, and takes it back.
+    async fn begin(&self, message: &Message) -> Result<AsyncSmtpConnection, Failure> {
+        let mut connection = self.connect().await?;
+        let sender = message.envelope().from().cloned();
+        step(Stage::Sender, connection.command(Mail::new(sender, Vec::new()))).await?;
+        step(Stage::Sender, connection.command(Rset)).await?;
+        Ok(connection)
+    }
+}
+
+impl Failure {
+    fn with(self, fault: Fault) -> SendError {
+        let class = match (self.stage, self.met) {
+            (Stage::Door, Met::Reply(_)) => "smtp refuses us",
+            (_, Met::Reply(500..)) => "smtp 5xx",
+            (_, Met::Reply(_)) => "smtp 4xx",
+            (_, Met::Silence) => "timeout",
+            (Stage::Door, Met::Cut) => "connection",
+            (_, Met::Cut) => "smtp cut off",
+        };
+        SendError { text: self.text, class, fault }
+    }
+}
+
+/// What `MAIL FROM` must say of a mail. Only addresses put other letters than ASCII's into one: those before an `@`,
+/// since domains were written in ASCII before. They need a server that offers SMTPUTF8.
+fn options(message: &Message, server: &ServerInfo) -> Result<Vec<MailParameter>, SendError> {
+    if message.formatted().is_ascii() {
+        return Ok(Vec::new());
+    }
+    if server.supports_feature(Extension::SmtpUtfEight) {
+        return Ok(vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)]);
+    }
+    let to_such = message.envelope().to().iter().any(|address| !address.to_string().is_ascii());
+    // Our own sender is the same for all mail.
+    let fault = if to_such { Fault::MailForGood(Undelivered::NeedsSmtputf8) } else { Fault::Way };
+    let text = "the mail server does not take addresses with such letters (SMTPUTF8)".to_owned();
+    Err(SendError { text, class: "smtputf8", fault })
+}
+
+/// Says a whole mail.
+async fn say(
+    connection: &mut AsyncSmtpConnection,
+    message: &Message,
+    options: Vec<MailParameter>,
+) -> Result<(), Failure> {
+    let envelope = message.envelope();
+    step(Stage::Sender, connection.command(Mail::new(envelope.from().cloned(), options))).await?;
+    for recipient in envelope.to() {
+        step(Stage::Recipient, connection.command(Rcpt::new(recipient.clone(), Vec::new()))).await?;
+    }
+    step(Stage::Content, connection.command(Data)).await?;
+    step(Stage::Content, connection.message(&message.formatted())).await?;
+    Ok(())
+}
+
+/// One step of a conversation.
+async fn step<T>(stage: Stage, doing: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    // A mail's text is looked at before it is taken, by filters that may be slow.
+    let patience = if stage == Stage::Content { TIMEOUT * 3 } else { TIMEOUT };
+    match tokio::time::timeout(patience, doing).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => {
+            let code = error.status().map(u16::from);
+            let silent = error.is_timeout();
+            let met = code.map_or(if silent { Met::Silence } else { Met::Cut }, Met::Reply);
+            Err(Failure { stage, met, text: causes(&error) })
+        }
+        Err(_) => {
+            let text = "the mail server takes too long".to_owned();
+            Err(Failure { stage, met: Met::Silence, text })
+        }
+    }
+}
+
+/// The connection that rested, if it has not rested too long and still answers.
+async fn rested(rests: Option<(AsyncSmtpConnection, Instant)>) -> Option<AsyncSmtpConnection> {
+    let (mut connection, since) = rests?;
+    let answers = since.elapsed() < REST && step(Stage::Door, connection.command(Noop)).await.is_ok();
+    if answers {
+        return Some(connection);
+    }
+    part(connection).await;
+    None
+}
+
+/// Takes leave; whether the server hears it does not matter.
+async fn part(mut connection: AsyncSmtpConnection) {
+    drop(tokio::time::timeout(FAREWELL, connection.abort()).await);
 }
 
 fn tls_parameters(route: &SmtpRoute) -> Result<TlsParameters, String> {
@@ -98,22 +250,6 @@ fn tls_parameters(route: &SmtpRoute) -> Result<TlsParameters, String> {
         builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
     builder.build().map_err(|error| error.to_string())
-}
-
-/// What a failure means. A server that does not take our password or our TLS takes no mail of ours at all.
-fn judge(error: &Error) -> SendError {
-    let text = causes(error);
-    let code = error.status().map(u16::from);
-    // Refusals of the way, not of the mail: shutting down, TLS or a password wanted or wrong.
-    let (class, fault) = match code {
-        Some(421 | 454 | 530 | 534 | 535 | 538) => ("smtp refuses us", Fault::Way),
-        Some(_) if error.is_permanent() => ("smtp 5xx", Fault::MailForGood),
-        Some(_) => ("smtp 4xx", Fault::Mail),
-        None if error.is_tls() => ("tls", Fault::Way),
-        None if error.is_timeout() => ("timeout", Fault::Way),
-        None => ("connection", Fault::Way),
-    };
-    SendError { text, class, fault }
 }
 
 /// An error with all that caused it, on one line of reasonable length.

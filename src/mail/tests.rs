@@ -216,9 +216,16 @@ fn nothing_gets_into_a_header_that_is_not_its_value() {
 #[test]
 fn an_address_that_is_none_is_refused_for_good() {
     let written = Written { subject: "Hi".into(), text: "Hi".into(), html: "Hi".into() };
-    for to in
-        ["", "ann", "ann@example.com, thief@evil.example", "ann@example.com\r\nRCPT TO:<thief@evil.example>"]
-    {
+    // Some of them were taken once, and stand in facts.
+    for to in [
+        "",
+        "ann",
+        "ann.@example.com",
+        "a..b@example.com",
+        "an\u{200b}n@example.com",
+        "ann@example.com, thief@evil.example",
+        "ann@example.com\r\nRCPT TO:<thief@evil.example>",
+    ] {
         let mail = Outgoing {
             id: "1",
             kind: "approved",
@@ -228,8 +235,24 @@ fn an_address_that_is_none_is_refused_for_good() {
             written: &written,
         };
         let refused = compose(&sender(), &mail).expect_err(to);
-        assert_eq!(refused.fault, Fault::MailForGood, "{to}");
+        assert_eq!(refused.fault, Fault::MailForGood(Undelivered::BadAddress), "{to}");
     }
+}
+
+#[test]
+fn mail_to_an_international_domain_goes_to_its_ascii_form() {
+    let written = Written { subject: "Hi".into(), text: "Hi".into(), html: "Hi".into() };
+    let mail = Outgoing {
+        id: "1",
+        kind: "approved",
+        to: "ann@bücher.example",
+        name: "Ann",
+        date: DateTime::UNIX_EPOCH,
+        written: &written,
+    };
+    let message = compose(&sender(), &mail).expect("an address");
+    assert_eq!(message.envelope().to()[0].to_string(), "ann@xn--bcher-kva.example");
+    assert!(message.formatted().is_ascii(), "so that no server needs to offer anything");
 }
 
 #[test]

@@ -124,6 +124,10 @@ impl Inbox {
             child.wait().expect("it ends");
         }
     }
+    /// Offers SMTPUTF8, or not, when it is started the next time.
+    pub fn offer_smtputf8(&self) {
+        std::fs::write(self.dir.path().join("smtputf8"), "").expect("a file");
+    }
     /// What it does from now on.
     pub fn set(&self, mode: Mode) {
         let text = match mode {

@@ -1,7 +1,9 @@
 """A mail server that keeps what it is sent: `smtp_server.py DIRECTORY PORT [CERTIFICATE KEY USER PASSWORD]`.
 
 The file `mode` in the directory says what it does with mail, as of each mail: `take`, `later` (451), `never` (550),
-`hang` (it keeps the mail and does not answer). What it takes becomes `<number>.json`; each recipient that it is told of is a line
+`hang` (it keeps the mail and does not answer). A recipient whose name begins so makes it fail at this mail alone, whatever
+the mode: `cut` (it hangs up at the recipient), `cut-text` (at the text), `bye` (421), `login` (530).
+SMTPUTF8 is offered if the file `smtputf8` is there. What it takes becomes `<number>.json`; each recipient that it is told of is a line
 in `asked`. Its port is what it prints; 0 asks for a free one. With a certificate it wants STARTTLS and a login before anything else.
 """
 
@@ -30,6 +32,11 @@ class Keeper:
     async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
         with open(os.path.join(directory, "asked"), "a", encoding="utf-8") as file:
             file.write(address + "\n")
+        name = address.split("@")[0]
+        if name == "cut":
+            server.transport.abort()
+        if name in ("bye", "login"):
+            return {"bye": "421 4.7.0 closing", "login": "530 5.7.0 authentication required"}[name]
         if mode() == "later":
             return "451 4.3.2 come back later"
         if mode() == "never":
@@ -38,6 +45,9 @@ class Keeper:
         return "250 2.1.5 good"
 
     async def handle_DATA(self, server, session, envelope):
+        if any(address.startswith("cut-text@") for address in envelope.rcpt_tos):
+            server.transport.abort()
+            return "451 nobody hears this"
         mail = message_from_bytes(envelope.content, policy=policy.default)
         part = lambda kind: mail.get_body(preferencelist=(kind,)).get_content().replace("\r\n", "\n")
         kept = {
@@ -79,6 +89,7 @@ async def serve():
             "authenticator": authenticate,
             "auth_required": True,
         }
+    options["enable_SMTPUTF8"] = os.path.exists(os.path.join(directory, "smtputf8"))
     keeper = Keeper()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: SMTP(keeper, loop=loop, **options), "127.0.0.1", port)

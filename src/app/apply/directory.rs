@@ -3,16 +3,17 @@
 use super::people::{end_sessions, tell};
 use super::{Effect, Located};
 use crate::app::layout::{
-    CHANGES, MISSING_OWED, RUN, RUNS, SET_ASIDE, affiliate_key, applied_again_key, email_key, set_aside_key,
+    CHANGES, MISSING_OWED, RUN, RUNS, SET_ASIDE, affiliate_key, applied_again_key, email_key, link_count_key,
+    set_aside_key,
 };
-use crate::app::outbox::{enqueue_in, mail_done};
+use crate::app::outbox::{enqueue_in, mail_done, remember_lost};
 use crate::app::people::APPLICANT;
 use crate::app::set_aside::{Ended, SetAside, SetAsideId};
 use crate::app::work::Work;
 use crate::app::{MonthDoc, RunDoc};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Link, Profile, Status, Step};
-use crate::domain::fact::{AffiliateChange, Fact, Record};
+use crate::domain::fact::{AffiliateChange, Fact, Record, Within};
 use crate::domain::id::AffiliateId;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::outcome::FactOutcome;
@@ -33,12 +34,15 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
         Fact::AffiliateChanged { affiliate_id, change } => {
             change_affiliate(work, *affiliate_id, change, located.record.at)
         }
-        Fact::LinkCreated { link } => {
+        Fact::LinkCreated { link, within } => {
             let Some(affiliate) = work.get::<Affiliate>(&affiliate_key(link.affiliate))? else {
                 return Ok(Effect::refused(Refusal::UnknownAffiliate));
             };
             if affiliate.status() != Status::Active {
                 return Ok(Effect::refused(Refusal::NotActive));
+            }
+            if !count_link(work, link, *within)? {
+                return Ok(Effect::refused(Refusal::TooManyLinks));
             }
             put_link(work, link)?;
             Ok(new)
@@ -96,8 +100,12 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
             work.append(CHANGES, &json!({"kind": "run"}));
             Ok(new)
         }
-        Fact::MailDone { mail_id, outcome } => {
-            mail_done(work, mail_id, *outcome, located.record.at)?;
+        Fact::MailDone { mail_id, outcome, lost } => {
+            let at = located.record.at;
+            mail_done(work, mail_id, *outcome, at)?;
+            if let Some(mail) = lost {
+                remember_lost(work, mail, at)?;
+            }
             Ok(new)
         }
         Fact::SetAside { node, position, cause, kind, account_id, record } => {
@@ -300,6 +308,18 @@ fn put_link(work: &mut Work, link: &Link) -> Result<()> {
     work.index("links".to_owned(), link.id.to_string(), true);
     work.append(CHANGES, &json!({"kind": "link", "id": link.id}));
     work.put(&link_key(link), link)
+}
+
+/// Counts a link that is made; false: there are as many as there may be. Nothing is counted before somebody asks.
+fn count_link(work: &mut Work, link: &Link, within: Option<Within>) -> Result<bool> {
+    let key = link_count_key(link.affiliate);
+    let counted: Option<u32> = work.get(&key)?;
+    let Some(count) = counted.or(within.map(|within| within.known)) else { return Ok(true) };
+    if within.is_some_and(|within| count >= within.most) {
+        return Ok(false);
+    }
+    work.put(&key, &(count + 1))?;
+    Ok(true)
 }
 
 fn put_month(work: &mut Work, doc: &MonthDoc) -> Result<()> {

@@ -8,7 +8,7 @@ pub(crate) use accounts::{crossing_entries, statement_indexes};
 
 use super::layout::{
     AUDIT, RUN, account_key, account_partition, affiliate_key, affiliate_partition, applied_again_key,
-    credentials_key, email_key, set_aside_key, statement_key,
+    credentials_key, email_key, link_count_key, lost_mail_key, set_aside_key, statement_key,
 };
 use super::outbox::{self, mail_key};
 use super::set_aside::SetAsideId;
@@ -97,6 +97,7 @@ pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
         | Fact::StaffInvited { .. }
         | Fact::ActivationSent { .. }
         | Fact::SignedOutEverywhere { .. }
+        | Fact::StaffSignedOutEverywhere { .. }
         | Fact::NoteAdded { .. }
         | Fact::ClaimFiled { .. }
         | Fact::ClaimDecided { .. } => Some(Partition::Directory),
@@ -108,7 +109,7 @@ pub(crate) fn touches(fact: &Fact, partition: Partition, partitions: u16) -> boo
     home_of(fact, partitions) == Some(partition) || (partition == Partition::Directory && is_audited(fact))
 }
 
-/// Whether a person did it, so that the audit log shows it.
+/// Whether a person did it, or should know of it, so that the audit log shows it.
 const fn is_audited(fact: &Fact) -> bool {
     matches!(
         fact,
@@ -130,10 +131,12 @@ const fn is_audited(fact: &Fact) -> bool {
             | Fact::StaffInvited { .. }
             | Fact::ActivationSent { .. }
             | Fact::SignedOutEverywhere { .. }
+            | Fact::StaffSignedOutEverywhere { .. }
             | Fact::NoteAdded { .. }
             | Fact::ClaimFiled { .. }
             | Fact::ClaimDecided { .. }
             | Fact::SetAsideEnded { .. }
+            | Fact::MailDone { lost: Some(_), .. }
     )
 }
 
@@ -160,11 +163,15 @@ pub(crate) fn keys_of(fact: &Fact, partition: Partition) -> Vec<String> {
             let own = [affiliate_key(*affiliate_id), credentials_key(Person::Affiliate(*affiliate_id))];
             own.into_iter().chain(email).chain(code).collect()
         }
-        Fact::LinkCreated { link } => vec![affiliate_key(link.affiliate), link_key(link)],
+        Fact::LinkCreated { link, .. } => {
+            vec![affiliate_key(link.affiliate), link_key(link), link_count_key(link.affiliate)]
+        }
         Fact::LinkDisabled { link_id, .. } => vec![format!("link:{link_id}")],
         Fact::MonthClosing { month, .. } | Fact::MonthClosed { month, .. } => vec![format!("month:{month}")],
         Fact::RunFinished { .. } => vec![RUN.to_owned()],
-        Fact::MailDone { mail_id, .. } => vec![mail_key(mail_id)],
+        Fact::MailDone { mail_id, lost, .. } => std::iter::once(mail_key(mail_id))
+            .chain(lost.as_ref().map(|lost| lost_mail_key(lost.person)))
+            .collect(),
         Fact::SetAside { node, position, .. } | Fact::SetAsideEnded { node, position, .. } => {
             vec![set_aside_key(SetAsideId { node: *node, position: *position })]
         }

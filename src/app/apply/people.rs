@@ -2,8 +2,8 @@
 
 use super::{Effect, Located};
 use crate::app::layout::{
-    CHANGES, MISSING, MISSING_OPEN, MISSING_OWED, affiliate_key, agreement_key, claim_key, credentials_key,
-    missing_index, notes_key, staff_email_key, staff_key,
+    ADMINS, CHANGES, MISSING, MISSING_OPEN, MISSING_OWED, affiliate_key, agreement_key, claim_key,
+    credentials_key, missing_index, notes_key, staff_email_key, staff_key,
 };
 use crate::app::outbox::enqueue_in;
 use crate::app::people::NOTES;
@@ -15,10 +15,13 @@ use crate::domain::id::{AccountId, AffiliateId, ClaimId, StaffId};
 use crate::domain::mail::{Letter, Message};
 use crate::domain::outcome::FactOutcome;
 use crate::domain::password::{Credentials, PasswordHash};
-use crate::domain::person::{Agreement, ClaimState, MissingReferral, Note, Person, Signature, StaffMember};
+use crate::domain::person::{
+    Action, Agreement, ClaimState, MissingReferral, Note, Person, Signature, StaffMember,
+};
 use crate::store::Result;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The documents that a fact of people reads and may change.
 pub(super) fn keys_of(fact: &Fact) -> Vec<String> {
@@ -34,8 +37,13 @@ pub(super) fn keys_of(fact: &Fact) -> Vec<String> {
         Fact::AgreementSigned { affiliate_id, signature } => {
             vec![affiliate_key(*affiliate_id), agreement_key(&signature.version)]
         }
-        Fact::StaffCreated { member } => vec![staff_key(member.id), staff_email_key(&member.email)],
-        Fact::StaffChanged { staff_id, .. } | Fact::StaffInvited { staff_id } => {
+        Fact::StaffCreated { member } => {
+            vec![staff_key(member.id), staff_email_key(&member.email), ADMINS.to_owned()]
+        }
+        Fact::StaffChanged { staff_id, .. } => {
+            vec![staff_key(*staff_id), credentials_key(Person::Staff(*staff_id)), ADMINS.to_owned()]
+        }
+        Fact::StaffInvited { staff_id } | Fact::StaffSignedOutEverywhere { staff_id } => {
             vec![staff_key(*staff_id), credentials_key(Person::Staff(*staff_id))]
         }
         Fact::ActivationSent { affiliate_id } | Fact::SignedOutEverywhere { affiliate_id } => {
@@ -58,7 +66,7 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
         Fact::AgreementPublished { agreement } => publish(work, agreement),
         Fact::AgreementSigned { affiliate_id, signature } => sign(work, *affiliate_id, signature),
         Fact::StaffCreated { member } => create_staff(work, member),
-        Fact::StaffChanged { staff_id, role, disabled } => {
+        Fact::StaffChanged { staff_id, role, disabled, admins } => {
             let change = |member: &mut StaffMember| {
                 member.role = role.unwrap_or(member.role);
                 match disabled {
@@ -70,7 +78,7 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
                     _ => {}
                 }
             };
-            change_staff(work, *staff_id, change)
+            change_staff(work, *staff_id, admins.as_ref(), change)
         }
         Fact::StaffInvited { staff_id } => invite_staff(work, *staff_id),
         Fact::ActivationSent { affiliate_id } => send_activation(work, *affiliate_id),
@@ -79,6 +87,13 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
                 return Ok(Effect::refused(Refusal::UnknownAffiliate));
             }
             end_sessions(work, Person::Affiliate(*affiliate_id))?;
+            Ok(Effect::done(FactOutcome::New))
+        }
+        Fact::StaffSignedOutEverywhere { staff_id } => {
+            if work.get::<StaffMember>(&staff_key(*staff_id))?.is_none() {
+                return Ok(Effect::refused(Refusal::UnknownStaff));
+            }
+            end_sessions(work, Person::Staff(*staff_id))?;
             Ok(Effect::done(FactOutcome::New))
         }
         Fact::NoteAdded { affiliate_id, text } => {
@@ -254,11 +269,17 @@ fn create_staff(work: &mut Work, member: &StaffMember) -> Result<Effect> {
         return Ok(Effect::refused(Refusal::EmailTaken));
     }
     work.put(&email, &member.id)?;
+    count_admin(work, member, None)?;
     put_staff(work, member)?;
     Ok(Effect::done(FactOutcome::New))
 }
 
-fn change_staff(work: &mut Work, id: StaffId, change: impl FnOnce(&mut StaffMember)) -> Result<Effect> {
+fn change_staff(
+    work: &mut Work,
+    id: StaffId,
+    admins: Option<&BTreeSet<StaffId>>,
+    change: impl FnOnce(&mut StaffMember),
+) -> Result<Effect> {
     let Some(before) = work.get::<StaffMember>(&staff_key(id))? else {
         return Ok(Effect::refused(Refusal::UnknownStaff));
     };
@@ -267,11 +288,28 @@ fn change_staff(work: &mut Work, id: StaffId, change: impl FnOnce(&mut StaffMemb
     if member == before {
         return Ok(Effect::done(FactOutcome::Replayed));
     }
+    if !count_admin(work, &member, admins)? {
+        return Ok(Effect::refused(Refusal::LastAdmin));
+    }
     put_staff(work, &member)?;
     if member.disablings != before.disablings {
         end_sessions(work, Person::Staff(id))?;
     }
     Ok(Effect::done(FactOutcome::New))
+}
+
+/// Keeps who may manage staff, once somebody asked that one be left; false: nobody would be. `asked`: those who were
+/// known to whoever asks that.
+fn count_admin(work: &mut Work, member: &StaffMember, asked: Option<&BTreeSet<StaffId>>) -> Result<bool> {
+    let counted: Option<BTreeSet<StaffId>> = work.get(ADMINS)?;
+    let Some(mut admins) = counted.or_else(|| asked.cloned()) else { return Ok(true) };
+    if member.may(Action::ManageStaff) {
+        admins.insert(member.id);
+    } else if admins.remove(&member.id) && admins.is_empty() && asked.is_some() {
+        return Ok(false);
+    }
+    work.put(ADMINS, &admins)?;
+    Ok(true)
 }
 
 fn put_staff(work: &mut Work, member: &StaffMember) -> Result<()> {

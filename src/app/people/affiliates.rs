@@ -62,10 +62,4 @@ impl App {
         self.act(by, Fact::ActivationSent { affiliate_id: id }).await?;
         Ok(())
     }
-
-    /// Ends all sessions and open links of an affiliate; its password stays.
-    pub async fn sign_affiliate_out(self: &Arc<Self>, by: &str, id: AffiliateId) -> Result<(), ActError> {
-        self.act(by, Fact::SignedOutEverywhere { affiliate_id: id }).await?;
-        Ok(())
-    }
 }

@@ -1,6 +1,6 @@
 //! Hashing passwords: argon2id with 19 MiB, two passes, one lane; two at once, and few that wait.
 
-use crate::domain::password::PasswordHash;
+use crate::domain::password::{self, PasswordHash};
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,7 +57,7 @@ impl Hasher {
 impl Turn {
     /// Hashes a password.
     pub(crate) async fn hash(&self, password: &str) -> Result<PasswordHash, Busy> {
-        let (held, password) = (Arc::clone(&self.0), password.to_owned());
+        let (held, password) = (Arc::clone(&self.0), password::normal(password));
         let hashed = tokio::task::spawn_blocking(move || {
             let hashed = hash(&password);
             drop(held);
@@ -69,9 +69,10 @@ impl Turn {
 
     /// Whether a password has this hash; without one, as much work for a no.
     pub(crate) async fn verify(&self, password: &str, known: Option<&PasswordHash>) -> Result<bool, Busy> {
-        let (held, password, known) = (Arc::clone(&self.0), password.to_owned(), known.cloned());
+        let (held, spellings, known) = (Arc::clone(&self.0), password::spellings(password), known.cloned());
         let verified = tokio::task::spawn_blocking(move || {
-            let matches = verify(&password, known.as_ref().unwrap_or(&DUMMY));
+            let hash = known.as_ref().unwrap_or(&DUMMY);
+            let matches = spellings.iter().any(|spelling| verify(spelling, hash));
             drop(held);
             matches && known.is_some()
         });
@@ -112,6 +113,21 @@ mod tests {
         assert!(!verify("tulip anvil raim", &one) && !verify("", &one));
         for broken in ["", "x", "$argon2id$v=19$m=19456,t=2,p=1$"] {
             assert!(!verify("tulip anvil rain", &PasswordHash::new(broken)), "{broken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_known_however_its_letters_were_typed() {
+        let (composed, apart) = ("gr\u{fc}ne W\u{e4}lder", "gru\u{308}ne Wa\u{308}lder");
+        let turn = Hasher::default().turn().await.expect("nobody is there");
+        // Set today on either keyboard, and set on either before passwords were made normal.
+        let today = [turn.hash(composed).await, turn.hash(apart).await].map(|hash| hash.expect("a hash"));
+        let before = [hash(composed), hash(apart)].map(|hash| hash.expect("a hash"));
+        for known in today.iter().chain(&before) {
+            for typed in [composed, apart] {
+                assert_eq!(turn.verify(typed, Some(known)).await, Ok(true), "{typed:?}");
+            }
+            assert_eq!(turn.verify("grune Walder", Some(known)).await, Ok(false));
         }
     }
 

@@ -1,6 +1,7 @@
 //! How often somebody may try: counted in the store, under keyed hashes, for the time of a window.
 
 use super::App;
+use crate::domain::email::canonical_email;
 use crate::domain::id::LinkId;
 use crate::domain::pepper::Hashed;
 use crate::store::StoreError;
@@ -18,10 +19,15 @@ const HOUR: u64 = 60 * MINUTE;
 /// Failures to sign in on an account, and from an address.
 pub(super) const FAILURES_ON_ACCOUNT: Limit = Limit { most: 10, window_ms: 15 * MINUTE };
 pub(super) const FAILURES_FROM: Limit = Limit { most: 100, window_ms: 15 * MINUTE };
+/// The same of a browser that the person has signed in with before, and of all of a person's.
+pub(super) const FAILURES_OF_BROWSER: Limit = Limit { most: 10, window_ms: 15 * MINUTE };
+pub(super) const FAILURES_OF_BROWSERS: Limit = Limit { most: 50, window_ms: 15 * MINUTE };
 /// Applications from an address.
 pub(super) const APPLICATIONS_FROM: Limit = Limit { most: 20, window_ms: HOUR };
-/// Mails for a forgotten password, to an address and asked for from one.
-pub(super) const FORGOTTEN_BY: Limit = Limit { most: 3, window_ms: HOUR };
+/// Mails for a forgotten password: to an address, within less than half of a link's life; asked for by browsers that the
+/// person has signed in with; asked for from an address.
+pub(super) const FORGOTTEN_BY: Limit = Limit { most: 1, window_ms: 15 * MINUTE };
+pub(super) const FORGOTTEN_BY_BROWSER: Limit = Limit { most: 3, window_ms: HOUR };
 pub(super) const FORGOTTEN_FROM: Limit = Limit { most: 30, window_ms: HOUR };
 /// Changes of addresses that an affiliate asks for.
 pub(super) const CHANGES_OF: Limit = Limit { most: 5, window_ms: 24 * HOUR };
@@ -35,7 +41,7 @@ pub(super) struct Counted(String, Limit);
 impl App {
     /// Counts what concerns an e-mail, in the same way whether anybody has it or not.
     pub(super) fn by_email(&self, what: &str, email: &str, limit: Limit) -> Counted {
-        Counted(format!("{what}:{}", self.settings.pepper.email(email)), limit)
+        Counted(format!("{what}:{}", self.settings.pepper.email(&canonical_email(email))), limit)
     }
     /// Counts what comes from an address; of IPv6, from its network.
     pub(super) fn by_ip(&self, what: &str, ip: IpAddr, limit: Limit) -> Counted {
@@ -56,10 +62,20 @@ impl App {
     }
     /// Counts one; answers whether it is one too many.
     pub(super) async fn count_one(&self, counted: &Counted) -> Result<bool, StoreError> {
-        let Counted(key, limit) = counted;
+        Ok(self.count_another(counted).await? > counted.1.most)
+    }
+    /// Whether there may be one more, which is counted then. Who asks in vain is not counted, and so does not put the next
+    /// one off.
+    pub(super) async fn take_one(&self, counted: &Counted) -> Result<bool, StoreError> {
+        if self.is_used_up(counted).await? {
+            return Ok(false);
+        }
+        // Of many who saw the same at once, only so many are let through. The look is counted with them.
+        Ok(self.count_another(counted).await? <= counted.1.most + 1)
+    }
+    async fn count_another(&self, Counted(key, limit): &Counted) -> Result<u64, StoreError> {
         let one = LinkId::random().to_string();
-        let count = self.store.count_in_window(key, &one, self.clock.millis(), limit.window_ms).await?;
-        Ok(count > limit.most)
+        self.store.count_in_window(key, &one, self.clock.millis(), limit.window_ms).await
     }
 }
 

@@ -122,7 +122,7 @@ impl App {
             FactOutcome::Deferred => Err(SetPasswordError::Deferred),
             // Another password was faster, or the person was closed or disabled meanwhile.
             FactOutcome::Refused | FactOutcome::Conflict => Err(OneTimeError::Spent.into()),
-            _ => Ok(self.begin_session(person, (replaces + 1).saturating_add(ended), agent).await?),
+            _ => Ok(self.begin_session(person, (replaces + 1, ended), agent).await?),
         }
     }
 }

@@ -19,11 +19,13 @@ pub(crate) use agreement::SAMPLE_IN_USE;
 pub use claims::NewClaim;
 pub use contact::{ConfirmError, Confirmed};
 pub(crate) use hasher::Hasher;
+pub use sign_in::Knock;
 
 use super::layout::{credentials_key, email_key};
 use super::work::decode;
 use super::{App, ReadError, SubmitError, Submitted};
 use crate::domain::account::Refusal;
+use crate::domain::email::canonical_email;
 use crate::domain::fact::Fact;
 use crate::domain::id::AffiliateId;
 use crate::domain::mail::Asked;
@@ -160,23 +162,29 @@ impl App {
         }
     }
 
-    /// Whether an e-mail is a person's present one.
+    /// Whether an e-mail is a person's present one, in whichever form either is written.
     pub(crate) fn has_email(&self, person: Person, email: &str) -> bool {
-        self.contact(person).is_some_and(|one| same_email(&one.email, email))
+        let email = canonical_email(email);
+        self.contact(person).is_some_and(|one| same_email(&canonical_email(&one.email), &email))
     }
 
-    /// Who signs in with an e-mail: an address that was given up is nobody's. Both kinds are looked for in the same
-    /// way, whether they are there or not.
+    /// Who signs in with an e-mail: an address that was given up is nobody's. It is looked for in the form that is kept
+    /// and as it was typed, which is how it was kept once. All of this is done whether anybody is there or not.
     pub(crate) async fn person_with(&self, realm: Realm, email: &str) -> Result<Option<Person>, StoreError> {
         let person = match realm {
             Realm::Portal => {
-                let key = email_key(email);
-                let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
+                let keys = [email_key(&canonical_email(email)), email_key(email)];
+                let docs = self.store.load(Partition::Directory, &keys).await?;
                 let doc = docs.into_iter().flatten().next();
-                let id: Option<AffiliateId> = doc.map(|doc| decode(&key, &doc.body)).transpose()?;
+                let id: Option<AffiliateId> = doc.map(|doc| decode(&keys[0], &doc.body)).transpose()?;
                 id.map(Person::Affiliate)
             }
-            Realm::Staff => self.directory().staff_with(email).map(|member| Person::Staff(member.id)),
+            Realm::Staff => {
+                let directory = self.directory();
+                let member =
+                    directory.staff_with(&canonical_email(email)).or_else(|| directory.staff_with(email));
+                member.map(|member| Person::Staff(member.id))
+            }
         };
         Ok(person.filter(|person| self.has_email(*person, email)))
     }

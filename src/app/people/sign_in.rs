@@ -1,7 +1,12 @@
 //! Signing in, and asking for a new password.
 
-use super::limits::{Counted, FAILURES_FROM, FAILURES_ON_ACCOUNT, FORGOTTEN_BY, FORGOTTEN_FROM};
-use super::{App, NewSession, Session, SignInError};
+use super::limits::{
+    Counted, FAILURES_FROM, FAILURES_OF_BROWSER, FAILURES_OF_BROWSERS, FAILURES_ON_ACCOUNT, FORGOTTEN_BY,
+    FORGOTTEN_BY_BROWSER, FORGOTTEN_FROM,
+};
+use super::{ActError, App, NewSession, Session, SignInError};
+use crate::domain::fact::Fact;
+use crate::domain::known_browser::KnownBrowser;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::password::{Credentials, LONGEST};
 use crate::domain::person::{Person, Realm};
@@ -12,6 +17,25 @@ use std::sync::Arc;
 
 /// An e-mail that is longer belongs to nobody.
 const EMAIL_BYTES: usize = 254;
+/// Bytes of a password that are looked at: each of its letters may be typed as some.
+const PASSWORD_BYTES: usize = LONGEST * 16;
+
+/// Who asks to be let in, as far as can be told.
+#[derive(Debug, Clone, Copy)]
+pub struct Knock<'a> {
+    /// Where from.
+    pub ip: IpAddr,
+    /// What the browser calls itself.
+    pub agent: &'a str,
+    /// What the browser was given when somebody signed in with it before.
+    pub known_browser: Option<&'a str>,
+}
+
+/// Who has this e-mail and password.
+struct Verified {
+    person: Person,
+    credentials: Credentials,
+}
 
 impl App {
     /// Signs somebody in. The answer to an unknown e-mail is the one to a wrong password, and takes as long.
@@ -20,15 +44,15 @@ impl App {
         realm: Realm,
         email: &str,
         password: &str,
-        ip: IpAddr,
-        agent: &str,
+        knock: &Knock<'_>,
     ) -> Result<NewSession, SignInError> {
-        if email.len() > EMAIL_BYTES || password.chars().count() > LONGEST {
+        if email.len() > EMAIL_BYTES || password.len() > PASSWORD_BYTES {
             return Err(SignInError::Wrong);
         }
-        let ended = match self.verified(realm, email, password, ip).await {
-            Ok((person, version)) => {
-                self.begin_session(person, version, agent).await.map_err(SignInError::from)
+        let ended = match self.verified(realm, email, password, knock).await {
+            Ok(Verified { person, credentials: known }) => {
+                let begun = self.begin_session(person, (known.version, known.ended), knock.agent).await;
+                begun.map_err(SignInError::from)
             }
             Err(error) => Err(error),
         };
@@ -42,25 +66,24 @@ impl App {
         ended
     }
 
-    /// Who has this e-mail and password, with the generation of the credentials.
     async fn verified(
         &self,
         realm: Realm,
         email: &str,
         password: &str,
-        ip: IpAddr,
-    ) -> Result<(Person, u32), SignInError> {
-        let limits = self.failures(realm, email, ip);
+        knock: &Knock<'_>,
+    ) -> Result<Verified, SignInError> {
+        let known = self.who(realm, email).await?;
+        let limits = self.failures(realm, email, known.as_ref(), knock);
         // Before waiting in line, so that those who guess don't fill it …
         self.refuse_guessers(&limits).await?;
         let turn = self.hasher.turn().await.map_err(|_| SignInError::Unavailable)?;
         // … and after it, so that no more are let through at once than take turns.
         self.refuse_guessers(&limits).await?;
-        let known = self.who(realm, email).await?;
-        let hash = known.as_ref().map(|(_, credentials)| &credentials.hash);
+        let hash = known.as_ref().map(|known| &known.credentials.hash);
         let matches = turn.verify(password, hash).await.map_err(|_| SignInError::Unavailable)?;
-        if let Some((person, credentials)) = known.filter(|_| matches) {
-            return Ok((person, credentials.generation()));
+        if let Some(known) = known.filter(|_| matches) {
+            return Ok(known);
         }
         for counted in &limits {
             self.count_one(counted).await?;
@@ -80,14 +103,14 @@ impl App {
         person: Person,
         password: &str,
     ) -> Result<(u32, u32), SignInError> {
-        if password.chars().count() > LONGEST {
+        if password.len() > PASSWORD_BYTES {
             return Err(SignInError::Wrong);
         }
-        let failures = [Self::by_id("confirm", &person, FAILURES_ON_ACCOUNT)];
+        let known = self.credentials(person).await?.ok_or(SignInError::Wrong)?;
+        let failures = [Self::by_id("confirm", &format!("{person}:{}", known.version), FAILURES_ON_ACCOUNT)];
         self.refuse_guessers(&failures).await?;
         let turn = self.hasher.turn().await.map_err(|_| SignInError::Unavailable)?;
         self.refuse_guessers(&failures).await?;
-        let known = self.credentials(person).await?.ok_or(SignInError::Wrong)?;
         let matches = turn.verify(password, Some(&known.hash)).await;
         if matches.map_err(|_| SignInError::Unavailable)? {
             return Ok((known.version, known.ended));
@@ -98,12 +121,39 @@ impl App {
         Err(SignInError::Wrong)
     }
 
-    fn failures(&self, realm: Realm, email: &str, ip: IpAddr) -> [Counted; 2] {
+    /// What failures count on. Strangers count on the account and where they come from; a browser that has signed in
+    /// before on itself, whatever strangers did. On an account they count for a password: a new one begins with none.
+    fn failures(
+        &self,
+        realm: Realm,
+        email: &str,
+        known: Option<&Verified>,
+        knock: &Knock<'_>,
+    ) -> [Counted; 2] {
+        if let Some(browser) =
+            known.and_then(|known| self.known_browser(known.person, &known.credentials, knock))
+        {
+            let of_all = Self::by_id("sign_in_browsers", &browser.person, FAILURES_OF_BROWSERS);
+            return [Self::by_id("sign_in_browser", &browser.id, FAILURES_OF_BROWSER), of_all];
+        }
         let what = match realm {
             Realm::Portal => "sign_in",
             Realm::Staff => "staff_sign_in",
         };
-        [self.by_email(what, email, FAILURES_ON_ACCOUNT), self.by_ip("sign_in_from", ip, FAILURES_FROM)]
+        let version = known.map_or(0, |known| known.credentials.version);
+        let on_account = self.by_email(&format!("{what}:{version}"), email, FAILURES_ON_ACCOUNT);
+        [on_account, self.by_ip("sign_in_from", knock.ip, FAILURES_FROM)]
+    }
+
+    /// The browser that asks, if this very person signed in with it before.
+    fn known_browser(
+        &self,
+        person: Person,
+        credentials: &Credentials,
+        knock: &Knock<'_>,
+    ) -> Option<KnownBrowser> {
+        let browser = KnownBrowser::verify(knock.known_browser?, &self.keyring)?;
+        (browser.person == person && browser.is_good(credentials.ended, self.now())).then_some(browser)
     }
 
     async fn refuse_guessers(&self, limits: &[Counted]) -> Result<(), SignInError> {
@@ -116,36 +166,52 @@ impl App {
     }
 
     /// Who may sign in with an e-mail, and by what.
-    async fn who(&self, realm: Realm, email: &str) -> Result<Option<(Person, Credentials)>, StoreError> {
+    async fn who(&self, realm: Realm, email: &str) -> Result<Option<Verified>, StoreError> {
         let person = self.person_with(realm, email).await?;
         // Also for nobody something is asked for, so that it takes as long.
         let asked = person.unwrap_or_else(|| nobody(realm));
         let credentials = self.credentials(asked).await?;
         let may = self.contact(asked).is_some_and(|contact| contact.may_sign_in);
-        Ok(person.zip(credentials).filter(|_| may))
+        let known = person.zip(credentials).filter(|_| may);
+        Ok(known.map(|(person, credentials)| Verified { person, credentials }))
+    }
+
+    /// Ends all sessions and open links of a person, and knows none of its browsers any more; the password stays.
+    pub async fn sign_out_everywhere(self: &Arc<Self>, by: &str, person: Person) -> Result<(), ActError> {
+        let fact = match person {
+            Person::Affiliate(affiliate_id) => Fact::SignedOutEverywhere { affiliate_id },
+            Person::Staff(staff_id) => Fact::StaffSignedOutEverywhere { staff_id },
+        };
+        self.act(by, fact).await?;
+        Ok(())
     }
 
     /// Sends a link that sets a new password to an e-mail, if somebody who may sign in has it. Whether anybody has
-    /// is found out after this has answered, so that neither the answer nor its time tells.
+    /// is found out after this has answered, so that neither the answer nor its time tells. Whoever asks again within
+    /// some minutes, or after a stranger did, is answered by the mail that went: its link lasts longer than that. A
+    /// browser that the person has signed in with gets a mail of its own.
     pub async fn forgot_password(
         self: &Arc<Self>,
         realm: Realm,
         email: &str,
-        ip: IpAddr,
+        knock: &Knock<'_>,
     ) -> Result<(), SignInError> {
         if email.len() > EMAIL_BYTES {
             return Ok(());
         }
-        let from = self.by_ip("forgot_from", ip, FORGOTTEN_FROM);
-        if self.count_one(&from).await? {
+        let known = self.owner_of_browser(realm, email, knock).await?;
+        if known.is_none() && self.count_one(&self.by_ip("forgot_from", knock.ip, FORGOTTEN_FROM)).await? {
             return Err(SignInError::TooMany);
         }
         let what = match realm {
             Realm::Portal => "forgot",
             Realm::Staff => "staff_forgot",
         };
-        let once_more = self.count_one(&self.by_email(what, email, FORGOTTEN_BY)).await?;
-        if once_more {
+        let mails = match known {
+            Some(person) => Self::by_id("forgot_browsers", &person, FORGOTTEN_BY_BROWSER),
+            None => self.by_email(what, email, FORGOTTEN_BY),
+        };
+        if !self.take_one(&mails).await? {
             return Ok(());
         }
         let (app, email) = (Arc::clone(self), email.to_owned());
@@ -157,7 +223,23 @@ impl App {
         Ok(())
     }
 
-    async fn send_reset(&self, realm: Realm, email: &str) -> Result<(), super::ActError> {
+    /// Whose browser asks, if it is that of the e-mail's owner.
+    async fn owner_of_browser(
+        &self,
+        realm: Realm,
+        email: &str,
+        knock: &Knock<'_>,
+    ) -> Result<Option<Person>, StoreError> {
+        let browser = knock.known_browser.and_then(|text| KnownBrowser::verify(text, &self.keyring));
+        let person = browser.map(|browser| browser.person);
+        let Some(person) = person.filter(|one| one.realm() == realm && self.has_email(*one, email)) else {
+            return Ok(None);
+        };
+        let credentials = self.credentials(person).await?;
+        Ok(credentials.filter(|known| self.known_browser(person, known, knock).is_some()).map(|_| person))
+    }
+
+    async fn send_reset(&self, realm: Realm, email: &str) -> Result<(), ActError> {
         let Some(person) = self.person_with(realm, email).await? else { return Ok(()) };
         let Some(contact) = self.contact(person).filter(|contact| contact.may_sign_in) else { return Ok(()) };
         let message = match realm {

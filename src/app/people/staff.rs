@@ -5,7 +5,7 @@ use crate::domain::account::Refusal;
 use crate::domain::fact::Fact;
 use crate::domain::id::StaffId;
 use crate::domain::one_time::Purpose;
-use crate::domain::person::{Person, Role, StaffMember};
+use crate::domain::person::{Action, Person, Role, StaffMember};
 use std::sync::Arc;
 
 impl App {
@@ -47,7 +47,8 @@ impl App {
         url.ok_or(ActError::Refused(Refusal::UnknownStaff))
     }
 
-    /// Gives a member another role, or disables or enables it.
+    /// Gives a member another role, or disables or enables it. A member of staff can't leave the program without an
+    /// administrator; whoever has a key of the API can make another one.
     pub async fn change_staff(
         self: &Arc<Self>,
         by: &str,
@@ -55,7 +56,11 @@ impl App {
         role: Option<Role>,
         disabled: Option<bool>,
     ) -> Result<(), ActError> {
-        self.act(by, Fact::StaffChanged { staff_id, role, disabled }).await?;
+        let is_member = by.parse::<StaffId>().is_ok();
+        let all = is_member.then(|| self.staff());
+        let admins =
+            all.map(|all| all.iter().filter(|one| one.may(Action::ManageStaff)).map(|one| one.id).collect());
+        self.act(by, Fact::StaffChanged { staff_id, role, disabled, admins }).await?;
         Ok(())
     }
 }

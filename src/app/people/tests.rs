@@ -5,9 +5,10 @@ use crate::app::{Parts, Running};
 use crate::clock::Clock;
 use crate::config::{Config, Secrets};
 use crate::domain::affiliate::{Affiliate, Profile, Status, Step};
+use crate::domain::id::StaffId;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::one_time::Purpose;
-use crate::domain::person::{ClaimState, Role};
+use crate::domain::person::{Action, ClaimState, Role};
 use crate::journal::Journal;
 use crate::serve::Foundation;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +22,11 @@ const AGENT: &str = "a browser";
 
 fn ip() -> IpAddr {
     "203.0.113.9".parse().expect("a literal")
+}
+
+/// A stranger.
+fn knock() -> Knock<'static> {
+    Knock { ip: ip(), agent: AGENT, known_browser: None }
 }
 
 fn beginning() -> DateTime<Utc> {
@@ -151,7 +157,7 @@ impl Story {
         self.app().session(realm, &new.cookie_value).await.expect("the store is there")
     }
     async fn signs_in(&self, email: &str, password: &str) -> Result<NewSession, SignInError> {
-        self.app().sign_in(Realm::Portal, email, password, ip(), AGENT).await
+        self.app().sign_in(Realm::Portal, email, password, &knock()).await
     }
 }
 
@@ -275,6 +281,231 @@ async fn guessing_ends_after_ten_failures_whether_the_account_exists_or_not() {
     story.running.stop().await;
 }
 
+/// Ten wrong guesses by strangers, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_new_password() {
+    for realm in [Realm::Portal, Realm::Staff] {
+        let mut story = Story::begins().await;
+        let app = Arc::clone(story.app());
+        let (person, first) = match realm {
+            Realm::Portal => {
+                let (id, session) = story.activated("ann@example.com").await;
+                (Person::Affiliate(id), session)
+            }
+            Realm::Staff => {
+                let made = app.create_staff("x", "Ann", "ann@example.com", Role::Admin).await.expect("made");
+                let token = made.1.split_once("token=").expect("a token").1.to_owned();
+                (Person::Staff(made.0.id), app.set_password(&token, GOOD, AGENT).await.expect("a good link"))
+            }
+        };
+        let tries = async |password: &str, browser: Option<&str>| {
+            let knock = Knock { known_browser: browser, ..knock() };
+            app.sign_in(realm, "ann@example.com", password, &knock).await
+        };
+        let strangers_guess = async || while tries(OTHER, None).await.err() != Some(SignInError::TooMany) {};
+        strangers_guess().await;
+        let from = app.by_ip("sign_in_from", ip(), limits::FAILURES_FROM);
+        for _ in 0..100 {
+            app.count_one(&from).await.expect("a store");
+        }
+        assert_eq!(tries(GOOD, None).await.err(), Some(SignInError::TooMany), "{realm:?}");
+        let browser = Some(first.known_browser.as_str());
+        let again = tries(GOOD, browser).await.expect("a browser that has signed in before");
+
+        // It guesses no more often than a stranger, and does not help a stranger's browser.
+        for _ in 0..10 {
+            assert_eq!(tries(OTHER, browser).await.err(), Some(SignInError::Wrong), "{realm:?}");
+        }
+        assert_eq!(tries(GOOD, browser).await.err(), Some(SignInError::TooMany), "{realm:?}");
+        let other = Some(again.known_browser.as_str());
+        tries(GOOD, other).await.expect("another browser of the same person");
+        let altered = format!("A{}", &again.known_browser[1..]);
+        assert_eq!(tries(GOOD, Some(&altered)).await.err(), Some(SignInError::TooMany), "{realm:?}");
+
+        // A new password is let in everywhere, and leaves the other browsers known.
+        story.passes(TimeDelta::minutes(16));
+        strangers_guess().await;
+        assert_eq!(tries(GOOD, None).await.err(), Some(SignInError::TooMany), "{realm:?}");
+        let token = story.token(Purpose::Reset, person, None).await;
+        app.set_password(&token, OTHER, AGENT).await.expect("a good link");
+        tries(OTHER, None).await.expect("the fresh password, at a browser that nobody knows");
+        tries(OTHER, other).await.expect("and at one that is known");
+
+        // Whoever signs out everywhere, as after a loss, is not known any more; nor is anybody after half a year.
+        let guesses = async || while tries(GOOD, None).await.err() != Some(SignInError::TooMany) {};
+        guesses().await;
+        let kept = tries(OTHER, other).await.expect("known");
+        app.sign_out_everywhere("ann", person).await.expect("a store");
+        assert_eq!(
+            tries(OTHER, Some(&kept.known_browser)).await.err(),
+            Some(SignInError::TooMany),
+            "{realm:?}"
+        );
+        story.passes(TimeDelta::minutes(16));
+        let kept = tries(OTHER, None).await.expect("after a while");
+        story.passes(TimeDelta::days(181));
+        guesses().await;
+        assert_eq!(
+            tries(OTHER, Some(&kept.known_browser)).await.err(),
+            Some(SignInError::TooMany),
+            "{realm:?}"
+        );
+        story.running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_browser_is_known_for_its_own_person_and_realm_alone() {
+    let story = Story::begins().await;
+    let (app, (_, ann)) = (story.app(), story.activated("ann@example.com").await);
+    story.activated("bob@example.com").await;
+    app.create_staff("x", "Ann", "ann@example.com", Role::Admin).await.expect("made");
+    let knock = Knock { known_browser: Some(&ann.known_browser), ..knock() };
+    for (realm, email) in [(Realm::Portal, "bob@example.com"), (Realm::Staff, "ann@example.com")] {
+        for _ in 0..10 {
+            let ended = app.sign_in(realm, email, OTHER, &knock).await;
+            assert_eq!(ended.err(), Some(SignInError::Wrong), "{email}");
+        }
+        let ended = app.sign_in(realm, email, GOOD, &Knock { known_browser: None, ..knock }).await;
+        assert_eq!(ended.err(), Some(SignInError::TooMany), "its guesses at others count on them: {email}");
+    }
+    app.sign_in(Realm::Portal, "ann@example.com", GOOD, &knock).await.expect("its own person");
+    story.running.stop().await;
+}
+
+/// A stranger asks for mails all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_ask_for_mails_use_up_none_of_the_owners() {
+    let mut story = Story::begins().await;
+    let (_, session) = story.activated("ann@example.com").await;
+    let app = Arc::clone(story.app());
+    let resets = async |story: &Story| {
+        story.mail().await.iter().filter(|one| one.message == Message::PasswordReset).count()
+    };
+    let elsewhere = |number: u8| Knock { ip: IpAddr::from([198, 51, 100, number]), ..knock() };
+    for number in 0..60 {
+        app.forgot_password(Realm::Portal, "ann@example.com", &elsewhere(number)).await.expect("taken in");
+        story.passes(TimeDelta::minutes(1));
+    }
+    // In each minute of the hour: no more mail than one a quarter of an hour, and never a longer wait for the next.
+    until("four mails", async || resets(&story).await == 4).await;
+    story.passes(TimeDelta::minutes(16));
+    app.forgot_password(Realm::Portal, "ann@example.com", &elsewhere(70)).await.expect("taken in");
+    until("the owner's own", async || resets(&story).await == 5).await;
+
+    // A browser that she has signed in with is answered at once, and does not wait for its network either.
+    let known = Knock { known_browser: Some(&session.known_browser), ..elsewhere(80) };
+    let mut ended = Ok(());
+    for _ in 0..31 {
+        ended = app.forgot_password(Realm::Portal, "nobody@example.com", &elsewhere(80)).await;
+    }
+    assert_eq!(ended, Err(SignInError::TooMany), "her network has asked too often");
+    app.forgot_password(Realm::Portal, "ann@example.com", &known).await.expect("taken in");
+    until("one more", async || resets(&story).await == 6).await;
+    for _ in 0..10 {
+        app.forgot_password(Realm::Portal, "ann@example.com", &known).await.expect("the same answer");
+    }
+    until("three an hour", async || resets(&story).await == 8).await;
+    story.running.stop().await;
+}
+
+/// What must hold for a set is decided where facts are applied: whoever asks at the same time sees the same set.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_last_administrators_who_disable_each_other_one_is_left() {
+    let mut story = Story::begins().await;
+    let mut ids = Vec::new();
+    for name in ["ann", "bob"] {
+        let email = format!("{name}@example.com");
+        ids.push(story.app().create_staff("a key", name, &email, Role::Admin).await.expect("made").0.id);
+    }
+    let (one, other) = (ids[0], ids[1]);
+    for round in 0..3 {
+        let app = story.app();
+        let disables = async |by: StaffId, whom: StaffId| {
+            app.change_staff(&by.to_string(), whom, None, Some(true)).await
+        };
+        let demotes = async |by: StaffId, whom: StaffId| {
+            app.change_staff(&by.to_string(), whom, Some(Role::Finance), None).await
+        };
+        let ended = if round == 1 {
+            let ended = tokio::join!(demotes(one, other), disables(other, one));
+            [ended.0, ended.1]
+        } else {
+            let ended = tokio::join!(disables(one, other), disables(other, one));
+            [ended.0, ended.1]
+        };
+        let refused = |one: &Result<(), ActError>| matches!(one, Err(ActError::Refused(Refusal::LastAdmin)));
+        assert_eq!(ended.iter().filter(|one| refused(one)).count(), 1, "{round}: {ended:?}");
+        story = story.loses_the_store().await;
+        let app = story.app();
+        let left = app.staff().iter().filter(|member| member.may(Action::ManageStaff)).count();
+        assert_eq!(left, 1, "{round}: also after a replay");
+        for id in [one, other] {
+            app.change_staff("a key", id, Some(Role::Admin), Some(false)).await.expect("as before");
+        }
+    }
+    // A key of the API may: it can make another one.
+    for id in [one, other] {
+        story.app().change_staff("a key", id, None, Some(true)).await.expect("allowed");
+    }
+    story.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_made_at_once_do_not_pass_the_limit_and_a_replay_keeps_what_was_made_without_one() {
+    use crate::domain::affiliate::Link;
+    use crate::domain::fact::Within;
+    use crate::domain::id::LinkId;
+    let story = Story::begins().await;
+    let (id, _) = story.activated("ann@example.com").await;
+    story.app().sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
+    let makes = async |story: &Story, within: Option<Within>| {
+        let affiliate = id;
+        let (destination, label, created_at) = (None, None, story.now);
+        let link =
+            Link { id: LinkId::random(), affiliate, destination, label, created_at, disabled_at: None };
+        story.app().act("ann", Fact::LinkCreated { link, within }).await
+    };
+    let links = |story: &Story| story.app().directory().links_of(id).len();
+    // As made before there was a limit, and by staff, who have none.
+    for _ in 0..6 {
+        makes(&story, None).await.expect("made");
+    }
+    let known = u32::try_from(links(&story)).expect("few");
+    let within = Some(Within { most: 10, known });
+    let ended = futures_util::future::join_all((0..48).map(|_| makes(&story, within))).await;
+    let made = ended.iter().filter(|one| one.is_ok()).count();
+    assert_eq!((known, made, links(&story)), (7, 3, 10));
+    let refused =
+        |one: &&Result<Submitted, ActError>| matches!(one, Err(ActError::Refused(Refusal::TooManyLinks)));
+    assert_eq!(ended.iter().filter(refused).count(), 45);
+    makes(&story, None).await.expect("staff have no limit");
+    let story = story.loses_the_store().await;
+    assert_eq!(links(&story), 11);
+    assert!(makes(&story, Some(Within { most: 11, known: 0 })).await.is_err(), "it is counted, not believed");
+    story.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_everywhere_ends_open_links_too() {
+    let story = Story::begins().await;
+    let (id, session) = story.activated("ann@example.com").await;
+    let made = story.app().create_staff("x", "Bob", "bob@example.com", Role::Admin).await.expect("made");
+    let token = made.1.split_once("token=").expect("a token").1;
+    let staff = story.app().set_password(token, GOOD, AGENT).await.expect("a good link");
+    for (person, session) in [(Person::Affiliate(id), session), (Person::Staff(made.0.id), staff)] {
+        let link = story.token(Purpose::Reset, person, None).await;
+        story.app().sign_out_everywhere(&person.to_string(), person).await.expect("a store");
+        assert!(story.session(&session).await.is_none(), "{person}");
+        let ended = story.app().set_password(&link, OTHER, AGENT).await;
+        assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
+    }
+    story.signs_in("ann@example.com", GOOD).await.expect("the password stays");
+    let story = story.loses_the_store().await;
+    story.signs_in("ann@example.com", GOOD).await.expect("also after a replay");
+    story.running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_guesses_a_hundred_times_at_most() {
     let story = Story::begins().await;
@@ -284,7 +515,10 @@ async fn one_address_guesses_a_hundred_times_at_most() {
     }
     assert_eq!(story.signs_in("ann@example.com", GOOD).await.err(), Some(SignInError::TooMany));
     let elsewhere: IpAddr = "198.51.100.7".parse().expect("a literal");
-    let ended = story.app().sign_in(Realm::Portal, "ann@example.com", GOOD, elsewhere, AGENT).await;
+    let ended = story
+        .app()
+        .sign_in(Realm::Portal, "ann@example.com", GOOD, &Knock { ip: elsewhere, ..knock() })
+        .await;
     assert_eq!(ended.err(), Some(SignInError::Wrong));
     story.running.stop().await;
 }
@@ -312,7 +546,7 @@ async fn a_new_password_ends_all_other_sessions() {
     assert_eq!(shown.len(), 2);
     app.sign_out(&session).await.expect("a store");
     assert!(story.session(&third).await.is_none() && story.session(&fourth).await.is_some());
-    app.sign_out_everywhere(Person::Affiliate(id)).await.expect("a store");
+    app.sign_out_everywhere("ann", Person::Affiliate(id)).await.expect("a store");
     assert!(story.session(&fourth).await.is_none());
     story.running.stop().await;
 }
@@ -358,7 +592,7 @@ async fn sessions_end_by_themselves_and_cookies_can_t_be_made_up() {
         let mut many = Vec::new();
         for _ in 0..21 {
             let person = Person::Affiliate(id);
-            many.push(app.begin_session(person, 1, &"x".repeat(1_000)).await.expect("a store"));
+            many.push(app.begin_session(person, (1, 0), &"x".repeat(1_000)).await.expect("a store"));
         }
         many
     };
@@ -376,22 +610,22 @@ async fn a_forgotten_password_tells_nobody_who_is_known() {
     let app = Arc::clone(story.app());
     for email in ["ann@example.com", "nobody@example.com", &"x".repeat(300)] {
         for _ in 0..5 {
-            app.forgot_password(Realm::Portal, email, ip()).await.expect("the same answer");
+            app.forgot_password(Realm::Portal, email, &knock()).await.expect("the same answer");
         }
     }
     let resets = async |story: &Story| {
         story.mail().await.iter().filter(|one| one.message == Message::PasswordReset).count()
     };
-    until("three mails an hour", async || resets(&story).await == 3).await;
-    story.passes(TimeDelta::minutes(61));
-    app.forgot_password(Realm::Staff, "ann@example.com", ip()).await.expect("the same answer");
-    app.forgot_password(Realm::Portal, "ann@example.com", ip()).await.expect("the same answer");
-    until("one more in the next hour", async || resets(&story).await == 4).await;
+    until("one mail", async || resets(&story).await == 1).await;
+    story.passes(TimeDelta::minutes(16));
+    app.forgot_password(Realm::Staff, "ann@example.com", &knock()).await.expect("the same answer");
+    app.forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("the same answer");
+    until("one more a quarter of an hour later", async || resets(&story).await == 2).await;
     assert!(story.kinds_to("nobody@example.com").await.is_empty());
     assert!(!story.mail().await.iter().any(|one| one.message == Message::StaffPasswordReset));
     let mut ended = Ok(());
     for _ in 0..30 {
-        ended = app.forgot_password(Realm::Portal, "nobody@example.com", ip()).await;
+        ended = app.forgot_password(Realm::Portal, "nobody@example.com", &knock()).await;
     }
     assert_eq!(ended, Err(SignInError::TooMany), "from one address");
     story.running.stop().await;
@@ -524,7 +758,7 @@ async fn an_affiliate_that_was_brought_over_sets_its_first_password() {
     }
     app.send_activation("ann", id).await.expect("active");
     assert_eq!(story.kinds_to("ann@example.com").await, ["application_received", "approved", "approved"]);
-    app.forgot_password(Realm::Portal, "ann@example.com", ip()).await.expect("the same answer");
+    app.forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("the same answer");
     story.gets("ann@example.com", "password_reset").await;
     let token = story.token(Purpose::Reset, Person::Affiliate(id), None).await;
     app.set_password(&token, GOOD, AGENT).await.expect("a good link");
@@ -547,13 +781,13 @@ async fn staff_come_by_a_link_and_go_when_disabled() {
     let token = url.split_once("token=").expect("a token").1;
     let session = app.set_password(token, GOOD, AGENT).await.expect("a good link");
     let signs_in =
-        async |email: &str| app.sign_in(Realm::Staff, email, GOOD, ip(), AGENT).await.map(|new| new.person);
+        async |email: &str| app.sign_in(Realm::Staff, email, GOOD, &knock()).await.map(|new| new.person);
     assert_eq!(signs_in("Bob@example.com").await, Ok(Person::Staff(member.id)));
     assert_eq!(story.signs_in("bob@example.com", GOOD).await.err(), Some(SignInError::Wrong), "not there");
     assert!(story.session(&session).await.is_some());
     app.change_staff("ann", member.id, Some(Role::Admin), None).await.expect("known");
     assert_eq!(app.staff()[0].role, Role::Admin);
-    app.forgot_password(Realm::Staff, "bob@example.com", ip()).await.expect("the same answer");
+    app.forgot_password(Realm::Staff, "bob@example.com", &knock()).await.expect("the same answer");
     story.gets("bob@example.com", "staff_password_reset").await;
 
     let reset = story.token(Purpose::Reset, Person::Staff(member.id), None).await;
@@ -768,7 +1002,7 @@ async fn staff_sign_an_affiliate_out_everywhere() {
     let (id, session) = story.activated("ann@example.com").await;
     let (app, person) = (story.app(), Person::Affiliate(id));
     let reset = story.token(Purpose::Reset, person, None).await;
-    app.sign_affiliate_out("ann", id).await.expect("known");
+    app.sign_out_everywhere("ann", Person::Affiliate(id)).await.expect("known");
     assert!(story.session(&session).await.is_none());
     let ended = app.set_password(&reset, OTHER, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
@@ -811,7 +1045,7 @@ async fn who_makes_links_for_staff_is_on_record_and_disabling_ends_them() {
     assert!(story.session(&session).await.is_none(), "also once it is enabled again");
     let ended = app.set_password(&token(&third), OTHER, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
-    app.sign_in(Realm::Staff, "bob@example.com", GOOD, ip(), AGENT).await.expect("the password stays");
+    app.sign_in(Realm::Staff, "bob@example.com", GOOD, &knock()).await.expect("the password stays");
     story.running.stop().await;
 }
 
@@ -834,7 +1068,7 @@ async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
         let docs = story.app().store.load(Partition::Directory, std::slice::from_ref(&key)).await;
         docs.expect("a store").remove(0).is_some()
     };
-    let done = Fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent };
+    let done = Fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent, lost: None };
     story.app().submit("counterfoil", done).await.expect("taken in");
     assert_eq!(story.app().waiting_mail_ids().await.expect("a store"), Vec::<String>::new());
 
@@ -908,7 +1142,7 @@ async fn what_is_done_after_the_answer_is_done_before_the_end() {
     for nth in 0..3 {
         story.app().ask_to_change_email(id, &format!("new{nth}@example.com")).await.expect("taken in");
     }
-    story.app().forgot_password(Realm::Portal, "ann@example.com", ip()).await.expect("taken in");
+    story.app().forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("taken in");
     let app = Arc::clone(story.app());
     story.running.stop().await;
     let mut kinds = Vec::new();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::id::{AffiliateId, StaffId};
 use proptest::prelude::*;
 
 fn at(text: &str) -> DateTime<Utc> {

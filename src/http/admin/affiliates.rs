@@ -4,10 +4,12 @@ use super::links::LinkView;
 use super::{deferred, optional_reason, required_reason, submit};
 use crate::app::Page;
 use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Step};
+use crate::domain::email::read_email;
 use crate::domain::fact::{AffiliateChange, Fact};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
 use crate::domain::outcome::FactOutcome;
-use crate::domain::person::{Signature, read_email};
+use crate::domain::person::Signature;
+use crate::domain::website::read_website;
 use crate::http::answer::{List, json, ok};
 use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
@@ -314,7 +316,9 @@ fn read_change(
     if let Some(name) = fields.patch("name", Problem::InvalidName, line(200))? {
         profile.name = name.ok_or(Problem::InvalidName)?;
     }
-    if let Some(email) = fields.patch("email", Problem::InvalidEmail, email(254))? {
+    if let Some(email) =
+        fields.patch("email", Problem::InvalidEmail, changed_email(254, Some(&before.email)))?
+    {
         profile.email = email.ok_or(Problem::InvalidEmail)?;
     }
     if let Some(company) = fields.patch("company", Problem::InvalidCompany, line(200))? {
@@ -330,7 +334,8 @@ fn read_change(
     if let Some(partner_type) = fields.patch("partner_type", fault, one_of(partner_types))? {
         profile.partner_type = partner_type;
     }
-    if let Some(paypal) = fields.patch("paypal_email", Problem::InvalidPaypalEmail, email(127))? {
+    let paypal_email = changed_email(127, before.paypal_email.as_deref());
+    if let Some(paypal) = fields.patch("paypal_email", Problem::InvalidPaypalEmail, paypal_email)? {
         profile.paypal_email = paypal;
     }
     let code = fields.optional("code", Problem::InvalidCode, parsed)?;
@@ -341,18 +346,22 @@ fn read_change(
     Ok(AffiliateChange { before, profile, code, exempt_from_holds: exempt })
 }
 
-/// Reads an e-mail address: one `@`, something before it, a domain with a dot after it.
+/// Reads an e-mail address that mail can be sent to.
 pub(super) fn email(most: usize) -> impl Fn(&Value) -> Option<String> {
-    move |value| read_email(&line(most)(value)?, most)
+    move |value| read_email(value.as_str()?, most)
+}
+
+/// The same, but an address that was not changed is taken as it is: it may be older than the rule.
+fn changed_email(most: usize, kept: Option<&str>) -> impl Fn(&Value) -> Option<String> {
+    move |value| match value.as_str()? {
+        text if Some(text) == kept => Some(text.to_owned()),
+        text => read_email(text, most),
+    }
 }
 
 /// Reads the address of a web site.
 fn website(value: &Value) -> Option<String> {
-    let text = line(2_048)(value)?;
-    let url = url::Url::parse(&text).ok()?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.has_host();
-    let good = matches!(url.scheme(), "http" | "https") && plain && url.as_str().len() <= 2_048;
-    good.then(|| url.to_string())
+    read_website(&line(2_048)(value)?)
 }
 
 fn one_of(allowed: &[String]) -> impl Fn(&Value) -> Option<String> {

@@ -50,7 +50,7 @@ pub async fn create(
         disabled_at: None,
     };
     fields.done()?;
-    let fact = Fact::LinkCreated { link: link.clone() };
+    let fact = Fact::LinkCreated { link: link.clone(), within: None };
     if submit(&state, &caller, fact).await?.outcome == FactOutcome::Deferred {
         return Ok(deferred(&link.id));
     }

@@ -3,7 +3,7 @@
 use super::affiliates::AffiliatePath;
 use super::{act, deferred};
 use crate::domain::id::AffiliateId;
-use crate::domain::person::Note;
+use crate::domain::person::{Note, Person};
 use crate::http::answer::{List, json, ok};
 use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
@@ -106,7 +106,7 @@ pub async fn sign_out(
     JsonBody(fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.done()?;
-    if act(state.app.sign_affiliate_out(&caller.name, id).await)? {
+    if act(state.app.sign_out_everywhere(&caller.name, Person::Affiliate(id)).await)? {
         Ok(StatusCode::NO_CONTENT.into_response())
     } else {
         Ok(deferred(&id))

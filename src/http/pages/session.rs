@@ -4,8 +4,9 @@
 //! changes something names [`Signed`], which also asks that the form came from our own page of this very session.
 
 use super::{Banner, Chrome, Fault, Form, PageState, Part, form};
-use crate::app::people::{NewSession, Session};
+use crate::app::people::{Knock, NewSession, Session};
 use crate::domain::affiliate::{Affiliate, Status};
+use crate::domain::known_browser;
 use crate::domain::person::{Person, Realm, StaffMember};
 use crate::http::client_ip::{Peer, client_ip};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -47,6 +48,15 @@ pub struct Client {
     pub ip: IpAddr,
     /// What the browser calls itself.
     pub agent: String,
+    /// What it was given when somebody signed in with it before.
+    known_browser: Option<String>,
+}
+
+impl Client {
+    /// Who asks to be let in.
+    pub fn knock(&self) -> Knock<'_> {
+        Knock { ip: self.ip, agent: &self.agent, known_browser: self.known_browser.as_deref() }
+    }
 }
 
 /// Somebody who can be signed in.
@@ -188,7 +198,10 @@ impl FromRequestParts<PageState> for Client {
     async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        Ok(Self { ip: client_ip(peer, &parts.headers, &state.site.trusted_proxies), agent: agent.to_owned() })
+        let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Portal };
+        let known_browser = cookie(&parts.headers, browser_cookie_name(state, part)).map(str::to_owned);
+        let ip = client_ip(peer, &parts.headers, &state.site.trusted_proxies);
+        Ok(Self { ip, agent: agent.to_owned(), known_browser })
     }
 }
 
@@ -218,6 +231,16 @@ fn cookie_name(state: &PageState, part: Part) -> &'static str {
     }
 }
 
+/// The cookie of a browser that has signed in before, which outlives its sessions.
+fn browser_cookie_name(state: &PageState, part: Part) -> &'static str {
+    match (part == Part::Staff, state.site.is_secure(part)) {
+        (true, true) => "__Host-counterfoil-staff-browser",
+        (true, false) => "counterfoil-staff-browser",
+        (false, true) => "__Host-counterfoil-portal-browser",
+        (false, false) => "counterfoil-portal-browser",
+    }
+}
+
 /// The value of a cookie; one that is sent twice is nobody's.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
@@ -227,20 +250,23 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     if values.next().is_some() { None } else { value }
 }
 
-/// Gives a session to the browser that began it.
-pub fn with_session(state: &PageState, new: &NewSession, mut response: Response) -> Response {
+/// Gives a session to the browser that began it, which is known from then on.
+pub fn with_session(state: &PageState, new: &NewSession, response: Response) -> Response {
     let part = if matches!(new.person, Person::Staff(_)) { Part::Staff } else { Part::Portal };
-    let cookie = format!("{}={}{}", cookie_name(state, part), new.cookie_value, attributes(state, part));
-    if let Ok(value) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(SET_COOKIE, value);
-    }
-    response
+    let attributes = attributes(state, part);
+    let session = format!("{}={}{attributes}", cookie_name(state, part), new.cookie_value);
+    let (name, lasts) = (browser_cookie_name(state, part), known_browser::LIFETIME.num_seconds());
+    let browser = format!("{name}={}; Max-Age={lasts}{attributes}", new.known_browser);
+    set_cookie(set_cookie(response, &session), &browser)
 }
 
 /// Takes the session away from the browser.
-pub fn without_session(state: &PageState, part: Part, mut response: Response) -> Response {
-    let cookie = format!("{}=; Max-Age=0{}", cookie_name(state, part), attributes(state, part));
-    if let Ok(value) = HeaderValue::from_str(&cookie) {
+pub fn without_session(state: &PageState, part: Part, response: Response) -> Response {
+    set_cookie(response, &format!("{}=; Max-Age=0{}", cookie_name(state, part), attributes(state, part)))
+}
+
+fn set_cookie(mut response: Response, cookie: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(SET_COOKIE, value);
     }
     response

@@ -2,8 +2,9 @@
 
 use super::{chrome, qr as code};
 use crate::app::ReferralSummary;
+use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Link, Status};
-use crate::domain::fact::Fact;
+use crate::domain::fact::{Fact, Within};
 use crate::domain::id::LinkId;
 use crate::domain::outcome::FactOutcome;
 use crate::http::pages::session::{Portal, Signed};
@@ -19,7 +20,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 
 /// Links of one affiliate at most.
-const MOST: usize = 200;
+const MOST: u32 = 200;
 /// Days whose clicks are shown.
 const DAYS: u64 = 30;
 /// Links on a page.
@@ -68,11 +69,6 @@ pub async fn create(
     });
     if portal.affiliate.status() != Status::Active {
         form.wrong("form", "New links can be made while your account is active.");
-    } else if state.app.directory().links_of(portal.affiliate.id).len() >= MOST {
-        form.wrong(
-            "form",
-            format!("You have {MOST} links, which is the most. Sub ids tell clicks on one link apart."),
-        );
     }
     if !form.is_good() {
         return page(&state, &portal, None, StatusCode::UNPROCESSABLE_ENTITY, &form.view()).await;
@@ -85,7 +81,16 @@ pub async fn create(
         created_at: state.app.now(),
         disabled_at: None,
     };
-    submit(&state, &portal, Fact::LinkCreated { link }).await?;
+    let known = state.app.directory().links_of(portal.affiliate.id).len();
+    let within = Within { most: MOST, known: u32::try_from(known).unwrap_or(u32::MAX) };
+    let fact = Fact::LinkCreated { link, within: Some(within) };
+    if let Some(Refusal::TooManyLinks) = submit(&state, &portal, fact).await? {
+        form.wrong(
+            "form",
+            format!("You have {MOST} links, which is the most. Sub ids tell clicks on one link apart."),
+        );
+        return page(&state, &portal, None, StatusCode::UNPROCESSABLE_ENTITY, &form.view()).await;
+    }
     Ok(see_other("/portal/links?done=link"))
 }
 
@@ -122,12 +127,16 @@ fn own(state: &PageState, portal: &Portal, id: &str) -> Result<Link, Fault> {
     link.map(|link| Link::clone(link)).ok_or(Fault::NotFound)
 }
 
-async fn submit(state: &PageState, portal: &Portal, fact: Fact) -> Result<(), Fault> {
+/// Takes in what the affiliate did; answers of a refusal that the page explains.
+async fn submit(state: &PageState, portal: &Portal, fact: Fact) -> Result<Option<Refusal>, Fault> {
     let submitted = state.app.submit(&portal.affiliate.id.to_string(), fact).await?;
-    match submitted.outcome {
-        FactOutcome::Deferred => Err(Fault::Kept),
-        FactOutcome::Refused | FactOutcome::Conflict => Err(Fault::Conflict),
-        _ => Ok(()),
+    match (submitted.outcome, submitted.refusal) {
+        (FactOutcome::Deferred, _) => Err(Fault::Kept),
+        (FactOutcome::Refused | FactOutcome::Conflict, Some(Refusal::TooManyLinks)) => {
+            Ok(Some(Refusal::TooManyLinks))
+        }
+        (FactOutcome::Refused | FactOutcome::Conflict, _) => Err(Fault::Conflict),
+        _ => Ok(None),
     }
 }
 

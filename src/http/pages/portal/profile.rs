@@ -155,7 +155,8 @@ pub async fn sign_out_everywhere(
     State(state): State<PageState>,
     Signed(portal, _): Signed<Portal>,
 ) -> Result<Response, Fault> {
-    state.app.sign_out_everywhere(portal.session.person).await?;
+    let person = portal.session.person;
+    state.app.sign_out_everywhere(&person.to_string(), person).await?;
     Ok(without_session(&state, Part::Portal, see_other("/login")))
 }
 

@@ -18,11 +18,11 @@ pub async fn show(State(state): State<PageState>) -> Response {
 /// Sends the link, if somebody has the address.
 pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
     let email = form.email("email", 254);
-    let email = form.need("email", email, "Please type your e-mail address.");
+    form.need("email", email, "Please type your e-mail address.");
     if !form.is_good() {
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view(), false));
     }
-    match state.app.forgot_password(Realm::Portal, &email, client.ip).await {
+    match state.app.forgot_password(Realm::Portal, form.text("email"), &client.knock()).await {
         Ok(()) | Err(SignInError::Wrong) => Ok(page(&state, StatusCode::OK, &FormView::default(), true)),
         Err(SignInError::TooMany) => Err(Fault::TooMany),
         Err(SignInError::Unavailable) => Err(Fault::Unavailable),

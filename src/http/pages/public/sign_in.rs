@@ -40,7 +40,7 @@ pub async fn send(State(state): State<PageState>, client: Client, mut form: Form
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
     }
     let password = form.secret("password");
-    match state.app.sign_in(Realm::Portal, &email, password, client.ip, &client.agent).await {
+    match state.app.sign_in(Realm::Portal, &email, password, &client.knock()).await {
         Ok(new) => {
             let directory = state.app.directory();
             let affiliate = new.person.affiliate().and_then(|id| directory.affiliate(id));

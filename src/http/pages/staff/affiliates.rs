@@ -14,7 +14,7 @@ use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Link, Profile, Step};
 use crate::domain::fact::{AffiliateChange, Fact};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
-use crate::domain::person::Action;
+use crate::domain::person::{Action, Person};
 use crate::http::guard::PathId;
 use crate::http::pages::form::web_address;
 use crate::http::pages::{Fault, FormView, PageState, see_other};
@@ -86,7 +86,7 @@ pub async fn sign_out(
 ) -> Result<Response, Fault> {
     act.need(Action::ChangeAffiliates)?;
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    match state.app.sign_affiliate_out(&act.who.by(), id).await {
+    match state.app.sign_out_everywhere(&act.who.by(), Person::Affiliate(id)).await {
         Ok(()) => Ok(back(id, "out")),
         Err(ActError::Deferred) => Ok(back(id, "later")),
         Err(error) => Err(error.into()),
@@ -133,7 +133,7 @@ pub async fn new_link(
     }
     let created_at = state.app.now();
     let link = Link { id: LinkId::random(), affiliate, destination, label, created_at, disabled_at: None };
-    match act.submit(&state, Fact::LinkCreated { link }).await? {
+    match act.submit(&state, Fact::LinkCreated { link, within: None }).await? {
         Outcome::Done => Ok(back(affiliate, "linked")),
         Outcome::Later => Ok(back(affiliate, "later")),
         Outcome::Refused(_) => {
@@ -292,9 +292,9 @@ fn read_change(state: &PageState, act: &mut Act, shown: &Shown) -> AffiliateChan
     let form = &mut act.form;
     let (mut profile, mut code, mut exempt) = (shown.profile.clone(), shown.code.clone(), shown.exempt);
     if addresses {
-        let email = form.email("email", 254);
+        let email = form.changed_email("email", 254, Some(&shown.profile.email));
         profile.email = form.need("email", email, "Please give an e-mail address.");
-        profile.paypal_email = form.email("paypal_email", 127);
+        profile.paypal_email = form.changed_email("paypal_email", 127, shown.profile.paypal_email.as_deref());
     }
     if others {
         let name = form.line("name", 200);

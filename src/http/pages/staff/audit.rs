@@ -3,11 +3,13 @@
 use super::words::{self, Words};
 use super::{Staff, export_pages, show_list};
 use crate::app::Logged;
-use crate::domain::id::AccountId;
+use crate::domain::id::{AccountId, AffiliateId};
+use crate::domain::mail::Undelivered;
 use crate::http::pages::table::{Cell, Column, List, Pages, Query, ROWS, Row, Spec};
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::Value;
 
 const PATH: &str = "/admin/audit";
@@ -140,9 +142,14 @@ fn row(state: &PageState, entry: &Logged) -> Row {
         Cell::text(state.app.name_of(text("by"))).export(text("by")),
         Cell::text(words::fact(text("fact"), body)),
         about(state, body),
-        Cell::text(text("reason")),
+        Cell::text(if body["lost"].is_null() { text("reason") } else { why_lost(body) }),
     ]
     .into()
+}
+
+/// Why a mail never reached anybody.
+fn why_lost(body: &Value) -> &'static str {
+    Undelivered::deserialize(&body["lost"]["why"]).map_or("", Undelivered::sentence)
 }
 
 /// What a fact is about, with a link there.
@@ -151,8 +158,13 @@ fn about(state: &PageState, body: &Value) -> Cell {
     if let Some(account) = text(&body["account_id"]).and_then(|id| id.parse::<AccountId>().ok()) {
         return Cell::link(account.as_str(), super::accounts::path(&account)).mono();
     }
-    let places = [&body["affiliate_id"], &body["affiliate"]["id"], &body["link"]["affiliate"]];
-    if let Some(id) = places.into_iter().find_map(text) {
+    let places = [
+        &body["affiliate_id"],
+        &body["affiliate"]["id"],
+        &body["link"]["affiliate"],
+        &body["lost"]["person"],
+    ];
+    if let Some(id) = places.into_iter().find_map(text).filter(|id| id.parse::<AffiliateId>().is_ok()) {
         let name = id.parse().ok().and_then(|id| {
             state.app.directory().affiliate(id).map(|affiliate| affiliate.profile.name.clone())
         });
@@ -163,6 +175,7 @@ fn about(state: &PageState, body: &Value) -> Cell {
         return Cell::link(&month, format!("/admin/months/{month}"));
     }
     let known = |id: String| state.app.name_of(&id);
-    let member = text(&body["member"]["name"]).or_else(|| text(&body["staff_id"]).map(known));
+    let member = [&body["staff_id"], &body["lost"]["person"]];
+    let member = text(&body["member"]["name"]).or_else(|| member.into_iter().find_map(text).map(known));
     member.map_or_else(words::none, Cell::text)
 }

@@ -164,11 +164,6 @@ fn show(
     state.page_with(status, "staff/member.html", &who.chrome("members", raw), content)
 }
 
-/// Whether nobody else could manage staff without this member.
-fn is_last_admin(state: &PageState, id: StaffId) -> bool {
-    !state.app.staff().iter().any(|one| one.id != id && one.may(Action::ManageStaff))
-}
-
 pub async fn change(
     State(state): State<PageState>,
     PathId(id): PathId<StaffId>,
@@ -191,15 +186,14 @@ pub async fn change(
         }
         _ => return Err(Fault::BadRequest),
     };
-    let gives_up = disabled == Some(true) || role.is_some_and(|role| !role.may(Action::ManageStaff));
-    if gives_up && is_last_admin(&state, id) {
-        let field = if disabled.is_some() { "form" } else { "role" };
-        act.form.wrong(field, "This is the last administrator: give somebody else that role first.");
-        let view = act.form.view();
-        return Ok(show(&state, &act.who, &member, None, StatusCode::UNPROCESSABLE_ENTITY, &view));
-    }
     match state.app.change_staff(&act.who.by(), id, role, disabled).await {
         Ok(()) => Ok(see_other(&format!("{PATH}/{id}?done={done}"))),
+        Err(ActError::Refused(Refusal::LastAdmin)) => {
+            let field = if disabled.is_some() { "form" } else { "role" };
+            act.form.wrong(field, "This is the last administrator: give somebody else that role first.");
+            let view = act.form.view();
+            Ok(show(&state, &act.who, &member, None, StatusCode::UNPROCESSABLE_ENTITY, &view))
+        }
         Err(ActError::Deferred) => Ok(see_other(&format!("{PATH}/{id}?done=later"))),
         Err(error) => Err(error.into()),
     }

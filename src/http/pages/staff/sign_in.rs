@@ -51,7 +51,7 @@ pub async fn send(State(state): State<PageState>, client: Client, mut form: Form
     if !form.is_good() {
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
     }
-    match state.app.sign_in(Realm::Staff, &email, form.secret("password"), client.ip, &client.agent).await {
+    match state.app.sign_in(Realm::Staff, &email, form.secret("password"), &client.knock()).await {
         Ok(new) => {
             let next = local_path(form.text("next"), "/admin").unwrap_or("/admin");
             Ok(with_session(&state, &new, see_other(next)))
@@ -72,7 +72,7 @@ pub async fn out(State(state): State<PageState>, act: Act) -> Result<Response, F
 }
 
 pub async fn out_everywhere(State(state): State<PageState>, act: Act) -> Result<Response, Fault> {
-    state.app.sign_out_everywhere(Person::Staff(act.who.member.id)).await?;
+    state.app.sign_out_everywhere(&act.who.by(), Person::Staff(act.who.member.id)).await?;
     Ok(without_session(&state, Part::Staff, see_other("/admin/login")))
 }
 
@@ -90,11 +90,11 @@ pub async fn send_link(
     mut form: Form,
 ) -> Result<Response, Fault> {
     let email = form.email("email", 254);
-    let email = form.need("email", email, "Please type your e-mail address.");
+    form.need("email", email, "Please type your e-mail address.");
     if !form.is_good() {
         return Ok(forgot_page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view(), false));
     }
-    match state.app.forgot_password(Realm::Staff, &email, client.ip).await {
+    match state.app.forgot_password(Realm::Staff, form.text("email"), &client.knock()).await {
         Ok(()) | Err(SignInError::Wrong) => {
             Ok(forgot_page(&state, StatusCode::OK, &FormView::default(), true))
         }

@@ -265,6 +265,7 @@ pub fn fact(kind: &str, body: &serde_json::Value) -> String {
         "staff_invited" => "Made a link that sets a member's password".to_owned(),
         "activation_sent" => "Sent a link that sets the password".to_owned(),
         "signed_out_everywhere" => "Signed an affiliate out everywhere".to_owned(),
+        "staff_signed_out_everywhere" => "Signed out everywhere".to_owned(),
         "note_added" => "Wrote a note".to_owned(),
         "claim_filed" => "Claimed a missing referral".to_owned(),
         "claim_decided" => "Decided a claim".to_owned(),
@@ -273,6 +274,9 @@ pub fn fact(kind: &str, body: &serde_json::Value) -> String {
             _ => "Dropped a fact that was set aside",
         }
         .to_owned(),
+        "mail_done" => {
+            format!("Gave up a mail: {}", body["lost"]["kind"].as_str().unwrap_or_default().replace('_', " "))
+        }
         other => other.replace('_', " "),
     }
 }

@@ -5,6 +5,7 @@ use crate::app::{CHART_DAYS, Figures, StatementDoc};
 use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::money::Money;
+use crate::domain::person::Person;
 use crate::http::guard::PathId;
 use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::staff::Staff;
@@ -57,6 +58,9 @@ pub async fn show(
         .collect();
     let statements: Vec<Value> =
         book.statements.iter().take(STATEMENTS).map(|doc| statement(&words, doc)).collect();
+    let lost: Vec<Value> = state.app.lost_mail(Person::Affiliate(id)).await?.iter().rev().map(|doc| {
+        json!({"at": words.at(doc.at), "what": doc.mail.kind.replace('_', " "), "why": doc.mail.why.sentence()})
+    }).collect();
     let paypal_hold = affiliate.payouts_held_until().filter(|until| now < *until);
     let sum = |of: fn(&crate::app::FiguresDay) -> u64| figures.days.iter().map(of).sum::<u64>();
     let content = json!({
@@ -74,7 +78,7 @@ pub async fn show(
             "earned": words.money(figures.all.earned.unwrap_or(Money::ZERO)),
         },
         "chart": clicks_chart(&words, figures).bars(),
-        "may_sign_in": affiliate.may_sign_in(),
+        "may_sign_in": affiliate.may_sign_in(), "lost_mail": lost,
         "form": form,
     });
     Ok(state.page_with(status, "staff/affiliate.html", &who.chrome("affiliates", raw), content))
