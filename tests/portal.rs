@@ -3,6 +3,7 @@
 
 mod support;
 
+use counterfoil::journal::{Journal, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use support::app::{BEGINNING, Partner, TestApp, Visitor};
@@ -493,4 +494,57 @@ async fn whoever_is_closed_reads_what_is_left_and_changes_nothing() {
     let login = [("email", "ann@partners.example"), ("password", PASSWORD)];
     leads_to(Person::at(app.public).sends("/login", &login).await, "/portal");
     ann.sends("/sign-out", &[("csrf", &tokens)]).await.expect_status(303);
+}
+
+/// What an older version journaled when it switched a link off: no reason, and default links as well.
+async fn an_older_version_switched_off(app: &mut TestApp, link: &Value) {
+    app.stop().await;
+    let journal = Journal::open(&app.data_dir(), &Settings::default()).expect("the journal");
+    let fact = json!({"at": BEGINNING, "by": "ann", "fact": "link_disabled",
+        "link_id": link["id"], "affiliate_id": link["affiliate_id"]});
+    journal.facts().append(fact.to_string().into_bytes()).await.expect("a disk");
+    drop(journal);
+    app.run().await;
+    app.settles().await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_off_is_not_called_one_that_earns() {
+    let mut app = TestApp::start_with("sqlite", "[portal]\nsupport_email = \"help@program.example\"").await;
+    let (partner, mut ann) = signed_in(&app, "ann").await;
+    let links = format!("/v1/affiliates/{}/links", partner.id);
+    let made = app.post(&links, &json!({"label": "Spring"})).await.expect_status(201).json();
+    let (id, url) = (made["id"].as_str().expect("an id"), made["url"].as_str().expect("an address"));
+    let code = format!("/portal/links/{id}/qr.svg");
+    assert!(ann.sees("/portal/links").await.contains(&code));
+    let reason = json!({"reason": "The page that it stands on was hacked"});
+    app.post(&format!("/v1/links/{id}/disable"), &reason).await.expect_status(200);
+    let page = ann.sees("/portal/links").await;
+    let said = "Our staff switched it off on Jan 1, 2026. The reason: The page that it stands on was hacked.";
+    let token = url.rsplit('/').next().expect("an address");
+    for part in [said, "new clicks earn nothing", "mailto:help@program.example", token] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains(&code), "nobody is to share it: {page}");
+    assert!(ann.sees("/portal").await.contains("is your referral"), "the other link earns");
+    app.post(&format!("/v1/links/{id}/enable"), &json!({})).await.expect_status(200);
+    assert!(ann.sees("/portal/links").await.contains(&code));
+    leads_to(
+        ann.sends_signed("/portal/links", &format!("/portal/links/{id}/disable"), &[]).await,
+        "/portal/links?done=disabled",
+    );
+    assert!(ann.sees("/portal/links").await.contains("You switched it off on Jan 1, 2026."));
+
+    let default = app.get(&links).await.json()["data"][0].clone();
+    an_older_version_switched_off(&mut app, &default).await;
+    let home = ann.sees("/portal").await;
+    for part in ["Your link is switched off", "It was switched off on Jan 1, 2026.", "help@program.example"] {
+        assert!(home.contains(part), "{part} in {home}");
+    }
+    for untrue in ["is your referral", "data-copy", "qr.svg", "Share your link", "your link</a>"] {
+        assert!(!home.contains(untrue), "{untrue} in {home}");
+    }
+    let path = format!("/v1/links/{}/enable", default["id"].as_str().expect("an id"));
+    app.post(&path, &json!({})).await.expect_status(200);
+    assert!(ann.sees("/portal").await.contains("is your referral"));
 }

@@ -465,7 +465,7 @@ impl App {
             "signup" => FactKind::Signup,
             "event" => FactKind::Event,
             "review" | "credit" => FactKind::Review,
-            "link_created" | "link_disabled" => FactKind::Link,
+            "link_created" | "link_disabled" | "link_enabled" => FactKind::Link,
             "affiliate_created" | "affiliate_step" | "affiliate_changed" => FactKind::Affiliate,
             // What the server decides by itself was not reported to it.
             _ => return,

@@ -65,6 +65,7 @@ problems! {
     RequestTimeout = 408 "request_timeout": "The body did not arrive in time",
 
     Conflict = 409 "conflict": "Other facts stand under this name; nothing changed",
+    DefaultLink = 409 "default_link": "An affiliate's default link can't be switched off; suspend the affiliate instead",
     WrongStatus = 409 "wrong_status": "The affiliate's status does not allow this step",
     EmailTaken = 409 "email_taken": "Another affiliate has this e-mail",
     CodeTaken = 409 "code_taken": "Another affiliate has this referral code",
@@ -228,6 +229,7 @@ impl From<Refusal> for Problem {
             Refusal::NotReferred => Self::NotReferred,
             Refusal::UnknownAffiliate => Self::UnknownAffiliate,
             Refusal::UnknownLink => Self::UnknownLink,
+            Refusal::DefaultLink => Self::DefaultLink,
             // No request of the API signs an agreement.
             Refusal::WrongStatus | Refusal::AgreementChanged => Self::WrongStatus,
             Refusal::EmailTaken => Self::EmailTaken,
@@ -284,6 +286,7 @@ mod tests {
             Refusal::NotReferred,
             Refusal::UnknownAffiliate,
             Refusal::UnknownLink,
+            Refusal::DefaultLink,
             Refusal::WrongStatus,
             Refusal::EmailTaken,
             Refusal::CodeTaken,

@@ -59,7 +59,7 @@ fn every_message_is_written_in_both_forms() {
 fn every_kind_has_a_sample_and_a_template() {
     let kinds: std::collections::BTreeSet<_> =
         samples().iter().map(crate::domain::mail::Message::kind).collect();
-    assert_eq!(kinds.len(), 17);
+    assert_eq!(kinds.len(), 19);
 }
 
 #[test]
@@ -69,6 +69,8 @@ fn mails_have_golden_texts() {
         (samples()[6].clone(), include_str!("tests/agreement_signed.txt")),
         (samples()[10].clone(), include_str!("tests/paypal_changed.txt")),
         (samples()[12].clone(), include_str!("tests/claim_decided.txt")),
+        (samples()[21].clone(), include_str!("tests/link_disabled.txt")),
+        (samples()[23].clone(), include_str!("tests/link_enabled.txt")),
     ];
     for (message, expected) in golden {
         let kind = message.kind();
@@ -112,6 +114,12 @@ fn markup_in_what_people_type_stays_text() {
     let texts = [
         Message::Rejected { reason: evil.into() },
         Message::Suspended { reason: evil.into() },
+        Message::LinkDisabled {
+            label: Some(evil.into()),
+            made_at: DateTime::UNIX_EPOCH,
+            reason: evil.into(),
+        },
+        Message::LinkEnabled { label: Some(evil.into()), made_at: DateTime::UNIX_EPOCH },
         Message::Closed { reason: evil.into() },
         Message::ClaimDecided { granted: false, reason: evil.into() },
         Message::ConfirmEmail { new_email: evil.into(), asked: Asked::default() },

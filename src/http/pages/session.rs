@@ -129,10 +129,10 @@ impl Portal {
             }),
             _ if self.must_sign => Some(Banner {
                 text: if affiliate.signatures.is_empty() {
-                    "Your signature under the agreement is still missing. Please read and sign it; your link goes on \
-                     earning meanwhile."
+                    "Your signature under the agreement is still missing. Please read and sign it; what you earn does not \
+                     wait for it."
                 } else {
-                    "The agreement has a new version. Please read and sign it; your link goes on earning meanwhile."
+                    "The agreement has a new version. Please read and sign it; what you earn does not wait for it."
                 }
                 .to_owned(),
                 link: Some(("/agreement", "Read and sign")),
@@ -143,7 +143,7 @@ impl Portal {
 }
 
 /// What somebody wrote, ended by a full stop unless it ends itself.
-fn sentence(text: &str) -> String {
+pub fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with(['.', '!', '?', '…']) {
         text.to_owned()

@@ -1,6 +1,6 @@
 //! `/portal`: the link to share, and how it does.
 
-use super::{chrome, qr};
+use super::{chrome, qr, words};
 use crate::app::{Figures, FiguresDay};
 use crate::domain::affiliate::Status;
 use crate::domain::calendar::Month;
@@ -34,7 +34,10 @@ pub async fn show(
     let figures = state.app.figures_of(affiliate).await?;
     let directory = state.app.directory();
     let link = directory.link(affiliate.default_link).filter(|_| affiliate.status() != Status::Closed);
-    let url = link.map(|link| state.app.link_url(link)).unwrap_or_default();
+    let off = link.and_then(|link| words::off(link, state.app.zone()));
+    // An address that earns nothing is not one to share.
+    let shared = link.filter(|link| !link.switch.is_off());
+    let url = shared.map(|link| state.app.link_url(link)).unwrap_or_default();
     let page =
         link.and_then(|link| link.destination.clone()).unwrap_or_else(|| state.site.shown.landing.clone());
     let (form, built) = build(&url, &page, query.as_deref());
@@ -49,7 +52,7 @@ pub async fn show(
         link_id => affiliate.default_link.to_string(),
         code => affiliate.code.to_string(),
         host => page.parse::<Url>().ok().and_then(|page| page.host_str().map(str::to_owned)).unwrap_or_default(),
-        form => Value::from(Serde(&form)), built, url,
+        form => Value::from(Serde(&form)), built, url, off,
         figures => Value::from(Serde(&figures)),
         clicks_chart => clicks_chart(&figures).map(Value::from_safe_string),
         accounts_chart => accounts_chart(&figures).map(Value::from_safe_string),

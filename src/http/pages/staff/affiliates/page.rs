@@ -61,7 +61,7 @@ pub async fn show(
     let sum = |of: fn(&crate::app::FiguresDay) -> u64| figures.days.iter().map(of).sum::<u64>();
     let content = json!({
         "id": id, "profile": affiliate.profile, "code": affiliate.code, "status": affiliate.status(),
-        "state": stands, "tone": tone, "sentence": words::status_sentence(affiliate.status()),
+        "state": stands, "tone": tone, "sentence": words::status_sentence(affiliate.status(), &directory.links_of(id)),
         "exempt": affiliate.exempt_from_holds, "history": history(&words, &affiliate),
         "signatures": signatures(&words, &affiliate), "notes": notes,
         "hints": if affiliate.status() == Status::Applied { Known::of(&directory).hints(&affiliate) } else { Vec::new() },
@@ -116,7 +116,8 @@ fn clicks_chart(words: &Words<'_>, figures: &Figures) -> Chart {
     }
 }
 
-async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, Fault> {
+/// Its links as staff see them.
+pub async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, Fault> {
     let (words, all) = (Words::of(state), state.app.directory().links_of(affiliate.id));
     let ids: Vec<LinkId> = all.iter().map(|link| link.id).collect();
     let today = state.app.zone().date_of(state.app.now());
@@ -129,7 +130,8 @@ async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, F
     let link = |link: &Arc<Link>| {
         json!({"id": link.id, "url": state.app.link_url(link), "label": link.label, "destination": link.destination,
             "default": link.id == affiliate.default_link, "made": words.at(link.created_at),
-            "off": link.disabled_at.map(|at| words.at(at)),
+            "off": link.switch.disabled_at.map(|at| words.at(at)), "off_reason": link.switch.disabled_reason,
+            "off_by": link.switch.disabled_by.as_ref().map(|by| state.app.name_of(by)),
             "people": sum(&Counter::Link(link.id)), "others": sum(&Counter::LinkOther(link.id))})
     };
     Ok(all.iter().map(link).collect())
