@@ -6,8 +6,8 @@ mod support;
 use counterfoil::journal::{Journal, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use support::app::{BEGINNING, Partner, TestApp, Visitor};
-use support::http::Answer;
+use support::app::{BEGINNING, Partner, TestApp, Visitor, bearer};
+use support::http::{self, Answer};
 use support::person::{PASSWORD, Person, newest_link};
 
 const APPLICATION: [(&str, &str); 6] = [
@@ -122,15 +122,13 @@ async fn an_affiliate_walks_from_the_application_to_its_first_statement() {
     app.night_of("2026-05-05T09:00:00Z").await;
     leads_to(ann.sends("/login", &login).await, "/portal/referrals?q=x");
     let statement = ann.sees("/portal/statements/2026-04").await;
-    assert!(
-        statement.contains("$99.00") && statement.contains("Final") && statement.contains("May 31, 2026")
-    );
+    assert!(statement.contains("$99.00") && statement.contains("Final") && statement.contains("Carried"));
     let csv = ann.gets("/portal/statements/2026-04?format=csv").await.expect_status(200);
     assert!(csv.header("content-disposition").is_some_and(|name| name.contains("statement-2026-04.csv")));
     assert!(csv.text().contains("commission,acct_1,growth,2026-04-01,2026-04,99.00,USD,"), "{}", csv.text());
     assert!(ann.sees("/portal/statements/2026-04/print").await.contains("Ann Lee"));
     let payouts = ann.sees("/portal/payouts").await;
-    assert!(payouts.contains("Next payout: May 31, 2026") && payouts.contains("know your PayPal e-mail"));
+    assert!(payouts.contains("Next payout: May 31, 2026") && payouts.contains("No PayPal e-mail is known"));
 }
 
 #[tokio::test]
@@ -547,4 +545,36 @@ async fn a_link_that_is_off_is_not_called_one_that_earns() {
     let path = format!("/v1/links/{}/enable", default["id"].as_str().expect("an id"));
     app.post(&path, &json!({})).await.expect_status(200);
     assert!(ann.sees("/portal").await.contains("is your referral"));
+}
+
+#[tokio::test]
+async fn what_nobody_paid_is_unpaid_or_carried_with_its_reason_and_never_paid() {
+    let mut app = TestApp::start().await;
+    app.set_now("2026-01-01T18:00:00-05:00").await;
+    let (partner, mut ann) = signed_in(&app, "ann").await;
+    refers(&app, &partner, "acct_1", "growth").await;
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    // Months later April is still not paid.
+    app.night_of("2026-11-20T04:15:00-05:00").await;
+    let login = [("email", "ann@partners.example"), ("password", PASSWORD)];
+    ann.sends("/login", &login).await.expect_status(303);
+    let pages = ["/portal", "/portal/payouts", "/portal/statements", "/portal/statements/2026-04"];
+    for path in pages {
+        let page = ann.sees(path).await;
+        assert!(page.contains("No PayPal e-mail is known yet."), "{path}: {page}");
+        assert!(!page.contains("to be paid on") && !page.contains("To be paid on"), "{path}: {page}");
+    }
+    let paypal = json!({"paypal_email": "pay@partners.example"});
+    let path = format!("/v1/affiliates/{}", partner.id);
+    http::send("PATCH", app.internal, &path, &bearer(), paypal.to_string()).await.expect("an answer");
+    // The address was given just now: payouts are held for seven days, which end before the next one.
+    for path in pages {
+        let page = ann.sees(path).await;
+        assert!(page.contains("to be paid on Nov 30, 2026"), "{path}: {page}");
+        for untrue in ["Paid", " paid so far", "is paid", "Carried"] {
+            assert!(!page.contains(untrue), "{untrue} on {path}: {page}");
+        }
+    }
+    let csv = ann.gets("/portal/statements?format=csv").await.expect_status(200).text();
+    assert!(csv.contains("2026-04,Final,Unpaid,"), "{csv}");
 }

@@ -26,6 +26,7 @@ pub mod money;
 pub mod one_time;
 pub mod outcome;
 pub mod password;
+pub mod payout;
 pub mod pepper;
 pub mod person;
 pub mod program;

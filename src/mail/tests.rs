@@ -97,13 +97,26 @@ fn who_is_closed_hears_why_and_what_is_due() {
     let message = crate::domain::mail::Message::Closed { reason: "You asked for it!".into() };
     let written = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect("written");
     for form in [&written.text, &written.html] {
-        for said in ["You asked for it!", "149.00 USD", "next batch"] {
+        for said in ["You asked for it!", "149.00 USD", "to be paid with the next payout"] {
             assert!(form.contains(said), "{said}: {form}");
         }
     }
     let nothing = Enclosed { due: None, ..with(LINK) };
     let written = templates().letter(&letter("Ann", message), &nothing).expect("written");
     assert!(written.text.contains("Nothing is due"), "{}", written.text);
+}
+
+#[test]
+fn no_mail_says_that_something_was_paid() {
+    for message in samples() {
+        let kind = message.kind();
+        // The agreement speaks for itself.
+        let enclosed = Enclosed { agreement: Some(String::new()), ..with(LINK) };
+        let written = templates().letter(&letter("Ann", message), &enclosed).expect(kind);
+        for form in [written.text, written.html] {
+            assert!(!form.to_lowercase().replace("to be paid", "").contains("paid"), "{kind}: {form}");
+        }
+    }
 }
 
 #[test]

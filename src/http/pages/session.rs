@@ -124,7 +124,7 @@ impl Portal {
             }),
             Status::Closed => Some(Banner {
                 text: format!("Your account is closed.{because} You can read your statements and payouts; nothing can be \
-                     changed any more. What is due to you is paid with the next batch."),
+                     changed any more. What is due to you is to be paid with the next payout."),
                 link: None,
             }),
             _ if self.must_sign => Some(Banner {

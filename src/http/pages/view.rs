@@ -238,6 +238,14 @@ mod tests {
     }
 
     #[test]
+    fn no_page_says_that_something_was_paid() {
+        for (name, text) in sources() {
+            let rest = text.to_lowercase().replace("to be paid", "").replace("to_be_paid", "");
+            assert!(!rest.contains("paid"), "{name}");
+        }
+    }
+
+    #[test]
     fn a_file_stands_in_for_a_template_and_a_broken_one_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("layout")).expect("a directory");

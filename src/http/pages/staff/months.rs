@@ -9,6 +9,7 @@ use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
 use crate::domain::statement::{Note, Statement, verify_hash};
 use crate::http::guard::PathId;
+use crate::http::pages::payout;
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{Path, RawQuery, State};
@@ -139,7 +140,7 @@ fn spec() -> Spec {
             Column::number("statements", "Statements").sortable(),
             Column::number("total", "Total").sortable(),
             Column::text("closes", "Closes").sortable(),
-            Column::text("paid", "Paid on"),
+            Column::text("to_be_paid", "To be paid"),
         ],
         filters: vec![Filter::of(
             "state",
@@ -198,7 +199,8 @@ pub async fn list(
             closes_on(&state, one.month)
                 .map_or_else(super::words::none, |day| Cell::text(words.day(day)).export(day.to_string())),
             // One that was not added up has something to pay.
-            if one.more { Some(one.month.batch(today)) } else { one.month.paid_on(one.total, today) }
+            (one.more || one.total > Money::ZERO)
+                .then(|| one.month.batch(today))
                 .map_or_else(super::words::none, |day| Cell::text(words.day(day)).export(day.to_string())),
         ])
     };
@@ -286,7 +288,7 @@ pub async fn month(
         "previous": month.previous(), "next": month.next(),
         "total": words.money(total), "statements": statements, "crossings": lines, "adjusted": words.money(adjusted),
         "closes": closes_on(&state, month).map(|day| words.day(day)),
-        "paid": month.paid_on(total, state.app.zone().date_of(state.app.now())).map(|day| words.day(day)),
+        "to_be_paid": (total > Money::ZERO).then(|| words.day(month.batch(state.app.zone().date_of(state.app.now())))),
         "rules": doc.as_ref().map(|doc| doc.rules.hash()),
         "closing_at": doc.as_ref().map(|doc| words.at(doc.closing_at)),
         "list": super::for_role(&who, list),
@@ -312,8 +314,10 @@ pub async fn statement(
     let (Ok(month), Ok(id)) = (month.parse::<Month>(), affiliate.parse::<AffiliateId>()) else {
         return Err(Fault::NotFound);
     };
-    let doc = state.app.statements(Some(month), Some(id), None, 1).await?.data.into_iter().next();
-    let doc = doc.ok_or(Fault::NotFound)?;
+    let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+    let all = state.app.statements_of(id).await?;
+    let doc = all.iter().find(|doc| doc.statement.month == month).ok_or(Fault::NotFound)?;
+    let payment = payout::standing(&state, &payout::outlook(&state, &affiliate, &all), doc);
     let (words, directory, says) = (Words::of(&state), state.app.directory(), &doc.statement);
     let line = |line: &crate::domain::statement::Line| {
         let note = line.note.map(|note| match note {
@@ -328,12 +332,12 @@ pub async fn statement(
             "stated": words.money(one.stated), "now": words.money(one.now), "amount": words.money(one.amount)})
     };
     if raw.as_deref() == Some("format=csv") {
-        return csv(&who, &doc);
+        return csv(&who, doc);
     }
     let content = json!({
         "month": month, "name": words.month(month), "id": id, "affiliate": name_of(&directory, Some(id)),
         "closed": doc.is_closed(), "closed_at": doc.closed_at.map(|at| words.at(at)),
-        "active_accounts": says.active_accounts, "tier": tier(says), "total": words.money(says.total),
+        "payment": payment, "active_accounts": says.active_accounts, "tier": tier(says), "total": words.money(says.total),
         "lines": says.lines.iter().map(line).collect::<Vec<_>>(),
         "adjustments": says.adjustments.iter().map(adjustment).collect::<Vec<_>>(),
         "hash": says.hash, "previous": says.previous, "rules": says.rules_hash, "facts": says.facts_hash,

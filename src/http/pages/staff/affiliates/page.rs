@@ -5,8 +5,10 @@ use crate::app::{CHART_DAYS, Figures, StatementDoc};
 use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::money::Money;
+use crate::domain::payout::Outlook;
 use crate::http::guard::PathId;
 use crate::http::pages::chart::{Chart, Unit};
+use crate::http::pages::payout;
 use crate::http::pages::staff::Staff;
 use crate::http::pages::staff::hints::Known;
 use crate::http::pages::staff::words::{self, Words};
@@ -55,8 +57,9 @@ pub async fn show(
         .rev()
         .map(|note| json!({"at": words.at(note.at), "by": state.app.name_of(&note.by), "text": note.text}))
         .collect();
+    let next = payout::outlook(state, &affiliate, &book.statements);
     let statements: Vec<Value> =
-        book.statements.iter().take(STATEMENTS).map(|doc| statement(&words, doc)).collect();
+        book.statements.iter().take(STATEMENTS).map(|doc| statement(state, &next, doc)).collect();
     let paypal_hold = affiliate.payouts_held_until().filter(|until| now < *until);
     let sum = |of: fn(&crate::app::FiguresDay) -> u64| figures.days.iter().map(of).sum::<u64>();
     let content = json!({
@@ -95,9 +98,10 @@ fn signatures(words: &Words<'_>, affiliate: &Affiliate) -> Vec<Value> {
     newest_first.collect()
 }
 
-fn statement(words: &Words<'_>, doc: &StatementDoc) -> Value {
-    let says = &doc.statement;
+fn statement(state: &PageState, next: &Outlook, doc: &StatementDoc) -> Value {
+    let (words, says) = (Words::of(state), &doc.statement);
     json!({"month": says.month, "name": words.month(says.month), "closed": doc.is_closed(),
+        "payment": payout::standing(state, next, doc),
         "active": says.active_accounts, "crossings": says.lines.len(), "total": words.money(says.total)})
 }
 
