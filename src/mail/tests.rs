@@ -120,6 +120,28 @@ fn no_mail_says_that_something_was_paid() {
 }
 
 #[test]
+fn bad_news_says_whom_to_write_to_beside_the_reason() {
+    let mut nobody = context();
+    nobody.support = String::new();
+    let silent = Templates::open(nobody, Path::new("")).expect("our own templates");
+    let reason = || "No reason.".to_owned();
+    let at = DateTime::UNIX_EPOCH;
+    for message in [
+        crate::domain::mail::Message::Rejected { reason: reason() },
+        crate::domain::mail::Message::Suspended { reason: reason() },
+        crate::domain::mail::Message::Closed { reason: reason() },
+        crate::domain::mail::Message::ClaimDecided { granted: false, reason: reason() },
+        crate::domain::mail::Message::LinkDisabled { label: None, made_at: at, reason: reason() },
+    ] {
+        let kind = message.kind();
+        let told = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect(kind);
+        assert_eq!(told.text.matches("write to help@example.com").count(), 1, "{kind}: {}", told.text);
+        let told = silent.letter(&letter("Ann", message), &with(LINK)).expect(kind);
+        assert!(told.text.contains("answer this mail"), "{kind}: {}", told.text);
+    }
+}
+
+#[test]
 fn markup_in_what_people_type_stays_text() {
     use crate::domain::mail::{Asked, Message};
     let evil = "<script>alert(1)</script>\"'&";

@@ -121,11 +121,13 @@ impl Portal {
                      are not credited. Earlier referrals go on earning, and payouts wait until this is settled."
                 ),
                 link: None,
+                is_bad: true,
             }),
             Status::Closed => Some(Banner {
                 text: format!("Your account is closed.{because} You can read your statements and payouts; nothing can be \
                      changed any more. What is due to you is to be paid with the next payout."),
                 link: None,
+                is_bad: true,
             }),
             _ if self.must_sign => Some(Banner {
                 text: if affiliate.signatures.is_empty() {
@@ -136,6 +138,7 @@ impl Portal {
                 }
                 .to_owned(),
                 link: Some(("/agreement", "Read and sign")),
+                is_bad: false,
             }),
             _ => None,
         }

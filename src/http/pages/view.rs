@@ -141,6 +141,8 @@ pub struct Banner {
     pub text: String,
     /// What can be done about it: an address and its words.
     pub link: Option<(&'static str, &'static str)>,
+    /// Bad news: it says whom to write to.
+    pub is_bad: bool,
 }
 
 fn add_filters(environment: &mut Environment<'static>, zone: &Zone, currency: &str) {
