@@ -578,3 +578,75 @@ async fn what_nobody_paid_is_unpaid_or_carried_with_its_reason_and_never_paid() 
     let csv = ann.gets("/portal/statements?format=csv").await.expect_status(200).text();
     assert!(csv.contains("2026-04,Final,Unpaid,"), "{csv}");
 }
+
+#[tokio::test]
+async fn a_commission_is_shown_with_the_plan_and_tier_that_it_is_for() {
+    let mut app = TestApp::start().await;
+    app.set_now("2026-01-01T18:00:00-05:00").await;
+    let (partner, mut ann) = signed_in(&app, "ann").await;
+    refers(&app, &partner, "acct_1", "performance").await;
+    // It moves to a dearer plan once it has crossed.
+    let moves = json!({"event_id": "e1", "type": "plan_changed", "plan": "connect",
+        "occurred_at": "2026-04-10T12:00:00-04:00"});
+    app.set_now("2026-04-20T12:00:00-04:00").await;
+    app.post("/v1/accounts/acct_1/events", &moves).await.expect_status(201);
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    let login = [("email", "ann@partners.example"), ("password", PASSWORD)];
+    ann.sends("/login", &login).await.expect_status(303);
+    let list = ann.sees("/portal/referrals").await;
+    for part in ["Plan now", ">connect<", "performance, first tier", "$39.00"] {
+        assert!(list.contains(part), "{part} in {list}");
+    }
+    let csv = ann.gets("/portal/referrals?format=csv").await.expect_status(200).text();
+    assert!(csv.contains(",\"performance, first tier\",39.00"), "{csv}");
+    let page = ann.sees("/portal/referrals/acct_1").await;
+    for part in [
+        "for performance, first tier",
+        "<td>performance, first tier</td>",
+        "Signed up, on the plan performance",
+        "Moved to the plan connect",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    for path in ["/portal/statements/2026-04", "/portal/statements/2026-04/print"] {
+        let statement = ann.sees(path).await;
+        assert!(statement.contains("first tier") && statement.contains("performance"), "{statement}");
+        assert!(!statement.contains("connect"), "{statement}");
+    }
+    let csv = ann.gets("/portal/statements/2026-04?format=csv").await.expect_status(200).text();
+    assert!(csv.contains("acct_1,performance,2026-04-01,2026-04,39.00,USD,,0"), "{csv}");
+}
+
+#[tokio::test]
+async fn every_page_says_whom_to_write_to_and_bad_news_says_it_beside_the_reason() {
+    let support = "mailto:help@program.example";
+    let app = TestApp::start_with("sqlite", "[portal]\nsupport_email = \"help@program.example\"").await;
+    let (partner, ann) = signed_in(&app, "ann").await;
+    let pages = [
+        "/portal",
+        "/portal/referrals",
+        "/portal/statements",
+        "/portal/payouts",
+        "/portal/links",
+        "/portal/claims",
+        "/portal/profile",
+    ];
+    for path in pages.into_iter().chain(["/agreement"]) {
+        assert_eq!(ann.sees(path).await.matches(support).count(), 1, "{path}");
+    }
+    for (step, reason) in [("suspend", "odd clicks"), ("close", "You asked us to!")] {
+        let path = format!("/v1/affiliates/{}/{step}", partner.id);
+        app.post(&path, &json!({"reason": reason})).await.expect_status(200);
+        for path in pages {
+            let page = ann.sees(path).await;
+            assert_eq!(page.matches(support).count(), 2, "{step} {path}: {page}");
+            assert!(page.contains("To talk about it, write to <a href"), "{page}");
+        }
+    }
+    // Without an address nobody is sent anywhere.
+    let app = TestApp::start().await;
+    let (_, ben) = signed_in(&app, "ben").await;
+    for path in pages {
+        assert!(!ben.sees(path).await.contains("mailto:"), "{path}");
+    }
+}

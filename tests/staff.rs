@@ -454,7 +454,10 @@ async fn every_page_shows_what_there_is_as_text_within_bounds() {
         let browser = &browser;
         async move { browser.get(path).await.text() }
     };
-    assert!(shown("/admin/accounts/acct").await.contains("Crossed the mark"));
+    let account = shown("/admin/accounts/acct").await;
+    for part in ["Crossed the mark", "On statements", "growth, first tier", "$99.00"] {
+        assert!(account.contains(part), "{part} in {account}");
+    }
     assert!(shown("/admin/accounts?q=acct").await.contains(">acct<"));
     assert!(browser.get(&statement).await.text().contains("$99.00"));
     assert!(

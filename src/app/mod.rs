@@ -32,7 +32,7 @@ pub use outbox::MailSettings;
 pub use program::{ProgramDay, ProgramFigures};
 pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, RebuildReport, import_journals};
-pub use referrals::{ReferralState, ReferralSummary};
+pub use referrals::{EarnedFor, ReferralState, ReferralSummary};
 pub use run::{AggregateError, Progress};
 pub use stop::Stop;
 

@@ -1,10 +1,13 @@
-//! What all pages say of the way from a statement to its payment.
+//! What all pages say of what was earned, and of its way from a statement to its payment.
 
 use super::PageState;
 use super::table::{Cell, Tone};
-use super::view::{money, show_day};
-use crate::app::StatementDoc;
+use super::view::{money, month_in_words, show_day};
+use crate::app::{EarnedFor, StatementDoc};
 use crate::domain::affiliate::Affiliate;
+use crate::domain::calendar::Month;
+use crate::domain::id::AccountId;
+use crate::domain::money::Money;
 use crate::domain::payout::{Carried, Outlook, Part, Payment};
 use serde::Serialize;
 
@@ -67,6 +70,51 @@ pub fn why(state: &PageState, carried: Carried) -> String {
             format!("Payouts start at {minimum}; a smaller sum is carried to the next one.")
         }
     }
+}
+
+/// A tier by the least number of active accounts that reaches it.
+pub fn tier(from: u32) -> String {
+    if from == 0 { "first tier".to_owned() } else { format!("tier from {from}") }
+}
+
+/// What a commission is for.
+pub fn earned_for(earned: &EarnedFor) -> String {
+    format!("{}, {}", earned.plan, tier(earned.tier_from))
+}
+
+/// What a statement says of an account.
+#[derive(Debug, Serialize)]
+pub struct Stated {
+    /// Of which month's statement.
+    pub month: Month,
+    /// A commission, or of what month an adjustment.
+    pub what: String,
+    /// The plan and the tier of a commission.
+    pub earned_for: Option<String>,
+    /// How much.
+    pub amount: Money,
+}
+
+/// What statements say of an account, in their order.
+pub fn stated(statements: &[StatementDoc], account: &AccountId) -> Vec<Stated> {
+    let of = |doc: &StatementDoc| {
+        let says = &doc.statement;
+        let lines = says.lines.iter().filter(|line| line.account_id == *account).map(|line| Stated {
+            month: says.month,
+            what: "Commission".to_owned(),
+            earned_for: Some(format!("{}, {}", line.plan, tier(says.tier_from))),
+            amount: line.amount,
+        });
+        let adjustments = says.adjustments.iter().filter(|one| one.account_id == *account);
+        let adjustments = adjustments.map(|one| Stated {
+            month: says.month,
+            what: format!("Adjustment of {}", month_in_words(one.for_month)),
+            earned_for: None,
+            amount: one.amount,
+        });
+        lines.chain(adjustments).collect::<Vec<_>>()
+    };
+    statements.iter().flat_map(of).collect()
 }
 
 fn part(doc: &StatementDoc) -> Part {

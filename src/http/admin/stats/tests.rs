@@ -60,6 +60,7 @@ fn referral(account: &str, link: Option<LinkId>, crossed_on: Option<&str>) -> Re
         crossed_on: crossed_on.map(day),
         expected_on: None,
         earned: None,
+        earned_for: None,
         via: None,
         clicked_at: None,
         link_id: link,

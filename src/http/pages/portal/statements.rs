@@ -99,6 +99,7 @@ pub async fn show(
         columns: vec![
             Column::text("account", "Account").sortable(),
             Column::text("plan", "Plan").sortable(),
+            Column::text("tier", "Tier"),
             Column::text("crossed", "Reached the mark").sortable(),
             Column::number("amount", "Commission").sortable(),
         ],
@@ -129,6 +130,7 @@ pub async fn show(
         vec![
             Cell::link(line.account_id.as_str(), format!("/portal/referrals/{}", line.account_id)),
             Cell::text(line.plan.as_str()),
+            Cell::text(payout::tier(doc.statement.tier_from)),
             Cell::text(show_day(line.crossed_on)),
             match line.note {
                 Some(note) => amount.note(note_words(note)),
@@ -196,7 +198,7 @@ fn page(
         closed_at => Value::from(Serde(doc.closed_at)),
         payment => Value::from(Serde(payment)),
         active_accounts => says.active_accounts,
-        tier_from => says.tier_from,
+        tier_from => says.tier_from, tier => payout::tier(says.tier_from),
         commissions => commissions.to_string(),
         total => says.total.to_string(),
         hash => says.hash.clone(),
@@ -237,7 +239,8 @@ fn adjustment_words(one: &Adjustment, currency: &str) -> String {
 }
 
 fn to_csv(doc: &StatementDoc) -> Vec<u8> {
-    let heads = ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note"];
+    let heads =
+        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"];
     let mut lines = vec![heads.map(str::to_owned).to_vec()];
     let says = &doc.statement;
     lines.extend(says.lines.iter().map(|line| {
@@ -251,6 +254,7 @@ fn to_csv(doc: &StatementDoc) -> Vec<u8> {
             line.amount.to_string(),
             says.currency.clone(),
             note.to_owned(),
+            says.tier_from.to_string(),
         ]
         .to_vec()
     }));
@@ -264,6 +268,7 @@ fn to_csv(doc: &StatementDoc) -> Vec<u8> {
             one.amount.to_string(),
             says.currency.clone(),
             format!("stated {}, now {}", one.stated, one.now),
+            String::new(),
         ]
         .to_vec()
     }));

@@ -266,7 +266,7 @@ pub async fn month(
             Cell::link(name(doc), format!("{PATH}/{month}/{}", says.affiliate_id))
                 .export(says.affiliate_id.to_string()),
             Cell::text(says.active_accounts.to_string()),
-            Cell::text(tier(says)),
+            Cell::text(payout::tier(says.tier_from)),
             Cell::text(says.lines.len().to_string()),
             words.amount(adjustments(says)),
             words.amount(says.total),
@@ -298,10 +298,6 @@ pub async fn month(
 
 fn adjustments(statement: &Statement) -> Money {
     statement.adjustments.iter().map(|one| one.amount).sum()
-}
-
-fn tier(statement: &Statement) -> String {
-    if statement.tier_from == 0 { "first".to_owned() } else { format!("from {}", statement.tier_from) }
 }
 
 /// One statement of an affiliate.
@@ -337,7 +333,7 @@ pub async fn statement(
     let content = json!({
         "month": month, "name": words.month(month), "id": id, "affiliate": name_of(&directory, Some(id)),
         "closed": doc.is_closed(), "closed_at": doc.closed_at.map(|at| words.at(at)),
-        "payment": payment, "active_accounts": says.active_accounts, "tier": tier(says), "total": words.money(says.total),
+        "payment": payment, "active_accounts": says.active_accounts, "tier": payout::tier(says.tier_from), "total": words.money(says.total),
         "lines": says.lines.iter().map(line).collect::<Vec<_>>(),
         "adjustments": says.adjustments.iter().map(adjustment).collect::<Vec<_>>(),
         "hash": says.hash, "previous": says.previous, "rules": says.rules_hash, "facts": says.facts_hash,
@@ -350,7 +346,7 @@ fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
     let says = &doc.statement;
     let text = |text: &str| text.to_owned();
     let mut lines = vec![
-        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note"]
+        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"]
             .map(text)
             .to_vec(),
     ];
@@ -368,6 +364,7 @@ fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
             line.amount.to_string(),
             says.currency.clone(),
             text(note),
+            says.tier_from.to_string(),
         ]);
     }
     for one in &says.adjustments {
@@ -380,6 +377,7 @@ fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
             one.amount.to_string(),
             says.currency.clone(),
             format!("stated {} now {}", one.stated, one.now),
+            String::new(),
         ]);
     }
     let name = format!("statement-{}-{}", says.month, says.affiliate_id);
