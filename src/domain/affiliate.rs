@@ -401,26 +401,38 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Said::{Off, On};
+
+    /// What is said of a link, at a second.
+    enum Said {
+        Off(i64),
+        On(i64),
+    }
+
+    /// A name, what is said in turn, and whether the link is off at the end.
+    type Case = (&'static str, &'static [(Said, bool)], bool);
 
     #[test]
     fn a_link_stands_as_it_was_last_switched_whichever_node_is_replayed_first() {
         let at = |second| DateTime::from_timestamp(second, 0).expect("an instant");
-        let off = |second| move |switch: &mut Switch| switch.off(at(second), "ann", Some("spam"));
-        let on = |second| move |switch: &mut Switch| switch.on(at(second));
-        type Fact<'a> = &'a dyn Fn(&mut Switch) -> bool;
-        let table: [(&str, &[(Fact<'_>, bool)], bool); 7] = [
-            ("off", &[(&off(1), true)], true),
-            ("off twice", &[(&off(1), true), (&off(2), false)], true),
-            ("on, which it was", &[(&on(1), false)], false),
-            ("off and on", &[(&off(1), true), (&on(2), true)], false),
-            ("the same, the other node first", &[(&on(2), false), (&off(1), false)], false),
-            ("off, on and off", &[(&off(1), true), (&on(2), true), (&off(3), true)], true),
-            ("the same, the other node last", &[(&off(1), true), (&off(3), false), (&on(2), false)], true),
+        // Each fact with whether it changes anything.
+        let table: [Case; 7] = [
+            ("off", &[(Off(1), true)], true),
+            ("off twice", &[(Off(1), true), (Off(2), false)], true),
+            ("on, which it was", &[(On(1), false)], false),
+            ("off and on", &[(Off(1), true), (On(2), true)], false),
+            ("the same, the other node first", &[(On(2), false), (Off(1), false)], false),
+            ("off, on and off", &[(Off(1), true), (On(2), true), (Off(3), true)], true),
+            ("the same, the other node last", &[(Off(1), true), (Off(3), false), (On(2), false)], true),
         ];
         for (name, facts, is_off) in table {
             let mut switch = Switch::default();
-            for (place, (fact, changes)) in facts.iter().enumerate() {
-                assert_eq!(fact(&mut switch), *changes, "{name}: {place}");
+            for (fact, changes) in facts {
+                let changed = match fact {
+                    Off(second) => switch.off(at(*second), "ann", Some("spam")),
+                    On(second) => switch.on(at(*second)),
+                };
+                assert_eq!(changed, *changes, "{name}");
             }
             assert_eq!(switch.is_off(), is_off, "{name}");
             assert_eq!(switch.disabled_reason.is_some(), is_off, "{name}");

@@ -126,6 +126,9 @@ mod tests {
 
     const ZONE: &str = "America/New_York";
 
+    /// A name, whose statements, their sum, why they are carried, where the first of them stands.
+    type Case<'a> = (&'a str, Affiliate, &'a [Part], i64, &'a [Carried], Payment);
+
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect(text)
     }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn what_nobody_paid_is_due_at_the_next_payout_or_carried_with_its_reason() {
         let final_ones = [part("2026-04", 3_900, true), part("2026-09", 9_900, true)];
-        let table: [(&str, Affiliate, &[Part], i64, &[Carried], Payment); 9] = [
+        let table: [Case<'_>; 9] = [
             ("unpaid", affiliate(Status::Active, true, None), &final_ones, 13_800, &[], Payment::Unpaid),
             (
                 "no address",

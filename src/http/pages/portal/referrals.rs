@@ -4,7 +4,7 @@ use super::{chrome, words};
 use crate::app::{ReferralState, ReferralSummary};
 use crate::domain::id::AccountId;
 use crate::domain::statement::Change;
-use crate::http::pages::payout::{earned_for, stated};
+use crate::http::pages::payout::{earned_for, stated, tier};
 use crate::http::pages::session::Portal;
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec};
 use crate::http::pages::view::{money, show_day};
@@ -138,7 +138,10 @@ fn row(state: &PageState, referral: &ReferralSummary) -> Row {
         reaches,
         day(Some(referral.signed_up_on)),
         Cell::text(words::via(referral)),
-        Cell::text(referral.earned_for.as_ref().map(earned_for).unwrap_or_default()),
+        referral.earned_for.as_ref().map_or_else(
+            || Cell::text(""),
+            |one| Cell::text(one.plan.as_str()).note(tier(one.tier_from)).export(earned_for(one)),
+        ),
         earned,
     ]
     .into()
