@@ -4,7 +4,7 @@
 //! - `program`: the rules as configured.
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
 //! - `account`, `history`: what is known of a customer; when it was active and crossed the mark.
-//! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
+//! - `commission`, `statement`, `payout`: what a crossing earns, what an affiliate earned in a month, when that is to be paid.
 //! - `person`, `password`, `one_time`, `mail`: who signs in and by what, and what we write to them.
 //! - `fact`: what is journaled of all that.
 
