@@ -76,7 +76,7 @@ impl Route {
         use crate::domain::affiliate::Status;
         let state = if affiliate.status() != Status::Active {
             LinkState::AffiliateNotActive
-        } else if link.disabled_at.is_some() {
+        } else if link.switch.is_off() {
             LinkState::Disabled
         } else {
             LinkState::Known
@@ -142,7 +142,7 @@ impl ClickCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::affiliate::{Profile, Status, StatusChange};
+    use crate::domain::affiliate::{Profile, Status, StatusChange, Switch};
     use chrono::DateTime;
 
     fn affiliate(bits: u64, status: Status) -> Affiliate {
@@ -165,7 +165,7 @@ mod tests {
             destination: None,
             label: None,
             created_at: DateTime::UNIX_EPOCH,
-            disabled_at: None,
+            switch: Switch::default(),
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let allowed = AllowList::new(&["www.example.com".to_owned()]).expect("a host");
         let affiliates = [affiliate(1, Status::Active), affiliate(2, Status::Suspended)];
         let mut links = [link(1, 1), link(2, 2), link(3, 1), link(4, 9), link(5, 1)];
-        links[2].disabled_at = Some(DateTime::UNIX_EPOCH);
+        links[2].switch.disabled_at = Some(DateTime::UNIX_EPOCH);
         links[0].destination = Some("https://www.example.com/a".into());
         links[4].destination = Some("https://struck-off.example/".into());
         let routes = Routes::build(&affiliates, &links, &allowed);

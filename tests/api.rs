@@ -512,7 +512,7 @@ async fn an_affiliate_lives_and_is_changed() {
 }
 
 #[tokio::test]
-async fn a_link_leads_only_where_the_program_allows() {
+async fn a_link_leads_only_where_the_program_allows_and_is_switched_off_and_on() {
     let app = app().await;
     let partner = app.partner("jane").await;
     let links = format!("/v1/affiliates/{}/links", partner.id);
@@ -531,10 +531,21 @@ async fn a_link_leads_only_where_the_program_allows() {
     assert_eq!(listed["data"].as_array().map(Vec::len), Some(2));
     assert_eq!(listed["data"][1], made);
     let path = format!("/v1/links/{}/disable", made["id"].as_str().expect("an id"));
+    // Programs from before the reason was asked for give none.
     let off = app.post(&path, &json!({})).await.expect_status(200).json();
-    assert!(off["disabled_at"].is_string());
+    assert!(off["disabled_at"].is_string() && off["disabled_reason"].is_null(), "{off}");
     app.post(&path, &json!({})).await.expect_status(200);
-    app.post("/v1/links/lnk_0000000000001/disable", &json!({})).await.expect_status(404);
+    let on = app.post(&path.replace("disable", "enable"), &json!({})).await.expect_status(200).json();
+    assert_eq!(on, made);
+    let off = app.post(&path, &json!({"reason": "spam"})).await.expect_status(200).json();
+    assert_eq!(off["disabled_reason"], "spam");
+    app.post(&path, &json!({"reason": ""})).await.expect_status(422);
+    let default = listed["data"][0]["id"].as_str().expect("an id");
+    let refused = app.post(&format!("/v1/links/{default}/disable"), &json!({"reason": "spam"})).await;
+    assert_eq!(refused.expect_status(409).json()["code"], "default_link");
+    for deed in ["disable", "enable"] {
+        app.post(&format!("/v1/links/lnk_0000000000001/{deed}"), &json!({})).await.expect_status(404);
+    }
 }
 
 #[tokio::test]

@@ -197,6 +197,8 @@ async fn an_affiliates_life(store: &str, look: bool) {
     door.ann_signs_in(&ann).await;
     ann.sees("$99.00").await;
     look(&mut ann, "portal-home").await;
+    ann.goto(&door.page("/portal/referrals")).await;
+    look(&mut ann, "portal-referrals-earned").await;
     ann.goto(&door.page("/portal/statements")).await;
     look(&mut ann, "portal-statements").await;
     let statements = door.app.statements("").await;
@@ -361,6 +363,54 @@ async fn a_missing_referral_is_claimed_and_granted() {
 }
 
 #[tokio::test]
+async fn a_link_is_switched_off_and_its_affiliate_reads_why_and_whom_to_write_to() {
+    let inbox = Inbox::start().await;
+    let config = format!("{}\n[portal]\nsupport_email = \"help@program.example\"\n", inbox.config());
+    let app = TestApp::start_with("sqlite", &config).await;
+    let mut door = Door { app, inbox };
+    let mut ann = Browser::start().await;
+    let id = door.affiliate(&ann, "Ann Lee", ANN).await;
+    ann.goto(&door.page("/portal/links")).await;
+    ann.fill("#label", "Spring mail").await;
+    ann.press("Make the link").await;
+    ann.sees("Your new link is ready").await;
+
+    let mut sam = Browser::start().await;
+    door.staff(&sam, "reviewer").await;
+    sam.goto(&door.desk(&format!("/admin/affiliates/{id}"))).await;
+    sam.press("Switch off…").await;
+    sam.sees("new clicks on it earn nothing").await;
+    sam.press("Switch the link off").await;
+    sam.sees("another look").await;
+    sam.inspect("staff-link-off-errors").await;
+    sam.fill("#reason", "The page that it stands on was hacked").await;
+    sam.press("Switch the link off").await;
+    sam.sees("1 of their 2 links is off").await;
+    let mail = door.inbox.wait_for_subject(ANN, "A link of yours was switched off").await;
+    ann.goto(&door.inbox.page_of(&mail)).await;
+    ann.inspect("mail-a-link-of-yours-was-switched-off").await;
+    ann.goto(&door.page("/portal/links")).await;
+    ann.sees("The reason: The page that it stands on was hacked.").await;
+    ann.inspect("portal-link-off").await;
+    sam.press("Switch on").await;
+    sam.sees("Signed; their links earn.").await;
+    door.inbox.wait_for_subject(ANN, "A link of yours is on again").await;
+
+    let links = door.app.get(&format!("/v1/affiliates/{id}/links")).await.json();
+    let default = links["data"].as_array().expect("a list").iter().find(|link| link["label"].is_null());
+    door.app.is_switched_off_by_an_older_version(default.expect("the default link")).await;
+    ann.goto(&door.page("/portal")).await;
+    ann.sees("Your link is switched off").await;
+    ann.inspect("portal-home-off").await;
+
+    let reason = json!({"reason": "Clicks from places that nobody lives in"});
+    door.app.post(&format!("/v1/affiliates/{id}/suspend"), &reason).await.expect_status(200);
+    ann.goto(&door.page("/portal/payouts")).await;
+    ann.sees("To talk about it, write to help@program.example").await;
+    ann.inspect("portal-suspended").await;
+}
+
+#[tokio::test]
 async fn mail_is_good_to_look_at() {
     let door = Door::start("sqlite").await;
     let mut ann = Browser::start().await;
@@ -389,6 +439,14 @@ async fn the_staffs_pages_are_good_to_look_at() {
         .post("/v1/affiliates", &json!({"name": "Cy", "email": "cy@partners.example"}))
         .await
         .expect_status(201);
+    let links = format!("/v1/affiliates/{}/links", partner.id);
+    let [spring, autumn] = ["Spring mail", "Autumn talk"].map(|label| json!({"label": label}));
+    let spring = door.app.post(&links, &spring).await.expect_status(201).json()["id"].clone();
+    let autumn = door.app.post(&links, &autumn).await.expect_status(201).json()["id"].clone();
+    let off = format!("/v1/links/{}/disable", autumn.as_str().expect("an id"));
+    let reason = json!({"reason": "The page that it stands on was hacked"});
+    door.app.post(&off, &reason).await.expect_status(200);
+    let spring = spring.as_str().expect("an id").to_owned();
     door.app.night_of("2026-05-04T04:15:00-04:00").await;
     let mut sam = Browser::start().await;
     sam.goto(&door.desk("/admin/login")).await;
@@ -401,6 +459,7 @@ async fn the_staffs_pages_are_good_to_look_at() {
         ("/admin/affiliates".to_owned(), "staff-affiliates"),
         (format!("/admin/affiliates/{}", partner.id), "staff-affiliate"),
         (format!("/admin/affiliates/{}/edit", partner.id), "staff-affiliate-edit"),
+        (format!("/admin/affiliates/{}/links/{spring}/off", partner.id), "staff-link-off"),
         (format!("/admin/affiliates/{}/referrals", partner.id), "staff-affiliate-referrals"),
         ("/admin/accounts".to_owned(), "staff-accounts"),
         ("/admin/accounts/acct_1".to_owned(), "staff-account"),

@@ -101,7 +101,10 @@ fn a_quarter(terminal: &Terminal) {
     let link = terminal.reads(&["link", "create", id, "--label", "news"]);
     assert_eq!(link["label"], "news");
     assert_eq!(terminal.reads(&["link", "list", id])["data"].as_array().map(Vec::len), Some(2));
-    terminal.reads(&["link", "disable", link["id"].as_str().expect("an id")]);
+    let link = link["id"].as_str().expect("an id");
+    let off = terminal.reads(&["link", "disable", link, "--reason", "The page was hacked"]);
+    assert_eq!(off["disabled_reason"], "The page was hacked");
+    assert_eq!(terminal.reads(&["link", "enable", link])["disabled_at"], Value::Null);
     terminal.reads(&["affiliate", "set", id, "--paypal-email", "pay@example.com"]);
     assert_eq!(terminal.reads(&["affiliate", "show", id])["paypal_email"], "pay@example.com");
     terminal.reads(&["affiliate", "suspend", id, "--reason", "a question"]);

@@ -5,8 +5,8 @@ mod support;
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use support::app::{BEGINNING, Partner, TestApp, Visitor};
-use support::http::Answer;
+use support::app::{BEGINNING, Partner, TestApp, Visitor, bearer};
+use support::http::{self, Answer};
 use support::person::{PASSWORD, Person, newest_link};
 
 const APPLICATION: [(&str, &str); 6] = [
@@ -121,15 +121,13 @@ async fn an_affiliate_walks_from_the_application_to_its_first_statement() {
     app.night_of("2026-05-05T09:00:00Z").await;
     leads_to(ann.sends("/login", &login).await, "/portal/referrals?q=x");
     let statement = ann.sees("/portal/statements/2026-04").await;
-    assert!(
-        statement.contains("$99.00") && statement.contains("Final") && statement.contains("May 31, 2026")
-    );
+    assert!(statement.contains("$99.00") && statement.contains("Final") && statement.contains("Carried"));
     let csv = ann.gets("/portal/statements/2026-04?format=csv").await.expect_status(200);
     assert!(csv.header("content-disposition").is_some_and(|name| name.contains("statement-2026-04.csv")));
     assert!(csv.text().contains("commission,acct_1,growth,2026-04-01,2026-04,99.00,USD,"), "{}", csv.text());
     assert!(ann.sees("/portal/statements/2026-04/print").await.contains("Ann Lee"));
     let payouts = ann.sees("/portal/payouts").await;
-    assert!(payouts.contains("Next payout: May 31, 2026") && payouts.contains("know your PayPal e-mail"));
+    assert!(payouts.contains("Next payout: May 31, 2026") && payouts.contains("No PayPal e-mail is known"));
 }
 
 #[tokio::test]
@@ -519,4 +517,149 @@ async fn whoever_is_closed_reads_what_is_left_and_changes_nothing() {
     let login = [("email", "ann@partners.example"), ("password", PASSWORD)];
     leads_to(Person::at(app.public).sends("/login", &login).await, "/portal");
     ann.sends("/sign-out", &[("csrf", &tokens)]).await.expect_status(303);
+}
+
+#[tokio::test]
+async fn a_link_that_is_off_is_not_called_one_that_earns() {
+    let mut app = TestApp::start_with("sqlite", "[portal]\nsupport_email = \"help@program.example\"").await;
+    let (partner, mut ann) = signed_in(&app, "ann").await;
+    let links = format!("/v1/affiliates/{}/links", partner.id);
+    let made = app.post(&links, &json!({"label": "Spring"})).await.expect_status(201).json();
+    let (id, url) = (made["id"].as_str().expect("an id"), made["url"].as_str().expect("an address"));
+    let code = format!("/portal/links/{id}/qr.svg");
+    assert!(ann.sees("/portal/links").await.contains(&code));
+    let reason = json!({"reason": "The page that it stands on was hacked"});
+    app.post(&format!("/v1/links/{id}/disable"), &reason).await.expect_status(200);
+    let page = ann.sees("/portal/links").await;
+    let said = "Our staff switched it off on Jan 1, 2026. The reason: The page that it stands on was hacked.";
+    let token = url.rsplit('/').next().expect("an address");
+    for part in [said, "new clicks earn nothing", "mailto:help@program.example", token] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains(&code), "nobody is to share it: {page}");
+    assert!(ann.sees("/portal").await.contains("is your referral"), "the other link earns");
+    app.post(&format!("/v1/links/{id}/enable"), &json!({})).await.expect_status(200);
+    assert!(ann.sees("/portal/links").await.contains(&code));
+    leads_to(
+        ann.sends_signed("/portal/links", &format!("/portal/links/{id}/disable"), &[]).await,
+        "/portal/links?done=disabled",
+    );
+    assert!(ann.sees("/portal/links").await.contains("You switched it off on Jan 1, 2026."));
+
+    let default = app.get(&links).await.json()["data"][0].clone();
+    app.is_switched_off_by_an_older_version(&default).await;
+    let home = ann.sees("/portal").await;
+    for part in ["Your link is switched off", "It was switched off on Jan 1, 2026.", "help@program.example"] {
+        assert!(home.contains(part), "{part} in {home}");
+    }
+    for untrue in ["is your referral", "data-copy", "qr.svg", "Share your link", "your link</a>"] {
+        assert!(!home.contains(untrue), "{untrue} in {home}");
+    }
+    let path = format!("/v1/links/{}/enable", default["id"].as_str().expect("an id"));
+    app.post(&path, &json!({})).await.expect_status(200);
+    assert!(ann.sees("/portal").await.contains("is your referral"));
+}
+
+#[tokio::test]
+async fn what_nobody_paid_is_unpaid_or_carried_with_its_reason_and_never_paid() {
+    let mut app = TestApp::start().await;
+    app.set_now("2026-01-01T18:00:00-05:00").await;
+    let (partner, mut ann) = signed_in(&app, "ann").await;
+    refers(&app, &partner, "acct_1", "growth").await;
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    // Months later April is still not paid.
+    app.night_of("2026-11-20T04:15:00-05:00").await;
+    let login = [("email", "ann@partners.example"), ("password", PASSWORD)];
+    ann.sends("/login", &login).await.expect_status(303);
+    let pages = ["/portal", "/portal/payouts", "/portal/statements", "/portal/statements/2026-04"];
+    for path in pages {
+        let page = ann.sees(path).await;
+        assert!(page.contains("No PayPal e-mail is known yet."), "{path}: {page}");
+        assert!(!page.contains("to be paid on") && !page.contains("To be paid on"), "{path}: {page}");
+    }
+    let paypal = json!({"paypal_email": "pay@partners.example"});
+    let path = format!("/v1/affiliates/{}", partner.id);
+    http::send("PATCH", app.internal, &path, &bearer(), paypal.to_string()).await.expect("an answer");
+    // The address was given just now: payouts are held for seven days, which end before the next one.
+    for path in pages {
+        let page = ann.sees(path).await;
+        assert!(page.contains("to be paid on Nov 30, 2026"), "{path}: {page}");
+        for untrue in ["Paid", " paid so far", "is paid", "Carried"] {
+            assert!(!page.contains(untrue), "{untrue} on {path}: {page}");
+        }
+    }
+    let csv = ann.gets("/portal/statements?format=csv").await.expect_status(200).text();
+    assert!(csv.contains("2026-04,Final,Unpaid,"), "{csv}");
+}
+
+#[tokio::test]
+async fn a_commission_is_shown_with_the_plan_and_tier_that_it_is_for() {
+    let mut app = TestApp::start().await;
+    app.set_now("2026-01-01T18:00:00-05:00").await;
+    let (partner, mut ann) = signed_in(&app, "ann").await;
+    refers(&app, &partner, "acct_1", "performance").await;
+    // It moves to a dearer plan once it has crossed.
+    let moves = json!({"event_id": "e1", "type": "plan_changed", "plan": "connect",
+        "occurred_at": "2026-04-10T12:00:00-04:00"});
+    app.set_now("2026-04-20T12:00:00-04:00").await;
+    app.post("/v1/accounts/acct_1/events", &moves).await.expect_status(201);
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    let login = [("email", "ann@partners.example"), ("password", PASSWORD)];
+    ann.sends("/login", &login).await.expect_status(303);
+    let list = ann.sees("/portal/referrals").await;
+    for part in ["Plan now", ">connect<", ">performance<", ">first tier<", "$39.00"] {
+        assert!(list.contains(part), "{part} in {list}");
+    }
+    let csv = ann.gets("/portal/referrals?format=csv").await.expect_status(200).text();
+    assert!(csv.contains(",\"performance, first tier\",39.00"), "{csv}");
+    let page = ann.sees("/portal/referrals/acct_1").await;
+    for part in [
+        "for performance, first tier",
+        "<td>performance, first tier</td>",
+        "Signed up, on the plan performance",
+        "Moved to the plan connect",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    for path in ["/portal/statements/2026-04", "/portal/statements/2026-04/print"] {
+        let statement = ann.sees(path).await;
+        assert!(statement.contains("first tier") && statement.contains("performance"), "{statement}");
+        assert!(!statement.contains("connect"), "{statement}");
+    }
+    let csv = ann.gets("/portal/statements/2026-04?format=csv").await.expect_status(200).text();
+    assert!(csv.contains("acct_1,performance,2026-04-01,2026-04,39.00,USD,,0"), "{csv}");
+}
+
+#[tokio::test]
+async fn every_page_says_whom_to_write_to_and_bad_news_says_it_beside_the_reason() {
+    let support = "mailto:help@program.example";
+    let app = TestApp::start_with("sqlite", "[portal]\nsupport_email = \"help@program.example\"").await;
+    let (partner, ann) = signed_in(&app, "ann").await;
+    let pages = [
+        "/portal",
+        "/portal/referrals",
+        "/portal/statements",
+        "/portal/payouts",
+        "/portal/links",
+        "/portal/claims",
+        "/portal/profile",
+    ];
+    for path in pages.into_iter().chain(["/agreement"]) {
+        assert_eq!(ann.sees(path).await.matches(support).count(), 1, "{path}");
+    }
+    for (step, reason) in [("suspend", "odd clicks"), ("close", "You asked us to!")] {
+        let path = format!("/v1/affiliates/{}/{step}", partner.id);
+        app.post(&path, &json!({"reason": reason})).await.expect_status(200);
+        for path in pages {
+            let page = ann.sees(path).await;
+            assert_eq!(page.matches(support).count(), 2, "{step} {path}: {page}");
+            assert!(page.contains("To talk about it, write to <a href"), "{page}");
+        }
+    }
+    // Without an address nobody is sent anywhere.
+    let app = TestApp::start().await;
+    let (_, ben) = signed_in(&app, "ben").await;
+    for path in pages {
+        assert!(!ben.sees(path).await.contains("mailto:"), "{path}");
+    }
 }

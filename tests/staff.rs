@@ -100,7 +100,7 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
     let was = json!({"profile": {"name": "x", "email": "x@x.example"}, "code": "code-1", "exempt": false})
         .to_string();
     // Forms that would be found wrong or come too late: an allowed one is refused for that, and changes nothing.
-    let actions: [(&str, String, Fields<'_>, &[&str]); 16] = [
+    let actions: [(&str, String, Fields<'_>, &[&str]); 18] = [
         ("approve", format!("{review}/approve"), &[], &["reviewer"]),
         ("reject", format!("{review}/reject"), &[("reason", "no")], &["reviewer"]),
         ("edit", format!("{at}/edit"), &[("name", ""), ("was", &was)], &["reviewer"]),
@@ -108,6 +108,8 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
         ("redirect money", format!("{at}/edit"), &[("paypal_email", "x"), ("was", &was)], &["finance"]),
         ("note", format!("{at}/notes"), &[("note", "")], &["reviewer"]),
         ("link", format!("{at}/links"), &[("destination", "https://evil.example/")], &["reviewer"]),
+        ("link off", format!("{at}/links/lnk_0000000000001/off"), &[("reason", "")], &["reviewer"]),
+        ("link on", format!("{at}/links/lnk_0000000000001/on"), &[], &["reviewer"]),
         ("suspend", format!("{at}/step/suspend"), &[("reason", "")], &["reviewer"]),
         ("reinstate", format!("{at}/step/reinstate"), &[], &["reviewer"]),
         ("close", format!("{at}/step/close"), &[("reason", "x")], &[]),
@@ -321,6 +323,53 @@ async fn held_referrals_claims_and_credits_are_decided_with_a_reason() {
     assert!(browser.get(&path).await.text().contains("You were right"));
 }
 
+#[tokio::test]
+async fn a_link_is_switched_off_after_a_question_and_with_a_reason_and_on_again() {
+    let app = TestApp::start().await;
+    let ann = app.partner("ann").await;
+    let links = format!("/v1/affiliates/{}/links", ann.id);
+    let made = app.post(&links, &json!({"label": "Spring <mail>"})).await.expect_status(201).json();
+    let listed = app.get(&links).await.json();
+    let id = |link: &Value| link["id"].as_str().expect("an id").to_owned();
+    let (spring, default) = (id(&made), id(&listed["data"][0]));
+    let browser = member(&app, "reviewer").await;
+    let at = format!("/admin/affiliates/{}", ann.id);
+    let off = |link: &str| format!("{at}/links/{link}/off");
+    let page = browser.get(&at).await.expect_status(200).text();
+    assert!(page.contains("Signed; their links earn."), "{page}");
+    assert!(page.contains(&format!("href=\"{}\"", off(&spring))), "a question comes first: {page}");
+    assert!(!page.contains(&off(&default)), "the default link has no switch: {page}");
+
+    let asks = browser.get(&off(&spring)).await.expect_status(200).text();
+    assert!(asks.contains("Spring &lt;mail&gt;") && asks.contains("new clicks on it earn nothing"), "{asks}");
+    let refused = browser.send(&off(&spring), &[("reason", " ")]).await.expect_status(422).text();
+    assert!(refused.contains("Please say why"), "{refused}");
+    assert_eq!(app.get(&links).await.json()["data"][1]["disabled_at"], Value::Null);
+    let done = browser.send(&off(&spring), &[("reason", "Its page was hacked")]).await.expect_status(303);
+    let page = browser.get(done.header("location").expect("a page")).await.expect_status(200).text();
+    for part in [
+        "The affiliate is told by mail",
+        "off since",
+        "Switched off by The reviewer: Its page was hacked",
+        "Signed. 1 of their 2 links is off; what is on earns.",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(browser.get(&off(&spring)).await.expect_status(200).text().contains("off already"));
+    browser.send(&format!("{at}/links/{spring}/on"), &[]).await.expect_status(303);
+    let page = browser.get(&at).await.text();
+    assert!(page.contains("Signed; their links earn.") && !page.contains("off since"), "{page}");
+
+    // The default link is stopped by suspending, whoever asks for what the page does not offer.
+    assert!(browser.get(&off(&default)).await.expect_status(200).text().contains("suspend the affiliate"));
+    let refused = browser.send(&off(&default), &[("reason", "spam")]).await.expect_status(422).text();
+    assert!(refused.contains("This is their default link"), "{refused}");
+    browser.get(&off("lnk_0000000000001")).await.expect_status(404);
+    browser.get(&format!("/admin/affiliates/aff_0000000000001/links/{spring}/off")).await.expect_status(404);
+    let audit = browser.get("/admin/audit?q=the+reviewer").await.expect_status(200).text();
+    assert!(audit.contains("Switched a link off") && audit.contains("Switched a link on again"), "{audit}");
+}
+
 /// The one-time link of the newest mail.
 async fn link_in_mail(app: &TestApp) -> String {
     let begun = Instant::now();
@@ -405,7 +454,10 @@ async fn every_page_shows_what_there_is_as_text_within_bounds() {
         let browser = &browser;
         async move { browser.get(path).await.text() }
     };
-    assert!(shown("/admin/accounts/acct").await.contains("Crossed the mark"));
+    let account = shown("/admin/accounts/acct").await;
+    for part in ["Crossed the mark", "On statements", "growth, first tier", "$99.00"] {
+        assert!(account.contains(part), "{part} in {account}");
+    }
     assert!(shown("/admin/accounts?q=acct").await.contains(">acct<"));
     assert!(browser.get(&statement).await.text().contains("$99.00"));
     assert!(

@@ -33,6 +33,7 @@ on_both_stores! {
     a_night_computes_what_became_known_and_says_what_all_facts_say
     bots_are_redirected_and_credited_to_nobody
     a_suspended_affiliate_is_not_credited
+    clicks_made_while_a_link_was_off_stay_without_credit
     the_feed_and_the_audit_log_tell_what_happened
 }
 
@@ -349,6 +350,27 @@ async fn a_suspended_affiliate_is_not_credited(mut app: TestApp) {
         "99.00",
         "earlier referrals go on earning"
     );
+}
+
+async fn clicks_made_while_a_link_was_off_stay_without_credit(app: TestApp) {
+    let partner = app.partner("ann").await;
+    let links = format!("/v1/affiliates/{}/links", partner.id);
+    let link = app.post(&links, &json!({"label": "Spring"})).await.expect_status(201).json();
+    let (id, url) = (link["id"].as_str().expect("an id"), link["url"].as_str().expect("an address"));
+    let [mut before, mut between, mut after] = [(); 3].map(|()| Visitor::default());
+    before.clicks(url).await;
+    let reason = json!({"reason": "The page that it stands on was hacked"});
+    app.post(&format!("/v1/links/{id}/disable"), &reason).await.expect_status(200);
+    let landed = between.clicks(url).await.expect_status(302);
+    assert_eq!(landed.header("location"), Some("https://www.calltrackingmetrics.com/plans"));
+    app.post(&format!("/v1/links/{id}/enable"), &json!({})).await.expect_status(200);
+    after.clicks(url).await;
+    for (visitor, account, credited) in
+        [(&before, "acct_before", true), (&between, "acct_between", false), (&after, "acct_after", true)]
+    {
+        let answer = app.signs_up(visitor, account, "growth").await.expect_status(201).json();
+        assert_eq!(answer["attributed"], credited, "{account}: {answer}");
+    }
 }
 
 async fn the_feed_and_the_audit_log_tell_what_happened(mut app: TestApp) {

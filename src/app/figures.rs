@@ -72,12 +72,10 @@ pub struct Figures {
     pub tier_from: u32,
     /// That of the next tier.
     pub next_tier: Option<u32>,
-    /// Closed statements that are not paid.
+    /// What closed statements say.
     pub due: Money,
     /// What open statements say.
     pub open: Money,
-    /// Closed statements that are paid.
-    pub paid: Money,
     /// All its referrals.
     pub referrals: usize,
     /// Those held for review.
@@ -98,11 +96,6 @@ pub struct Book {
 }
 
 impl App {
-    /// The figures of an affiliate.
-    pub async fn figures_of(&self, affiliate: &Affiliate) -> Result<Figures, ReadError> {
-        Ok(self.book_of(affiliate).await?.figures)
-    }
-
     /// What is due to an affiliate by all its statements, with the currency; `None`: nothing.
     pub(crate) async fn due_to(&self, affiliate: AffiliateId) -> Result<Option<String>, StoreError> {
         let statements = match self.statements_of(affiliate).await {
@@ -115,7 +108,7 @@ impl App {
         Ok((sum > Money::ZERO).then(|| format!("{sum} {}", self.settings.rules.currency)))
     }
 
-    /// The same, with the referrals and statements that they were counted from.
+    /// The figures of an affiliate, with the referrals and statements that they were counted from.
     pub async fn book_of(&self, affiliate: &Affiliate) -> Result<Book, ReadError> {
         let today = self.zone().date_of(self.now());
         let (statements, clicks) =
@@ -169,7 +162,6 @@ impl Figures {
             next_tier: None,
             due: Money::ZERO,
             open: Money::ZERO,
-            paid: Money::ZERO,
             referrals: 0,
             held: 0,
             days: first.iter_days().take_while(|one| *one <= today).map(day).collect(),
@@ -321,7 +313,7 @@ mod tests {
         ];
         figures.count_statements(today, &statements);
         let cents = Money::from_cents;
-        assert_eq!((figures.due, figures.open, figures.paid), (cents(14_900), cents(8_800), Money::ZERO));
+        assert_eq!((figures.due, figures.open), (cents(14_900), cents(8_800)));
         let earned = [&figures.today, &figures.month, &figures.all].map(|one| one.earned);
         assert_eq!(earned, [None, Some(cents(8_800)), Some(cents(23_700))]);
     }

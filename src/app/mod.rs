@@ -35,7 +35,7 @@ pub use overlooked::Overlooked;
 pub use program::{ProgramDay, ProgramFigures};
 pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, RebuildReport, import_journals};
-pub use referrals::{ReferralState, ReferralSummary};
+pub use referrals::{EarnedFor, ReferralState, ReferralSummary};
 pub use run::{AggregateError, Progress};
 pub use set_aside::{SetAside, SetAsideId};
 pub use stop::Stop;
@@ -526,7 +526,7 @@ impl App {
             "signup" => FactKind::Signup,
             "event" => FactKind::Event,
             "review" | "credit" => FactKind::Review,
-            "link_created" | "link_disabled" => FactKind::Link,
+            "link_created" | "link_disabled" | "link_enabled" => FactKind::Link,
             "affiliate_created" | "affiliate_step" | "affiliate_changed" => FactKind::Affiliate,
             // What the server decides by itself was not reported to it.
             _ => return,

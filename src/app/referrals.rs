@@ -62,6 +62,8 @@ pub struct ReferralSummary {
     pub has_rate: bool,
     /// What it earned so far, adjustments included; `None`: nothing is stated of it yet.
     pub earned: Option<Money>,
+    /// What the commission is for; `None`: there is no line that stands.
+    pub earned_for: Option<EarnedFor>,
     /// Which evidence named the affiliate.
     pub via: Option<Via>,
     /// When the click was made that brought it.
@@ -70,6 +72,15 @@ pub struct ReferralSummary {
     pub link_id: Option<LinkId>,
     /// Whether it is among the active accounts that choose the tier.
     pub counts_for_tier: bool,
+}
+
+/// What a commission is for, as its line says it: today's plan may be another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EarnedFor {
+    /// The plan.
+    pub plan: Plan,
+    /// The least number of active accounts of the tier.
+    pub tier_from: u32,
 }
 
 impl App {
@@ -154,24 +165,33 @@ struct Stated<'a>(HashMap<&'a AccountId, Said>);
 /// What statements say of an account.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Said {
-    /// Each line's month, day of crossing and amount, those of the newest statement first.
-    lines: Vec<(Month, NaiveDate, Money)>,
+    /// Its lines, those of the newest statement first.
+    lines: Vec<SaidLine>,
     /// Each adjustment's amount, and the month that it is for.
     adjusted: Vec<(Month, Money)>,
+}
+
+/// What a line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SaidLine {
+    month: Month,
+    crossed_on: NaiveDate,
+    amount: Money,
+    earned_for: EarnedFor,
 }
 
 impl Said {
     fn earned(&self) -> Money {
         let adjusted = self.adjusted.iter().map(|(_, amount)| *amount);
-        self.lines.iter().map(|(.., amount)| *amount).chain(adjusted).sum()
+        self.lines.iter().map(|line| line.amount).chain(adjusted).sum()
     }
-    /// The day of the line that stands: late facts undo one by adjustments that leave nothing of it.
-    fn crossed_on(&self) -> Option<NaiveDate> {
-        let stands = |(month, _, amount): &&(Month, NaiveDate, Money)| {
-            let adjusted = || self.adjusted.iter().filter(|(of, _)| of == month).map(|(_, amount)| *amount);
-            adjusted().next().is_none() || !(*amount + adjusted().sum()).is_zero()
-        };
-        self.lines.iter().find(stands).map(|(_, day, _)| *day)
+    /// The line that stands: late facts undo one by adjustments that leave nothing of it.
+    fn standing(&self) -> Option<&SaidLine> {
+        self.lines.iter().find(|line| {
+            let of_month = |(month, _): &&(Month, Money)| *month == line.month;
+            let adjusted = || self.adjusted.iter().filter(of_month).map(|(_, amount)| *amount);
+            adjusted().next().is_none() || !(line.amount + adjusted().sum()).is_zero()
+        })
     }
 }
 
@@ -181,7 +201,12 @@ impl<'a> Stated<'a> {
         for doc in statements {
             for line in &doc.statement.lines {
                 let said = stated.entry(&line.account_id).or_default();
-                said.lines.push((doc.statement.month, line.crossed_on, line.amount));
+                said.lines.push(SaidLine {
+                    month: doc.statement.month,
+                    crossed_on: line.crossed_on,
+                    amount: line.amount,
+                    earned_for: EarnedFor { plan: line.plan.clone(), tier_from: doc.statement.tier_from },
+                });
             }
             for adjustment in &doc.statement.adjustments {
                 let said = stated.entry(&adjustment.account_id).or_default();
@@ -218,6 +243,7 @@ impl<'a> Teller<'a> {
         let stated = stated.0.get(&account.id);
         let plan = history.plan_before(self.now).clone();
         let has_rate = self.app.settings().rules.has_rate(&plan);
+        let line = stated.and_then(Said::standing);
         let by_hand = account.actions.iter().any(|action| action.credited_since == account.credited_to);
         let decided = account.attribution.as_ref().filter(|_| !by_hand);
         Some(ReferralSummary {
@@ -238,14 +264,15 @@ impl<'a> Teller<'a> {
             mark_days: progress.mark_days,
             // A month that closed under other rules says when the account crossed by these. A crossing that was learned
             // late has no line, and one that was undone has one that does not stand.
-            crossed_on: stated
-                .and_then(Said::crossed_on)
+            crossed_on: line
+                .map(|line| line.crossed_on)
                 .or_else(|| progress.crossed_on.filter(|_| !referral.rejected)),
             // By all that is known: an account that signed up today has its day too.
             expected_on: history
                 .crossing(&self.marks)
                 .filter(|day| has_rate && *day > self.through && !referral.rejected),
             earned: stated.map(Said::earned),
+            earned_for: line.map(|line| line.earned_for.clone()),
             via: if by_hand { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
             clicked_at: decided.and_then(|decided| decided.clicked_at),
             link_id: decided.and_then(|decided| decided.link_id),
@@ -269,27 +296,34 @@ mod tests {
     fn a_line_stands_unless_adjustments_leave_nothing_of_it() {
         let cents = Money::from_cents;
         let (april, may) = (month("2026-04"), month("2026-05"));
-        let line = (april, day("2026-04-20"), cents(9_900));
+        let earned_for = EarnedFor { plan: "growth".parse().expect("a plan"), tier_from: 0 };
+        let on = |month, crossed_on: &str, amount| SaidLine {
+            month,
+            crossed_on: day(crossed_on),
+            amount: cents(amount),
+            earned_for: earned_for.clone(),
+        };
+        let line = || on(april, "2026-04-20", 9_900);
         let table: [(&str, Said, Option<&str>, i64); 6] = [
-            ("plain", Said { lines: vec![line], adjusted: vec![] }, Some("2026-04-20"), 9_900),
-            ("undone", Said { lines: vec![line], adjusted: vec![(april, cents(-9_900))] }, None, 0),
+            ("plain", Said { lines: vec![line()], adjusted: vec![] }, Some("2026-04-20"), 9_900),
+            ("undone", Said { lines: vec![line()], adjusted: vec![(april, cents(-9_900))] }, None, 0),
             (
                 "less",
-                Said { lines: vec![line], adjusted: vec![(april, cents(-5_000))] },
+                Said { lines: vec![line()], adjusted: vec![(april, cents(-5_000))] },
                 Some("2026-04-20"),
                 4_900,
             ),
             ("late", Said { lines: vec![], adjusted: vec![(april, cents(9_900))] }, None, 9_900),
             (
                 "no rate",
-                Said { lines: vec![(april, day("2026-04-20"), Money::ZERO)], adjusted: vec![] },
+                Said { lines: vec![on(april, "2026-04-20", 0)], adjusted: vec![] },
                 Some("2026-04-20"),
                 0,
             ),
             (
                 "moved to another month",
                 Said {
-                    lines: vec![(may, day("2026-05-02"), cents(9_900)), line],
+                    lines: vec![on(may, "2026-05-02", 9_900), line()],
                     adjusted: vec![(april, cents(-9_900))],
                 },
                 Some("2026-05-02"),
@@ -297,7 +331,8 @@ mod tests {
             ),
         ];
         for (what, said, crossed_on, earned) in table {
-            assert_eq!((said.crossed_on(), said.earned()), (crossed_on.map(day), cents(earned)), "{what}");
+            let stands = said.standing().map(|line| line.crossed_on);
+            assert_eq!((stands, said.earned()), (crossed_on.map(day), cents(earned)), "{what}");
         }
     }
 }

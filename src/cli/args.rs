@@ -253,8 +253,16 @@ pub(super) enum Link {
         #[arg(value_name = "AFFILIATE")]
         affiliate: AffiliateId,
     },
-    /// Switch a link off; it still redirects
+    /// Switch a link off: it still redirects, but earns no more. An affiliate's default link can't be: suspend them instead
     Disable {
+        #[arg(value_name = "LINK")]
+        id: LinkId,
+        /// Why; the affiliate is told
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Switch a link on again; clicks made while it was off stay without credit
+    Enable {
         #[arg(value_name = "LINK")]
         id: LinkId,
     },

@@ -14,6 +14,7 @@ const LIST: &[Column] = &[
     text("ADDRESS", "/url"),
     text("LEADS TO", "/destination"),
     text("SWITCHED OFF", "/disabled_at"),
+    text("WHY", "/disabled_reason"),
 ];
 
 const ONE: &[Column] = &[
@@ -23,6 +24,7 @@ const ONE: &[Column] = &[
     text("leads to", "/destination"),
     text("label", "/label"),
     text("switched off", "/disabled_at"),
+    text("because", "/disabled_reason"),
 ];
 
 pub(super) async fn run(context: Context<'_>, command: Link) -> Result<(), Failure> {
@@ -42,8 +44,12 @@ pub(super) async fn run(context: Context<'_>, command: Link) -> Result<(), Failu
             let links = client.list(&format!("/v1/affiliates/{affiliate}/links")).await?;
             show.list(&links, LIST, "no links")
         }
-        Link::Disable { id } => {
+        Link::Disable { id, reason } => {
             let path = format!("/v1/links/{id}/disable");
+            show.thing(&client.send(Method::POST, &path, &json!({"reason": reason})).await?, ONE)
+        }
+        Link::Enable { id } => {
+            let path = format!("/v1/links/{id}/enable");
             show.thing(&client.send(Method::POST, &path, &json!({})).await?, ONE)
         }
     })

@@ -73,6 +73,9 @@ pub enum Refusal {
     /// No such link.
     #[error("find the link")]
     UnknownLink,
+    /// It is its affiliate's default link.
+    #[error("switch off an affiliate's default link")]
+    DefaultLink,
     /// The affiliate's status does not allow the step.
     #[error("take this step from the affiliate's present status")]
     WrongStatus,
@@ -126,6 +129,7 @@ impl Refusal {
             Self::UnknownAffiliate => "unknown_affiliate",
             Self::NeverActive => "affiliate_never_active",
             Self::UnknownLink => "unknown_link",
+            Self::DefaultLink => "default_link",
             Self::WrongStatus => "wrong_status",
             Self::EmailTaken => "email_taken",
             Self::CodeTaken => "code_taken",

@@ -342,14 +342,117 @@ pub struct Link {
     pub label: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was switched off.
+    /// Whether it is on.
+    #[serde(flatten)]
+    pub switch: Switch,
+}
+
+/// Whether a link earns, or was switched off.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Switch {
+    /// Since when the link is off, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<DateTime<Utc>>,
+    /// Why, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_reason: Option<String>,
+    /// Who switched it off, as in the fact's record; not known where an older version did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_by: Option<String>,
+    /// When it was last switched on or off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    switched_at: Option<DateTime<Utc>>,
+}
+
+impl Switch {
+    /// Whether the link is off.
+    pub const fn is_off(&self) -> bool {
+        self.disabled_at.is_some()
+    }
+    /// Whether the link's own affiliate switched it off.
+    pub fn is_off_by(&self, affiliate: AffiliateId) -> bool {
+        self.disabled_by.as_ref().is_some_and(|by| *by == affiliate.to_string())
+    }
+    /// Switches the link off; false: it is off already, or what is asked for is older than the last word about it. An
+    /// empty reason is none.
+    pub fn off(&mut self, at: DateTime<Utc>, by: &str, reason: Option<&str>) -> bool {
+        if !self.take_turn(at) || self.is_off() {
+            return false;
+        }
+        self.disabled_at = Some(at);
+        self.disabled_by = Some(by.to_owned());
+        self.disabled_reason = reason.filter(|reason| !reason.is_empty()).map(str::to_owned);
+        true
+    }
+    /// Switches the link on again; false as above.
+    pub fn on(&mut self, at: DateTime<Utc>) -> bool {
+        if !self.take_turn(at) || !self.is_off() {
+            return false;
+        }
+        *self = Self { switched_at: self.switched_at, ..Self::default() };
+        true
+    }
+    /// Whether it is the latest word: whichever node's journal is replayed first, the same one stands at the end.
+    fn take_turn(&mut self, at: DateTime<Utc>) -> bool {
+        let is_latest = self.switched_at.or(self.disabled_at).is_none_or(|last| last <= at);
+        if is_latest {
+            self.switched_at = Some(at);
+        }
+        is_latest
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Said::{Off, On};
+
+    /// What is said of a link, at a second.
+    enum Said {
+        Off(i64),
+        On(i64),
+    }
+
+    /// A name, what is said in turn, and whether the link is off at the end.
+    type Case = (&'static str, &'static [(Said, bool)], bool);
+
+    #[test]
+    fn a_link_stands_as_it_was_last_switched_whichever_node_is_replayed_first() {
+        let at = |second| DateTime::from_timestamp(second, 0).expect("an instant");
+        // Each fact with whether it changes anything.
+        let table: [Case; 7] = [
+            ("off", &[(Off(1), true)], true),
+            ("off twice", &[(Off(1), true), (Off(2), false)], true),
+            ("on, which it was", &[(On(1), false)], false),
+            ("off and on", &[(Off(1), true), (On(2), true)], false),
+            ("the same, the other node first", &[(On(2), false), (Off(1), false)], false),
+            ("off, on and off", &[(Off(1), true), (On(2), true), (Off(3), true)], true),
+            ("the same, the other node last", &[(Off(1), true), (Off(3), false), (On(2), false)], true),
+        ];
+        for (name, facts, is_off) in table {
+            let mut switch = Switch::default();
+            for (fact, changes) in facts {
+                let changed = match fact {
+                    Off(second) => switch.off(at(*second), "ann", Some("spam")),
+                    On(second) => switch.on(at(*second)),
+                };
+                assert_eq!(changed, *changes, "{name}");
+            }
+            assert_eq!(switch.is_off(), is_off, "{name}");
+            assert_eq!(switch.disabled_reason.is_some(), is_off, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_an_older_version_switched_off_is_off_and_can_be_switched_on() {
+        let text = r#"{"id":"lnk_0000000000003","affiliate":"aff_0000000000007","created_at":"2026-01-01T15:00:00Z","disabled_at":"2026-01-02T15:00:00Z"}"#;
+        let mut link: Link = serde_json::from_str(text).expect("an old document");
+        assert_eq!(serde_json::to_string(&link).expect("plain data"), text);
+        assert!(link.switch.is_off() && link.switch.disabled_reason.is_none());
+        assert!(!link.switch.on("2026-01-02T14:59:59Z".parse().expect("a literal")), "it was said before");
+        assert!(link.switch.on("2026-01-03T15:00:00Z".parse().expect("a literal")));
+        assert_eq!(link.switch.disabled_at, None);
+    }
 
     #[test]
     fn the_table_of_an_affiliates_life() {

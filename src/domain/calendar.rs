@@ -4,7 +4,6 @@ mod zone;
 
 pub use zone::{BadLocalTime, UnknownZone, Zone, parse_local_time};
 
-use super::money::Money;
 use chrono::{Datelike, Days, NaiveDate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -61,12 +60,8 @@ impl Month {
     pub fn through(self, last: Self) -> impl Iterator<Item = Self> {
         std::iter::successors(Some(self), |month| Some(month.next())).take_while(move |month| *month <= last)
     }
-    /// The day on which what it earned is paid, as seen on a day: the end of the month after it, or the next batch
-    /// where that has passed. `None`: nothing is due.
-    pub fn paid_on(self, total: Money, today: NaiveDate) -> Option<NaiveDate> {
-        (total > Money::ZERO).then(|| self.batch(today))
-    }
-    /// The day of the batch that takes it, whatever its total: one below zero is set off there against others.
+    /// The day of the payout that takes it, as seen on a day: the end of the month after it, or the next payout where that
+    /// has passed.
     pub fn batch(self, today: NaiveDate) -> NaiveDate {
         self.next().last_day().max(Self::of(today).last_day())
     }
@@ -172,19 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_paid_at_the_end_of_the_next_or_with_the_next_batch_after_it() {
-        let dollar = Money::from_cents(100);
-        for (of, today, paid) in [
+    fn a_month_is_due_for_payment_at_the_end_of_the_next_or_with_the_next_payout_after_it() {
+        for (of, today, due) in [
             ("2026-04", "2026-04-10", "2026-05-31"),
             ("2026-04", "2026-05-31", "2026-05-31"),
             ("2026-04", "2026-06-01", "2026-06-30"),
             ("2025-12", "2026-03-03", "2026-03-31"),
         ] {
-            assert_eq!(month(of).paid_on(dollar, date(today)), Some(date(paid)), "{of} on {today}");
-            assert_eq!(month(of).batch(date(today)), date(paid));
-        }
-        for nothing in [Money::ZERO, Money::from_cents(-100)] {
-            assert_eq!(month("2026-04").paid_on(nothing, date("2026-05-05")), None);
+            assert_eq!(month(of).batch(date(today)), date(due), "{of} on {today}");
         }
     }
 }

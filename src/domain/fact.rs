@@ -124,6 +124,17 @@ pub enum Fact {
         link_id: LinkId,
         /// Whose.
         affiliate_id: AffiliateId,
+        /// Why; empty where nobody said. A fact without it is from before default links were kept on: it
+        /// switches off what it names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A link that was switched off is on again.
+    LinkEnabled {
+        /// Which.
+        link_id: LinkId,
+        /// Whose.
+        affiliate_id: AffiliateId,
     },
     /// An affiliate's month was closed.
     StatementClosed {
@@ -455,6 +466,7 @@ impl Fact {
             Self::AffiliateChanged { .. } => "affiliate_changed",
             Self::LinkCreated { .. } => "link_created",
             Self::LinkDisabled { .. } => "link_disabled",
+            Self::LinkEnabled { .. } => "link_enabled",
             Self::StatementClosed { .. } => "statement_closed",
             Self::MonthClosing { .. } => "month_closing",
             Self::MonthClosed { .. } => "month_closed",
@@ -505,6 +517,8 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"credit","account_id":"acct_81","affiliate_id":"aff_0000000000007","reason":"a call"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"affiliate_step","affiliate_id":"aff_0000000000007","step":"suspend","reason":"spam"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"link_disabled","link_id":"lnk_0000000000003","affiliate_id":"aff_0000000000007"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"link_disabled","link_id":"lnk_0000000000003","affiliate_id":"aff_0000000000007","reason":"spam"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"link_enabled","link_id":"lnk_0000000000003","affiliate_id":"aff_0000000000007"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"month_closed","month":"2026-04","statements":3,"fence":1767279600000}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"aff_0000000000007","fact":"password_set","person":"aff_0000000000007","hash":"$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA","replaces":0}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"agreement_published","agreement":{"version":"2026-01","text":"You earn.","sha256":"ab"}}"#,

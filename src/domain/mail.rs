@@ -79,6 +79,22 @@ pub enum Message {
         /// What staff wrote.
         reason: String,
     },
+    /// Staff switched a link off.
+    LinkDisabled {
+        /// The affiliate's name for it.
+        label: Option<String>,
+        /// When it was made: tells one without a name from others.
+        made_at: DateTime<Utc>,
+        /// What staff wrote; empty: nothing.
+        reason: String,
+    },
+    /// A link that was off is on again.
+    LinkEnabled {
+        /// The affiliate's name for it.
+        label: Option<String>,
+        /// When it was made.
+        made_at: DateTime<Utc>,
+    },
     /// Links do not earn for now.
     Suspended {
         /// What staff wrote.
@@ -128,6 +144,8 @@ impl Message {
             Self::ConfirmPaypal { .. } => "confirm_paypal",
             Self::PaypalChanged { .. } => "paypal_changed",
             Self::ClaimDecided { .. } => "claim_decided",
+            Self::LinkDisabled { .. } => "link_disabled",
+            Self::LinkEnabled { .. } => "link_enabled",
             Self::Suspended { .. } => "suspended",
             Self::Reinstated => "reinstated",
             Self::Closed { .. } => "closed",

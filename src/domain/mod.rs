@@ -5,10 +5,9 @@
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
 //! - `event_types`: what senders call the things that happen to a customer.
 //! - `account`, `history`, `mark`: what is known of a customer; when it was active and crossed the mark.
-//! - `commission`, `statement`: what a crossing earns, and what an affiliate earned in a month.
+//! - `commission`, `statement`, `payout`: what a crossing earns, what an affiliate earned in a month, when that is to be paid.
 //! - `person`, `email`, `website`, `password`, `one_time`, `known_browser`, `mail`: who signs in and by what, and
 //!   what we write to them.
-//! - `text`: what people can't see in what others typed.
 //! - `fact`: what is journaled of all that.
 
 pub mod account;
@@ -34,6 +33,7 @@ pub mod money;
 pub mod one_time;
 pub mod outcome;
 pub mod password;
+pub mod payout;
 pub mod pepper;
 pub mod person;
 pub mod program;

@@ -67,6 +67,7 @@ problems! {
     RequestTimeout = 408 "request_timeout": "The body did not arrive in time",
 
     Conflict = 409 "conflict": "Other facts stand under this name; nothing changed",
+    DefaultLink = 409 "default_link": "An affiliate's default link can't be switched off; suspend the affiliate instead",
     WrongStatus = 409 "wrong_status": "The affiliate's status does not allow this step",
     EmailTaken = 409 "email_taken": "Another affiliate has this e-mail",
     CodeTaken = 409 "code_taken": "Another affiliate has this referral code",
@@ -234,6 +235,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownAffiliate => Self::UnknownAffiliate,
             Refusal::NeverActive => Self::AffiliateNeverActive,
             Refusal::UnknownLink => Self::UnknownLink,
+            Refusal::DefaultLink => Self::DefaultLink,
             // No key of the API signs an agreement, or is held to the limits of an affiliate or a member of staff.
             Refusal::WrongStatus | Refusal::AgreementChanged | Refusal::LastAdmin | Refusal::TooManyLinks => {
                 Self::WrongStatus
@@ -295,6 +297,7 @@ mod tests {
             Refusal::UnknownAffiliate,
             Refusal::NeverActive,
             Refusal::UnknownLink,
+            Refusal::DefaultLink,
             Refusal::WrongStatus,
             Refusal::EmailTaken,
             Refusal::CodeTaken,

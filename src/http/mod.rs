@@ -64,6 +64,7 @@ pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
         .route("/v1/affiliates/{affiliate_id}/reject", post(affiliates::reject))
         .route("/v1/affiliates/{affiliate_id}/{step}", post(affiliates::step))
         .route("/v1/links/{link_id}/disable", post(links::disable))
+        .route("/v1/links/{link_id}/enable", post(links::enable))
         .route("/v1/accounts", get(accounts::list))
         .route("/v1/accounts/{account_id}", get(accounts::show))
         .route("/v1/accounts/{account_id}/attribution", post(accounts::credit))

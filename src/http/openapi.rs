@@ -19,7 +19,7 @@ use utoipa::OpenApi;
     paths(
         callbacks::signup, callbacks::event, import::import,
         admin::affiliates::list, admin::affiliates::create, admin::affiliates::show, admin::affiliates::change,
-        admin::affiliates::step, admin::affiliates::reject, admin::links::list, admin::links::create, admin::links::disable,
+        admin::affiliates::step, admin::affiliates::reject, admin::links::list, admin::links::create, admin::links::disable, admin::links::enable,
         admin::notes::notes, admin::notes::add_note, admin::notes::send_activation, admin::notes::sign_out,
         admin::claims::list, admin::claims::decide,
         admin::staff::list, admin::staff::create, admin::staff::change, admin::staff::invite, admin::staff::disable,

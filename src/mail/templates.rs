@@ -85,6 +85,8 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "confirm_paypal.txt" "confirm_paypal.html"
     "paypal_changed.txt" "paypal_changed.html"
     "claim_decided.txt" "claim_decided.html"
+    "link_disabled.txt" "link_disabled.html"
+    "link_enabled.txt" "link_enabled.html"
     "suspended.txt" "suspended.html"
     "reinstated.txt" "reinstated.html"
     "closed.txt" "closed.html"
@@ -200,6 +202,12 @@ fn of_message(message: &Message) -> Value {
         Message::PaypalChanged { masked, first, held_until } => {
             context! { masked => masked, first => first, held_until => held_until.to_rfc3339() }
         }
+        Message::LinkDisabled { label, made_at, reason } => {
+            context! { label => label, made_at => made_at.to_rfc3339(), reason => reason }
+        }
+        Message::LinkEnabled { label, made_at } => {
+            context! { label => label, made_at => made_at.to_rfc3339() }
+        }
         Message::ClaimDecided { granted, reason } => context! { granted => granted, reason => reason },
     }
 }
@@ -209,6 +217,7 @@ pub(super) fn samples() -> Vec<Message> {
     let (reason, at) = ("We could not open your web site.".to_owned(), DateTime::<Utc>::UNIX_EPOCH);
     let (new_email, asked) = ("ann@example.com".to_owned(), Asked::default());
     let (version, sha256) = ("2026-01".to_owned(), "0".repeat(64));
+    let label = Some("Spring mail".to_owned());
     vec![
         Message::ApplicationReceived,
         Message::ApplicationKnown,
@@ -224,13 +233,16 @@ pub(super) fn samples() -> Vec<Message> {
         Message::ClaimDecided { granted: true, reason: reason.clone() },
         Message::ClaimDecided { granted: false, reason: reason.clone() },
         Message::Suspended { reason: reason.clone() },
-        Message::Closed { reason },
+        Message::Closed { reason: reason.clone() },
         Message::Reinstated,
         Message::StaffPasswordReset,
         Message::StaffLinkMade,
         Message::ConfirmPaypal { new_email: new_email.clone(), first: true, asked },
         Message::PaypalChanged { masked: new_email, first: true, held_until: at },
         Message::PaypalChanged { masked: String::new(), first: false, held_until: at },
+        Message::LinkDisabled { label: label.clone(), made_at: at, reason },
+        Message::LinkDisabled { label: None, made_at: at, reason: String::new() },
+        Message::LinkEnabled { label, made_at: at },
     ]
 }
 

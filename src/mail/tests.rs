@@ -59,7 +59,7 @@ fn every_message_is_written_in_both_forms() {
 fn every_kind_has_a_sample_and_a_template() {
     let kinds: std::collections::BTreeSet<_> =
         samples().iter().map(crate::domain::mail::Message::kind).collect();
-    assert_eq!(kinds.len(), 17);
+    assert_eq!(kinds.len(), 19);
 }
 
 #[test]
@@ -69,6 +69,8 @@ fn mails_have_golden_texts() {
         (samples()[6].clone(), include_str!("tests/agreement_signed.txt")),
         (samples()[10].clone(), include_str!("tests/paypal_changed.txt")),
         (samples()[12].clone(), include_str!("tests/claim_decided.txt")),
+        (samples()[21].clone(), include_str!("tests/link_disabled.txt")),
+        (samples()[23].clone(), include_str!("tests/link_enabled.txt")),
     ];
     for (message, expected) in golden {
         let kind = message.kind();
@@ -95,13 +97,48 @@ fn who_is_closed_hears_why_and_what_is_due() {
     let message = crate::domain::mail::Message::Closed { reason: "You asked for it!".into() };
     let written = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect("written");
     for form in [&written.text, &written.html] {
-        for said in ["You asked for it!", "149.00 USD", "next batch"] {
+        for said in ["You asked for it!", "149.00 USD", "to be paid with the next payout"] {
             assert!(form.contains(said), "{said}: {form}");
         }
     }
     let nothing = Enclosed { due: None, ..with(LINK) };
     let written = templates().letter(&letter("Ann", message), &nothing).expect("written");
     assert!(written.text.contains("Nothing is due"), "{}", written.text);
+}
+
+#[test]
+fn no_mail_says_that_something_was_paid() {
+    for message in samples() {
+        let kind = message.kind();
+        // The agreement speaks for itself.
+        let enclosed = Enclosed { agreement: Some(String::new()), ..with(LINK) };
+        let written = templates().letter(&letter("Ann", message), &enclosed).expect(kind);
+        for form in [written.text, written.html] {
+            assert!(!form.to_lowercase().replace("to be paid", "").contains("paid"), "{kind}: {form}");
+        }
+    }
+}
+
+#[test]
+fn bad_news_says_whom_to_write_to_beside_the_reason() {
+    let mut nobody = context();
+    nobody.support = String::new();
+    let silent = Templates::open(nobody, Path::new("")).expect("our own templates");
+    let reason = || "No reason.".to_owned();
+    let at = DateTime::UNIX_EPOCH;
+    for message in [
+        crate::domain::mail::Message::Rejected { reason: reason() },
+        crate::domain::mail::Message::Suspended { reason: reason() },
+        crate::domain::mail::Message::Closed { reason: reason() },
+        crate::domain::mail::Message::ClaimDecided { granted: false, reason: reason() },
+        crate::domain::mail::Message::LinkDisabled { label: None, made_at: at, reason: reason() },
+    ] {
+        let kind = message.kind();
+        let told = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect(kind);
+        assert_eq!(told.text.matches("write to help@example.com").count(), 1, "{kind}: {}", told.text);
+        let told = silent.letter(&letter("Ann", message), &with(LINK)).expect(kind);
+        assert!(told.text.contains("answer this mail"), "{kind}: {}", told.text);
+    }
 }
 
 #[test]
@@ -112,6 +149,12 @@ fn markup_in_what_people_type_stays_text() {
     let texts = [
         Message::Rejected { reason: evil.into() },
         Message::Suspended { reason: evil.into() },
+        Message::LinkDisabled {
+            label: Some(evil.into()),
+            made_at: DateTime::UNIX_EPOCH,
+            reason: evil.into(),
+        },
+        Message::LinkEnabled { label: Some(evil.into()), made_at: DateTime::UNIX_EPOCH },
         Message::Closed { reason: evil.into() },
         Message::ClaimDecided { granted: false, reason: evil.into() },
         Message::ConfirmEmail { new_email: evil.into(), asked: Asked::default() },

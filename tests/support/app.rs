@@ -1,6 +1,7 @@
 //! The real server as a child process on free ports and a clock that tests set, told as a story.
 
 use super::http::{self, Answer};
+use counterfoil::journal::{Journal, Settings};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -169,6 +170,18 @@ scopes = ["admin", "callback"]
         tokio::task::spawn_blocking(move || child.wait().expect("it ends").code()).await.expect("it waits")
     }
 
+    /// It is restarted after an older version switched a link off, as such a version journaled it: without a reason, and
+    /// default links as well.
+    pub async fn is_switched_off_by_an_older_version(&mut self, link: &Value) {
+        self.stop().await;
+        let journal = Journal::open(&self.data_dir(), &Settings::default()).expect("the journal");
+        let fact = json!({"at": self.now, "by": "ann", "fact": "link_disabled",
+            "link_id": link["id"], "affiliate_id": link["affiliate_id"]});
+        journal.facts().append(fact.to_string().into_bytes()).await.expect("a disk");
+        drop(journal);
+        self.run().await;
+        self.settles().await;
+    }
     /// Sets the clock.
     pub async fn set_now(&mut self, now: &str) {
         self.now = now.to_owned();

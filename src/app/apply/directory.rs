@@ -14,7 +14,7 @@ use crate::app::{MonthDoc, RunDoc};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Link, Profile, Status, Step};
 use crate::domain::fact::{AffiliateChange, Fact, Record, Within};
-use crate::domain::id::AffiliateId;
+use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::mail::{Letter, Message};
 use crate::domain::outcome::FactOutcome;
 use crate::domain::person::{Person, mask_email, same_email};
@@ -47,17 +47,11 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
             put_link(work, link)?;
             Ok(new)
         }
-        Fact::LinkDisabled { link_id, affiliate_id } => {
-            let link: Option<Link> = work.get(&format!("link:{link_id}"))?;
-            let Some(mut link) = link.filter(|link| link.affiliate == *affiliate_id) else {
-                return Ok(Effect::refused(Refusal::UnknownLink));
-            };
-            if link.disabled_at.is_some() {
-                return Ok(Effect::done(FactOutcome::Replayed));
-            }
-            link.disabled_at = Some(located.record.at);
-            put_link(work, &link)?;
-            Ok(new)
+        Fact::LinkDisabled { link_id, affiliate_id, reason } => {
+            switch_off(work, (*link_id, *affiliate_id), reason.as_deref(), &located.record)
+        }
+        Fact::LinkEnabled { link_id, affiliate_id } => {
+            switch_on(work, (*link_id, *affiliate_id), located.record.at)
         }
         Fact::MonthClosing { month, rules, as_of, .. } => {
             let key = format!("month:{month}");
@@ -218,6 +212,53 @@ fn take_step(
     };
     tell(work, &affiliate, message)?;
     Ok(Effect::done(FactOutcome::New))
+}
+
+/// Switches a link off. A default link is what its affiliate's home page, mail and print lead to: to stop it, the
+/// affiliate is suspended.
+fn switch_off(
+    work: &mut Work,
+    which: (LinkId, AffiliateId),
+    reason: Option<&str>,
+    record: &Record,
+) -> Result<Effect> {
+    let Some((affiliate, mut link)) = link_of(work, which)? else {
+        return Ok(Effect::refused(Refusal::UnknownLink));
+    };
+    if link.id == affiliate.default_link && reason.is_some() && !link.switch.is_off() {
+        return Ok(Effect::refused(Refusal::DefaultLink));
+    }
+    let changed = link.switch.off(record.at, &record.by, reason);
+    put_link(work, &link)?;
+    // Who switched it off itself knows it.
+    if changed && !link.switch.is_off_by(affiliate.id) && affiliate.may_act() {
+        let reason = link.switch.disabled_reason.unwrap_or_default();
+        tell(
+            work,
+            &affiliate,
+            Message::LinkDisabled { label: link.label, made_at: link.created_at, reason },
+        )?;
+    }
+    Ok(Effect::done(if changed { FactOutcome::New } else { FactOutcome::Replayed }))
+}
+
+fn switch_on(work: &mut Work, which: (LinkId, AffiliateId), at: DateTime<Utc>) -> Result<Effect> {
+    let Some((affiliate, mut link)) = link_of(work, which)? else {
+        return Ok(Effect::refused(Refusal::UnknownLink));
+    };
+    let changed = link.switch.on(at);
+    put_link(work, &link)?;
+    if changed && affiliate.may_act() {
+        tell(work, &affiliate, Message::LinkEnabled { label: link.label, made_at: link.created_at })?;
+    }
+    Ok(Effect::done(if changed { FactOutcome::New } else { FactOutcome::Replayed }))
+}
+
+/// A link with whose it is.
+fn link_of(work: &mut Work, (link, affiliate): (LinkId, AffiliateId)) -> Result<Option<(Affiliate, Link)>> {
+    let owner = work.get::<Affiliate>(&affiliate_key(affiliate))?;
+    let link = work.get::<Link>(&format!("link:{link}"))?.filter(|link| link.affiliate == affiliate);
+    Ok(owner.zip(link))
 }
 
 fn change_affiliate(

@@ -83,6 +83,7 @@ pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
         | Fact::AffiliateChanged { .. }
         | Fact::LinkCreated { .. }
         | Fact::LinkDisabled { .. }
+        | Fact::LinkEnabled { .. }
         | Fact::MonthClosing { .. }
         | Fact::MonthClosed { .. }
         | Fact::RunFinished { .. }
@@ -120,6 +121,7 @@ const fn is_audited(fact: &Fact) -> bool {
             | Fact::AffiliateChanged { .. }
             | Fact::LinkCreated { .. }
             | Fact::LinkDisabled { .. }
+            | Fact::LinkEnabled { .. }
             | Fact::MonthClosing { .. }
             | Fact::MonthClosed { .. }
             | Fact::RunFinished { .. }
@@ -166,7 +168,9 @@ pub(crate) fn keys_of(fact: &Fact, partition: Partition) -> Vec<String> {
         Fact::LinkCreated { link, .. } => {
             vec![affiliate_key(link.affiliate), link_key(link), link_count_key(link.affiliate)]
         }
-        Fact::LinkDisabled { link_id, .. } => vec![format!("link:{link_id}")],
+        Fact::LinkDisabled { link_id, affiliate_id, .. } | Fact::LinkEnabled { link_id, affiliate_id } => {
+            vec![affiliate_key(*affiliate_id), format!("link:{link_id}")]
+        }
         Fact::MonthClosing { month, .. } | Fact::MonthClosed { month, .. } => vec![format!("month:{month}")],
         Fact::RunFinished { .. } => vec![RUN.to_owned()],
         Fact::MailDone { mail_id, lost, .. } => std::iter::once(mail_key(mail_id))

@@ -2,7 +2,7 @@
 
 use super::limits::APPLICATIONS_FROM;
 use super::{APPLICANT, ActError, App};
-use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange};
+use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Switch};
 use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
 use std::net::IpAddr;
@@ -51,7 +51,7 @@ impl App {
             destination: None,
             label: None,
             created_at: now,
-            disabled_at: None,
+            switch: Switch::default(),
         };
         (affiliate, link)
     }

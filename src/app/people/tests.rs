@@ -4,8 +4,8 @@ use super::*;
 use crate::app::{Parts, Running};
 use crate::clock::Clock;
 use crate::config::{Config, Secrets};
-use crate::domain::affiliate::{Affiliate, Profile, Status, Step};
-use crate::domain::id::StaffId;
+use crate::domain::affiliate::{Affiliate, Link, Profile, Status, Step, Switch};
+use crate::domain::id::{LinkId, StaffId};
 use crate::domain::mail::{Letter, Message};
 use crate::domain::one_time::Purpose;
 use crate::domain::person::{Action, ClaimState, Role};
@@ -1320,4 +1320,85 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
 
 fn acme() -> NewClaim {
     NewClaim { account_hint: None, company: "Acme".into(), evidence: "we met".into() }
+}
+
+/// Another link of an affiliate.
+async fn another_link(story: &Story, affiliate: AffiliateId) -> LinkId {
+    let link = Link {
+        id: LinkId::random(),
+        affiliate,
+        destination: None,
+        label: Some("Spring mail".into()),
+        created_at: story.now,
+        switch: Switch::default(),
+    };
+    let id = link.id;
+    story.app().act("ann", Fact::LinkCreated { link }).await.expect("active");
+    id
+}
+
+fn link_off(link_id: LinkId, affiliate_id: AffiliateId, reason: Option<&str>) -> Fact {
+    Fact::LinkDisabled { link_id, affiliate_id, reason: reason.map(str::to_owned) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hears_of_both() {
+    let mut story = Story::begins().await;
+    let (id, _) = story.active("ann@example.com").await;
+    let link = another_link(&story, id).await;
+    let switch = |story: &Story| story.app().directory().link(link).expect("known").switch.clone();
+    story.app().act("staff", link_off(link, id, Some("spam"))).await.expect("allowed");
+    let since = switch(&story).disabled_at;
+    assert_eq!((switch(&story).disabled_reason.as_deref(), since.is_some()), (Some("spam"), true));
+    let (label, made_at) = (Some("Spring mail".to_owned()), story.now);
+    let told = Message::LinkDisabled { label: label.clone(), made_at, reason: "spam".into() };
+    assert_eq!(story.message("link_disabled").await, told);
+    // Said again it changes nothing, and nobody hears of it twice.
+    story.passes(TimeDelta::minutes(1));
+    story.app().act("staff", link_off(link, id, Some("again"))).await.expect("done before");
+    assert_eq!(
+        (switch(&story).disabled_at, switch(&story).disabled_reason.as_deref()),
+        (since, Some("spam"))
+    );
+    story.app().act("staff", Fact::LinkEnabled { link_id: link, affiliate_id: id }).await.expect("allowed");
+    assert!(!switch(&story).is_off());
+    assert_eq!(story.message("link_enabled").await, Message::LinkEnabled { label, made_at });
+    let log = story.log().await;
+    for fact in ["link_disabled", "link_enabled"] {
+        assert!(log.contains(&("staff".into(), fact.into())), "{log:?}");
+    }
+    // What they do themselves is no news to them.
+    story.passes(TimeDelta::minutes(1));
+    story.app().act(&id.to_string(), link_off(link, id, Some(""))).await.expect("their own");
+    assert!(switch(&story).is_off_by(id));
+    let before = switch(&story);
+    let kinds = story.kinds_to("ann@example.com").await;
+    assert_eq!(kinds.iter().filter(|kind| kind.starts_with("link_")).count(), 2, "{kinds:?}");
+    let story = story.loses_the_store().await;
+    assert_eq!(switch(&story), before, "a replay ends where it was");
+    story.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_link_stays_on_but_for_one_that_an_older_version_switched_off() {
+    let story = Story::begins().await;
+    let (id, _) = story.active("ann@example.com").await;
+    let link = story.affiliate(id).default_link;
+    let is_off = |story: &Story| story.app().directory().link(link).expect("known").switch.is_off();
+    for reason in ["spam", ""] {
+        let refused = story.app().act("staff", link_off(link, id, Some(reason))).await;
+        assert!(matches!(refused, Err(ActError::Refused(Refusal::DefaultLink))), "{refused:?}");
+    }
+    let unknown = story.app().act("staff", link_off(LinkId::random(), id, Some("x"))).await;
+    assert!(matches!(unknown, Err(ActError::Refused(Refusal::UnknownLink))), "{unknown:?}");
+    assert!(!is_off(&story));
+    // Facts of that version name no reason. They stand, also in a replay, until somebody switches the link on.
+    story.app().act("staff", link_off(link, id, None)).await.expect("as it was then");
+    assert!(is_off(&story));
+    let mut story = story.loses_the_store().await;
+    assert!(is_off(&story));
+    story.passes(TimeDelta::minutes(1));
+    story.app().act("staff", Fact::LinkEnabled { link_id: link, affiliate_id: id }).await.expect("allowed");
+    assert!(!is_off(&story));
+    story.running.stop().await;
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::affiliate::{Profile, Status, StatusChange};
+use crate::domain::affiliate::{Profile, Status, StatusChange, Switch};
 use crate::domain::fact::Evidence;
 use crate::domain::id::VisitorId;
 use proptest::prelude::*;
@@ -72,7 +72,7 @@ fn world() -> World {
         destination: None,
         label: None,
         created_at: at(-1000 * DAY),
-        disabled_at: None,
+        switch: Switch::default(),
     };
     World { affiliates, links: (1..=5).map(link).collect() }
 }

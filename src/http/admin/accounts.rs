@@ -165,7 +165,10 @@ fn which_list(params: &mut Params) -> Result<AccountList, Problem> {
 async fn view_of(state: &ApiState, id: &AccountId) -> Result<AccountView, Problem> {
     let account = state.app.account(id).await?.ok_or(Problem::UnknownAccount)?;
     let progress = progress_of(&account, state);
-    Ok(AccountView::of(&account, &progress, state.program.mark_days))
+    let directory = state.app.directory();
+    let affiliate = account.credited_to.and_then(|id| directory.affiliate(id));
+    let name = affiliate.map(|affiliate| affiliate.profile.name.clone());
+    Ok(AccountView::of(&account, name, &progress, state.program.mark_days))
 }
 
 fn progress_of(account: &Account, state: &ApiState) -> ProgressView {
@@ -270,6 +273,9 @@ pub struct AccountView {
     /// Who is credited now: as decided, or as staff corrected it.
     #[schema(required, value_type = Option<String>)]
     pub affiliate_id: Option<AffiliateId>,
+    /// The name of who is credited now.
+    #[schema(required)]
+    pub affiliate_name: Option<String>,
     /// What was decided, with its trace; null: not yet.
     #[schema(required)]
     pub attribution: Option<AttributionView>,
@@ -418,7 +424,12 @@ pub struct ConflictView {
 }
 
 impl AccountView {
-    fn of(account: &Account, progress: &ProgressView, mark_days: u32) -> Self {
+    fn of(
+        account: &Account,
+        affiliate_name: Option<String>,
+        progress: &ProgressView,
+        mark_days: u32,
+    ) -> Self {
         let signup = account.signup.as_ref().map(|claim| SignupView {
             plan: claim.signup.plan.clone(),
             signed_up_at: claim.signup.signed_up_at,
@@ -430,6 +441,7 @@ impl AccountView {
             state: AccountState::of(account, progress),
             signup,
             affiliate_id: account.credited_to,
+            affiliate_name,
             attribution: account.attribution.as_ref().map(AttributionView::of),
             history: events.chain(account.actions.iter().map(action_entry)).collect(),
             conflicts: account.conflicts.iter().map(ConflictView::of).collect(),

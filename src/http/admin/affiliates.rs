@@ -3,7 +3,7 @@
 use super::links::LinkView;
 use super::{deferred, optional_reason, required_reason, submit};
 use crate::app::Page;
-use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Step};
+use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Step, Switch};
 use crate::domain::email::read_email;
 use crate::domain::fact::{AffiliateChange, Fact};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
@@ -300,7 +300,7 @@ fn read_new(
         destination: None,
         label: None,
         created_at: now,
-        disabled_at: None,
+        switch: Switch::default(),
     };
     Ok((affiliate, link))
 }

@@ -1,8 +1,8 @@
 //! Links of affiliates.
 
 use super::affiliates::{AffiliatePath, Paging, first_of, read_cursor};
-use super::{deferred, submit};
-use crate::domain::affiliate::Link;
+use super::{deferred, optional_reason, submit};
+use crate::domain::affiliate::{Link, Switch};
 use crate::domain::fact::Fact;
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::outcome::FactOutcome;
@@ -47,7 +47,7 @@ pub async fn create(
         destination: fields.optional("destination", Problem::InvalidDestination, allowed)?,
         label: fields.optional("label", Problem::InvalidLabel, line(100))?,
         created_at: state.app.now(),
-        disabled_at: None,
+        switch: Switch::default(),
     };
     fields.done()?;
     let fact = Fact::LinkCreated { link: link.clone(), within: None };
@@ -84,13 +84,15 @@ pub async fn list(
     Ok(ok(&List::of(page, |link| LinkView::of(&link, state.app.link_url(&link)))))
 }
 
-/// Switches a link off: it redirects on, and earns no more.
+/// Switches a link off: it still redirects, but new clicks on it earn nothing.
 #[utoipa::path(
     post, path = "/v1/links/{link_id}/disable", tag = "links",
-    params(("link_id" = String, Path, description = "The link's id", example = "lnk_0a1b2c3d4e5f6")),
+    params(LinkPath),
+    request_body(content = super::ReasonRequest, description = "Why: the affiliate reads it in the mail and in the portal. Programs from before it was asked for may leave it out"),
     responses(
         (status = 200, body = LinkView, description = "Off"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`default_link`: suspend the affiliate instead"),
     ),
     security(("bearer" = []))
 )]
@@ -98,15 +100,47 @@ pub async fn disable(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
     PathId(link_id): PathId<LinkId>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    // Programs that are older than the reason give none.
+    let reason = optional_reason(&mut fields)?.unwrap_or_default();
+    fields.done()?;
+    let disabled = |affiliate_id| Fact::LinkDisabled { link_id, affiliate_id, reason: Some(reason) };
+    switch(&state, &caller, link_id, disabled).await
+}
+
+/// Switches a link on again: new clicks on it earn. Clicks made while it was off stay without credit.
+#[utoipa::path(
+    post, path = "/v1/links/{link_id}/enable", tag = "links",
+    params(LinkPath),
+    request_body(content = super::Nothing, description = "Nothing"),
+    responses(
+        (status = 200, body = LinkView, description = "On"),
+        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn enable(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    PathId(link_id): PathId<LinkId>,
     JsonBody(fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.done()?;
-    let before = state.app.directory().link(link_id).cloned().ok_or(Problem::UnknownLink)?;
-    let fact = Fact::LinkDisabled { link_id, affiliate_id: before.affiliate };
-    if submit(&state, &caller, fact).await?.outcome == FactOutcome::Deferred {
-        return Ok(deferred(&link_id));
+    switch(&state, &caller, link_id, |affiliate_id| Fact::LinkEnabled { link_id, affiliate_id }).await
+}
+
+async fn switch(
+    state: &ApiState,
+    caller: &Caller,
+    id: LinkId,
+    fact: impl FnOnce(AffiliateId) -> Fact,
+) -> Result<Response, Problem> {
+    let before = state.app.directory().link(id).cloned().ok_or(Problem::UnknownLink)?;
+    if submit(state, caller, fact(before.affiliate)).await?.outcome == FactOutcome::Deferred {
+        return Ok(deferred(&id));
     }
-    let link = state.app.directory().link(link_id).cloned().unwrap_or(before);
+    let link = state.app.directory().link(id).cloned().unwrap_or(before);
     Ok(ok(&LinkView::of(&link, state.app.link_url(&link))))
 }
 
@@ -120,6 +154,16 @@ pub struct NewLink {
     /// The affiliate's own name for it.
     #[schema(min_length = 1, max_length = 100)]
     pub label: Option<String>,
+}
+
+/// Which link.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the API document reads it")]
+pub struct LinkPath {
+    /// The link's id.
+    #[param(example = "lnk_0a1b2c3d4e5f6")]
+    link_id: String,
 }
 
 /// A link.
@@ -144,6 +188,9 @@ pub struct LinkView {
     /// When it was switched off; null: it is on.
     #[schema(required)]
     pub disabled_at: Option<DateTime<Utc>>,
+    /// Why; null: it is on, or nobody said.
+    #[schema(required)]
+    pub disabled_reason: Option<String>,
 }
 
 impl LinkView {
@@ -156,7 +203,8 @@ impl LinkView {
             destination: link.destination.clone(),
             label: link.label.clone(),
             created_at: link.created_at,
-            disabled_at: link.disabled_at,
+            disabled_at: link.switch.disabled_at,
+            disabled_reason: link.switch.disabled_reason.clone(),
         }
     }
 }

@@ -46,7 +46,7 @@ pub struct StatementView {
     pub month: Month,
     /// A closed one never changes; an open one is what it would say if the month ended now.
     pub status: StatementStatus,
-    /// The payout that pays it; null: none yet.
+    /// The payout that pays it. Always null: payouts are not made or recorded here yet, so that nothing is said to be paid.
     #[schema(required)]
     pub payout: Option<String>,
     /// Its referrals active at the month's end, neither held nor rejected.

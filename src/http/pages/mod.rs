@@ -8,6 +8,7 @@ pub mod chart;
 pub mod fault;
 pub mod form;
 pub mod headers;
+pub mod payout;
 pub mod portal;
 pub mod public;
 pub mod session;

@@ -131,21 +131,24 @@ impl Portal {
                      are not credited. Earlier referrals go on earning, and payouts wait until this is settled."
                 ),
                 link: None,
+                is_bad: true,
             }),
             Status::Closed => Some(Banner {
                 text: format!("Your account is closed.{because} You can read your statements and payouts; nothing can be \
-                     changed any more. What is due to you is paid with the next batch."),
+                     changed any more. What is due to you is to be paid with the next payout."),
                 link: None,
+                is_bad: true,
             }),
             _ if self.must_sign => Some(Banner {
                 text: if affiliate.signatures.is_empty() {
-                    "Your signature under the agreement is still missing. Please read and sign it; your link goes on \
-                     earning meanwhile."
+                    "Your signature under the agreement is still missing. Please read and sign it; what you earn does not \
+                     wait for it."
                 } else {
-                    "The agreement has a new version. Please read and sign it; your link goes on earning meanwhile."
+                    "The agreement has a new version. Please read and sign it; what you earn does not wait for it."
                 }
                 .to_owned(),
                 link: Some(("/agreement", "Read and sign")),
+                is_bad: false,
             }),
             _ => None,
         }
@@ -153,7 +156,7 @@ impl Portal {
 }
 
 /// What somebody wrote, ended by a full stop unless it ends itself.
-fn sentence(text: &str) -> String {
+pub fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with(['.', '!', '?', '…']) {
         text.to_owned()

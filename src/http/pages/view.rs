@@ -141,6 +141,8 @@ pub struct Banner {
     pub text: String,
     /// What can be done about it: an address and its words.
     pub link: Option<(&'static str, &'static str)>,
+    /// Bad news: it says whom to write to.
+    pub is_bad: bool,
 }
 
 fn add_filters(environment: &mut Environment<'static>, zone: &Zone, currency: &str) {
@@ -235,6 +237,14 @@ mod tests {
     #[test]
     fn all_templates_can_be_read() {
         Views::new(None, &zone(), "USD").expect("templates that parse");
+    }
+
+    #[test]
+    fn no_page_says_that_something_was_paid() {
+        for (name, text) in sources() {
+            let rest = text.to_lowercase().replace("to be paid", "").replace("to_be_paid", "");
+            assert!(!rest.contains("paid"), "{name}");
+        }
     }
 
     #[test]

@@ -61,7 +61,8 @@ fn an_account_is_shown_with_its_history() {
     account.report_event(&event, None);
     account.credit(Some(AffiliateId::from_bits(2)), "asked", "staff", origin()).expect("signed up");
     let progress = ProgressView { active_days: 31, active: true, ..ProgressView::default() };
-    let view = serde_json::to_value(AccountView::of(&account, &progress, 90)).expect("plain data");
+    let view = serde_json::to_value(AccountView::of(&account, Some("Ann".to_owned()), &progress, 90))
+        .expect("plain data");
     assert_eq!(
         view["history"],
         json!([

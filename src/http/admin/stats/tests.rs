@@ -61,6 +61,7 @@ fn referral(account: &str, link: Option<LinkId>, crossed_on: Option<&str>) -> Re
         expected_on: None,
         has_rate: true,
         earned: None,
+        earned_for: None,
         via: None,
         clicked_at: None,
         link_id: link,

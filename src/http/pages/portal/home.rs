@@ -1,11 +1,11 @@
 //! `/portal`: the link to share, and how it does.
 
-use super::{chrome, qr};
-use crate::app::{Figures, FiguresDay};
+use super::{chrome, qr, words};
+use crate::app::{Book, Figures, FiguresDay};
 use crate::domain::affiliate::Status;
-use crate::domain::calendar::Month;
 use crate::domain::query::judge_sub;
 use crate::http::pages::chart::{Chart, Unit};
+use crate::http::pages::payout::{outlook, whys};
 use crate::http::pages::session::Portal;
 use crate::http::pages::view::show_day;
 use crate::http::pages::{Fault, FormView, PageState};
@@ -32,15 +32,17 @@ pub async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Fault> {
     let affiliate = &portal.affiliate;
-    let figures = state.app.figures_of(affiliate).await?;
+    let Book { figures, statements, .. } = state.app.book_of(affiliate).await?;
+    let next = outlook(&state, affiliate, &statements);
     let directory = state.app.directory();
     let link = directory.link(affiliate.default_link).filter(|_| affiliate.status() != Status::Closed);
-    let url = link.map(|link| state.app.link_url(link)).unwrap_or_default();
+    let off = link.and_then(|link| words::off(link, state.app.zone()));
+    // An address that earns nothing is not one to share.
+    let shared = link.filter(|link| !link.switch.is_off());
+    let url = shared.map(|link| state.app.link_url(link)).unwrap_or_default();
     let page =
         link.and_then(|link| link.destination.clone()).unwrap_or_else(|| state.site.shown.landing.clone());
     let (form, built) = build(&url, &page, query.as_deref());
-    let today = state.app.zone().date_of(state.app.now());
-    let month = Month::of(today);
     let content = context! {
         first_name => affiliate.profile.name.split_whitespace().next().unwrap_or_default(),
         qr => Value::from_safe_string(qr::svg(&url).unwrap_or_default()),
@@ -50,12 +52,12 @@ pub async fn show(
         link_id => affiliate.default_link.to_string(),
         code => affiliate.code.to_string(),
         host => page.parse::<Url>().ok().and_then(|page| page.host_str().map(str::to_owned)).unwrap_or_default(),
-        form => Value::from(Serde(&form)), built, url,
+        form => Value::from(Serde(&form)), built, url, off,
         figures => Value::from(Serde(&figures)),
         clicks_chart => clicks_chart(&figures).map(Value::from_safe_string),
         accounts_chart => accounts_chart(&figures).map(Value::from_safe_string),
         has_due => !figures.due.is_zero(),
-        paid_on => month.last_day().to_string(),
+        due_on => next.on.to_string(), carried => whys(&state, &next),
         needs_paypal => affiliate.profile.paypal_email.is_none(),
         email => affiliate.profile.email.clone(),
     };

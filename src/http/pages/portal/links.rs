@@ -1,9 +1,9 @@
 //! `/portal/links`: an affiliate's links, their figures, more of them.
 
-use super::{chrome, qr as code};
+use super::{chrome, qr as code, words};
 use crate::app::ReferralSummary;
 use crate::domain::account::Refusal;
-use crate::domain::affiliate::{Link, Status};
+use crate::domain::affiliate::{Link, Status, Switch};
 use crate::domain::fact::{Fact, Within};
 use crate::domain::id::LinkId;
 use crate::domain::outcome::FactOutcome;
@@ -33,7 +33,8 @@ struct Shown {
     label: Option<String>,
     destination: Option<String>,
     created_at: DateTime<Utc>,
-    disabled: bool,
+    /// Since when it is off, and why.
+    off: Option<String>,
     is_default: bool,
     people: u64,
     others: u64,
@@ -79,7 +80,7 @@ pub async fn create(
         destination,
         label: Some(label),
         created_at: state.app.now(),
-        disabled_at: None,
+        switch: Switch::default(),
     };
     let known = state.app.directory().links_of(portal.affiliate.id).len();
     let within = Within { most: MOST, known: u32::try_from(known).unwrap_or(u32::MAX) };
@@ -101,10 +102,9 @@ pub async fn disable(
     Signed(portal, _): Signed<Portal>,
 ) -> Result<Response, Fault> {
     let link = own(&state, &portal, &id)?;
-    if link.id == portal.affiliate.default_link {
-        return Err(Fault::Conflict);
-    }
-    let fact = Fact::LinkDisabled { link_id: link.id, affiliate_id: portal.affiliate.id };
+    // It is their own: they owe nobody a reason.
+    let reason = Some(String::new());
+    let fact = Fact::LinkDisabled { link_id: link.id, affiliate_id: portal.affiliate.id, reason };
     submit(&state, &portal, fact).await?;
     Ok(see_other("/portal/links?done=disabled"))
 }
@@ -168,7 +168,7 @@ async fn page(
             label: link.label.clone(),
             destination: link.destination.clone(),
             created_at: link.created_at,
-            disabled: link.disabled_at.is_some(),
+            off: words::off(link, state.app.zone()),
             is_default: link.id == affiliate.default_link,
             people,
             others,

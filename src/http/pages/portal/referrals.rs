@@ -4,6 +4,7 @@ use super::{chrome, words};
 use crate::app::{ReferralState, ReferralSummary};
 use crate::domain::id::AccountId;
 use crate::domain::statement::Change;
+use crate::http::pages::payout::{earned_for, stated, tier};
 use crate::http::pages::session::Portal;
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec};
 use crate::http::pages::view::{money, show_day};
@@ -28,12 +29,13 @@ fn spec() -> Spec {
     Spec {
         columns: vec![
             Column::text("account", "Account").sortable(),
-            Column::text("plan", "Plan").sortable(),
+            Column::text("plan", "Plan now").sortable(),
             Column::text("state", "State"),
             Column::text("progress", "Progress").sortable(),
             Column::text("reaches_mark", "Reaches the mark").sortable(),
             Column::text("signed_up", "Signed up").sortable(),
             Column::text("via", "Credited by"),
+            Column::text("earned_for", "Earned for"),
             Column::number("earned", "Earned").sortable(),
         ],
         filters: vec![Filter::of("state", "Show", &states)],
@@ -136,6 +138,10 @@ fn row(state: &PageState, referral: &ReferralSummary) -> Row {
         reaches,
         day(Some(referral.signed_up_on)),
         Cell::text(words::via(referral)),
+        referral.earned_for.as_ref().map_or_else(
+            || Cell::text(""),
+            |one| Cell::text(one.plan.as_str()).note(tier(one.tier_from)).export(earned_for(one)),
+        ),
         earned,
     ]
     .into()
@@ -163,7 +169,11 @@ pub async fn show(
     let link = link.filter(|link| link.affiliate == portal.affiliate.id);
     let clicked_on = referral.clicked_at.map(|at| state.app.zone().date_of(at));
     let (state_word, tone, meaning) = words::state(referral.state);
-    let mut moments = vec![Moment { at: referral.signed_up_at, words: "Signed up".to_owned() }];
+    let mut moments = Vec::new();
+    if let Some(claim) = &account.signup {
+        let words = format!("Signed up, on the plan {}", claim.signup.plan);
+        moments.push(Moment { at: referral.signed_up_at, words });
+    }
     moments.extend(account.events.iter().filter_map(|kept| {
         let words = match &kept.event.change {
             Change::Activated => "Active".to_owned(),
@@ -174,16 +184,6 @@ pub async fn show(
         };
         Some(Moment { at: kept.event.occurred_at, words })
     }));
-    let stated: Vec<_> = statements
-        .iter()
-        .flat_map(|doc| {
-            let says = &doc.statement;
-            let lines = says.lines.iter().filter(|line| line.account_id == id);
-            let lines = lines.map(|line| (says.month, "Commission", line.amount));
-            let adjustments = says.adjustments.iter().filter(|one| one.account_id == id);
-            lines.chain(adjustments.map(|one| (says.month, "Adjustment", one.amount))).collect::<Vec<_>>()
-        })
-        .collect();
     let content = context! {
         progress => words::progress(&referral),
         why => words::why(&referral, link.as_deref(), clicked_on),
@@ -192,7 +192,8 @@ pub async fn show(
         rejected => referral.state == ReferralState::Rejected,
         tone => Value::from(Serde(tone)),
         moments => Value::from(Serde(moments)),
-        stated => Value::from(Serde(stated)),
+        stated => Value::from(Serde(stated(&statements, &id))),
+        earned_for => referral.earned_for.as_ref().map(earned_for),
         email => portal.affiliate.profile.email.clone(),
     };
     Ok(state.page("portal/referral.html", &chrome(&portal, "referrals", None), content))

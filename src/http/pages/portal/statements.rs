@@ -4,6 +4,7 @@ use super::chrome;
 use crate::app::StatementDoc;
 use crate::domain::calendar::Month;
 use crate::domain::statement::{Adjustment, Line, Note};
+use crate::http::pages::payout::{self, Standing};
 use crate::http::pages::session::Portal;
 use crate::http::pages::table::{Cell, Column, List, Query, Spec, Tone, csv_file};
 use crate::http::pages::view::{money, month_in_words, show_day};
@@ -27,6 +28,7 @@ pub async fn list(
         columns: vec![
             Column::text("month", "Month").sortable(),
             Column::text("state", "State"),
+            Column::text("payment", "Payment"),
             Column::number("active", "Active accounts"),
             Column::number("crossings", "Commissions"),
             Column::number("adjustments", "Adjustments"),
@@ -41,6 +43,7 @@ pub async fn list(
         let month = one.statement.month.cmp(&other.statement.month);
         if key == "total" { one.statement.total.cmp(&other.statement.total).then(month) } else { month }
     });
+    let next = payout::outlook(&state, &portal.affiliate, &docs);
     let (docs, pages) = query.cut(docs);
     let row = |doc: &StatementDoc| {
         let says = &doc.statement;
@@ -50,6 +53,7 @@ pub async fn list(
             Cell::link(month_in_words(says.month), format!("/portal/statements/{}", says.month))
                 .export(says.month.to_string()),
             Cell::mark(word, tone),
+            payout::cell(&state, &next, doc),
             Cell::text(says.active_accounts.to_string()),
             Cell::text(says.lines.len().to_string()),
             Cell::text(says.adjustments.len().to_string()),
@@ -73,10 +77,15 @@ pub async fn list(
     Ok(state.page("portal/statements.html", &chrome(&portal, "statements", None), content))
 }
 
-async fn find(state: &PageState, portal: &Portal, month: &str) -> Result<StatementDoc, Fault> {
+/// A statement, and where it stands on its way to being paid.
+async fn find(state: &PageState, portal: &Portal, month: &str) -> Result<(StatementDoc, Standing), Fault> {
     let month: Month = month.parse().map_err(|_| Fault::NotFound)?;
-    let page = state.app.statements(Some(month), Some(portal.affiliate.id), None, 1).await?;
-    page.data.into_iter().next().ok_or(Fault::NotFound)
+    let mut all = state.app.statements_of(portal.affiliate.id).await?;
+    let next = payout::outlook(state, &portal.affiliate, &all);
+    let place = all.iter().position(|doc| doc.statement.month == month).ok_or(Fault::NotFound)?;
+    let doc = all.swap_remove(place);
+    let standing = payout::standing(state, &next, &doc);
+    Ok((doc, standing))
 }
 
 /// Shows one month, its lines in pages; or exports it.
@@ -90,6 +99,7 @@ pub async fn show(
         columns: vec![
             Column::text("account", "Account").sortable(),
             Column::text("plan", "Plan").sortable(),
+            Column::text("tier", "Tier"),
             Column::text("crossed", "Reached the mark").sortable(),
             Column::number("amount", "Commission").sortable(),
         ],
@@ -98,7 +108,7 @@ pub async fn show(
         ..Spec::default()
     };
     let query = Query::read(raw.as_deref(), &spec).map_err(|_| Fault::BadRequest)?;
-    let doc = find(&state, &portal, &month).await?;
+    let (doc, payment) = find(&state, &portal, &month).await?;
     if query.csv {
         let name = format!("statement-{}.csv", doc.statement.month);
         return Ok(download("text/csv; charset=utf-8", &name, to_csv(&doc)));
@@ -120,6 +130,7 @@ pub async fn show(
         vec![
             Cell::link(line.account_id.as_str(), format!("/portal/referrals/{}", line.account_id)),
             Cell::text(line.plan.as_str()),
+            Cell::text(payout::tier(doc.statement.tier_from)),
             Cell::text(show_day(line.crossed_on)),
             match line.note {
                 Some(note) => amount.note(note_words(note)),
@@ -139,7 +150,7 @@ pub async fn show(
         (rows, pages),
     );
     // The file of the whole statement has a button of its own.
-    Ok(page(&state, &portal, &doc, Some(list.without_export())))
+    Ok(page(&state, &portal, &doc, &payment, Some(list.without_export())))
 }
 
 /// One month on one page, to be printed.
@@ -148,8 +159,8 @@ pub async fn print(
     portal: Portal,
     Path(month): Path<String>,
 ) -> Result<Response, Fault> {
-    let doc = find(&state, &portal, &month).await?;
-    Ok(page(&state, &portal, &doc, None))
+    let (doc, payment) = find(&state, &portal, &month).await?;
+    Ok(page(&state, &portal, &doc, &payment, None))
 }
 
 #[derive(Serialize)]
@@ -167,11 +178,16 @@ struct PrintedLine<'a> {
     words: Option<&'static str>,
 }
 
-fn page(state: &PageState, portal: &Portal, doc: &StatementDoc, list: Option<List>) -> Response {
+fn page(
+    state: &PageState,
+    portal: &Portal,
+    doc: &StatementDoc,
+    payment: &Standing,
+    list: Option<List>,
+) -> Response {
     let says = &doc.statement;
     let told = |adjustment| Told { adjustment, words: adjustment_words(adjustment, &says.currency) };
     let printed = list.is_none();
-    let today = state.app.zone().date_of(state.app.now());
     let printed_line = |line| PrintedLine { line, words: line.note.map(note_words) };
     let lines = says.lines.iter().take(if printed { PRINTED } else { 0 }).map(printed_line);
     let lines: Vec<PrintedLine<'_>> = lines.collect();
@@ -180,9 +196,9 @@ fn page(state: &PageState, portal: &Portal, doc: &StatementDoc, list: Option<Lis
         month => says.month.to_string(),
         closed => doc.is_closed(),
         closed_at => Value::from(Serde(doc.closed_at)),
-        paid_on => says.month.paid_on(says.total, today).map(|day| day.to_string()),
+        payment => Value::from(Serde(payment)),
         active_accounts => says.active_accounts,
-        tier_from => says.tier_from,
+        tier_from => says.tier_from, tier => payout::tier(says.tier_from),
         commissions => commissions.to_string(),
         total => says.total.to_string(),
         hash => says.hash.clone(),
@@ -223,7 +239,8 @@ fn adjustment_words(one: &Adjustment, currency: &str) -> String {
 }
 
 fn to_csv(doc: &StatementDoc) -> Vec<u8> {
-    let heads = ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note"];
+    let heads =
+        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"];
     let mut lines = vec![heads.map(str::to_owned).to_vec()];
     let says = &doc.statement;
     lines.extend(says.lines.iter().map(|line| {
@@ -237,6 +254,7 @@ fn to_csv(doc: &StatementDoc) -> Vec<u8> {
             line.amount.to_string(),
             says.currency.clone(),
             note.to_owned(),
+            says.tier_from.to_string(),
         ]
         .to_vec()
     }));
@@ -250,6 +268,7 @@ fn to_csv(doc: &StatementDoc) -> Vec<u8> {
             one.amount.to_string(),
             says.currency.clone(),
             format!("stated {}, now {}", one.stated, one.now),
+            String::new(),
         ]
         .to_vec()
     }));

@@ -2,7 +2,9 @@
 
 use crate::app::{ReferralState, ReferralSummary};
 use crate::domain::affiliate::Link;
+use crate::domain::calendar::Zone;
 use crate::domain::outcome::Via;
+use crate::http::pages::session::sentence;
 use crate::http::pages::table::Tone;
 use crate::http::pages::view::show_day;
 
@@ -47,6 +49,17 @@ pub const fn state(state: ReferralState) -> (&'static str, Tone, &'static str) {
     }
 }
 
+/// Since when a link is off, and why; `None`: it is on.
+pub fn off(link: &Link, zone: &Zone) -> Option<String> {
+    let switch = &link.switch;
+    let day = show_day(zone.date_of(switch.disabled_at?));
+    Some(match &switch.disabled_reason {
+        _ if switch.is_off_by(link.affiliate) => format!("You switched it off on {day}."),
+        Some(reason) => format!("Our staff switched it off on {day}. The reason: {}", sentence(reason)),
+        None => format!("It was switched off on {day}."),
+    })
+}
+
 /// How far a referral is: "day 63 of 90".
 pub fn progress(referral: &ReferralSummary) -> String {
     if referral.state == ReferralState::Rejected {
@@ -81,5 +94,39 @@ pub fn why(referral: &ReferralSummary, link: Option<&Link>, clicked_on: Option<c
         Some(Via::Code) => "Your referral code was typed at the signup.".to_owned(),
         Some(Via::Hand) => "Our staff credited this account to you.".to_owned(),
         None => "It was credited to you at its signup.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::affiliate::Switch;
+    use crate::domain::id::{AffiliateId, LinkId};
+
+    #[test]
+    fn a_link_that_is_off_says_since_when_and_why() {
+        let owner = AffiliateId::from_bits(7);
+        let at = "2026-04-02T01:30:00Z".parse().expect("a literal");
+        let (zone, ours) = ("America/New_York".parse().expect("a zone"), owner.to_string());
+        let table = [
+            ("ann", Some("spam"), "Our staff switched it off on Apr 1, 2026. The reason: spam."),
+            ("ann", Some("Why? Spam!"), "Our staff switched it off on Apr 1, 2026. The reason: Why? Spam!"),
+            ("ann", Some(""), "It was switched off on Apr 1, 2026."),
+            ("ann", None, "It was switched off on Apr 1, 2026."),
+            (ours.as_str(), Some(""), "You switched it off on Apr 1, 2026."),
+        ];
+        for (by, reason, said) in table {
+            let mut switch = Switch::default();
+            switch.off(at, by, reason);
+            let link = Link {
+                id: LinkId::from_bits(1),
+                affiliate: owner,
+                destination: None,
+                label: None,
+                created_at: at,
+                switch,
+            };
+            assert_eq!(off(&link, &zone).as_deref(), Some(said));
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::id::{AccountId, AffiliateId, Plan};
 use crate::domain::outcome::Reason;
 use crate::domain::person::Action;
 use crate::http::guard::PathId;
+use crate::http::pages::payout;
 use crate::http::pages::table::{Cell, Column, Filter, List, Pages, Query, ROWS, Row, Spec};
 use crate::http::pages::{Fault, FormView, PageState, see_other};
 use crate::http::state::ProgressView;
@@ -63,7 +64,7 @@ fn spec() -> Spec {
             Column::text("account_id", "Account").sortable(),
             Column::text("state", "State").sortable(),
             Column::text("affiliate", "Credited to").sortable(),
-            Column::text("plan", "Plan").sortable(),
+            Column::text("plan", "Plan at signup").sortable(),
             Column::text("signed_up", "Signed up").sortable(),
             Column::text("progress", "Progress").sortable(),
         ],
@@ -211,17 +212,17 @@ pub async fn page(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
     let account = state.app.account(&id).await?.ok_or(Fault::NotFound)?;
-    Ok(show(&state, &who, &account, raw.as_deref(), StatusCode::OK, &FormView::default()))
+    show(&state, &who, &account, raw.as_deref(), StatusCode::OK, &FormView::default()).await
 }
 
-fn show(
+async fn show(
     state: &PageState,
     who: &Staff,
     account: &Account,
     raw: Option<&str>,
     status: StatusCode,
     form: &FormView,
-) -> Response {
+) -> Result<Response, Fault> {
     let (words, directory) = (Words::of(state), state.app.directory());
     let progress = progress_of(state, account);
     let (stands, tone) = words::account_state(account, &progress);
@@ -237,6 +238,17 @@ fn show(
             "code": signup.evidence.code, "domain": signup.evidence.email_domain})
     });
     let holds: Vec<&str> = account.standing.hold_reasons.iter().map(|hold| words::hold(*hold)).collect();
+    let statements = match account.credited_to {
+        Some(id) => state.app.statements_of(id).await?,
+        None => Vec::new(),
+    };
+    let stated: Vec<Value> = payout::stated(&statements, &account.id)
+        .iter()
+        .map(|one| {
+            json!({"month": one.month, "name": words.month(one.month), "what": one.what,
+            "earned_for": one.earned_for, "amount": words.money(one.amount)})
+        })
+        .collect();
     let corrected = account.actions.iter().any(|action| action.action == "credit");
     let content = json!({
         "id": account.id, "path": path(&account.id), "state": stands, "tone": tone, "signup": signup,
@@ -249,12 +261,12 @@ fn show(
         "held": account.is_held(), "holds": holds,
         "held_since": account.standing.held_since.map(|at| words.at(at)),
         "rejected_since": account.standing.rejected_since.map(|at| words.at(at)),
-        "history": history(state, account),
+        "history": history(state, account), "stated": stated,
         "conflicts": account.conflicts.iter().map(|one| json!({"at": words.at(one.origin.at), "what": contradiction(&one.what)}))
             .collect::<Vec<_>>(),
         "form": form,
     });
-    state.page_with(status, "staff/account.html", &who.chrome("accounts", raw), content)
+    Ok(state.page_with(status, "staff/account.html", &who.chrome("accounts", raw), content))
 }
 
 /// The account's plan now, if it is credited to somebody and earns nothing.
@@ -407,5 +419,5 @@ async fn take(
         }
     }
     let view = act.form.view();
-    Ok(show(state, &act.who, &account, None, StatusCode::UNPROCESSABLE_ENTITY, &view))
+    show(state, &act.who, &account, None, StatusCode::UNPROCESSABLE_ENTITY, &view).await
 }

@@ -1,9 +1,11 @@
 //! Affiliates: found, looked at, changed, suspended, closed.
 
+mod links;
 mod list;
 mod page;
 mod referrals;
 
+pub use links::{ask_off, create as new_link, off, on};
 pub use list::list;
 pub use page::page;
 pub use referrals::list as referrals;
@@ -11,9 +13,9 @@ pub use referrals::list as referrals;
 use super::{Act, Outcome, Staff};
 use crate::app::people::ActError;
 use crate::domain::account::Refusal;
-use crate::domain::affiliate::{Affiliate, Link, Profile, Step};
+use crate::domain::affiliate::{Affiliate, Profile, Step};
 use crate::domain::fact::{AffiliateChange, Fact};
-use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
+use crate::domain::id::{AffiliateId, ReferralCode};
 use crate::domain::person::{Action, Person};
 use crate::http::guard::PathId;
 use crate::http::pages::form::web_address;
@@ -109,54 +111,6 @@ pub async fn note(
         Ok(()) => Ok(back(id, "noted")),
         Err(ActError::Deferred) => Ok(back(id, "later")),
         Err(error) => Err(error.into()),
-    }
-}
-
-pub async fn new_link(
-    State(state): State<PageState>,
-    PathId(affiliate): PathId<AffiliateId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    act.need(Action::ChangeAffiliates)?;
-    state.app.directory().affiliate(affiliate).ok_or(Fault::NotFound)?;
-    let label = act.form.line("label", 100);
-    let destination = act.form.line("destination", 2_048).and_then(|text| {
-        let allowed = (state.hooks.destination_allowed)(&text).ok();
-        if allowed.is_none() {
-            act.form
-                .wrong("destination", "Links may lead to https addresses on the program's own hosts only.");
-        }
-        allowed
-    });
-    if !act.form.is_good() {
-        return again(&state, &act, affiliate).await;
-    }
-    let created_at = state.app.now();
-    let link = Link { id: LinkId::random(), affiliate, destination, label, created_at, disabled_at: None };
-    match act.submit(&state, Fact::LinkCreated { link, within: None }).await? {
-        Outcome::Done => Ok(back(affiliate, "linked")),
-        Outcome::Later => Ok(back(affiliate, "later")),
-        Outcome::Refused(_) => {
-            act.form.wrong("label", "Only an active affiliate can have more links.");
-            again(&state, &act, affiliate).await
-        }
-    }
-}
-
-pub async fn switch_off(
-    State(state): State<PageState>,
-    Path((affiliate, link)): Path<(String, String)>,
-    act: Act,
-) -> Result<Response, Fault> {
-    act.need(Action::ChangeAffiliates)?;
-    let affiliate_id: AffiliateId = affiliate.parse().map_err(|_| Fault::NotFound)?;
-    let link_id: LinkId = link.parse().map_err(|_| Fault::NotFound)?;
-    let directory = state.app.directory();
-    directory.link(link_id).filter(|link| link.affiliate == affiliate_id).ok_or(Fault::NotFound)?;
-    match act.submit(&state, Fact::LinkDisabled { link_id, affiliate_id }).await? {
-        Outcome::Done => Ok(back(affiliate_id, "link-off")),
-        Outcome::Later => Ok(back(affiliate_id, "later")),
-        Outcome::Refused(_) => Err(Fault::Conflict),
     }
 }
 

@@ -100,7 +100,7 @@ fn own(profile: &Profile) -> Vec<Hint> {
         say(Tone::Info, "No web site was given.".to_owned());
     }
     if profile.promotion.is_none() {
-        say(Tone::Info, "It does not say how it will promote.".to_owned());
+        say(Tone::Info, "They do not say how they will promote.".to_owned());
     }
     if let Some(paypal) = profile.paypal_email.as_deref().filter(|paypal| !same(paypal, &profile.email)) {
         let domain = domain_of(paypal).unwrap_or_default();

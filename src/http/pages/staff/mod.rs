@@ -46,6 +46,7 @@ pub const TEMPLATES: &[Source] = crate::templates![
     "staff/forgot.html",
     "staff/home.html",
     "staff/invited.html",
+    "staff/link_off.html",
     "staff/link_over.html",
     "staff/list.html",
     "staff/login.html",
@@ -81,7 +82,11 @@ pub fn routes() -> Router<PageState> {
         .route("/admin/affiliates/{affiliate_id}/sign-out", post(affiliates::sign_out))
         .route("/admin/affiliates/{affiliate_id}/notes", post(affiliates::note))
         .route("/admin/affiliates/{affiliate_id}/links", post(affiliates::new_link))
-        .route("/admin/affiliates/{affiliate_id}/links/{link_id}/off", post(affiliates::switch_off))
+        .route(
+            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
+            get(affiliates::ask_off).post(affiliates::off),
+        )
+        .route("/admin/affiliates/{affiliate_id}/links/{link_id}/on", post(affiliates::on))
         .route("/admin/affiliates/{affiliate_id}/step/{step}", post(affiliates::step))
         .route("/admin/accounts", get(accounts::list))
         .route("/admin/accounts/{account_id}", get(accounts::page))
@@ -152,18 +157,19 @@ fn done(raw: Option<&str>) -> Option<&'static str> {
     DONE.iter().find(|(name, _)| *name == code).map(|(_, words)| *words)
 }
 
-const DONE: [(&str, &str); 27] = [
+const DONE: [(&str, &str); 28] = [
     ("later", "It is written down, and will be done as soon as the store is back."),
     ("approved", "Approved. The applicant is sent a mail with an activation link."),
     ("rejected", "Rejected. The applicant is told by mail."),
-    ("suspended", "Suspended. Its links redirect, but do not earn."),
-    ("reinstated", "Reinstated. Its links earn again."),
+    ("suspended", "Suspended. Their links redirect, but do not earn."),
+    ("reinstated", "Reinstated. Their links earn again, but for those that are switched off."),
     ("closed", "Closed for good."),
     ("mailed", "The mail with the link is on its way."),
     ("out", "Signed out everywhere. Links that were sent and not used are void, too."),
     ("noted", "The note is kept."),
     ("linked", "The link is made."),
-    ("link-off", "The link is switched off: it redirects, but does not earn."),
+    ("link-off", "The link is switched off: it redirects, but does not earn. The affiliate is told by mail."),
+    ("link-on", "The link is on again: new clicks on it earn. The affiliate is told by mail."),
     ("changed", "The changes are kept."),
     ("unchanged", "Nothing was different: nothing is changed."),
     ("held", "The referral is held: it stays out of months not yet closed."),

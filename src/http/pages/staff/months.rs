@@ -9,6 +9,7 @@ use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
 use crate::domain::statement::{Note, Statement, verify_hash};
 use crate::http::guard::PathId;
+use crate::http::pages::payout;
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{Path, RawQuery, State};
@@ -139,7 +140,7 @@ fn spec() -> Spec {
             Column::number("statements", "Statements").sortable(),
             Column::number("total", "Total").sortable(),
             Column::text("closes", "Closes").sortable(),
-            Column::text("paid", "Paid on"),
+            Column::text("to_be_paid", "To be paid"),
         ],
         filters: vec![Filter::of(
             "state",
@@ -198,7 +199,8 @@ pub async fn list(
             closes_on(&state, one.month)
                 .map_or_else(super::words::none, |day| Cell::text(words.day(day)).export(day.to_string())),
             // One that was not added up has something to pay.
-            if one.more { Some(one.month.batch(today)) } else { one.month.paid_on(one.total, today) }
+            (one.more || one.total > Money::ZERO)
+                .then(|| one.month.batch(today))
                 .map_or_else(super::words::none, |day| Cell::text(words.day(day)).export(day.to_string())),
         ])
     };
@@ -264,7 +266,7 @@ pub async fn month(
             Cell::link(name(doc), format!("{PATH}/{month}/{}", says.affiliate_id))
                 .export(says.affiliate_id.to_string()),
             Cell::text(says.active_accounts.to_string()),
-            Cell::text(tier(says)),
+            Cell::text(payout::tier(says.tier_from)),
             Cell::text(says.lines.len().to_string()),
             words.amount(adjustments(says)),
             words.amount(says.total),
@@ -286,7 +288,7 @@ pub async fn month(
         "previous": month.previous(), "next": month.next(),
         "total": words.money(total), "statements": statements, "crossings": lines, "adjusted": words.money(adjusted),
         "closes": closes_on(&state, month).map(|day| words.day(day)),
-        "paid": month.paid_on(total, state.app.zone().date_of(state.app.now())).map(|day| words.day(day)),
+        "to_be_paid": (total > Money::ZERO).then(|| words.day(month.batch(state.app.zone().date_of(state.app.now())))),
         "rules": doc.as_ref().map(|doc| doc.rules.hash()),
         "closing_at": doc.as_ref().map(|doc| words.at(doc.closing_at)),
         "list": super::for_role(&who, list),
@@ -296,10 +298,6 @@ pub async fn month(
 
 fn adjustments(statement: &Statement) -> Money {
     statement.adjustments.iter().map(|one| one.amount).sum()
-}
-
-fn tier(statement: &Statement) -> String {
-    if statement.tier_from == 0 { "first".to_owned() } else { format!("from {}", statement.tier_from) }
 }
 
 /// One statement of an affiliate.
@@ -312,8 +310,10 @@ pub async fn statement(
     let (Ok(month), Ok(id)) = (month.parse::<Month>(), affiliate.parse::<AffiliateId>()) else {
         return Err(Fault::NotFound);
     };
-    let doc = state.app.statements(Some(month), Some(id), None, 1).await?.data.into_iter().next();
-    let doc = doc.ok_or(Fault::NotFound)?;
+    let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+    let all = state.app.statements_of(id).await?;
+    let doc = all.iter().find(|doc| doc.statement.month == month).ok_or(Fault::NotFound)?;
+    let payment = payout::standing(&state, &payout::outlook(&state, &affiliate, &all), doc);
     let (words, directory, says) = (Words::of(&state), state.app.directory(), &doc.statement);
     let line = |line: &crate::domain::statement::Line| {
         let note = line.note.map(|note| match note {
@@ -328,12 +328,12 @@ pub async fn statement(
             "stated": words.money(one.stated), "now": words.money(one.now), "amount": words.money(one.amount)})
     };
     if raw.as_deref() == Some("format=csv") {
-        return csv(&who, &doc);
+        return csv(&who, doc);
     }
     let content = json!({
         "month": month, "name": words.month(month), "id": id, "affiliate": name_of(&directory, Some(id)),
         "closed": doc.is_closed(), "closed_at": doc.closed_at.map(|at| words.at(at)),
-        "active_accounts": says.active_accounts, "tier": tier(says), "total": words.money(says.total),
+        "payment": payment, "active_accounts": says.active_accounts, "tier": payout::tier(says.tier_from), "total": words.money(says.total),
         "lines": says.lines.iter().map(line).collect::<Vec<_>>(),
         "adjustments": says.adjustments.iter().map(adjustment).collect::<Vec<_>>(),
         "hash": says.hash, "previous": says.previous, "rules": says.rules_hash, "facts": says.facts_hash,
@@ -346,7 +346,7 @@ fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
     let says = &doc.statement;
     let text = |text: &str| text.to_owned();
     let mut lines = vec![
-        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note"]
+        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"]
             .map(text)
             .to_vec(),
     ];
@@ -364,6 +364,7 @@ fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
             line.amount.to_string(),
             says.currency.clone(),
             text(note),
+            says.tier_from.to_string(),
         ]);
     }
     for one in &says.adjustments {
@@ -376,6 +377,7 @@ fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
             one.amount.to_string(),
             says.currency.clone(),
             format!("stated {} now {}", one.stated, one.now),
+            String::new(),
         ]);
     }
     let name = format!("statement-{}-{}", says.month, says.affiliate_id);

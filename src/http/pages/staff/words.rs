@@ -2,7 +2,7 @@
 
 use crate::app::ReferralState;
 use crate::domain::account::Account;
-use crate::domain::affiliate::{Affiliate, Status};
+use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::attribution::{Attribution, Considered};
 use crate::domain::calendar::{Month, Zone};
 use crate::domain::money::Money;
@@ -14,6 +14,7 @@ use crate::http::pages::table::{Cell, Tone};
 use crate::http::pages::view;
 use crate::http::state::ProgressView;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::sync::Arc;
 
 /// How times and amounts are said on a page.
 pub struct Words<'a> {
@@ -94,19 +95,33 @@ pub const fn status(status: Status) -> (&'static str, Tone) {
     }
 }
 
-/// What a status means, for people.
-pub const fn status_sentence(status: Status) -> &'static str {
-    match status {
+/// What the status of an affiliate with these links means, for people.
+pub fn status_sentence(status: Status, links: &[Arc<Link>]) -> String {
+    let off = links.iter().filter(|link| link.switch.is_off()).count();
+    let sentence = match status {
         Status::Applied => "Waits for review.",
         Status::Approved => "Was accepted; has yet to set a password by the link in the mail.",
-        Status::Activated => "Has a password; has yet to sign the agreement. Its link does not earn before.",
-        Status::Active => "Signed; its links earn.",
+        Status::Activated => {
+            "Has a password; has yet to sign the agreement. Their link does not earn before."
+        }
+        Status::Active if off == 0 => "Signed; their links earn.",
+        Status::Active if off == links.len() => {
+            "Signed, but their links are switched off: new clicks earn nothing."
+        }
+        Status::Active => {
+            return format!(
+                "Signed. {off} of their {} links {} off; what is on earns.",
+                links.len(),
+                if off == 1 { "is" } else { "are" }
+            );
+        }
         Status::Suspended => {
-            "Its links redirect but do not earn; payouts wait. Earlier referrals go on earning."
+            "Their links redirect but do not earn; payouts wait. Earlier referrals go on earning."
         }
         Status::Rejected => "Was not accepted.",
-        Status::Closed => "Left for good; what it had earned until then is paid.",
-    }
+        Status::Closed => "Left for good; what they earned until then is due with the next payout.",
+    };
+    sentence.to_owned()
 }
 
 /// When an affiliate applied.
@@ -252,6 +267,7 @@ pub fn fact(kind: &str, body: &serde_json::Value) -> String {
         "affiliate_changed" => "Changed an affiliate's data".to_owned(),
         "link_created" => "Made a link".to_owned(),
         "link_disabled" => "Switched a link off".to_owned(),
+        "link_enabled" => "Switched a link on again".to_owned(),
         "month_closing" => format!("Began to close {}", text("month")),
         "month_closed" => format!("Closed {}", text("month")),
         "run_finished" => "Finished a nightly run".to_owned(),

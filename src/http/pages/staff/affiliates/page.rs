@@ -5,9 +5,11 @@ use crate::app::{CHART_DAYS, Figures, StatementDoc};
 use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::money::Money;
+use crate::domain::payout::Outlook;
 use crate::domain::person::Person;
 use crate::http::guard::PathId;
 use crate::http::pages::chart::{Chart, Unit};
+use crate::http::pages::payout;
 use crate::http::pages::staff::Staff;
 use crate::http::pages::staff::hints::Known;
 use crate::http::pages::staff::words::{self, Words};
@@ -56,8 +58,9 @@ pub async fn show(
         .rev()
         .map(|note| json!({"at": words.at(note.at), "by": state.app.name_of(&note.by), "text": note.text}))
         .collect();
+    let next = payout::outlook(state, &affiliate, &book.statements);
     let statements: Vec<Value> =
-        book.statements.iter().take(STATEMENTS).map(|doc| statement(&words, doc)).collect();
+        book.statements.iter().take(STATEMENTS).map(|doc| statement(state, &next, doc)).collect();
     let lost: Vec<Value> = state.app.lost_mail(Person::Affiliate(id)).await?.iter().rev().map(|doc| {
         json!({"at": words.at(doc.at), "what": doc.mail.kind.replace('_', " "), "why": doc.mail.why.sentence()})
     }).collect();
@@ -65,7 +68,7 @@ pub async fn show(
     let sum = |of: fn(&crate::app::FiguresDay) -> u64| figures.days.iter().map(of).sum::<u64>();
     let content = json!({
         "id": id, "profile": affiliate.profile, "code": affiliate.code, "status": affiliate.status(),
-        "state": stands, "tone": tone, "sentence": words::status_sentence(affiliate.status()),
+        "state": stands, "tone": tone, "sentence": words::status_sentence(affiliate.status(), &directory.links_of(id)),
         "exempt": affiliate.exempt_from_holds, "history": history(&words, &affiliate),
         "signatures": signatures(&words, &affiliate), "notes": notes,
         "hints": if affiliate.status() == Status::Applied { Known::of(&directory).hints(&affiliate) } else { Vec::new() },
@@ -99,9 +102,10 @@ fn signatures(words: &Words<'_>, affiliate: &Affiliate) -> Vec<Value> {
     newest_first.collect()
 }
 
-fn statement(words: &Words<'_>, doc: &StatementDoc) -> Value {
-    let says = &doc.statement;
+fn statement(state: &PageState, next: &Outlook, doc: &StatementDoc) -> Value {
+    let (words, says) = (Words::of(state), &doc.statement);
     json!({"month": says.month, "name": words.month(says.month), "closed": doc.is_closed(),
+        "payment": payout::standing(state, next, doc),
         "active": says.active_accounts, "crossings": says.lines.len(), "total": words.money(says.total)})
 }
 
@@ -120,7 +124,8 @@ fn clicks_chart(words: &Words<'_>, figures: &Figures) -> Chart {
     }
 }
 
-async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, Fault> {
+/// Its links as staff see them.
+pub async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, Fault> {
     let (words, all) = (Words::of(state), state.app.directory().links_of(affiliate.id));
     let ids: Vec<LinkId> = all.iter().map(|link| link.id).collect();
     let today = state.app.zone().date_of(state.app.now());
@@ -133,7 +138,8 @@ async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, F
     let link = |link: &Arc<Link>| {
         json!({"id": link.id, "url": state.app.link_url(link), "label": link.label, "destination": link.destination,
             "default": link.id == affiliate.default_link, "made": words.at(link.created_at),
-            "off": link.disabled_at.map(|at| words.at(at)),
+            "off": link.switch.disabled_at.map(|at| words.at(at)), "off_reason": link.switch.disabled_reason,
+            "off_by": link.switch.disabled_by.as_ref().map(|by| state.app.name_of(by)),
             "people": sum(&Counter::Link(link.id)), "others": sum(&Counter::LinkOther(link.id))})
     };
     Ok(all.iter().map(link).collect())

@@ -5,6 +5,7 @@ use crate::app::ReferralSummary;
 use crate::domain::id::AffiliateId;
 use crate::domain::outcome::Via;
 use crate::http::guard::PathId;
+use crate::http::pages::payout;
 use crate::http::pages::staff::words::{self, Words};
 use crate::http::pages::staff::{Staff, accounts, show_list};
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
@@ -41,6 +42,7 @@ pub async fn list(
         "state" => state_of(one).cmp(state_of(other)),
         "plan" => one.plan.cmp(&other.plan),
         "days" => one.active_days.cmp(&other.active_days),
+        "earned" => one.earned.cmp(&other.earned),
         "crosses" => {
             let day = |one: &ReferralSummary| one.crossed_on.or(one.expected_on);
             day(one).cmp(&day(other))
@@ -60,11 +62,13 @@ pub fn columns() -> Vec<Column> {
     vec![
         Column::text("account_id", "Account").sortable(),
         Column::text("state", "State").sortable(),
-        Column::text("plan", "Plan").sortable(),
+        Column::text("plan", "Plan now").sortable(),
         Column::text("signed_up", "Signed up").sortable(),
         Column::text("via", "Came by"),
         Column::number("days", "Active days").sortable(),
         Column::text("crosses", "Crosses the mark").sortable(),
+        Column::text("earned_for", "Earned for"),
+        Column::number("earned", "Earned").sortable(),
     ]
 }
 
@@ -89,6 +93,8 @@ pub fn row(state: &PageState, referral: &ReferralSummary) -> Row {
         },
         Cell::text(referral.active_days.to_string()),
         crosses,
+        referral.earned_for.as_ref().map_or_else(words::none, |one| Cell::text(payout::earned_for(one))),
+        referral.earned.map_or_else(words::none, |amount| words.amount(amount)),
     ]
     .into()
 }

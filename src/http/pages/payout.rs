@@ -1,0 +1,122 @@
+//! What all pages say of what was earned, and of its way from a statement to its payment.
+
+use super::PageState;
+use super::table::{Cell, Tone};
+use super::view::{money, month_in_words, show_day};
+use crate::app::{EarnedFor, StatementDoc};
+use crate::domain::affiliate::Affiliate;
+use crate::domain::calendar::Month;
+use crate::domain::id::AccountId;
+use crate::domain::money::Money;
+use crate::domain::payout::{Carried, Outlook, Part, Payment};
+use serde::Serialize;
+
+/// Where a statement stands, in words.
+#[derive(Debug, Serialize)]
+pub struct Standing {
+    /// In a word.
+    pub word: &'static str,
+    /// How it is to be seen.
+    pub tone: Tone,
+    /// When it is to be paid, or why not then; may be empty.
+    pub note: String,
+}
+
+/// An affiliate's next payout.
+pub fn outlook(state: &PageState, affiliate: &Affiliate, statements: &[StatementDoc]) -> Outlook {
+    let (zone, now) = (state.app.zone(), state.app.now());
+    Outlook::of(affiliate, statements.iter().map(part), state.site.minimum_payout, zone, now)
+}
+
+/// Where a statement stands.
+pub fn standing(state: &PageState, outlook: &Outlook, doc: &StatementDoc) -> Standing {
+    let today = state.app.zone().date_of(state.app.now());
+    let on = show_day(doc.statement.month.batch(today));
+    let (word, tone, note) = match outlook.payment(&part(doc)) {
+        Payment::Nothing => ("Nothing to pay", Tone::Info, String::new()),
+        Payment::Open => ("Not due yet", Tone::Info, format!("due on {on}")),
+        Payment::Unpaid => ("Unpaid", Tone::Info, format!("to be paid on {on}")),
+        Payment::SetOff => ("To be set off", Tone::Info, format!("on {on}, against other months")),
+        Payment::Carried => ("Carried", Tone::Warn, whys(state, outlook)),
+    };
+    Standing { word, tone, note }
+}
+
+/// The same as a cell.
+pub fn cell(state: &PageState, outlook: &Outlook, doc: &StatementDoc) -> Cell {
+    let Standing { word, tone, note } = standing(state, outlook, doc);
+    let cell = Cell::mark(word, tone);
+    if note.is_empty() { cell } else { cell.note(note) }
+}
+
+/// Why the next payout leaves out what is due, in one text.
+pub fn whys(state: &PageState, outlook: &Outlook) -> String {
+    let whys: Vec<String> = outlook.carried.iter().map(|one| why(state, *one)).collect();
+    whys.join(" ")
+}
+
+/// Why the next payout leaves out what is due.
+pub fn why(state: &PageState, carried: Carried) -> String {
+    match carried {
+        Carried::NoPaypalEmail => "No PayPal e-mail is known yet.".to_owned(),
+        Carried::Suspended => "The account is suspended; payouts wait until this is settled.".to_owned(),
+        Carried::AddressChanged(until) => format!(
+            "The e-mail or PayPal e-mail was changed; for safety payouts are held until {}.",
+            show_day(state.app.zone().date_of(until))
+        ),
+        Carried::NotAboveZero => "All that is due adds up to no more than zero.".to_owned(),
+        Carried::BelowMinimum => {
+            let minimum = money(&state.site.minimum_payout.to_string(), &state.program.currency);
+            format!("Payouts start at {minimum}; a smaller sum is carried to the next one.")
+        }
+    }
+}
+
+/// A tier by the least number of active accounts that reaches it.
+pub fn tier(from: u32) -> String {
+    if from == 0 { "first tier".to_owned() } else { format!("tier from {from}") }
+}
+
+/// What a commission is for.
+pub fn earned_for(earned: &EarnedFor) -> String {
+    format!("{}, {}", earned.plan, tier(earned.tier_from))
+}
+
+/// What a statement says of an account.
+#[derive(Debug, Serialize)]
+pub struct Stated {
+    /// Of which month's statement.
+    pub month: Month,
+    /// A commission, or of what month an adjustment.
+    pub what: String,
+    /// The plan and the tier of a commission.
+    pub earned_for: Option<String>,
+    /// How much.
+    pub amount: Money,
+}
+
+/// What statements say of an account, in their order.
+pub fn stated(statements: &[StatementDoc], account: &AccountId) -> Vec<Stated> {
+    let of = |doc: &StatementDoc| {
+        let says = &doc.statement;
+        let lines = says.lines.iter().filter(|line| line.account_id == *account).map(|line| Stated {
+            month: says.month,
+            what: "Commission".to_owned(),
+            earned_for: Some(format!("{}, {}", line.plan, tier(says.tier_from))),
+            amount: line.amount,
+        });
+        let adjustments = says.adjustments.iter().filter(|one| one.account_id == *account);
+        let adjustments = adjustments.map(|one| Stated {
+            month: says.month,
+            what: format!("Adjustment of {}", month_in_words(one.for_month)),
+            earned_for: None,
+            amount: one.amount,
+        });
+        lines.chain(adjustments).collect::<Vec<_>>()
+    };
+    statements.iter().flat_map(of).collect()
+}
+
+fn part(doc: &StatementDoc) -> Part {
+    Part { month: doc.statement.month, total: doc.statement.total, closed: doc.is_closed() }
+}
