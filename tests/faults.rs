@@ -85,7 +85,7 @@ async fn one_customer(internal: std::net::SocketAddr, link: &str, history: &Hist
     history.clicks_sent.fetch_add(1, Ordering::Relaxed);
     let mut visitor = Visitor::default();
     // Some browsers are ahead of their users; that they are refused is right.
-    if number % 4 == 0 && !matches!(visitor.prefetches(link).await, Some(403) | None) {
+    if number.is_multiple_of(4) && !matches!(visitor.prefetches(link).await, Some(403) | None) {
         history.clicks_refused.fetch_add(1, Ordering::Relaxed);
     }
     match visitor.try_clicks(link).await.map(|answer| answer.status) {

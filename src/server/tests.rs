@@ -282,7 +282,7 @@ async fn a_large_body_needs_no_turn() {
     let mut stream = server.connect().await;
     for _ in 0..2 {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
-        stream.write_all(&[head.as_bytes(), &[b'x'; 60_000]].concat()).await.expect("open");
+        stream.write_all(&[head.as_bytes(), &vec![b'x'; 60_000]].concat()).await.expect("open");
         let answer = read_answer(&mut stream).await.expect("answered");
         assert!(answer.ends_with("60000 hello") && !answer.contains("connection: close"), "{answer}");
     }
