@@ -1,6 +1,6 @@
 //! Passwords: what a good one is, and what is kept of it.
 
-use super::text::composed;
+use super::text::{composed, decomposed};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -100,7 +100,7 @@ pub fn normal(password: &str) -> String {
 /// before it was made normal, as it was typed, on this keyboard or on one of the other kind.
 pub fn spellings(password: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for spelling in [normal(password), password.to_owned(), password.nfd().collect()] {
+    for spelling in [normal(password), password.to_owned(), decomposed(password).into_owned()] {
         if !all.contains(&spelling) {
             all.push(spelling);
         }

@@ -1,6 +1,6 @@
 //! Texts that people type or paste, as they look: what can't be seen must make no difference.
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use icu_properties::CodePointSetData;
 use icu_properties::props::{Dash, DefaultIgnorableCodePoint};
 use regex::Regex;
@@ -26,6 +26,11 @@ pub fn is_dash(letter: char) -> bool {
 /// The text in its composed form (NFC), as most keyboards type it.
 pub fn composed(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
+/// The text in its decomposed form (NFD), as some keyboards type it.
+pub fn decomposed(text: &str) -> Cow<'_, str> {
+    DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
 /// Unicode's letters without a shape of their own: controls, formats, blanks, and whatever is left out when it can't be

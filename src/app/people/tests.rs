@@ -462,8 +462,14 @@ async fn links_made_at_once_do_not_pass_the_limit_and_a_replay_keeps_what_was_ma
     let makes = async |story: &Story, within: Option<Within>| {
         let affiliate = id;
         let (destination, label, created_at) = (None, None, story.now);
-        let link =
-            Link { id: LinkId::random(), affiliate, destination, label, created_at, disabled_at: None };
+        let link = Link {
+            id: LinkId::random(),
+            affiliate,
+            destination,
+            label,
+            created_at,
+            switch: Switch::default(),
+        };
         story.app().act("ann", Fact::LinkCreated { link, within }).await
     };
     let links = |story: &Story| story.app().directory().links_of(id).len();
@@ -1333,7 +1339,7 @@ async fn another_link(story: &Story, affiliate: AffiliateId) -> LinkId {
         switch: Switch::default(),
     };
     let id = link.id;
-    story.app().act("ann", Fact::LinkCreated { link }).await.expect("active");
+    story.app().act("ann", Fact::LinkCreated { link, within: None }).await.expect("active");
     id
 }
 

@@ -43,7 +43,7 @@ pub async fn create(
         created_at: state.app.now(),
         switch: Switch::default(),
     };
-    match act.submit(&state, Fact::LinkCreated { link }).await? {
+    match act.submit(&state, Fact::LinkCreated { link, within: None }).await? {
         Outcome::Done => Ok(back(affiliate, "linked")),
         Outcome::Later => Ok(back(affiliate, "later")),
         Outcome::Refused(_) => {
