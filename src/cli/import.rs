@@ -49,10 +49,15 @@ pub(super) async fn run(context: Context<'_>, file: &Path, dry_run: bool) -> Res
     })
     .await?;
     if !show.is_json() {
-        let counts: Vec<String> = tally.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        let counts: Vec<String> =
+            tally.endings.iter().map(|(status, count)| format!("{count} {status}")).collect();
         line(&format!("{}{}", if dry_run { "would be: " } else { "" }, counts.join(", ")))?;
+        for (warning, count) in &tally.warnings {
+            line(&format!("warning {warning}: {count} lines"))?;
+        }
     }
-    let bad: u64 = ["invalid", "failed", "conflict"].iter().filter_map(|status| tally.get(*status)).sum();
+    let bad: u64 =
+        ["invalid", "failed", "conflict"].iter().filter_map(|status| tally.endings.get(*status)).sum();
     if bad == 0 {
         Ok(())
     } else {
@@ -90,13 +95,20 @@ fn pieces(file: File) -> Body {
     StreamBody::new(stream).boxed_unsync()
 }
 
-/// How many lines ended how. Each result is shown as it comes: all as JSON, only the bad ones for people.
+/// How many lines ended how, and have which warning.
+#[derive(Debug, Default)]
+struct Tally {
+    endings: BTreeMap<String, u64>,
+    warnings: BTreeMap<String, u64>,
+}
+
+/// Counts the results. Each is shown as it comes: all as JSON, only the bad ones for people.
 async fn read_results(
     mut body: Incoming,
     show: Show,
     progress: Option<&ProgressBar>,
-) -> Result<BTreeMap<String, u64>, Failure> {
-    let mut tally = BTreeMap::new();
+) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let data = frame.map_err(|error| broke_off(&error))?.into_data().unwrap_or_default();
@@ -106,7 +118,11 @@ async fn read_results(
             rest.advance(1);
             let result: Value = serde_json::from_slice(&text)
                 .map_err(|_| Failure::other("the server's answer is not a result a line"))?;
-            *tally.entry(result["status"].as_str().unwrap_or("unknown").to_owned()).or_insert(0) += 1;
+            let status = result["status"].as_str().unwrap_or("unknown");
+            *tally.endings.entry(status.to_owned()).or_default() += 1;
+            for warning in result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                *tally.warnings.entry(warning.to_owned()).or_default() += 1;
+            }
             if let Some(progress) = progress {
                 progress.set_position(result["line"].as_u64().unwrap_or(0));
             }

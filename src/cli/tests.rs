@@ -391,6 +391,9 @@ async fn an_import_sends_the_file_and_fails_when_lines_do() {
     assert!(matches!(&failure, Failure::Other(text) if text.starts_with("1 of the lines")), "{failure:?}");
     let missing = command(&stub, dir.path(), "import /nowhere.ndjson").await.expect_err("no file");
     assert!(matches!(missing, Failure::Usage(_)), "{missing:?}");
+    std::fs::write(&file, b"\xff\xfe{\0}\0").expect("a file");
+    let utf16 = command(&stub, dir.path(), &line).await.expect_err("another encoding");
+    assert!(matches!(&utf16, Failure::Usage(text) if text.contains("save it as UTF-8")), "{utf16:?}");
 }
 
 #[tokio::test]
