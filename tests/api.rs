@@ -265,6 +265,14 @@ async fn an_import_may_begin_with_a_byte_order_mark_and_end_its_lines_as_others_
     let created =
         |line: u64, account: &str| json!({"line": line, "status": "created", "account_id": account});
     assert_eq!(import(file.into_bytes()).await, [created(1, "old_1"), created(3, "old_2")]);
+    // Half an emoji in a field that is evidence, and in one that nobody knows.
+    let half = signup("old_4").to_string().replace('}', r#","email":"\ud83d","note":["\ud83d"]}"#);
+    let warned =
+        json!({"line": 1, "status": "created", "account_id": "old_4", "warnings": ["unknown_field:note"]});
+    assert_eq!(import(half.into_bytes()).await, [warned]);
+    let event = format!(r#"{{"event_id":"e1","type":"paused","occurred_at":"{BEGINNING}","why":"\ud83d"}}"#);
+    let taken = http::post(app.internal, "/v1/accounts/old_1/events", &bearer(), event).await;
+    assert_eq!(taken.expect_status(201).json()["warnings"], json!(["unknown_field:why"]));
     let utf16: Vec<u8> =
         format!("\u{feff}{}", signup("old_3")).encode_utf16().flat_map(u16::to_le_bytes).collect();
     let refused = import(utf16).await;
