@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::app::TestApp;
 use support::inbox::{Inbox, Mode, PASSWORD, USER, mail_files};
+use support::person::{PASSWORD as PERSON, Person};
 use support::servers::{Program, Server};
 
 const ANN: &str = "ann@partners.example";
@@ -207,6 +208,16 @@ async fn an_address_that_the_server_cant_take_is_given_up_at_once_and_staff_see_
             (&json!("approved"), &json!("needs_smtputf8"))
         );
         assert!(ids.iter().any(|id| entry["lost"]["person"] == json!(id)), "{entry}");
+    }
+
+    let member = json!({"name": "Bob", "email": "bob@company.example", "role": "read_only"});
+    let made = app.post("/v1/staff", &member).await.expect_status(201).json();
+    let (_, token) =
+        made["one_time_url"].as_str().and_then(|link| link.split_once("token=")).expect("a link");
+    let mut bob = Person::at(app.internal);
+    bob.sends("/admin/activate", &[("token", token), ("new_password", PERSON)]).await.expect_status(303);
+    for path in [format!("/admin/affiliates/{}", ids[0]), "/admin/audit".to_owned()] {
+        assert!(bob.sees(&path).await.contains("it lacks SMTPUTF8"), "{path}");
     }
 
     // A server that takes them gets them.
