@@ -19,7 +19,7 @@ use support::tools;
 use tokio::net::TcpListener;
 
 /// How long a browser may take for something, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PREFETCHES: &str = "counterfoil_clicks_journaled_total{verdict=\"prefetch\"}";
 const ACCOUNT: &str = "acct_ahead";
 
