@@ -9,6 +9,10 @@
 //! not given back, everyone else drops theirs at once. So a stalled disk holds up one serving thread,
 //! the one inside the write.
 //!
+//! That thread may be the one that would have waited for the sockets, and while it is in the write nobody does: the
+//! others sleep, and every request waits with it. So a third thread, the [watch](super::watch), looks at the
+//! appends: when one is out for some milliseconds, it has clicks dropped at once, and wakes another serving thread.
+//!
 //! A write that fails is cut off and drops its click; the next append tries anew. After a flush that failed
 //! the kernel's pages are in doubt, so the keeper reads what was not yet flushed, checks it, and writes
 //! the same bytes over it, until a flush succeeds. If they can't be read back whole, positions that
@@ -22,6 +26,7 @@ use super::flushed::Mark;
 use super::keeper::{Keeper, keep};
 use super::record::{Header, MAX_CLICK_BYTES, RECORD_HEAD, encode};
 use super::recover::Recovered;
+use super::watch::{Appends, Watch};
 use crate::domain::outcome::ClickDrop;
 use std::collections::VecDeque;
 use std::io;
@@ -51,6 +56,7 @@ pub struct ClickLog {
     shared: Arc<Shared>,
     keeper: Arc<Mutex<Keeper>>,
     thread: Option<JoinHandle<()>>,
+    watch: Watch,
 }
 
 #[derive(Debug)]
@@ -60,8 +66,9 @@ pub(super) struct Shared {
     backlog_cap: u64,
     pub faults: Faults,
     tail: Mutex<Tail>,
-    /// Somebody did not get the tail in time, and nobody has since.
-    stuck: AtomicBool,
+    /// Somebody did not get the tail in time, or an append is out for too long, and nobody got the tail since.
+    pub stuck: AtomicBool,
+    pub appends: Appends,
     last_position: AtomicU64,
     pub flushed_position: AtomicU64,
     /// Bytes appended since the log was opened, as of the last mark, and those of them that are drained.
@@ -105,6 +112,7 @@ impl ClickLog {
             backlog_cap: settings.click_backlog_bytes,
             faults,
             stuck: AtomicBool::new(false),
+            appends: Appends::default(),
             last_position: AtomicU64::new(found.last.position),
             flushed_position: AtomicU64::new(found.last.position),
             appended_bytes: AtomicU64::new(0),
@@ -131,7 +139,8 @@ impl ClickLog {
         let thread = std::thread::Builder::new()
             .name("clicks-journal".into())
             .spawn(move || keep(&kept, &log, interval))?;
-        Ok(Self { shared, keeper, thread: Some(thread) })
+        let watch = Watch::start(Arc::clone(&shared))?;
+        Ok(Self { shared, keeper, thread: Some(thread), watch })
     }
 
     /// Appends a record and answers its position, or why the click is dropped. It never waits long and
@@ -146,7 +155,12 @@ impl ClickLog {
         if tail.bytes + size > self.shared.backlog_cap + self.shared.drained_bytes.load(Ordering::Relaxed) {
             return Err(ClickDrop::BacklogFull);
         }
-        if tail.write(payload).is_err() {
+        if self.shared.appends.begin() {
+            self.watch.wake();
+        }
+        let written = tail.write(payload);
+        self.shared.appends.end();
+        if written.is_err() {
             return Err(ClickDrop::JournalFailed);
         }
         self.shared.last_position.store(tail.last.position, Ordering::Release);

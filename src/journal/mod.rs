@@ -57,6 +57,7 @@ mod recover;
 mod retain;
 mod verify;
 mod walk;
+mod watch;
 
 #[cfg(test)]
 mod tests;
