@@ -3,6 +3,8 @@
 //! | document | partition | body |
 //! | --- | --- | --- |
 //! | `account:<account>` | the account's | [`Account`] |
+//! | `event:<account>/<event>` | the account's | an event beyond the first [`EVENTS_WITHIN`](crate::domain::account::EVENTS_WITHIN) |
+//! | `delivery:<account>/<delivery>` | the account's | the delivery that brought one of these |
 //! | `statement:<affiliate>:<month>` | the affiliate's | `StatementDoc` |
 //! | `summaries:<affiliate>:<part>` | the affiliate's | its referrals as the last run found them |
 //! | `night` | each hashed one | what the last run leaves for the next, or that one began |
@@ -26,7 +28,7 @@
 //! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
-//! `claims:<node>` (signups that the node has yet to decide on). Of statements, in the affiliate's partition:
+//! `claims:<node>` (signups that the node has yet to decide on); `events:<account>` (events kept apart from their account). Of statements, in the affiliate's partition:
 //! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`). Of the directory: `affiliates`,
 //! `links`, `months`, `outbox` (mail that waits), `outbox_ended` (mail whose name is still kept), `staff`, `missing` (claims),
 //! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `aside` (facts set aside that wait for a person).
@@ -36,7 +38,8 @@
 use super::SetAsideId;
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
-use crate::domain::id::{AccountId, AffiliateId, ClaimId, NodeId, StaffId};
+use crate::domain::fact::Delivery;
+use crate::domain::id::{AccountId, AffiliateId, ClaimId, EventId, NodeId, StaffId};
 use crate::domain::person::Person;
 use crate::store::{IndexChange, Partition, partition_of};
 pub(crate) use crate::store::{account_partition, affiliate_partition};
@@ -52,6 +55,19 @@ pub(crate) const NIGHT: &str = "night";
 
 pub(crate) fn account_key(id: &AccountId) -> String {
     format!("account:{id}")
+}
+/// Of an event that is kept apart from its account. An id has no slash.
+pub(crate) fn event_key(account: &AccountId, event: &EventId) -> String {
+    format!("{}{event}", events_prefix(account))
+}
+pub(crate) fn events_prefix(account: &AccountId) -> String {
+    format!("event:{account}/")
+}
+pub(crate) fn events_index(account: &AccountId) -> String {
+    format!("events:{account}")
+}
+pub(crate) fn delivery_key(account: &AccountId, delivery: &Delivery) -> String {
+    format!("delivery:{account}/{}", delivery.id)
 }
 pub(crate) fn statement_key(affiliate: AffiliateId, month: Month) -> String {
     format!("statement:{affiliate}:{month}")

@@ -1,8 +1,8 @@
 //! What the server knows, as lists in pages and single things.
 
 use super::layout::{
-    AUDIT, FEED, RUNS, account_key, account_partition, affiliate_partition, all_partitions, referrals_index,
-    statement_key, statements_index,
+    AUDIT, FEED, RUNS, account_key, account_partition, affiliate_partition, all_partitions, events_index,
+    events_prefix, referrals_index, statement_key, statements_index,
 };
 use super::work::decode;
 use super::{AccountList, App, Logged, Page, ReadError, RunDoc, StatementDoc};
@@ -31,7 +31,22 @@ impl App {
         let key = account_key(id);
         let partition = account_partition(id, self.store.partitions());
         let docs = self.store.load(partition, std::slice::from_ref(&key)).await?;
-        docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
+        let account = docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()?;
+        match account {
+            Some(account) => self.with_all_events(account).await.map(Some),
+            None => Ok(None),
+        }
+    }
+    /// An account as read from its document, with the events that are kept apart from it.
+    pub(crate) async fn with_all_events(&self, mut account: Account) -> Result<Account> {
+        if account.events_apart > 0 {
+            let partition = account_partition(&account.id, self.store.partitions());
+            let index = [events_index(&account.id)];
+            let lists = self.store.load_indexed(partition, &index, &events_prefix(&account.id)).await?;
+            let events = lists.into_iter().flatten().map(|doc| decode("event", &doc.body));
+            account.put_events_back(events.collect::<Result<_>>()?);
+        }
+        Ok(account)
     }
 
     /// Accounts, a page.

@@ -135,7 +135,7 @@ impl App {
                 for doc in docs {
                     let account: Account = decode("account", &doc.body)?;
                     if account.credited_to == Some(*affiliate) {
-                        accounts.push(account);
+                        accounts.push(self.with_all_events(account).await?);
                     }
                 }
             }

@@ -16,6 +16,11 @@ use serde::{Deserialize, Serialize};
 pub const CLAIM_LIFETIME: TimeDelta = TimeDelta::seconds(30);
 /// Nodes that may wait for another node's decision on one signup.
 pub const MAX_PENDING: usize = 8;
+/// Events that are kept in the account's own document; those beyond stand in documents of their own, so that the work
+/// for one more does not grow with how many there are.
+pub const EVENTS_WITHIN: usize = 32;
+/// Events that one report moves out of the account's own document.
+const MOST_AT_ONCE: usize = 256;
 /// Conflicts that are shown with an account; later ones stand in the journal only.
 pub const MAX_CONFLICTS: usize = 16;
 
@@ -159,6 +164,20 @@ pub struct KeptEvent {
     pub delivery: Option<Delivery>,
 }
 
+/// What is kept apart from an account of an event that is reported, and of the delivery that brings it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Apart {
+    /// The event, if it is kept apart.
+    pub event: Option<KeptEvent>,
+    /// The delivery of the same id, if one brought an event that is kept apart.
+    pub delivery: Option<Delivery>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A referral waits for review, or was waved off.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Standing {
@@ -225,9 +244,12 @@ pub struct Account {
     /// Who is credited now: as decided, or as staff corrected it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credited_to: Option<AffiliateId>,
-    /// Its events, by (`occurred_at`, `event_id`).
+    /// Its events, by (`occurred_at`, `event_id`): as kept, the first [`EVENTS_WITHIN`] of them, else all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<KeptEvent>,
+    /// How many more events are kept apart from it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub events_apart: u64,
     /// How it was judged.
     #[serde(default)]
     pub standing: Standing,
@@ -250,15 +272,22 @@ impl Account {
             attribution: None,
             credited_to: None,
             events: Vec::new(),
+            events_apart: 0,
             standing: Standing { held_since: None, hold_reasons: Vec::new(), rejected_since: None },
             actions: Vec::new(),
             conflicts: Vec::new(),
         }
     }
 
-    /// Takes in a reported signup.
-    pub fn report_signup(&mut self, signup: &Signup, origin: Origin, now: DateTime<Utc>) -> SignupOutcome {
-        if self.delivery_contradicts(signup.delivery.as_ref()) {
+    /// Takes in a reported signup; `seen` is the delivery of its id that is kept apart, if there is one.
+    pub fn report_signup(
+        &mut self,
+        signup: &Signup,
+        seen: Option<&Delivery>,
+        origin: Origin,
+        now: DateTime<Utc>,
+    ) -> SignupOutcome {
+        if self.delivery_contradicts(signup.delivery.as_ref(), seen) {
             return SignupOutcome::Conflict;
         }
         if let Some(standing) = &self.signup {
@@ -325,18 +354,53 @@ impl Account {
         true
     }
 
-    /// Takes in an event.
-    pub fn report_event(&mut self, event: &AccountEvent, delivery: Option<&Delivery>) -> FactOutcome {
-        if self.delivery_contradicts(delivery) {
+    /// Takes in an event. `apart` is what is kept apart of this event and its delivery; what it becomes is put there.
+    /// Afterwards [`Self::take_events_to_keep_apart`] says what no longer fits into the account's own document.
+    pub fn report_event(
+        &mut self,
+        event: &AccountEvent,
+        delivery: Option<&Delivery>,
+        apart: &mut Apart,
+    ) -> FactOutcome {
+        if self.delivery_contradicts(delivery, apart.delivery.as_ref()) {
             return FactOutcome::Conflict;
         }
-        if let Some(known) = self.events.iter_mut().find(|kept| kept.event.event_id == event.event_id) {
+        let within = self.events.iter_mut().find(|kept| kept.event.event_id == event.event_id);
+        if let Some(known) = within.or(apart.event.as_mut()) {
             return report_known_event(known, event, delivery);
         }
         let key = |event: &AccountEvent| (event.occurred_at, event.event_id.clone());
         let place = self.events.partition_point(|kept| key(&kept.event) < key(event));
         self.events.insert(place, KeptEvent { event: event.clone(), delivery: delivery.cloned() });
         if matches!(event.change, Change::Unknown { .. }) { FactOutcome::Ignored } else { FactOutcome::New }
+    }
+
+    /// Takes out events that are to be kept apart: nearly always one at most. An account of a version that kept all of
+    /// them within gives up some with each report.
+    pub fn take_events_to_keep_apart(&mut self) -> Vec<KeptEvent> {
+        let stay = EVENTS_WITHIN.max(self.events.len().saturating_sub(MOST_AT_ONCE));
+        let apart = self.events.split_off(self.events.len().min(stay));
+        self.events_apart += apart.len() as u64;
+        apart
+    }
+
+    /// Puts the events that are kept apart back in their place.
+    pub fn put_events_back(&mut self, apart: Vec<KeptEvent>) {
+        self.events.extend(apart);
+        self.events.sort_by(|one, other| {
+            (one.event.occurred_at, &one.event.event_id)
+                .cmp(&(other.event.occurred_at, &other.event.event_id))
+        });
+        self.events_apart = 0;
+    }
+
+    /// What answers are made from: without its history.
+    #[must_use]
+    pub fn without_history(mut self) -> Self {
+        self.events = Vec::new();
+        self.actions = Vec::new();
+        self.conflicts = Vec::new();
+        self
     }
 
     /// Notes a report that contradicted what stands.
@@ -449,12 +513,12 @@ impl Account {
     }
 
     /// Whether a delivery's id was seen with other bytes.
-    fn delivery_contradicts(&self, delivery: Option<&Delivery>) -> bool {
+    fn delivery_contradicts(&self, delivery: Option<&Delivery>, apart: Option<&Delivery>) -> bool {
         let Some(delivery) = delivery else { return false };
         let claims = [&self.signup, &self.claim];
         let signups = claims.into_iter().flatten().filter_map(|claim| claim.signup.delivery.as_ref());
         let events = self.events.iter().filter_map(|kept| kept.delivery.as_ref());
-        signups.chain(events).any(|seen| seen.id == delivery.id && seen.body != delivery.body)
+        signups.chain(events).chain(apart).any(|seen| seen.id == delivery.id && seen.body != delivery.body)
     }
 
     /// Whether it is credited to somebody; `None`: its signup has not come yet.
@@ -575,14 +639,20 @@ mod tests {
             (origin(2, 4), "connect", SignupOutcome::Conflict),
         ];
         for (origin, plan, outcome) in table {
-            assert_eq!(account.report_signup(&signup(plan), origin, at(5)), outcome, "{origin:?}");
+            assert_eq!(account.report_signup(&signup(plan), None, origin, at(5)), outcome, "{origin:?}");
         }
         assert_eq!(account.referred(), None);
         assert_eq!(account.deciding_nodes().count(), 2);
         assert!(account.decide(&signup("growth"), origin(1, 1), &credited(Some(7), &[])));
         assert_eq!(account.deciding_nodes().count(), 0);
-        assert_eq!(account.report_signup(&signup("growth"), origin(3, 9), at(9)), SignupOutcome::Replayed);
-        assert_eq!(account.report_signup(&signup("connect"), origin(3, 9), at(9)), SignupOutcome::Conflict);
+        assert_eq!(
+            account.report_signup(&signup("growth"), None, origin(3, 9), at(9)),
+            SignupOutcome::Replayed
+        );
+        assert_eq!(
+            account.report_signup(&signup("connect"), None, origin(3, 9), at(9)),
+            SignupOutcome::Conflict
+        );
         assert_eq!((account.referred(), account.reason()), (Some(true), Some(Reason::Attributed)));
     }
 
@@ -602,8 +672,8 @@ mod tests {
     #[test]
     fn only_a_node_with_the_same_signup_takes_over_a_claim_that_is_too_old() {
         let mut account = account();
-        account.report_signup(&signup("growth"), origin(1, 0), at(100));
-        account.report_signup(&signup("growth"), origin(2, 1), at(100));
+        account.report_signup(&signup("growth"), None, origin(1, 0), at(100));
+        account.report_signup(&signup("growth"), None, origin(2, 1), at(100));
         let (second, third) = (NodeId::from_bits(2), NodeId::from_bits(3));
         // The age counts from the claim: the signup itself may have waited for the store.
         assert_eq!(account.take_over(second, at(130)), None);
@@ -625,7 +695,7 @@ mod tests {
             (event("b", 3, Change::Suspended), FactOutcome::Conflict),
         ];
         for (event, outcome) in table {
-            assert_eq!(account.report_event(&event, None), outcome, "{event:?}");
+            assert_eq!(account.report_event(&event, None, &mut Apart::default()), outcome, "{event:?}");
         }
         let order: Vec<&str> = account.events.iter().map(|kept| kept.event.event_id.as_str()).collect();
         assert_eq!(order, ["c", "a", "b"]);
@@ -645,9 +715,9 @@ mod tests {
         ];
         for (first, second, outcome, stands) in table {
             let mut account = account();
-            account.report_event(&first, Some(&delivery("one", "x")));
+            account.report_event(&first, Some(&delivery("one", "x")), &mut Apart::default());
             // Sent again by a sender that was told nothing: the same delivery, read in another way by now.
-            let again = account.report_event(&second, Some(&delivery("one", "x")));
+            let again = account.report_event(&second, Some(&delivery("one", "x")), &mut Apart::default());
             assert_eq!(again, outcome, "{first:?} {second:?}");
             assert_eq!(account.events.iter().map(|kept| &kept.event).collect::<Vec<_>>(), [stands]);
         }
@@ -661,18 +731,71 @@ mod tests {
         };
         let mut account = account();
         let first = event("e", 2, Change::Canceled);
-        account.report_event(&first, None);
-        assert_eq!(account.report_event(&rounded(&first), None), FactOutcome::Replayed);
-        assert_eq!(account.report_event(&rounded(&rounded(&first)), None), FactOutcome::Conflict);
+        account.report_event(&first, None, &mut Apart::default());
+        assert_eq!(
+            account.report_event(&rounded(&first), None, &mut Apart::default()),
+            FactOutcome::Replayed
+        );
+        assert_eq!(
+            account.report_event(&rounded(&rounded(&first)), None, &mut Apart::default()),
+            FactOutcome::Conflict
+        );
         assert_eq!(account.events[0].event, first);
 
         let first = signup("growth");
         let again = Signup { signed_up_at: at(0) + TimeDelta::nanoseconds(999_999), ..first.clone() };
-        account.report_signup(&first, origin(1, 1), at(1));
-        assert_eq!(account.report_signup(&again, origin(1, 2), at(2)), SignupOutcome::Pending);
+        account.report_signup(&first, None, origin(1, 1), at(1));
+        assert_eq!(account.report_signup(&again, None, origin(1, 2), at(2)), SignupOutcome::Pending);
         account.decide(&first, origin(1, 1), &credited(None, &[]));
-        assert_eq!(account.report_signup(&again, origin(1, 3), at(3)), SignupOutcome::Replayed);
+        assert_eq!(account.report_signup(&again, None, origin(1, 3), at(3)), SignupOutcome::Replayed);
         assert_eq!(account.signup.map(|claim| claim.signup), Some(first));
+    }
+
+    /// As the store keeps them: what does not fit into the account's document, by event and by delivery.
+    #[test]
+    fn events_kept_apart_are_known_again_and_read_back_in_order() {
+        let mut account = account();
+        let (mut events, mut deliveries) =
+            (std::collections::HashMap::new(), std::collections::HashMap::new());
+        let count = EVENTS_WITHIN as i64 + 10;
+        let report = |number: i64, change: Change| event(&format!("e{number:03}"), count - number, change);
+        let mut told = Vec::new();
+        for round in 0..3 {
+            for number in 0..count {
+                // In the last round each says something else.
+                let change = if round == 2 { Change::Suspended } else { Change::Activated };
+                let event = report(number, change);
+                let by = delivery(&format!("d{number}-{round}"), "x");
+                let id = event.event_id.as_str().to_owned();
+                let mut apart =
+                    Apart { event: events.remove(&id), delivery: deliveries.get(&by.id).cloned() };
+                let outcome = account.report_event(&event, Some(&by), &mut apart);
+                told.push(outcome);
+                for kept in account.take_events_to_keep_apart().into_iter().chain(apart.event) {
+                    deliveries.extend(kept.delivery.iter().map(|by| (by.id.clone(), by.clone())));
+                    events.insert(kept.event.event_id.as_str().to_owned(), kept);
+                }
+                assert!(account.events.len() <= EVENTS_WITHIN);
+            }
+        }
+        let expected = [FactOutcome::New, FactOutcome::Replayed, FactOutcome::Conflict];
+        assert!(
+            told.chunks(usize::try_from(count).expect("a few"))
+                .zip(expected)
+                .all(|(round, outcome)| { round.iter().all(|told| *told == outcome) })
+        );
+        assert_eq!(account.events_apart, events.len() as u64);
+        // A delivery that brought one of them has other bytes.
+        let mut apart = Apart { event: None, delivery: deliveries.values().next().cloned() };
+        let id = apart.delivery.as_ref().expect("one").id.clone();
+        let outcome =
+            account.report_event(&report(999, Change::Activated), Some(&delivery(&id, "y")), &mut apart);
+        assert_eq!(outcome, FactOutcome::Conflict);
+        account.put_events_back(events.into_values().collect());
+        assert_eq!((account.events.len(), account.events_apart), (usize::try_from(count).expect("a few"), 0));
+        assert!(
+            account.events.is_sorted_by_key(|kept| (kept.event.occurred_at, kept.event.event_id.clone()))
+        );
     }
 
     #[test]
@@ -680,15 +803,25 @@ mod tests {
         let mut account = account();
         let mut first = signup("growth");
         first.delivery = Some(delivery("msg", "one"));
-        account.report_signup(&first, origin(1, 1), at(1));
+        account.report_signup(&first, None, origin(1, 1), at(1));
         let mut again = first.clone();
         again.delivery = Some(delivery("msg", "two"));
-        assert_eq!(account.report_signup(&again, origin(1, 2), at(2)), SignupOutcome::Conflict);
+        assert_eq!(account.report_signup(&again, None, origin(1, 2), at(2)), SignupOutcome::Conflict);
         let suspended = event("e", 1, Change::Suspended);
-        assert_eq!(account.report_event(&suspended, Some(&delivery("msg", "x"))), FactOutcome::Conflict);
-        assert_eq!(account.report_event(&suspended, Some(&delivery("other", "x"))), FactOutcome::New);
         assert_eq!(
-            account.report_event(&event("f", 1, Change::Activated), Some(&delivery("other", "y"))),
+            account.report_event(&suspended, Some(&delivery("msg", "x")), &mut Apart::default()),
+            FactOutcome::Conflict
+        );
+        assert_eq!(
+            account.report_event(&suspended, Some(&delivery("other", "x")), &mut Apart::default()),
+            FactOutcome::New
+        );
+        assert_eq!(
+            account.report_event(
+                &event("f", 1, Change::Activated),
+                Some(&delivery("other", "y")),
+                &mut Apart::default()
+            ),
             FactOutcome::Conflict
         );
     }
@@ -796,6 +929,7 @@ mod tests {
         account.report_event(
             &event("e", 1, Change::PlanChanged { plan: "growth".parse().expect("a plan") }),
             None,
+            &mut Apart::default(),
         );
         account.decide(&signup("growth"), origin(1, 2), &credited(Some(7), &[HoldReason::Burst]));
         let json = serde_json::to_vec(&account).expect("plain data");

@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::fields::{Fields, Params, parsed};
 use super::lines::{Line, Lines};
 use super::state::ApiState;
-use crate::domain::account::{Account, Origin, SignupOutcome};
+use crate::domain::account::{Account, Apart, Origin, SignupOutcome};
 use crate::domain::fact::Fact;
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
@@ -209,13 +209,13 @@ fn foresee(mut account: Account, fact: &Fact, now: DateTime<Utc>) -> Ending {
         Fact::Signup(signup) => {
             // No record comes of it, so any origin will do.
             let origin = Origin { at: now, node: NodeId::from_bits(0), position: 0 };
-            match account.report_signup(signup, origin, origin.at) {
+            match account.report_signup(signup, None, origin, origin.at) {
                 SignupOutcome::Claimed => Ok(LineStatus::Created),
                 SignupOutcome::Pending | SignupOutcome::Replayed => Ok(LineStatus::Replayed),
                 SignupOutcome::Conflict => Err(Problem::Conflict),
             }
         }
-        Fact::Event { event, .. } => ending_of(account.report_event(event, None)),
+        Fact::Event { event, .. } => ending_of(account.report_event(event, None, &mut Apart::default())),
         // Lines are signups or events.
         _ => Err(Problem::InvalidKind),
     }

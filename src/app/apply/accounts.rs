@@ -2,17 +2,59 @@
 
 use super::{Effect, Located};
 use crate::app::StatementDoc;
-use crate::app::layout::{FEED, account_key, index_changes, statement_key, statements_index};
+use crate::app::layout::{
+    FEED, account_key, delivery_key, event_key, events_index, index_changes, statement_key, statements_index,
+};
 use crate::app::work::Work;
-use crate::domain::account::{Account, Claim, Origin, Refusal, SignupOutcome};
-use crate::domain::fact::{Fact, ReviewAction};
+use crate::domain::account::{Account, Apart, Claim, Origin, Refusal, SignupOutcome};
+use crate::domain::fact::{Delivery, Fact, ReviewAction};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
-use crate::domain::statement::{ClosingReferrals, Line, Statement};
+use crate::domain::statement::{AccountEvent, ClosingReferrals, Line, Statement};
 use crate::store::{IndexChange, Result};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::sync::Arc;
+
+/// The documents that a fact of an account reads and may change. Events are looked for one by one, so that the work for
+/// one does not grow with how many there are.
+pub(super) fn keys_of(id: &AccountId, fact: &Fact) -> Vec<String> {
+    let (event, delivery) = match fact {
+        Fact::Event { event, delivery, .. } => (Some(event), delivery.as_ref()),
+        Fact::Signup(signup) => (None, signup.delivery.as_ref()),
+        _ => (None, None),
+    };
+    let event = event.map(|event| event_key(id, &event.event_id));
+    let delivery = delivery.map(|delivery| delivery_key(id, delivery));
+    [account_key(id)].into_iter().chain(event).chain(delivery).collect()
+}
+
+/// Takes in an event, and keeps apart what does not fit into the account's document.
+fn report_event(
+    work: &mut Work,
+    account: &mut Account,
+    event: &AccountEvent,
+    delivery: Option<&Delivery>,
+) -> Result<FactOutcome> {
+    let id = account.id.clone();
+    let seen = delivery.map(|delivery| work.get(&delivery_key(&id, delivery))).transpose()?.flatten();
+    let mut apart = Apart { event: work.get(&event_key(&id, &event.event_id))?, delivery: seen };
+    let known = apart.event.clone();
+    let outcome = account.report_event(event, delivery, &mut apart);
+    if outcome == FactOutcome::Conflict {
+        return Ok(outcome);
+    }
+    let changed = apart.event.filter(|event| known.as_ref() != Some(event));
+    for kept in account.take_events_to_keep_apart().into_iter().chain(changed) {
+        let event_id = &kept.event.event_id;
+        work.index(events_index(&id), event_id.to_string(), true);
+        work.put(&event_key(&id, event_id), &kept)?;
+        if let Some(delivery) = &kept.delivery {
+            work.put(&delivery_key(&id, delivery), delivery)?;
+        }
+    }
+    Ok(outcome)
+}
 
 pub(super) fn apply_to_account(
     work: &mut Work,
@@ -29,14 +71,18 @@ pub(super) fn apply_to_account(
     let by = located.record.by.as_str();
     let mut feed = Vec::new();
     let effect = match &located.record.fact {
-        Fact::Signup(signup) => match account.report_signup(signup, origin, now) {
-            SignupOutcome::Claimed => {
-                Effect::Claimed(Box::new(Claim { origin, claimed_at: now, signup: signup.clone() }))
+        Fact::Signup(signup) => {
+            let delivery = signup.delivery.as_ref();
+            let seen = delivery.map(|delivery| work.get(&delivery_key(id, delivery))).transpose()?.flatten();
+            match account.report_signup(signup, seen.as_ref(), origin, now) {
+                SignupOutcome::Claimed => {
+                    Effect::Claimed(Box::new(Claim { origin, claimed_at: now, signup: signup.clone() }))
+                }
+                SignupOutcome::Pending => Effect::Pending,
+                SignupOutcome::Replayed => Effect::done(FactOutcome::Replayed),
+                SignupOutcome::Conflict => Effect::conflict("signup".to_owned()),
             }
-            SignupOutcome::Pending => Effect::Pending,
-            SignupOutcome::Replayed => Effect::done(FactOutcome::Replayed),
-            SignupOutcome::Conflict => Effect::conflict("signup".to_owned()),
-        },
+        }
         Fact::Decision { signup, received_at, signup_position, attribution } => {
             let signed_up = Origin { at: *received_at, node, position: *signup_position };
             let stands = account.decide(signup, signed_up, attribution);
@@ -44,18 +90,22 @@ pub(super) fn apply_to_account(
                 feed.push(json!({"kind": "attributed", "at": signup.signed_up_at, "plan": signup.plan,
                     "active": signup.active, "held": account.is_held()}));
                 feed.extend(account.events.iter().map(|kept| json!({"kind": "event", "event": kept.event})));
+                // Hundreds of events before a signup are nobody's story: who reads the feed asks the account for them.
+                feed.extend((account.events_apart > 0).then(|| json!({"kind": "changed"})));
             }
             Effect::done(if stands { FactOutcome::New } else { FactOutcome::Replayed })
         }
-        Fact::Event { event, delivery, .. } => match account.report_event(event, delivery.as_ref()) {
-            FactOutcome::Conflict => Effect::conflict(format!("event:{}", event.event_id)),
-            outcome => {
-                if outcome == FactOutcome::New && account.credited_to.is_some() {
-                    feed.push(json!({"kind": "event", "event": event}));
+        Fact::Event { event, delivery, .. } => {
+            match report_event(work, &mut account, event, delivery.as_ref())? {
+                FactOutcome::Conflict => Effect::conflict(format!("event:{}", event.event_id)),
+                outcome => {
+                    if outcome == FactOutcome::New && account.credited_to.is_some() {
+                        feed.push(json!({"kind": "event", "event": event}));
+                    }
+                    Effect::done(outcome)
                 }
-                Effect::done(outcome)
             }
-        },
+        }
         Fact::Review { action, reason, .. } => match account.review(*action, reason, by, origin) {
             Ok(true) => {
                 let kind = match action {
@@ -97,7 +147,10 @@ pub(super) fn apply_to_account(
     // told, or a night would leave them as they were.
     let moved = former != account.credited_to;
     let referral = |account: &Account| account.referral();
-    let changed = moved || before.as_ref().and_then(referral) != account.referral();
+    let apart = |account: &Account| account.events_apart;
+    let changed = moved
+        || before.as_ref().and_then(referral) != account.referral()
+        || before.as_ref().map_or(0, apart) != account.events_apart;
     if changed && feed.is_empty() && former.or(account.credited_to).is_some() {
         feed.push(json!({"kind": "changed"}));
     }
@@ -111,7 +164,9 @@ pub(super) fn apply_to_account(
         work.append(FEED, &entry);
     }
     Ok(match effect {
-        Effect::Done { outcome, .. } => Effect::Done { outcome, account: Some(Arc::new(account)) },
+        Effect::Done { outcome, .. } => {
+            Effect::Done { outcome, account: Some(Arc::new(account.without_history())) }
+        }
         other => other,
     })
 }
@@ -260,8 +315,9 @@ mod tests {
                 // The document as the facts before left it, and a feed of its own.
                 let key = account_key(&account());
                 let partition = Partition::Hashed(0);
-                let mut work =
-                    Work::load(&store as &dyn Store, partition, vec![key.clone()]).await.expect("a store");
+                let mut work = Work::load(&store as &dyn Store, partition, keys_of(&account(), fact))
+                    .await
+                    .expect("a store");
                 if let Some(former) = &former {
                     work.put(&key, former).expect("plain data");
                 }

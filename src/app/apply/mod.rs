@@ -7,8 +7,8 @@ mod people;
 pub(crate) use accounts::{crossing_entries, statement_indexes};
 
 use super::layout::{
-    AUDIT, RUN, account_key, account_partition, affiliate_key, affiliate_partition, applied_again_key,
-    credentials_key, email_key, link_count_key, lost_mail_key, set_aside_key, statement_key,
+    AUDIT, RUN, account_partition, affiliate_key, affiliate_partition, applied_again_key, credentials_key,
+    email_key, link_count_key, lost_mail_key, set_aside_key, statement_key,
 };
 use super::outbox::{self, mail_key};
 use super::set_aside::SetAsideId;
@@ -145,7 +145,7 @@ const fn is_audited(fact: &Fact) -> bool {
 /// The documents that a fact reads and may change in a partition.
 pub(crate) fn keys_of(fact: &Fact, partition: Partition) -> Vec<String> {
     if let (Some(account), Partition::Hashed(_)) = (fact.account_id(), partition) {
-        return vec![account_key(account)];
+        return accounts::keys_of(account, fact);
     }
     match fact {
         Fact::StatementClosed { statement, .. } => {

@@ -110,7 +110,7 @@ impl Run<'_> {
         for lists in whole {
             for (place, docs) in all.iter().zip(lists) {
                 for doc in docs {
-                    let account: Account = decode("account", &doc.body)?;
+                    let account = self.app.with_all_events(decode("account", &doc.body)?).await?;
                     folders[*place].take(&account, &summarizers[*place]);
                 }
             }
@@ -118,7 +118,7 @@ impl Run<'_> {
         for ((place, account), doc) in named.into_iter().flatten() {
             match doc {
                 Some(doc) => {
-                    let account: Account = decode("account", &doc.body)?;
+                    let account = self.app.with_all_events(decode("account", &doc.body)?).await?;
                     folders[place].take(&account, &summarizers[place]);
                 }
                 None => drop(folders[place].summaries.remove(&account)),

@@ -37,8 +37,8 @@ fn a_dry_run_foresees_what_would_become_of_a_line() {
     else {
         unreachable!("made just so");
     };
-    known.report_signup(&growth, Origin { at: now(), node: NodeId::from_bits(1), position: 1 }, now());
-    known.report_event(&canceled, None);
+    known.report_signup(&growth, None, Origin { at: now(), node: NodeId::from_bits(1), position: 1 }, now());
+    known.report_event(&canceled, None, &mut crate::domain::account::Apart::default());
     let unknown = Change::Unknown { name: "upgraded".into() };
     let table = [
         (&fresh, signup("growth"), Ok(LineStatus::Created)),
