@@ -77,6 +77,7 @@ problems! {
     AlreadyClosed = 409 "already_closed": "The month is closed",
     PasswordReplaced = 409 "password_replaced": "Another password was set since",
     AlreadyDecided = 409 "already_decided": "The claim was decided before",
+    OfAnotherNode = 409 "of_another_node": "The fact stands in another node's journal; ask that node, whose name begins the fact's id",
     StillUnreadable = 409 "still_unreadable": "The fact still can't be applied; mend its cause first, or drop it",
     Busy = 409 "busy": "A nightly run is under way",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
@@ -249,6 +250,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownClaim => Self::UnknownClaim,
             Refusal::AlreadyDecided => Self::AlreadyDecided,
             Refusal::NotSetAside => Self::NotSetAside,
+            Refusal::OfAnotherNode => Self::OfAnotherNode,
             Refusal::StillUnreadable => Self::StillUnreadable,
         }
     }
@@ -308,6 +310,7 @@ mod tests {
             Refusal::UnknownClaim,
             Refusal::AlreadyDecided,
             Refusal::NotSetAside,
+            Refusal::OfAnotherNode,
             Refusal::StillUnreadable,
         ] {
             assert_eq!(Problem::from(refusal).code(), refusal.code());

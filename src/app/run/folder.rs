@@ -14,7 +14,7 @@ use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::program::Rules;
 use crate::domain::statement::{ClosedMonth, Ledger, Referral, Summarizer, Summary};
-use crate::store::{Partition, Result};
+use crate::store::{Doc, Partition, Result};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,6 +29,8 @@ pub(super) struct Folder {
     /// Its summaries as kept, and as they are to be kept.
     pub kept: Parts,
     pub bodies: Vec<Vec<u8>>,
+    /// Why not all of its accounts can be read, if so.
+    pub unreadable: Option<String>,
     /// Just before its facts were read.
     pub read_at: DateTime<Utc>,
     /// Its statements as kept, with their documents' versions.
@@ -42,6 +44,12 @@ impl Folder {
     }
     pub fn closed_months(&self) -> impl Iterator<Item = Month> {
         self.statements.iter().filter(|(_, (_, kept))| kept.is_closed()).map(|(month, _)| *month)
+    }
+    fn take_doc(&mut self, doc: &Doc, summarizer: &Summarizer<'_>) {
+        match decode("account", &doc.body) {
+            Ok(account) => self.take(&account, summarizer),
+            Err(error) => self.unreadable = Some(error.to_string()),
+        }
     }
     /// Takes an account for what it says now: it may have come, changed or gone.
     fn take(&mut self, account: &Account, summarizer: &Summarizer<'_>) {
@@ -110,17 +118,13 @@ impl Run<'_> {
         for lists in whole {
             for (place, docs) in all.iter().zip(lists) {
                 for doc in docs {
-                    let account: Account = decode("account", &doc.body)?;
-                    folders[*place].take(&account, &summarizers[*place]);
+                    folders[*place].take_doc(&doc, &summarizers[*place]);
                 }
             }
         }
         for ((place, account), doc) in named.into_iter().flatten() {
             match doc {
-                Some(doc) => {
-                    let account: Account = decode("account", &doc.body)?;
-                    folders[place].take(&account, &summarizers[place]);
-                }
+                Some(doc) => folders[place].take_doc(&doc, &summarizers[place]),
                 None => drop(folders[place].summaries.remove(&account)),
             }
         }
@@ -148,6 +152,7 @@ impl Run<'_> {
             basis: String::new(),
             kept,
             bodies: Vec::new(),
+            unreadable: None,
             read_at,
             statements,
         })

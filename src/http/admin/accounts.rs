@@ -86,7 +86,7 @@ pub async fn credit(
         &state,
         &caller,
         &account_id.clone(),
-        Fact::Credit { account_id, affiliate_id, reason, claim_id: None },
+        Fact::Credit { account_id, affiliate_id, reason, claim_id: None, ends_judgement: true },
     )
     .await
 }

@@ -373,7 +373,8 @@ pub async fn credit(
     }
     let reason = act.form.line("credit_reason", 500);
     let reason = act.form.need("credit_reason", reason, "Please say why, for those who ask later.");
-    let fact = Fact::Credit { account_id: id.clone(), affiliate_id, reason, claim_id: None };
+    let fact =
+        Fact::Credit { account_id: id.clone(), affiliate_id, reason, claim_id: None, ends_judgement: true };
     take(&state, act, &id, fact, "credited").await
 }
 
