@@ -72,7 +72,7 @@ problems! {
     EmailTaken = 409 "email_taken": "Another affiliate has this e-mail",
     CodeTaken = 409 "code_taken": "Another affiliate has this referral code",
     AffiliateNotActive = 409 "affiliate_not_active": "The affiliate is not active",
-    AffiliateNeverActive = 409 "affiliate_never_active": "The affiliate never was active, so it can't be credited",
+    AffiliateNeverActive = 409 "affiliate_never_active": "The affiliate has never been active, so it can't be credited",
     NotReferred = 409 "not_referred": "The account is credited to no affiliate",
     AlreadyClosed = 409 "already_closed": "The month is closed",
     PasswordReplaced = 409 "password_replaced": "Another password was set since",
@@ -84,7 +84,6 @@ problems! {
     NodeAlive = 409 "node_alive": "The node was heard of within the last minute",
 
     BodyTooLarge = 413 "body_too_large": "The body is larger than allowed",
-    UriTooLong = 414 "uri_too_long": "The address is longer than allowed",
     UnsupportedMediaType = 415 "unsupported_media_type": "The body must be application/json",
 
     NotAnObject = 422 "not_an_object": "The body must be a JSON object",
@@ -132,7 +131,6 @@ problems! {
     InvalidNow = 422 "invalid_now": "now must be RFC 3339, from 2000",
 
     TooManyRequests = 429 "too_many_requests": "This was asked for too often; try again later",
-    HeadersTooLarge = 431 "headers_too_large": "The headers are larger or more than allowed",
     Internal = 500 "internal": "The server failed; its log says how",
     JournalUnavailable = 503 "journal_unavailable": "The journal can't be written; nothing was kept, try again",
     Stopping = 503 "stopping": "The server is stopping; nothing was kept, try again",

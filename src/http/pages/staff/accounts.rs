@@ -412,7 +412,7 @@ async fn take(
                         "The account is credited to nobody: there is no referral to judge."
                     }
                     Some(Refusal::NeverActive) => {
-                        "This affiliate never was active, so it can't be credited. Accounts are credited to affiliates who have signed the agreement."
+                        "This affiliate has never been active, so they can't be credited. Accounts are credited to affiliates who have signed the agreement."
                     }
                     _ => "The account has changed meanwhile. Please look at it again.",
                 },
