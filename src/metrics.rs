@@ -64,7 +64,7 @@ catalogue! {
     CLICKS_JOURNALED = "counterfoil_clicks_journaled_total" Counter ["verdict"]
         "Clicks in the journal, by what they were judged to be";
     CLICKS_DROPPED = "counterfoil_clicks_dropped_total" Counter ["reason"]
-        "Clicks that were not recorded, by reason; their prospects were redirected all the same";
+        "Clicks that were not recorded, by reason; the answer was the same as if they had been";
     SUB_IDS_DROPPED = "counterfoil_sub_ids_dropped_total" Counter ["reason"]
         "Sub ids that were not kept with their click, by reason";
 
@@ -84,7 +84,7 @@ catalogue! {
 
     // HTTP.
     HTTP_REQUESTS = "counterfoil_http_requests_total" Counter ["listener", "route", "status"]
-        "Requests answered, by listener, route and class of status; 4xx of /r/{token} are refused prefetches, not failures";
+        "Requests answered, by listener, route and class of status; of /r/{token}, 4xx are refused prefetches and other methods than GET and HEAD";
     HTTP_SECONDS = "counterfoil_http_request_seconds" Histogram ["route"]
         "Seconds from a request's headers to its answer, for the redirect and the callbacks";
     HTTP_IN_FLIGHT = "counterfoil_http_in_flight" Gauge ["listener"]

@@ -43,6 +43,7 @@ async fn operations(app: &TestApp) -> Vec<(String, String, bool)> {
             .replace("{node_id}", "node_0000000000001")
             .replace("{claim_id}", "clm_0000000000001")
             .replace("{staff_id}", "stf_0000000000001")
+            .replace("{fact_id}", "node_0000000000001:1")
             .replace("{step}", "approve")
             .replace("{review}", "hold");
         assert!(!filled.contains('{'), "{filled}");

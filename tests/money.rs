@@ -75,7 +75,7 @@ async fn another_currency_than_that_of_the_first_closed_month_is_refused_at_star
 }
 
 #[tokio::test]
-async fn a_granted_claim_for_a_rejected_referral_earns() {
+async fn a_rejected_referral_that_is_credited_again_earns() {
     let mut app = TestApp::start().await;
     let partner = app.partner("ann").await;
     let mut visitor = Visitor::default();
@@ -121,7 +121,7 @@ async fn a_referral_held_again_before_the_next_night_moves_no_money() {
 }
 
 #[tokio::test]
-async fn a_node_whose_clock_runs_ahead_of_the_stores_closes_no_month() {
+async fn a_node_whose_clock_runs_ahead_closes_no_month_that_the_store_finds_too_early() {
     let redis = Server::start(Program::Redis, &[]);
     let mut app = TestApp::start_with(&redis.url(), "").await;
     let partner = app.partner("ann").await;
@@ -134,6 +134,8 @@ async fn a_node_whose_clock_runs_ahead_of_the_stores_closes_no_month() {
     let early = run["too_early"].as_array().expect("a list");
     assert!(early.contains(&json!("2099-04")), "{run}");
     assert_eq!(app.statements("&month=2099-04").await[0]["status"], "open");
+    let again = app.night_of("2099-05-06T04:15:00-04:00").await;
+    assert_eq!(again["too_early"], run["too_early"], "each night says so");
 }
 
 /// Writes over a document of the embedded store; answers what stood there.
@@ -165,6 +167,19 @@ async fn a_fact_that_cant_be_applied_is_set_aside_and_those_after_it_go_on() {
     assert!(aside["cause"].as_str().is_some_and(|cause| cause.contains("account:damaged")), "{aside}");
     app.settles().await;
     assert_eq!(app.metric("counterfoil_facts_set_aside_total").await, 1);
+    // Its affiliate's statements can't be computed: others' are, and no month closes.
+    let other = app.partner("ben").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&other.link).await;
+    app.signs_up(&visitor, "others", "growth").await.expect_status(201);
+    let as_of = json!({"as_of": "2026-05-05T04:15:00-04:00"});
+    app.set_now("2026-05-05T04:15:00-04:00").await;
+    let run = app.post("/v1/aggregate", &as_of).await.expect_status(200).json();
+    assert_eq!(run["closed"], json!([]), "{run}");
+    let waits = run["waits_for"].to_string();
+    assert!(waits.contains("1 facts are set aside") && waits.contains(&partner.id), "{run}");
+    assert_eq!(total(&app, &other.id, "2026-04").await, "99.00");
+    assert!(app.statements(&format!("&affiliate_id={}", partner.id)).await.is_empty());
     let doctor = app.get("/v1/doctor").await.expect_status(200).json();
     let finding =
         doctor["findings"].as_array().expect("a list").iter().find(|one| one["check"] == "facts_set_aside");
@@ -184,13 +199,75 @@ async fn a_fact_that_cant_be_applied_is_set_aside_and_those_after_it_go_on() {
     let account = app.get("/v1/accounts/damaged").await.expect_status(200).json();
     assert!(account["history"].to_string().contains("e1"), "{account}");
     app.post(&retry, &reason()).await.expect_status(404);
-    // The second try was set aside in its turn; it is dropped.
-    let listed = app.get("/v1/facts/set-aside").await.expect_status(200).json();
-    let left = listed["data"][0]["id"].as_str().expect("one is left").to_owned();
-    app.post(&format!("/v1/facts/set-aside/{left}/drop"), &reason()).await.expect_status(204);
     assert_eq!(app.get("/v1/facts/set-aside").await.expect_status(200).json()["data"], json!([]));
     let audit = app.get("/v1/audit").await.expect_status(200).json();
     assert_eq!(audit["data"][0]["fact"], "set_aside_ended", "{audit}");
+    let run = app.night_of("2026-05-05T04:15:00-04:00").await;
+    assert_eq!(run["closed"], json!(["2026-01", "2026-02", "2026-03", "2026-04"]), "{run}");
+}
+
+/// Makes the store again from the journal.
+async fn lose_the_store(app: &mut TestApp) {
+    assert_eq!(app.stop().await, Some(0));
+    for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
+        // The last two may not be there.
+        drop(std::fs::remove_file(app.data_dir().join(file)));
+    }
+    app.run().await;
+    app.settles().await;
+}
+
+#[tokio::test]
+async fn a_fact_that_a_person_dropped_never_has_an_effect_and_one_tried_again_has_it_once() {
+    for (decision, noted) in [("drop", 0), ("retry", 1)] {
+        let mut app = TestApp::start().await;
+        let partner = app.partner("ann").await;
+        assert_eq!(app.stop().await, Some(0));
+        let name = format!("notes:{}", partner.id);
+        app.run().await;
+        let note = json!({"text": "a good partner"});
+        let notes = format!("/v1/affiliates/{}/notes", partner.id);
+        app.post(&notes, &note).await.expect_status(201);
+        assert_eq!(app.stop().await, Some(0));
+        let before = overwrite(&app, &name, b"{}");
+        app.run().await;
+        app.post(&notes, &json!({"text": "another one"})).await.expect_status(202);
+        let listed = app.get("/v1/facts/set-aside").await.expect_status(200).json();
+        let id = listed["data"][0]["id"].as_str().expect("an id").to_owned();
+        assert_eq!(app.stop().await, Some(0));
+        overwrite(&app, &name, &before);
+        app.run().await;
+        app.post(&format!("/v1/facts/set-aside/{id}/{decision}"), &reason()).await.expect_status(204);
+        for round in ["at once", "from the journal"] {
+            let all = app.get(&notes).await.expect_status(200).json();
+            let all = all["data"].as_array().expect("a list");
+            let found = all.iter().filter(|note| note["text"] == "another one").count();
+            assert_eq!((all.len(), found), (1 + noted, noted), "{decision} {round}: {all:?}");
+            lose_the_store(&mut app).await;
+        }
+        assert_eq!(app.get("/v1/facts/set-aside").await.expect_status(200).json()["data"], json!([]));
+        assert_eq!(app.get("/v1/verify").await.expect_status(200).json()["untouched"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_the_directory_that_cant_be_read_stops_nobody_but_keeps_months_open() {
+    let mut app = TestApp::start().await;
+    let (ann, ben) = (app.partner("ann").await, app.partner("ben").await);
+    assert_eq!(app.stop().await, Some(0));
+    let before = overwrite(&app, &format!("affiliate:{}", ann.id), b"{}");
+    app.run().await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&ben.link).await;
+    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    let doctor = app.get("/v1/doctor").await.expect_status(200).text();
+    assert!(doctor.contains(&ann.id), "{doctor}");
+    assert_eq!(app.night_of("2026-05-05T04:15:00-04:00").await["closed"], json!([]));
+    assert_eq!(app.stop().await, Some(0));
+    overwrite(&app, &format!("affiliate:{}", ann.id), &before);
+    app.run().await;
+    let run = app.night_of("2026-05-06T04:15:00-04:00").await;
+    assert!(run["closed"].to_string().contains("2026-04"), "{run}");
 }
 
 /// A record that this version can't read: as one that a newer version wrote.
@@ -214,14 +291,9 @@ async fn a_record_that_cant_be_read_is_set_aside_and_those_after_it_go_on() {
     assert_eq!((&aside["kind"], &aside["account_id"]), (&json!("of_tomorrow"), &json!("acct")), "{aside}");
     let retry = format!("/v1/facts/set-aside/{}/retry", aside["id"].as_str().expect("an id"));
     app.post(&retry, &reason()).await.expect_status(409);
+    assert_eq!(app.get("/v1/verify").await.expect_status(200).json()["untouched"], true);
     // A store that is made again from the journal knows of it too, once.
-    assert_eq!(app.stop().await, Some(0));
-    for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
-        // The last two may not be there.
-        drop(std::fs::remove_file(app.data_dir().join(file)));
-    }
-    app.run().await;
-    app.settles().await;
+    lose_the_store(&mut app).await;
     let again = app.get("/v1/facts/set-aside").await.expect_status(200).json();
     assert_eq!(again["data"], listed["data"]);
 }

@@ -348,7 +348,7 @@ async fn a_link_is_switched_off_after_a_question_and_with_a_reason_and_on_again(
     let done = browser.send(&off(&spring), &[("reason", "Its page was hacked")]).await.expect_status(303);
     let page = browser.get(done.header("location").expect("a page")).await.expect_status(200).text();
     for part in [
-        "The affiliate is told by mail",
+        "An affiliate who can sign in gets a mail",
         "off since",
         "Switched off by The reviewer: Its page was hacked",
         "Signed. 1 of their 2 links is off; what is on earns.",

@@ -7,7 +7,7 @@ use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode, StaffId};
 use crate::domain::person::{StaffMember, same_email};
-use crate::store::{Partition, Result, Store, StreamId};
+use crate::store::{Doc, Partition, Result, Store, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -56,6 +56,8 @@ pub struct Directory {
     months: BTreeMap<Month, Arc<MonthDoc>>,
     last_run: Option<Arc<RunDoc>>,
     staff: BTreeMap<StaffId, Arc<StaffMember>>,
+    /// Documents that can't be read: whatever needs them waits, and no month closes.
+    unreadable: BTreeSet<String>,
     /// How far `changes` has been followed.
     seen: StreamId,
 }
@@ -112,25 +114,28 @@ impl Directory {
         all
     }
 
+    /// The names of documents that can't be read.
+    pub fn unreadable(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.unreadable.iter().map(String::as_str)
+    }
+
     /// Reads the whole directory.
     pub(crate) async fn load(store: &dyn Store) -> Result<Self> {
         // First the place in `changes`: what changes while the rest is read is then read again.
         let newest = store.read_stream_back(Partition::Directory, CHANGES, None, 1).await?;
         let mut directory =
             Self { seen: newest.first().map(|entry| entry.id).unwrap_or_default(), ..Self::default() };
-        for doc in indexed(store, "affiliates", "affiliate:").await? {
-            directory.put_affiliate(decode("affiliate", &doc)?);
+        for (index, kind) in
+            [("affiliates", "affiliate"), ("links", "link"), ("months", "month"), ("staff", "staff")]
+        {
+            let names = store.members(Partition::Directory, index, None, usize::MAX).await?;
+            let keys: Vec<String> = names.iter().map(|name| format!("{kind}:{name}")).collect();
+            for some in keys.chunks(CHANGES_AT_ONCE) {
+                directory.take(some, store.load(Partition::Directory, some).await?);
+            }
         }
-        for doc in indexed(store, "links", "link:").await? {
-            directory.put_link(decode("link", &doc)?);
-        }
-        for doc in indexed(store, "months", "month:").await? {
-            directory.put_month(decode("month", &doc)?);
-        }
-        for doc in indexed(store, "staff", "staff:").await? {
-            directory.put_staff(decode("staff", &doc)?);
-        }
-        directory.load_run(store).await?;
+        let run = [RUN.to_owned()];
+        directory.take(&run, store.load(Partition::Directory, &run).await?);
         Ok(directory)
     }
 
@@ -149,23 +154,28 @@ impl Directory {
             keys.insert(change.id.map_or_else(|| RUN.to_owned(), |id| format!("{}:{id}", change.kind)));
         }
         let keys: Vec<String> = keys.into_iter().collect();
-        for (key, doc) in keys.iter().zip(store.load(Partition::Directory, &keys).await?) {
-            let Some(doc) = doc else { continue };
-            match key.split(':').next() {
-                Some("affiliate") => next.put_affiliate(decode(key, &doc.body)?),
-                Some("link") => next.put_link(decode(key, &doc.body)?),
-                Some("month") => next.put_month(decode(key, &doc.body)?),
-                Some("staff") => next.put_staff(decode(key, &doc.body)?),
-                _ => next.last_run = Some(Arc::new(decode(key, &doc.body)?)),
-            }
-        }
+        next.take(&keys, store.load(Partition::Directory, &keys).await?);
         Ok(Some(next))
     }
 
-    async fn load_run(&mut self, store: &dyn Store) -> Result<()> {
-        let docs = store.load(Partition::Directory, &[RUN.to_owned()]).await?;
-        if let Some(doc) = docs.into_iter().flatten().next() {
-            self.last_run = Some(Arc::new(decode(RUN, &doc.body)?));
+    /// Takes documents in; one that can't be read is left out, and named.
+    fn take(&mut self, keys: &[String], docs: Vec<Option<Doc>>) {
+        for (key, doc) in keys.iter().zip(docs) {
+            let Some(doc) = doc else { continue };
+            self.unreadable.remove(key);
+            if let Err(error) = self.take_one(key, &doc.body) {
+                tracing::error!(%error, "a document of the directory can't be read");
+                self.unreadable.insert(key.clone());
+            }
+        }
+    }
+    fn take_one(&mut self, key: &str, body: &[u8]) -> Result<()> {
+        match key.split(':').next() {
+            Some("affiliate") => self.put_affiliate(decode(key, body)?),
+            Some("link") => self.put_link(decode(key, body)?),
+            Some("month") => self.put_month(decode(key, body)?),
+            Some("staff") => self.put_staff(decode(key, body)?),
+            _ => self.last_run = Some(Arc::new(decode(key, body)?)),
         }
         Ok(())
     }
@@ -193,9 +203,4 @@ struct Changed {
     kind: String,
     #[serde(default)]
     id: Option<String>,
-}
-
-async fn indexed(store: &dyn Store, index: &str, prefix: &str) -> Result<Vec<Vec<u8>>> {
-    let lists = store.load_indexed(Partition::Directory, &[index.to_owned()], prefix).await?;
-    Ok(lists.into_iter().flatten().map(|doc| doc.body).collect())
 }

@@ -17,7 +17,7 @@
 
 use super::apply::{Effect, Located, apply, home_of, keys_of, mail_keys, touches};
 use super::layout::{account_key, account_partition, all_partitions, claims_index, index_changes};
-use super::set_aside::{MOST_AT_ONCE, set_aside_fact};
+use super::set_aside::{MOST_WAITING, set_aside_fact};
 use super::told::Told;
 use super::work::{Work, decode};
 use super::{App, Submitted};
@@ -286,9 +286,9 @@ impl FactsDrainer {
     async fn set_aside(&self, position: u64, cause: &str, payload: &[u8]) -> Result<(), DrainError> {
         let app = &self.app;
         if !self.aside.contains(&position) {
-            if app.set_aside_here.fetch_add(1, Ordering::Relaxed) >= MOST_AT_ONCE {
+            if app.waiting_aside.load(Ordering::Relaxed) >= MOST_WAITING {
                 return Err(DrainError::Unknown(format!(
-                    "apply the fact at position {position}: {cause}; so many were set aside that all wait now"
+                    "apply the fact at position {position}: {cause}; so many are set aside that all wait now; decide about them first"
                 )));
             }
             tracing::error!(
@@ -298,6 +298,8 @@ impl FactsDrainer {
             );
             let fact = set_aside_fact(app.node, position, cause, payload);
             app.append_records(&[Record { at: app.now(), by: "counterfoil".to_owned(), fact }]).await?;
+            app.set_aside_here.fetch_add(1, Ordering::Relaxed);
+            app.waiting_aside.fetch_add(1, Ordering::Relaxed);
         }
         let outcome = FactOutcome::Deferred;
         app.complete(position, Submitted { outcome, account: None, refusal: None });

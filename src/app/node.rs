@@ -308,6 +308,7 @@ impl App {
             Err(error) => Finding { check: "nodes", ok: false, text: format!("failed to {error}") },
         });
         findings.push(self.inspect_set_aside().await);
+        findings.push(self.inspect_directory());
         findings.push(self.inspect_mail().await);
         findings.push(self.inspect_agreement().await);
         findings

@@ -60,7 +60,10 @@ impl App {
     pub async fn inspect_reports(self: &Arc<Self>, patience: Duration) -> Vec<Finding> {
         match self.overlooked(patience).await {
             Some(found) => vec![found.plans(), found.events()],
-            None => Vec::new(),
+            None => {
+                let text = "plans and events could not be counted; the log says why".to_owned();
+                vec![Finding { check: "plans", ok: false, text }]
+            }
         }
     }
 
@@ -80,7 +83,7 @@ impl App {
                 let until = Instant::now() + SHOWN_FOR.max(begun.elapsed() * TIMES_AS_LONG);
                 *lock(&self.overlooked.last) = Some((Arc::new(found), until));
             }
-            Err(error) => tracing::debug!(%error, "what was overlooked could not be counted"),
+            Err(error) => tracing::warn!(%error, "what was overlooked could not be counted"),
         }
     }
 

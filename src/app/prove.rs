@@ -91,6 +91,7 @@ impl App {
         let end = self.journal.facts().last_position();
         let mut closed: Vec<(u64, Closed)> = Vec::new();
         let mut voided = HashSet::new();
+        let mut unreadable: Vec<(u64, String)> = Vec::new();
         loop {
             let batch = reader.next_batch(RECORDS_AT_ONCE, BYTES_AT_ONCE, end)?;
             if batch.last().is_none() {
@@ -109,17 +110,23 @@ impl App {
                         }
                         closed.push((cursor.position, Closed::of(statement)));
                     }
+                    // What is set aside has no effect, and is shown elsewhere.
+                    Ok(Fact::SetAside { node, position, .. }) if node == self.node => {
+                        voided.insert(position);
+                    }
                     Ok(Fact::Void { position, .. }) => drop(voided.insert(position)),
                     Ok(_) => {}
-                    Err(error) => {
-                        proof
-                            .damage
-                            .push(format!("the fact at position {} can't be read: {error}", cursor.position));
-                    }
+                    Err(error) => unreadable.push((cursor.position, error.to_string())),
                 }
             }
         }
         closed.retain(|(position, _)| !voided.contains(position));
+        unreadable.retain(|(position, _)| !voided.contains(position));
+        let unreadable = unreadable.iter();
+        proof.damage.extend(
+            unreadable
+                .map(|(position, error)| format!("the fact at position {position} can't be read: {error}")),
+        );
         for (_, statement) in closed {
             proof.statements += 1;
             self.prove_statement(&statement, proof).await?;

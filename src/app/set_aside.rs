@@ -20,8 +20,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Facts that one process sets aside; with more, something else is wrong, and the drainer stands still.
-pub(super) const MOST_AT_ONCE: u64 = 1_000;
+/// Facts that wait for a person; with more, something else is wrong, and the drainer stands still.
+pub(super) const MOST_WAITING: u64 = 1_000;
 /// Bytes of a fact that are kept with it; a larger one can be tried again by a rebuild only.
 const MOST_BYTES: usize = 512 << 10;
 
@@ -132,18 +132,25 @@ impl App {
         let aside = self.open_aside(id).await?;
         let record = aside.record.as_deref().and_then(|text| serde_json::from_str::<Record>(text).ok());
         let record = record.ok_or(ActError::Refused(Refusal::StillUnreadable))?;
+        let mut refused = None;
         // The same words by the same person at the same time: whatever the fact did already, it does once.
         let positions = self.append_records(std::slice::from_ref(&record)).await;
         let position_now = positions.map_err(|_| ActError::Unavailable)?[0];
         let applied = self.waiters.wait_for(position_now);
         match tokio::time::timeout(self.settings.apply_patience, applied).await {
             Ok(Ok(submitted)) if submitted.outcome == FactOutcome::Deferred => {
+                // The try was set aside in its turn: one entry stays open for one fact.
+                let again = SetAsideId { node: self.node, position: position_now };
+                self.end_aside(by, again, false, reason).await?;
                 return Err(ActError::Refused(Refusal::StillUnreadable));
             }
-            Ok(_) => {}
+            // It was applied, and the rules refused it: that is an end too.
+            Ok(Ok(submitted)) => refused = submitted.refusal,
+            Ok(Err(_)) => {}
             Err(_) => self.waiters.forget(position_now),
         }
-        self.end_aside(by, id, true, reason).await
+        self.end_aside(by, id, true, reason).await?;
+        refused.map_or(Ok(()), |refusal| Err(ActError::Refused(refusal)))
     }
 
     /// Drops a fact that was set aside: it never has an effect.
@@ -165,10 +172,19 @@ impl App {
         reason: &str,
     ) -> std::result::Result<(), ActError> {
         let (SetAsideId { node, position }, reason) = (id, reason.to_owned());
+        // At its old place it has no effect any more, also where the store is made again from the journal: a dropped
+        // fact never has one, and a retried one has it where it stands now.
+        let void = Fact::Void { position, reason: "set_aside".to_owned(), account_id: None };
+        let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
+        self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
         self.act(by, Fact::SetAsideEnded { node, position, retried, reason }).await.map(drop)
     }
 
     async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {
+        // Its position, and those that it may name, are of its own node's journal.
+        if id.node != self.node {
+            return Err(ActError::Refused(Refusal::OfAnotherNode));
+        }
         let key = set_aside_key(id);
         let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
         let doc = docs.into_iter().flatten().next();
@@ -177,9 +193,21 @@ impl App {
         open.ok_or(ActError::Refused(Refusal::NotSetAside))
     }
 
+    /// Why no month may close, beside other nodes and clocks: what is not applied or can't be read may change it.
+    pub(super) async fn why_no_month_closes(&self) -> Result<Vec<String>> {
+        self.count_set_aside().await?;
+        let aside = match self.facts_set_aside() {
+            0 => None,
+            count => Some(format!("{count} facts are set aside; decide about them with `counterfoil facts`")),
+        };
+        let directory = self.directory();
+        let unreadable = directory.unreadable().map(|name| format!("{} can't be read", name));
+        Ok(aside.into_iter().chain(unreadable).collect())
+    }
+
     /// Counts what waits, for those who watch.
     pub(super) async fn count_set_aside(&self) -> Result<()> {
-        let limit = usize::try_from(MOST_AT_ONCE).unwrap_or(usize::MAX);
+        let limit = usize::try_from(MOST_WAITING).unwrap_or(usize::MAX);
         let waiting = self.store.members(Partition::Directory, SET_ASIDE, None, limit).await?.len();
         self.waiting_aside.store(waiting as u64, Ordering::Relaxed);
         Ok(())
@@ -205,5 +233,19 @@ impl App {
             ),
         };
         Finding { check: "facts_set_aside", ok, text }
+    }
+    pub(super) fn inspect_directory(&self) -> Finding {
+        let directory = self.directory();
+        let names: Vec<&str> = directory.unreadable().collect();
+        let ok = names.is_empty();
+        let text = if ok {
+            "all of it can be read".to_owned()
+        } else {
+            format!(
+                "{} can't be read, and no month closes: rebuild the store from the journals",
+                names.join(", ")
+            )
+        };
+        Finding { check: "directory", ok, text }
     }
 }

@@ -22,6 +22,8 @@ pub(super) async fn run(context: Context<'_>, command: Facts) -> Result<(), Fail
         let decide = async |decision: &str, done: &str, id: &str, reason: &str| -> Result<(), Failure> {
             let path = format!("/v1/facts/set-aside/{id}/{decision}");
             let answer: Value = client.send(Method::POST, &path, &json!({"reason": reason})).await?;
+            let done =
+                if answer["accepted"] == true { "is kept, and done when the store is back" } else { done };
             show.result(&answer, || line(&format!("{id} {done}")))
         };
         match &command {
@@ -29,7 +31,7 @@ pub(super) async fn run(context: Context<'_>, command: Facts) -> Result<(), Fail
                 let facts = client.list("/v1/facts/set-aside").await?;
                 show.list(&facts, LIST, "no fact is set aside")
             }
-            Facts::Retry { id, reason } => decide("retry", "was tried again and applied", id, reason).await,
+            Facts::Retry { id, reason } => decide("retry", "was tried again", id, reason).await,
             Facts::Drop { id, reason } => {
                 decide("drop", "is dropped: it never has an effect", id, reason).await
             }

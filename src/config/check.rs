@@ -6,7 +6,7 @@ use super::{Config, ConfigError, Given, Secret, StoreUrl};
 use crate::domain::calendar::Zone;
 use crate::domain::destination::{AllowList, BadHost, DestinationError};
 use crate::domain::email::read_email;
-use crate::domain::event_types::built_in;
+use crate::domain::event_types::{built_in, fold};
 use crate::domain::money::Money;
 use crate::domain::program::HIGHEST_RATE_CENTS;
 use std::fmt::Display;
@@ -282,6 +282,10 @@ fn events(config: &Config) -> Checked {
     }
     if !config.events.aliases.keys().all(|name| is_name(name)) {
         return wrong("events.aliases", "each name must have 1 to 64 printable characters");
+    }
+    let mut names = std::collections::BTreeSet::new();
+    if let Some(name) = config.events.aliases.keys().find(|name| !names.insert(fold(name))) {
+        return wrong("events.aliases", format!("`{}` is listed twice; remove one", one_word(name)));
     }
     match config.events.aliases.keys().find(|name| built_in(name).is_some()) {
         Some(name) => {

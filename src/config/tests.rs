@@ -138,6 +138,11 @@ fn what_is_wrong_is_named_in_one_line() {
             None,
             &["program.tiers", "pro", "25"],
         ),
+        (
+            "[events]\naliases = { Churned = \"canceled\", churned = \"activated\" }",
+            None,
+            &["events.aliases", "hurned", "twice"],
+        ),
         ("[keys]\ncurrent = \"k2\"\nk1_file = \"x\"", None, &["keys.current", "k2_file"]),
         ("[keys]\ncurrent = \"first\"", None, &["keys", "k1 to k255"]),
         ("[keys]\nsecond = \"x\"", None, &["keys", "second"]),

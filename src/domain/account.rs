@@ -117,6 +117,9 @@ pub enum Refusal {
     /// No fact is set aside there, or a person decided about it already.
     #[error("find a fact that is set aside there")]
     NotSetAside,
+    /// The fact stands in another node's journal.
+    #[error("decide about a fact of another node; ask that node")]
+    OfAnotherNode,
     /// The fact can't be read or applied as things stand.
     #[error("apply a fact that still can't be applied")]
     StillUnreadable,
@@ -148,6 +151,7 @@ impl Refusal {
             Self::UnknownClaim => "unknown_claim",
             Self::AlreadyDecided => "already_decided",
             Self::NotSetAside => "not_set_aside",
+            Self::OfAnotherNode => "of_another_node",
             Self::StillUnreadable => "still_unreadable",
         }
     }
@@ -454,15 +458,16 @@ impl Account {
     pub fn credit(
         &mut self,
         affiliate: Option<AffiliateId>,
-        reason: &str,
-        by: &str,
+        ends_judgement: bool,
+        (reason, by): (&str, &str),
         origin: Origin,
     ) -> Result<bool, Refusal> {
         if self.actions.iter().any(|known| known.origin == origin) {
             return Ok(false);
         }
         self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
-        if self.credited_to == affiliate && self.standing == Standing::default() {
+        let nothing_to_end = !ends_judgement || self.standing == Standing::default();
+        if self.credited_to == affiliate && nothing_to_end {
             return Ok(false);
         }
         let before = std::mem::replace(&mut self.credited_to, affiliate);
@@ -478,14 +483,17 @@ impl Account {
         &mut self,
         claim: ClaimId,
         affiliate: Option<AffiliateId>,
-        reason: &str,
-        by: &str,
+        ends_judgement: bool,
+        (reason, by): (&str, &str),
         origin: Origin,
     ) -> Result<bool, Refusal> {
         if self.actions.iter().any(|known| known.claim == Some(claim)) {
             return Ok(false);
         }
-        let changed = self.credit(affiliate, reason, by, origin)?;
+        let changed = self.credit(affiliate, ends_judgement, (reason, by), origin)?;
+        if !changed && !ends_judgement {
+            return Ok(false);
+        }
         if !changed {
             // It is noted all the same: should it come again, it must not undo what staff decided since.
             let action = self.act(CREDIT, reason, by, origin);
@@ -836,10 +844,10 @@ mod tests {
         account.decide(&signup("growth"), origin(1, 2), &credited(None, &[]));
         assert_eq!(hold(&mut account, 3), Err(Refusal::NotReferred));
         let someone = AffiliateId::from_bits(7);
-        assert_eq!(account.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(true));
-        assert_eq!(account.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(false));
+        assert_eq!(account.credit(Some(someone), true, ("a call", "ann"), origin(1, 4)), Ok(true));
+        assert_eq!(account.credit(Some(someone), true, ("a call", "ann"), origin(1, 4)), Ok(false));
         assert_eq!(
-            account.credit(Some(someone), "again", "ann", origin(1, 5)),
+            account.credit(Some(someone), true, ("again", "ann"), origin(1, 5)),
             Ok(false),
             "nothing to change"
         );
@@ -853,7 +861,7 @@ mod tests {
         assert_eq!(account.standing, Standing::default());
         let acts: Vec<&str> = account.actions.iter().map(|action| action.action.as_str()).collect();
         assert_eq!(acts, ["credit", "hold", "reject", "release"]);
-        assert_eq!(account.credit(None, "nobody's", "ann", origin(1, 10)), Ok(true));
+        assert_eq!(account.credit(None, true, ("nobody's", "ann"), origin(1, 10)), Ok(true));
         assert_eq!((account.referred(), account.referral()), (Some(false), None));
     }
 
@@ -872,12 +880,29 @@ mod tests {
             if let Some(judged) = judged {
                 assert_eq!(account.review(judged, "why", "bob", origin(1, 3)), Ok(true));
             }
-            assert_eq!(account.credit(Some(credited), "a call", "bob", origin(1, 4)), Ok(true), "{judged:?}");
+            assert_eq!(
+                account.credit(Some(credited), true, ("a call", "bob"), origin(1, 4)),
+                Ok(true),
+                "{judged:?}"
+            );
             assert_eq!((account.credited_to, &account.standing), (Some(credited), &Standing::default()));
         }
         let mut nothing_to_change = account();
         nothing_to_change.decide(&signup("growth"), origin(1, 2), &credited_to_ann());
-        assert_eq!(nothing_to_change.credit(Some(ann), "a call", "bob", origin(1, 3)), Ok(false));
+        assert_eq!(nothing_to_change.credit(Some(ann), true, ("a call", "bob"), origin(1, 3)), Ok(false));
+    }
+
+    #[test]
+    fn a_credit_that_was_journaled_before_they_ended_judgements_keeps_its_effect() {
+        let ann = AffiliateId::from_bits(7);
+        let mut account = account();
+        account.decide(&signup("growth"), origin(1, 2), &credited_to_ann());
+        assert_eq!(account.review(ReviewAction::Reject, "fraud", "bob", origin(1, 3)), Ok(true));
+        let claim = ClaimId::from_bits(5);
+        assert_eq!(account.credit(Some(ann), false, ("a call", "bob"), origin(1, 4)), Ok(false));
+        assert_eq!(account.credit_claim(claim, Some(ann), false, ("a call", "bob"), origin(1, 5)), Ok(false));
+        assert!(account.standing.rejected_since.is_some());
+        assert_eq!(account.actions.len(), 1);
     }
 
     #[test]
@@ -890,7 +915,7 @@ mod tests {
                 assert_eq!(account.review(ReviewAction::Reject, "no", "bob", origin(1, 3)), Ok(true));
             }
             let grant = |account: &mut Account, second| {
-                account.credit_claim(claim, Some(ann), "it is theirs", "bob", origin(1, second))
+                account.credit_claim(claim, Some(ann), true, ("it is theirs", "bob"), origin(1, second))
             };
             assert_eq!(grant(&mut account, 4), Ok(rejected_before));
             assert_eq!(account.standing, Standing::default(), "it earns");
@@ -908,7 +933,7 @@ mod tests {
         let mut corrected = account();
         corrected.decide(&signup("growth"), origin(1, 2), &credited(None, &[]));
         let someone = AffiliateId::from_bits(9);
-        assert_eq!(corrected.credit(Some(someone), "a call", "ann", origin(1, 4)), Ok(true));
+        assert_eq!(corrected.credit(Some(someone), true, ("a call", "ann"), origin(1, 4)), Ok(true));
         corrected.decide(&signup("growth"), origin(2, 1), &credited(Some(7), &[HoldReason::Burst]));
         assert_eq!((corrected.credited_to, corrected.is_held()), (Some(someone), false));
     }

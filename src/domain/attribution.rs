@@ -5,6 +5,7 @@
 //! considered, and which rule dropped it, is kept with the decision for ever.
 
 use super::affiliate::{Affiliate, Link};
+use super::email::canonical_email;
 use super::fact::Signup;
 use super::id::{AffiliateId, ClickId, LinkId, ReferralCode};
 use super::mail_domains::is_generic;
@@ -340,9 +341,10 @@ fn holds(attribution: &Attribution, input: &Input) -> Vec<HoldReason> {
     .collect()
 }
 
-/// The domain of an e-mail address, in lower case.
+/// The domain of an e-mail address in the form that is kept, in lower case.
 pub fn domain_of(email: &str) -> Option<String> {
-    let (_, domain) = email.trim().rsplit_once('@')?;
+    let email = canonical_email(email);
+    let (_, domain) = email.rsplit_once('@')?;
     (!domain.is_empty()).then(|| domain.to_lowercase())
 }
 

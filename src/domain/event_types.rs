@@ -68,7 +68,8 @@ impl EventTypes {
     }
 }
 
-fn fold(name: &str) -> String {
+/// A name as it is compared.
+pub fn fold(name: &str) -> String {
     name.trim().to_lowercase()
 }
 

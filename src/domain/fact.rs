@@ -85,6 +85,10 @@ pub enum Fact {
         /// The claim that was granted by it: it is credited once, however often that is said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         claim_id: Option<ClaimId>,
+        /// It ends a hold or a rejection also where the affiliate stays the same: said since credits do so; what was
+        /// journaled before keeps the effect that it had.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ends_judgement: bool,
     },
     /// An affiliate applied, or was brought over; with its default link.
     AffiliateCreated {
@@ -445,6 +449,9 @@ pub struct RunReport {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub nodes_behind: Vec<NodeId>,
+    /// What else kept months from closing, each in a sentence: facts that are set aside, documents that can't be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// Months that would be due by the node's clock, and are not by the store's: they did not close.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]

@@ -217,7 +217,7 @@ impl Undelivered {
     /// As staff read it.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::BadAddress => "No mail can be sent to this address: it is not a whole one.",
+            Self::BadAddress => "No mail can be sent to this address: it is not a complete one.",
             Self::NeedsSmtputf8 => {
                 "Our mail server does not send to addresses with such letters before the @: it lacks SMTPUTF8."
             }

@@ -7,12 +7,16 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Neg, Sub};
 use std::str::FromStr;
 
-/// An amount in the program's currency, two decimal places, from −10¹⁵ to 10¹⁵.
+/// An amount in the program's currency, two decimal places, from −10¹⁸ to 10¹⁸.
 ///
 /// The one rounding rule (banker's, half to even) acts where an amount is made; sums and differences of
 /// amounts are exact.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(Decimal);
+
+/// Digits before the point that an amount may have: more than any sum of configured rates, so that what was once written
+/// is read.
+const MOST_DIGITS: usize = 18;
 
 /// Why a text is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +67,7 @@ impl FromStr for Money {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, places) = digits.split_once('.').unwrap_or((digits, "0"));
         let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !all_digits(whole) || !all_digits(places) || places.len() > 2 || whole.len() > 15 {
+        if !all_digits(whole) || !all_digits(places) || places.len() > 2 || whole.len() > MOST_DIGITS {
             return Err(BadMoney);
         }
         Decimal::from_str_exact(text).map(Self::rounded).map_err(|_| BadMoney)
@@ -117,9 +121,14 @@ mod tests {
 
     #[test]
     fn amounts_print_two_places_and_read_back() {
-        for (text, shown) in
-            [("39", "39.00"), ("39.5", "39.50"), ("-50.00", "-50.00"), ("0", "0.00"), ("-0", "0.00")]
-        {
+        for (text, shown) in [
+            ("39", "39.00"),
+            ("1999999999999999.98", "1999999999999999.98"),
+            ("39.5", "39.50"),
+            ("-50.00", "-50.00"),
+            ("0", "0.00"),
+            ("-0", "0.00"),
+        ] {
             let money: Money = text.parse().expect(text);
             assert_eq!(money.to_string(), shown);
             assert_eq!(shown.parse(), Ok(money));
@@ -128,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_amount_is_refused() {
-        for text in ["", "-", ".5", "1.", "1.234", "1e3", "+1", "1,000", "$1", " 1", "1234567890123456"] {
+        for text in ["", "-", ".5", "1.", "1.234", "1e3", "+1", "1,000", "$1", " 1", "1234567890123456789"] {
             assert_eq!(text.parse::<Money>(), Err(BadMoney), "{text}");
         }
     }

@@ -3,6 +3,7 @@
 //! They are compared with hashes made years before, so their key is a secret of its own that never
 //! rotates, and not one of those that sign tokens.
 
+use super::email::canonical_email;
 use super::program::hex;
 use super::token::subkey;
 use hmac::{Hmac, Mac};
@@ -54,9 +55,9 @@ impl Pepper {
         };
         hex(&key.clone().chain_update(bytes).finalize().into_bytes())
     }
-    /// The keyed hash of an e-mail address, trimmed and in lower case.
+    /// The keyed hash of an e-mail address in the form that is kept, in lower case.
     pub fn email(&self, address: &str) -> String {
-        self.keyed_hash(Hashed::Email, address.trim().to_lowercase().as_bytes())
+        self.keyed_hash(Hashed::Email, canonical_email(address).to_lowercase().as_bytes())
     }
     /// The keyed hash of an IP address; an IPv4 address written as IPv6 is the same.
     pub fn ip(&self, address: IpAddr) -> String {

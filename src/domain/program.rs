@@ -58,8 +58,7 @@ fn each_plan_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Plan, M
             let mut rates = BTreeMap::new();
             while let Some((plan, rate)) = map.next_entry::<Plan, Money>()? {
                 if let Some(former) = rates.insert(plan.clone(), rate) {
-                    let text =
-                        format!("the plan {plan} stands there twice, with {former} and {rate}; keep one");
+                    let text = format!("the plan {plan} is listed twice, with {former} and {rate}; keep one");
                     return Err(A::Error::custom(text));
                 }
             }

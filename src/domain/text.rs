@@ -1,20 +1,14 @@
 //! Texts that people type or paste, as they look: what can't be seen must make no difference.
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
-use icu_properties::CodePointSetData;
-use icu_properties::props::{Dash, DefaultIgnorableCodePoint};
-use regex::Regex;
+use icu_properties::props::{Dash, DefaultIgnorableCodePoint, GeneralCategory};
+use icu_properties::{CodePointMapData, CodePointSetData};
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 /// The text in its compatible form (NFKC: full-width letters are plain ones), without letters that can't be seen: zero
 /// width, soft hyphens, marks of direction and byte order, control characters other than tabs and ends of lines.
 pub fn plain(text: &str) -> String {
-    let is_seen = |letter: &char| {
-        letter.is_whitespace()
-            || !(letter.is_control()
-                || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(*letter))
-    };
+    let is_seen = |letter: &char| letter.is_whitespace() || !is_unseen(*letter);
     ComposingNormalizerBorrowed::new_nfkc().normalize(text).chars().filter(is_seen).collect()
 }
 
@@ -33,16 +27,16 @@ pub fn decomposed(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
-/// Unicode's letters without a shape of their own: controls, formats, blanks, and whatever is left out when it can't be
-/// shown (fillers, variation selectors, tags); and the empty cell of Braille.
-static UNSEEN: LazyLock<Regex> = LazyLock::new(|| {
-    // The pattern is a literal, which each test that reads a text compiles.
-    Regex::new(r"^[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u{2800}]$").expect("a good pattern")
-});
-
-/// Whether a letter leaves nothing to be seen.
+/// Whether a letter leaves nothing to be seen: controls, formats, blanks, and whatever is left out when it can't be shown
+/// (fillers, variation selectors, tags); and the empty cell of Braille.
 pub fn is_unseen(letter: char) -> bool {
-    !letter.is_ascii_graphic() && UNSEEN.is_match(letter.encode_utf8(&mut [0; 4]))
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator, SpaceSeparator};
+    let category = || CodePointMapData::<GeneralCategory>::new().get(letter);
+    let is_ignorable = || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(letter);
+    !letter.is_ascii_graphic()
+        && (letter == '\u{2800}'
+            || matches!(category(), Control | Format | LineSeparator | ParagraphSeparator | SpaceSeparator)
+            || is_ignorable())
 }
 
 /// Whether nothing of a text can be seen.
@@ -93,6 +87,7 @@ mod tests {
             ("\u{fb01}n", "fin"),
             ("a\u{a0}b\tc\n", "a b\tc\n"),
             ("\u{5d0}\u{5d1}", "\u{5d0}\u{5d1}"),
+            ("ja\u{2800}n\u{fff9}e", "jane"),
         ];
         for (text, seen) in table {
             assert_eq!(plain(text), seen, "{text:?}");

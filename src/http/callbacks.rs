@@ -15,6 +15,7 @@ use super::state::{ApiState, Hooks};
 use super::webhook;
 use crate::app::Submitted;
 use crate::domain::account::Account;
+use crate::domain::attribution::domain_of;
 use crate::domain::event_types::{EventType, EventTypes};
 use crate::domain::fact::{Delivery, Evidence, Fact, Signup};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, Plan, ReferralCode};
@@ -264,9 +265,9 @@ fn read_evidence(fields: &mut Fields, hooks: &Hooks) -> Evidence {
 
 /// The domain of a lower-case address, where it can be one.
 fn mail_domain(email: &str) -> Option<String> {
-    let (_, domain) = email.rsplit_once('@')?;
+    let domain = domain_of(email)?;
     let fits = (1..=253).contains(&domain.len()) && !domain.contains(|c: char| c.is_control() || c == ' ');
-    fits.then(|| domain.to_owned())
+    fits.then_some(domain)
 }
 
 /// The text's first bytes, at most so many, without half a character.

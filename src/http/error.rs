@@ -72,18 +72,18 @@ problems! {
     EmailTaken = 409 "email_taken": "Another affiliate has this e-mail",
     CodeTaken = 409 "code_taken": "Another affiliate has this referral code",
     AffiliateNotActive = 409 "affiliate_not_active": "The affiliate is not active",
-    AffiliateNeverActive = 409 "affiliate_never_active": "The affiliate never was active, so it can't be credited",
+    AffiliateNeverActive = 409 "affiliate_never_active": "The affiliate has never been active, so it can't be credited",
     NotReferred = 409 "not_referred": "The account is credited to no affiliate",
     AlreadyClosed = 409 "already_closed": "The month is closed",
     PasswordReplaced = 409 "password_replaced": "Another password was set since",
     AlreadyDecided = 409 "already_decided": "The claim was decided before",
+    OfAnotherNode = 409 "of_another_node": "The fact stands in another node's journal; ask that node, whose name begins the fact's id",
     StillUnreadable = 409 "still_unreadable": "The fact still can't be applied; mend its cause first, or drop it",
     Busy = 409 "busy": "A nightly run is under way",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
     NodeAlive = 409 "node_alive": "The node was heard of within the last minute",
 
     BodyTooLarge = 413 "body_too_large": "The body is larger than allowed",
-    UriTooLong = 414 "uri_too_long": "The address is longer than allowed",
     UnsupportedMediaType = 415 "unsupported_media_type": "The body must be application/json",
 
     NotAnObject = 422 "not_an_object": "The body must be a JSON object",
@@ -131,7 +131,6 @@ problems! {
     InvalidNow = 422 "invalid_now": "now must be RFC 3339, from 2000",
 
     TooManyRequests = 429 "too_many_requests": "This was asked for too often; try again later",
-    HeadersTooLarge = 431 "headers_too_large": "The headers are larger or more than allowed",
     Internal = 500 "internal": "The server failed; its log says how",
     JournalUnavailable = 503 "journal_unavailable": "The journal can't be written; nothing was kept, try again",
     Stopping = 503 "stopping": "The server is stopping; nothing was kept, try again",
@@ -249,6 +248,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownClaim => Self::UnknownClaim,
             Refusal::AlreadyDecided => Self::AlreadyDecided,
             Refusal::NotSetAside => Self::NotSetAside,
+            Refusal::OfAnotherNode => Self::OfAnotherNode,
             Refusal::StillUnreadable => Self::StillUnreadable,
         }
     }
@@ -308,6 +308,7 @@ mod tests {
             Refusal::UnknownClaim,
             Refusal::AlreadyDecided,
             Refusal::NotSetAside,
+            Refusal::OfAnotherNode,
             Refusal::StillUnreadable,
         ] {
             assert_eq!(Problem::from(refusal).code(), refusal.code());

@@ -119,10 +119,11 @@ pub(super) fn apply_to_account(
             Ok(false) => Effect::done(FactOutcome::Replayed),
             Err(refusal) => Effect::refused(refusal),
         },
-        Fact::Credit { affiliate_id, reason, claim_id, .. } => {
+        Fact::Credit { affiliate_id, reason, claim_id, ends_judgement, .. } => {
+            let said = (reason.as_str(), by);
             let credited = match claim_id {
-                Some(claim) => account.credit_claim(*claim, *affiliate_id, reason, by, origin),
-                None => account.credit(*affiliate_id, reason, by, origin),
+                Some(claim) => account.credit_claim(*claim, *affiliate_id, *ends_judgement, said, origin),
+                None => account.credit(*affiliate_id, *ends_judgement, said, origin),
             };
             match credited {
                 Ok(true) => {
@@ -280,7 +281,13 @@ mod tests {
     }
     fn credit(affiliate: Option<u64>) -> Fact {
         let affiliate_id = affiliate.map(AffiliateId::from_bits);
-        Fact::Credit { account_id: account(), affiliate_id, reason: "a call".to_owned(), claim_id: None }
+        Fact::Credit {
+            account_id: account(),
+            affiliate_id,
+            reason: "a call".to_owned(),
+            claim_id: None,
+            ends_judgement: true,
+        }
     }
     fn review(action: ReviewAction) -> Fact {
         Fact::Review { account_id: account(), action, reason: "a look".to_owned() }

@@ -131,6 +131,8 @@ pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
                 return Ok(Effect::refused(Refusal::NotSetAside));
             };
             let (at, by) = (located.record.at, located.record.by.clone());
+            // It may hold people's data, and nobody needs it any more.
+            aside.record = None;
             aside.ended = Some(Ended { at, by, retried: *retried, reason: reason.clone() });
             work.index(SET_ASIDE.to_owned(), id.to_string(), false);
             work.put(&key, &aside)?;

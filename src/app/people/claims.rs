@@ -97,6 +97,7 @@ impl App {
             affiliate_id: Some(claim.affiliate_id),
             reason: claim.reason.clone().unwrap_or_default(),
             claim_id: Some(claim.id),
+            ends_judgement: true,
         };
         self.act(claim.decided_by.as_deref().unwrap_or_default(), fact).await.map(drop)
     }

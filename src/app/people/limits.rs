@@ -1,7 +1,6 @@
 //! How often somebody may try: counted in the store, under keyed hashes, for the time of a window.
 
 use super::App;
-use crate::domain::email::canonical_email;
 use crate::domain::id::LinkId;
 use crate::domain::pepper::Hashed;
 use crate::store::StoreError;
@@ -41,7 +40,7 @@ pub(super) struct Counted(String, Limit);
 impl App {
     /// Counts what concerns an e-mail, in the same way whether anybody has it or not.
     pub(super) fn by_email(&self, what: &str, email: &str, limit: Limit) -> Counted {
-        Counted(format!("{what}:{}", self.settings.pepper.email(&canonical_email(email))), limit)
+        Counted(format!("{what}:{}", self.settings.pepper.email(email)), limit)
     }
     /// Counts what comes from an address; of IPv6, from its network.
     pub(super) fn by_ip(&self, what: &str, ip: IpAddr, limit: Limit) -> Counted {

@@ -175,9 +175,12 @@ impl App {
             Realm::Portal => {
                 let keys = [email_key(&canonical_email(email)), email_key(email)];
                 let docs = self.store.load(Partition::Directory, &keys).await?;
-                let doc = docs.into_iter().flatten().next();
-                let id: Option<AffiliateId> = doc.map(|doc| decode(&keys[0], &doc.body)).transpose()?;
-                id.map(Person::Affiliate)
+                let ids = docs.into_iter().flatten().map(|doc| decode(&keys[0], &doc.body));
+                let people = ids.collect::<Result<Vec<AffiliateId>, _>>()?.into_iter().map(Person::Affiliate);
+                // Of two who have the address in its two forms, the one who was here before may sign in.
+                let people: Vec<Person> = people.collect();
+                let may = |person: &&Person| self.contact(**person).is_some_and(|one| one.may_sign_in);
+                people.iter().rev().find(may).or(people.first()).copied()
             }
             Realm::Staff => {
                 let directory = self.directory();

@@ -1260,6 +1260,7 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
             affiliate_id: Some(id),
             reason: "a call".into(),
             claim_id: None,
+            ends_judgement: true,
         },
     );
     assert_eq!(never_active.await.expect("answered").refusal, Some(Refusal::NeverActive));
@@ -1283,6 +1284,7 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
         affiliate_id: to,
         reason: "a slip".into(),
         claim_id: None,
+        ends_judgement: true,
     };
 
     for _ in 0..8 {
@@ -1318,6 +1320,7 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
         affiliate_id: Some(id),
         reason: "yes".into(),
         claim_id: Some(claim),
+        ends_judgement: true,
     };
     app.act("bob", again).await.expect("known");
     assert_eq!(credited().await, None);

@@ -14,7 +14,7 @@ use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::program::Rules;
 use crate::domain::statement::{ClosedMonth, Ledger, Referral, Summarizer, Summary};
-use crate::store::{Partition, Result};
+use crate::store::{Doc, Partition, Result, StoreError};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,6 +29,8 @@ pub(super) struct Folder {
     /// Its summaries as kept, and as they are to be kept.
     pub kept: Parts,
     pub bodies: Vec<Vec<u8>>,
+    /// Why not all of its accounts can be read, if so.
+    pub unreadable: Option<String>,
     /// Just before its facts were read.
     pub read_at: DateTime<Utc>,
     /// Its statements as kept, with their documents' versions.
@@ -110,21 +112,31 @@ impl Run<'_> {
         for lists in whole {
             for (place, docs) in all.iter().zip(lists) {
                 for doc in docs {
-                    let account = self.app.with_all_events(decode("account", &doc.body)?).await?;
-                    folders[*place].take(&account, &summarizers[*place]);
+                    self.take_doc(&mut folders[*place], &doc, &summarizers[*place]).await?;
                 }
             }
         }
         for ((place, account), doc) in named.into_iter().flatten() {
             match doc {
-                Some(doc) => {
-                    let account = self.app.with_all_events(decode("account", &doc.body)?).await?;
-                    folders[place].take(&account, &summarizers[place]);
-                }
+                Some(doc) => self.take_doc(&mut folders[place], &doc, &summarizers[place]).await?,
                 None => drop(folders[place].summaries.remove(&account)),
             }
         }
         Ok(folders)
+    }
+
+    /// Takes an account's document; one that can't be read is noted.
+    async fn take_doc(&self, folder: &mut Folder, doc: &Doc, summarizer: &Summarizer<'_>) -> Result<()> {
+        let account = match decode("account", &doc.body) {
+            Ok(account) => self.app.with_all_events(account).await,
+            Err(error) => Err(error),
+        };
+        match account {
+            Ok(account) => folder.take(&account, summarizer),
+            Err(error @ StoreError::Corrupt(_)) => folder.unreadable = Some(error.to_string()),
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+        }
+        Ok(())
     }
 
     async fn open_folder(
@@ -148,6 +160,7 @@ impl Run<'_> {
             basis: String::new(),
             kept,
             bodies: Vec::new(),
+            unreadable: None,
             read_at,
             statements,
         })

@@ -4,7 +4,7 @@ use super::folder::Folder;
 use super::since::{Found, Since, feed_ends};
 use super::summaries::{self, bodies, parts_for};
 use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_other_nodes};
-use crate::app::{App, StatementDoc};
+use crate::app::{App, Directory, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::fact::{Fact, RunReport};
 use crate::domain::id::{AffiliateId, NodeId};
@@ -55,12 +55,17 @@ impl<'a> Run<'a> {
         let directory = app.directory();
         let through = app.zone().last_full_day(as_of);
         let nodes_behind = wait_for_other_nodes(app).await?;
+        let waits_for = app.why_no_month_closes().await?;
+        if !waits_for.is_empty() {
+            tracing::warn!(?waits_for, "no month closes");
+        }
         if !nodes_behind.is_empty() {
             tracing::warn!(nodes = ?nodes_behind, "no month closes: nodes are behind");
         }
         let store_ms = app.store.clock_ms().await?;
         let by_store = store_ms.and_then(DateTime::from_timestamp_millis);
         let closes_through = by_store.map_or(through, |now| through.min(app.zone().last_full_day(now)));
+        let too_early = too_early(app, &directory, through, closes_through);
         let begun = directory.months().filter(|month| !month.closed);
         let closing: BTreeMap<Month, Arc<Rules>> =
             begun.map(|month| (month.month, Arc::new(month.rules.clone()))).collect();
@@ -74,7 +79,9 @@ impl<'a> Run<'a> {
                 .keys()
                 .copied()
                 .filter(|month| {
-                    nodes_behind.is_empty() && month.is_due(closes_through, app.settings().close_delay_days)
+                    nodes_behind.is_empty()
+                        && waits_for.is_empty()
+                        && month.is_due(closes_through, app.settings().close_delay_days)
                 })
                 .collect(),
             closing,
@@ -89,7 +96,8 @@ impl<'a> Run<'a> {
                 computed: 0,
                 statements_hash: String::new(),
                 nodes_behind,
-                too_early: Vec::new(),
+                waits_for,
+                too_early,
             },
             found: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
@@ -127,8 +135,13 @@ impl<'a> Run<'a> {
                 return Err(AggregateError::Stopping);
             }
             let folders = self.fetch(some, since.as_ref(), &rules).await?;
+            let folders = self.leave_out_unreadable(folders);
             self.fold(folders, since.as_ref()).await?;
             self.app.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
+        }
+        if !self.report.waits_for.is_empty() {
+            // Somebody's statements are missing: what was begun ends another night.
+            self.closes.clear();
         }
         if let Some(fence) = self.fence {
             let months = self.closes.iter().map(|month| Fact::MonthClosed {
@@ -149,6 +162,19 @@ impl<'a> Run<'a> {
         self.report.statements_hash = hash_of(self.said.values().map(String::as_str));
         self.report.closed = self.closes.into_iter().collect();
         Ok(self.report)
+    }
+
+    /// An affiliate of whom not everything can be read is not computed: half a statement would be a wrong one.
+    fn leave_out_unreadable(&mut self, mut folders: Vec<Folder>) -> Vec<Folder> {
+        for (folder, why) in folders.iter().filter_map(|folder| Some((folder, folder.unreadable.as_ref()?))) {
+            let affiliate = folder.affiliate.id;
+            tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, and no month closes");
+            self.report
+                .waits_for
+                .push(format!("the statements of {affiliate} can't be computed: failed to {why}"));
+        }
+        folders.retain(|folder| folder.unreadable.is_none());
+        folders
     }
 
     /// Notes what stands of an affiliate after this run, and what it reports of it.
@@ -186,7 +212,6 @@ impl<'a> Run<'a> {
                     self.report.adjustments += statement.adjustments.len() as u64;
                     due.push(statement);
                 } else {
-                    self.note_too_early(statement.month);
                     open[place].push(statement);
                 }
             }
@@ -226,28 +251,21 @@ impl<'a> Run<'a> {
         let affiliates: Vec<_> = folders.iter().map(|folder| Arc::clone(&folder.affiliate)).collect();
         for (month, rules) in begun {
             let mut former = self.fetch(&affiliates, None, &rules).await?;
+            former.retain(|folder| folder.unreadable.is_none());
             let statements = self.project(&former, &rules).into_iter().flatten();
             let due = statements.filter(|statement| statement.month == month).collect();
             self.close_statements(&mut former, due).await?;
         }
         // What was closed is now found closed.
-        *folders = self.fetch(&affiliates, since, current).await?;
+        let again = self.fetch(&affiliates, since, current).await?;
+        *folders = self.leave_out_unreadable(again);
         Ok(())
     }
 
     fn may_close(&self, month: Month) -> bool {
         self.report.nodes_behind.is_empty()
+            && self.report.waits_for.is_empty()
             && month.is_due(self.closes_through, self.app.settings().close_delay_days)
-    }
-
-    /// Notes a month that only the store's clock keeps open.
-    fn note_too_early(&mut self, month: Month) {
-        let delay = self.app.settings().close_delay_days;
-        let too_early = month.is_due(self.through, delay) && !month.is_due(self.closes_through, delay);
-        if too_early && !self.report.too_early.contains(&month) {
-            tracing::warn!(%month, "a month does not close: by the store's clock it is too early; set the clocks");
-            self.report.too_early.push(month);
-        }
     }
 
     /// The newest month that may close.
@@ -302,7 +320,8 @@ impl<'a> Run<'a> {
             let mut referrals = ClosingReferrals::since(&closed_months, folder.summaries.values());
             for statement in due.iter().filter(|statement| statement.affiliate_id == folder.affiliate.id) {
                 // Of months that close together the first says it for all.
-                let referrals = Some(std::mem::take(&mut referrals));
+                let says = referrals.is_some().then(ClosingReferrals::default);
+                let referrals = std::mem::replace(&mut referrals, says);
                 let (closed_at, statement) = (Some(read_at), statement.clone());
                 docs.push(StatementDoc { closed_at, withdrawn: false, statement, referrals });
             }
@@ -322,6 +341,20 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// Months that the node's clock would close, and the store's clock keeps open.
+fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_through: NaiveDate) -> Vec<Month> {
+    let delay = app.settings().close_delay_days;
+    let first = Month::of(closes_through).previous();
+    let closed = |month: &Month| directory.months().any(|known| known.closed && known.month == *month);
+    let early = |month: &Month| month.is_due(through, delay) && !month.is_due(closes_through, delay);
+    let months: Vec<Month> =
+        first.through(Month::of(through)).filter(|month| early(month) && !closed(month)).collect();
+    if let Some(month) = months.first() {
+        tracing::warn!(%month, "a month does not close: by the store's clock it is too early; set the clocks");
+    }
+    months
 }
 
 /// What the next run is told of an affiliate.

@@ -10,6 +10,10 @@ use crate::domain::id::AccountId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Referrals that a closing lists; their longest ids just fit into a fact. With more, it does not say who counted, and
+/// the order of holds and closings is that of the clock.
+const MOST_LISTED: usize = 20_000;
+
 /// An affiliate's referrals at a closing, as differences from its closing before; by account id.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClosingReferrals {
@@ -46,11 +50,12 @@ impl Stood {
 }
 
 impl ClosingReferrals {
-    /// How an affiliate's referrals stand now, compared with the last of its closed months.
+    /// How an affiliate's referrals stand now, compared with the last of its closed months; `None`: too much changed to
+    /// be listed.
     pub fn since<'s>(
         closed_months: &[ClosedMonth],
         summaries: impl IntoIterator<Item = &'s Summary>,
-    ) -> Self {
+    ) -> Option<Self> {
         let mut before = stood_last(closed_months);
         let mut differences = Self::default();
         for summary in summaries {
@@ -64,7 +69,8 @@ impl ClosingReferrals {
         for list in [&mut differences.counted, &mut differences.held, &mut differences.out] {
             list.sort_unstable();
         }
-        differences
+        let listed = differences.counted.len() + differences.held.len() + differences.out.len();
+        (listed <= MOST_LISTED).then_some(differences)
     }
 
     fn list_mut(&mut self, stood: Stood) -> &mut Vec<AccountId> {

@@ -111,9 +111,9 @@ impl Program {
             };
             let statement = projected.iter().find(|statement| statement.month == month).cloned();
             let rules = self.rules.clone();
-            let referrals = statement
-                .as_ref()
-                .map(|_| ClosingReferrals::since(&self.closed_months[..place], &self.summaries(through)));
+            let referrals = statement.as_ref().and_then(|_| {
+                ClosingReferrals::since(&self.closed_months[..place], &self.summaries(through))
+            });
             self.known_at.push((month, self.referrals.clone()));
             self.closed_months.insert(place, ClosedMonth { month, rules, closed_at, statement, referrals });
         }

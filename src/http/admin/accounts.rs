@@ -59,7 +59,7 @@ pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) 
 /// Credits an account by hand, as of its signup.
 ///
 /// The referral starts afresh, neither held nor rejected, also with the affiliate that it was credited to before.
-/// Closed months get adjustments. An affiliate that never was active can't be credited.
+/// Closed months get adjustments. An affiliate that has never been active can't be credited.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/attribution", tag = "accounts",
     params(AccountPath),
@@ -86,7 +86,7 @@ pub async fn credit(
         &state,
         &caller,
         &account_id.clone(),
-        Fact::Credit { account_id, affiliate_id, reason, claim_id: None },
+        Fact::Credit { account_id, affiliate_id, reason, claim_id: None, ends_judgement: true },
     )
     .await
 }

@@ -37,7 +37,7 @@ pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<
     params(FactPath),
     request_body(content = ReasonRequest, description = "Why"),
     responses(
-        (status = 204, description = "It was applied"),
+        (status = 204, description = "It was applied; if the rules refuse it, that is the answer"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`still_unreadable`"),
     ),

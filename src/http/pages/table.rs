@@ -500,7 +500,7 @@ fn neutral(cell: &str) -> String {
 /// Whether a text looks like a formula's beginning. A number is none: a minus before digits.
 fn is_formula(text: &str) -> bool {
     let plain = text::plain(text);
-    let seen = plain.trim_matches(|letter: char| letter.is_whitespace() || letter == ';');
+    let seen = plain.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '"'));
     let number = seen.strip_prefix('-').is_some_and(|rest| {
         rest.starts_with(|c: char| c.is_ascii_digit())
             && rest.chars().all(|c| c.is_ascii_digit() || c == '.')

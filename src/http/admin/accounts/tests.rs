@@ -59,7 +59,7 @@ fn an_account_is_shown_with_its_history() {
         change: Change::PlanChanged { plan: "connect".parse().expect("a literal") },
     };
     account.report_event(&event, None, &mut crate::domain::account::Apart::default());
-    account.credit(Some(AffiliateId::from_bits(2)), "asked", "staff", origin()).expect("signed up");
+    account.credit(Some(AffiliateId::from_bits(2)), true, ("asked", "staff"), origin()).expect("signed up");
     let progress = ProgressView { active_days: 31, active: true, ..ProgressView::default() };
     let view = serde_json::to_value(AccountView::of(&account, Some("Ann".to_owned()), &progress, 90))
         .expect("plain data");

@@ -373,7 +373,8 @@ pub async fn credit(
     }
     let reason = act.form.line("credit_reason", 500);
     let reason = act.form.need("credit_reason", reason, "Please say why, for those who ask later.");
-    let fact = Fact::Credit { account_id: id.clone(), affiliate_id, reason, claim_id: None };
+    let fact =
+        Fact::Credit { account_id: id.clone(), affiliate_id, reason, claim_id: None, ends_judgement: true };
     take(&state, act, &id, fact, "credited").await
 }
 
@@ -411,7 +412,7 @@ async fn take(
                         "The account is credited to nobody: there is no referral to judge."
                     }
                     Some(Refusal::NeverActive) => {
-                        "This affiliate never was active, so it can't be credited. Accounts are credited to affiliates who have signed the agreement."
+                        "This affiliate has never been active, so they can't be credited. Accounts are credited to affiliates who have signed the agreement."
                     }
                     _ => "The account has changed meanwhile. Please look at it again.",
                 },

@@ -181,7 +181,7 @@ pub async fn decide(
             Err(ActError::Refused(Refusal::UnknownAccount)) => act.form.wrong("account", UNKNOWN),
             Err(ActError::Refused(Refusal::NeverActive)) => act.form.wrong(
                 "form",
-                "This affiliate never was active, so it can't be credited: it has yet to sign the agreement.",
+                "This affiliate has never been active, so they can't be credited: they have yet to sign the agreement.",
             ),
             Err(error) => return Err(error.into()),
         }

@@ -168,8 +168,14 @@ const DONE: [(&str, &str); 28] = [
     ("out", "Signed out everywhere. Links that were sent and not used are void, too."),
     ("noted", "The note is kept."),
     ("linked", "The link is made."),
-    ("link-off", "The link is switched off: it redirects, but does not earn. The affiliate is told by mail."),
-    ("link-on", "The link is on again: new clicks on it earn. The affiliate is told by mail."),
+    (
+        "link-off",
+        "The link is switched off: it redirects, but does not earn. An affiliate who can sign in gets a mail about it.",
+    ),
+    (
+        "link-on",
+        "The link is on again: new clicks on it earn. An affiliate who can sign in gets a mail about it.",
+    ),
     ("changed", "The changes are kept."),
     ("unchanged", "Nothing was different: nothing is changed."),
     ("held", "The referral is held: it stays out of months not yet closed."),
