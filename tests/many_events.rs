@@ -10,7 +10,7 @@ use support::http;
 use support::servers::{Program, Server};
 
 const DAYS: usize = 30;
-const PAIRS_A_DAY: usize = 50;
+const PAIRS_A_DAY: usize = 20;
 /// What the node may hold in memory, in KiB: this is an unoptimized build with all its debug checks.
 const MOST_KIB: u64 = 200 * 1024;
 

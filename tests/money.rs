@@ -160,6 +160,7 @@ async fn a_fact_that_cant_be_applied_is_set_aside_and_those_after_it_go_on() {
     let before = overwrite(&app, "account:damaged", b"{\"id\": 7}");
     app.run().await;
     app.happens("damaged", "e1", "suspended", BEGINNING).await.expect_status(202);
+    app.settles().await;
     app.happens("whole", "e1", "suspended", BEGINNING).await.expect_status(201);
     let listed = app.get("/v1/facts/set-aside").await.expect_status(200).json();
     let [aside] = listed["data"].as_array().expect("a list").as_slice() else { panic!("{listed}") };
@@ -232,6 +233,7 @@ async fn a_fact_that_a_person_dropped_never_has_an_effect_and_one_tried_again_ha
         let before = overwrite(&app, &name, b"{}");
         app.run().await;
         app.post(&notes, &json!({"text": "another one"})).await.expect_status(202);
+        app.settles().await;
         let listed = app.get("/v1/facts/set-aside").await.expect_status(200).json();
         let id = listed["data"][0]["id"].as_str().expect("an id").to_owned();
         assert_eq!(app.stop().await, Some(0));
