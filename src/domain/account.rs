@@ -395,6 +395,8 @@ impl Account {
             (one.event.occurred_at, &one.event.event_id)
                 .cmp(&(other.event.occurred_at, &other.event.event_id))
         });
+        // One that was moved while they were read was read at both places.
+        self.events.dedup_by(|one, other| one.event.event_id == other.event.event_id);
         self.events_apart = 0;
     }
 
