@@ -30,6 +30,7 @@ use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreErro
 use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join_all};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -104,6 +105,8 @@ pub(crate) struct FactsDrainer {
     batch_records: usize,
     /// The journal's end when the store was asked: up to here facts are replayed.
     replayed_to: u64,
+    /// Positions of facts that stand in the journal once more, further on.
+    repeated: Vec<Range<u64>>,
 }
 
 /// Facts that are read together.
@@ -192,6 +195,7 @@ impl FactsDrainer {
             recovering: app.is_recovering().await?,
             batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
             replayed_to: app.journal.facts().last_position(),
+            repeated: app.journal.repeated(Log::Facts),
         };
         drainer.recall_claims().await?;
         drainer.app.reload_directory().await?;
@@ -264,7 +268,8 @@ impl FactsDrainer {
         let up_to = self.app.journal.facts().last_position();
         let read = self.reader.next_batch(self.batch_records, BATCH_BYTES, up_to)?;
         let (mut facts, mut unreadable) = (Vec::new(), Vec::new());
-        for (cursor, payload) in read.iter() {
+        let counts = |cursor: &Cursor| !self.repeated.iter().any(|range| range.contains(&cursor.position));
+        for (cursor, payload) in read.iter().filter(|(cursor, _)| counts(cursor)) {
             match serde_json::from_slice(payload) {
                 Ok(record) => facts.push(Located { cursor, record }),
                 Err(error) => {
