@@ -420,7 +420,8 @@ impl FactsDrainer {
                 fence = Some(fence.map_or(token, |lowest| lowest.min(token)));
             }
             if let Effect::Void { reason, refusal } = &effect {
-                if refusal.is_some() && self.recovering && located.cursor.position <= self.replayed_to {
+                let may_change = refusal.is_some_and(|refusal| !refusal.is_final());
+                if may_change && self.recovering && located.cursor.position <= self.replayed_to {
                     return Err(DrainError::WaitsForOthers(located.cursor.position).into());
                 }
                 refused.push((*located, reason.clone(), *refusal));
