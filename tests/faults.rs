@@ -572,6 +572,80 @@ async fn a_restored_disk_takes_a_new_epoch_and_skips_nothing() {
     }
 }
 
+/// It answers, whether or not it has met its store.
+async fn until_it_answers(app: &TestApp) {
+    let begun = Instant::now();
+    while http::try_get(app.internal, "/healthz", &[]).await.is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "not up: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Restored, it takes facts and clicks while the store is away, is killed, and takes more before it meets the store; then
+/// it is killed again at once. All of that counts once, also after a wipe.
+#[tokio::test]
+async fn a_restored_disk_that_is_killed_while_the_store_is_away_loses_nothing_and_doubles_nothing() {
+    let mut redis = Server::start(Program::Redis, &[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut app = TestApp::prepare(dir.path(), &redis.url(), "");
+    app.run().await;
+    let partner = app.partner("old").await;
+    let path = format!("/v1/stats?affiliate_id={}&from=2025-12-31&to=2026-01-02&by=day", partner.id);
+    let clicks = async |app: &TestApp| app.get(&path).await.json()["clicks"]["total"].clone();
+    assert_eq!(app.stop().await, Some(0));
+    let (data, backup) = (app.data_dir(), dir.path().join("backup"));
+    copy_dir(&data, &backup);
+    app.run().await;
+    for account in ["a", "b", "c", "d", "e"] {
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await.expect_status(302);
+        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+    }
+    app.settles().await;
+    assert_eq!(app.stop().await, Some(0));
+    redis.kill();
+    std::fs::remove_dir_all(&data).expect("it was there");
+    copy_dir(&backup, &data);
+    for account in ["f", "g"] {
+        app.spawn();
+        until_it_answers(&app).await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await.expect_status(302);
+        app.signs_up(&visitor, account, "growth").await.expect_status(202);
+        app.kill();
+    }
+    redis.start_again();
+    app.spawn();
+    until_it_answers(&app).await;
+    app.kill();
+    app.run().await;
+    for account in ["a", "b", "c", "d", "e", "f", "g"] {
+        assert_eq!(
+            decided_account(&app, account).await["attribution"]["affiliate_id"],
+            json!(partner.id),
+            "{account}"
+        );
+    }
+    app.settles().await;
+    assert_eq!(clicks(&app).await, 7);
+    // What the restored disk lacks is gone with the store; what it has counts once.
+    redis.operate::<()>(&["FLUSHALL"]);
+    assert_eq!(app.stop().await, Some(0));
+    app.run().await;
+    app.settles().await;
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    for account in ["f", "g"] {
+        assert_eq!(
+            decided_account(&app, account).await["attribution"]["affiliate_id"],
+            json!(partner.id),
+            "{account}"
+        );
+    }
+    assert_eq!(clicks(&app).await, 2);
+    let proof = app.get("/v1/verify").await.expect_status(200).json();
+    assert_eq!(proof["untouched"], true, "{proof}");
+}
+
 #[tokio::test]
 async fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     let mut app = TestApp::start().await;

@@ -20,6 +20,7 @@ use crate::store::{
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::join_all;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ struct ClicksDrainer {
     reader: Reader,
     cursors: HashMap<Partition, Cursor>,
     days: DayCache,
+    /// Positions of clicks that stand in the journal once more, further on.
+    repeated: Vec<Range<u64>>,
 }
 
 impl ClicksDrainer {
@@ -70,7 +73,8 @@ impl ClicksDrainer {
         let start = app.journal.resume_after(Log::Clicks, lowest);
         let reader = app.journal.reader(Log::Clicks, start, false).map_err(unreadable)?;
         app.set_applied(Log::Clicks, start);
-        Ok(Self { app: Arc::clone(app), reader, cursors, days: DayCache::new(app.zone().clone()) })
+        let (days, repeated) = (DayCache::new(app.zone().clone()), app.journal.repeated(Log::Clicks));
+        Ok(Self { app: Arc::clone(app), reader, cursors, days, repeated })
     }
 
     async fn drain(&mut self) -> Result<(), StoreError> {
@@ -141,7 +145,9 @@ impl ClicksDrainer {
             };
             parts.insert(partition, (batch, Counts::new()));
         }
-        for (cursor, payload) in clicks.iter() {
+        let repeated = &self.repeated;
+        let counts = |cursor: &Cursor| !repeated.iter().any(|range| range.contains(&cursor.position));
+        for (cursor, payload) in clicks.iter().filter(|(cursor, _)| counts(cursor)) {
             let click = ClickRecord::decode(payload)
                 .map_err(|error| StoreError::Corrupt(format!("click at {cursor:?}: {error}")))?;
             if let Some(visitor) = click.visitor

@@ -30,6 +30,7 @@ use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreErro
 use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join_all};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -106,6 +107,8 @@ pub(crate) struct FactsDrainer {
     batch_records: usize,
     /// The journal's end when the store was asked: up to here facts are replayed.
     replayed_to: u64,
+    /// Positions of facts that stand in the journal once more, further on.
+    repeated: Vec<Range<u64>>,
 }
 
 /// Facts that are read together.
@@ -194,6 +197,7 @@ impl FactsDrainer {
             recovering: app.is_recovering().await?,
             batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
             replayed_to: app.journal.facts().last_position(),
+            repeated: app.journal.repeated(Log::Facts),
         };
         drainer.recall_claims().await?;
         drainer.app.reload_directory().await?;
@@ -266,7 +270,8 @@ impl FactsDrainer {
         let up_to = self.app.journal.facts().last_position();
         let read = self.reader.next_batch(self.batch_records, BATCH_BYTES, up_to)?;
         let (mut facts, mut unreadable) = (Vec::new(), Vec::new());
-        for (cursor, payload) in read.iter() {
+        let counts = |cursor: &Cursor| !self.repeated.iter().any(|range| range.contains(&cursor.position));
+        for (cursor, payload) in read.iter().filter(|(cursor, _)| counts(cursor)) {
             match serde_json::from_slice(payload) {
                 Ok(record) => facts.push(Located { cursor, record }),
                 Err(error) => {
@@ -423,7 +428,8 @@ impl FactsDrainer {
                 fence = Some(fence.map_or(token, |lowest| lowest.min(token)));
             }
             if let Effect::Void { reason, refusal } = &effect {
-                if refusal.is_some() && self.recovering && located.cursor.position <= self.replayed_to {
+                let may_change = refusal.is_some_and(|refusal| !refusal.is_final());
+                if may_change && self.recovering && located.cursor.position <= self.replayed_to {
                     return Err(DrainError::WaitsForOthers(located.cursor.position).into());
                 }
                 refused.push((*located, reason.clone(), *refusal));

@@ -46,7 +46,7 @@ use crate::domain::account::{Account, Refusal};
 use crate::domain::affiliate::Link;
 use crate::domain::calendar::Zone;
 use crate::domain::fact::{Fact, Record};
-use crate::domain::id::{AffiliateId, NodeId};
+use crate::domain::id::{AccountId, AffiliateId, NodeId};
 use crate::domain::mark::Marks;
 use crate::domain::outcome::FactOutcome;
 use crate::domain::pepper::Pepper;
@@ -447,6 +447,12 @@ impl App {
             self.count(kind, FactOutcome::Refused);
             return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
         }
+        if let Fact::Review { account_id, .. } = &fact
+            && let Some(refusal) = self.refuses_review_of(account_id).await
+        {
+            self.count(kind, FactOutcome::Refused);
+            return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
+        }
         let record = Record { at: self.now(), by: by.to_owned(), fact };
         let positions = self.append_records(std::slice::from_ref(&record)).await;
         let position = positions.map_err(|error| SubmitError::Journal(error.to_string()))?[0];
@@ -477,6 +483,13 @@ impl App {
             tracing::debug!(%error, "the directory is as it was last seen");
         }
         refusal(&self.directory())
+    }
+
+    /// Why an account can't be judged by staff, as far as the store knows now. It is asked before the fact is journaled:
+    /// what is journaled counts, in whatever order it is replayed.
+    async fn refuses_review_of(&self, id: &AccountId) -> Option<Refusal> {
+        let account = self.load_account(id).await.ok()??;
+        account.may_be_reviewed().err().filter(|refusal| *refusal == Refusal::NotReferred)
     }
 
     /// Writes records to the facts journal; answers when they are on disk, with their positions.

@@ -17,17 +17,16 @@ const WATCH: Duration = Duration::from_millis(1_200);
 /// A node not heard of for so long, and not stopped, may hold facts that nobody else knows.
 pub(crate) const SILENT_MS: i64 = 10_000;
 
-/// Where the journal ended when the process started, until the store has been met.
+/// Where the facts ended when the process started, and whether the store has been met since.
 #[derive(Debug)]
 pub(super) struct Start {
     facts: u64,
-    clicks: u64,
     met: bool,
 }
 
 impl Start {
     pub(super) fn of(journal: &Journal) -> Self {
-        Self { facts: journal.facts().last_position(), clicks: journal.clicks().last_position(), met: false }
+        Self { facts: journal.facts().last_position(), met: false }
     }
 }
 
@@ -44,7 +43,7 @@ impl App {
         if !start.met {
             self.check_nobody_else_is_this_node().await?;
             self.notice_a_wiped_store(&start).await?;
-            self.take_new_epoch_if_behind(&start).await?;
+            self.take_new_epoch_if_behind().await?;
             // Whoever finds this node ready finds it among the nodes.
             self.beat().await?;
             start.met = true;
@@ -132,60 +131,22 @@ impl App {
     }
 
     /// A disk restored from a backup lacks what it journaled since; positions of that time must not be
-    /// used again. What this process journaled before it met the store is written once more in the new epoch.
-    async fn take_new_epoch_if_behind(&self, start: &Start) -> Result<()> {
-        let facts = self.store.cursors(self.node, Log::Facts).await?;
-        let clicks = self.store.cursors(self.node, Log::Clicks).await?;
-        let highest = |cursors: &[(crate::store::Partition, Cursor)]| {
-            cursors.iter().map(|(_, cursor)| *cursor).max().unwrap_or_default()
-        };
-        let (facts, clicks) = (highest(&facts), highest(&clicks));
-        let epoch = self.journal.node().epoch();
-        let behind = |cursor: Cursor, end: u64| {
-            cursor.epoch > epoch || (cursor.epoch == epoch && cursor.position > end)
-        };
-        if !behind(facts, start.facts) && !behind(clicks, start.clicks) {
-            return Ok(());
-        }
-        let failed = |error: crate::journal::JournalError| StoreError::Corrupt(error.to_string());
-        let ends = [self.journal.facts().last_position(), self.journal.clicks().last_position()];
-        let next = self.journal.new_epoch(facts.epoch.max(clicks.epoch)).map_err(failed)?;
-        tracing::warn!(
-            epoch = next,
-            "the store remembers more than this disk holds: it was restored from a backup; a new epoch begins"
-        );
-        for (log, from, to) in [
-            (Log::Facts, start.facts, skipped_to(facts, epoch, ends[0])),
-            (Log::Clicks, start.clicks, skipped_to(clicks, epoch, ends[1])),
-        ] {
-            self.journal_again(log, from, to).await?;
+    /// used again. What was journaled before the store was met is repeated in the new epoch.
+    async fn take_new_epoch_if_behind(&self) -> Result<()> {
+        let facts = self.highest_cursor(Log::Facts).await?;
+        let clicks = self.highest_cursor(Log::Clicks).await?;
+        let met = self.journal.meet(facts, clicks);
+        if let Some(epoch) = met.map_err(|error| StoreError::Corrupt(error.to_string()))? {
+            tracing::warn!(
+                epoch,
+                "the store remembers more than this disk holds: it was restored from a backup; a new epoch begins"
+            );
         }
         Ok(())
     }
-
-    /// Journals once more what the store would take for what it knows already.
-    async fn journal_again(&self, log: Log, from: u64, to: u64) -> Result<()> {
-        let failed = |error: crate::journal::JournalError| StoreError::Corrupt(error.to_string());
-        let mut reader = self.journal.reader(log, from, false).map_err(failed)?;
-        loop {
-            let batch = reader.next_batch(usize::MAX, 1 << 20, to).map_err(failed)?;
-            if batch.last().is_none() {
-                return Ok(());
-            }
-            let payloads = batch.iter().map(|(_, payload)| payload.to_vec());
-            match log {
-                Log::Facts => {
-                    let appended = self.journal.facts().append_many(payloads.collect()).await;
-                    appended.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-                }
-                Log::Clicks => {
-                    for payload in payloads {
-                        let appended = self.journal.clicks().append(&payload);
-                        appended.map_err(|drop| StoreError::Corrupt(drop.sentence().to_owned()))?;
-                    }
-                }
-            }
-        }
+    async fn highest_cursor(&self, log: Log) -> Result<Cursor> {
+        let cursors = self.store.cursors(self.node, log).await?;
+        Ok(cursors.into_iter().map(|(_, cursor)| cursor).max().unwrap_or_default())
     }
 
     pub(super) fn refuse(&self, why: &str) -> StoreError {
@@ -342,11 +303,6 @@ impl App {
         };
         vec![journal, store, recovering]
     }
-}
-
-/// Up to where a store whose cursor stands there would take records of this epoch for ones that it knows.
-fn skipped_to(cursor: Cursor, epoch: u32, end: u64) -> u64 {
-    if cursor.epoch > epoch { end } else { end.min(cursor.position) }
 }
 
 /// Tells the others that this node lives, until it stops.

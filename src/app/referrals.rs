@@ -244,7 +244,7 @@ impl<'a> Teller<'a> {
         let plan = history.plan_before(self.now).clone();
         let has_rate = self.app.settings().rules.has_rate(&plan);
         let line = stated.and_then(Said::standing);
-        let by_hand = account.actions.iter().any(|action| action.credited_since == account.credited_to);
+        let by_hand = account.effective_actions().any(|action| action.credited_since == account.credited_to);
         let decided = account.attribution.as_ref().filter(|_| !by_hand);
         Some(ReferralSummary {
             account_id: account.id.clone(),

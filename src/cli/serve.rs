@@ -14,9 +14,14 @@ pub(super) async fn run(
     telemetry::start(&context.config.log);
     warn_of_few_open_files(&context);
     let clock = settable_clock.map_or_else(Clock::system, |start| Clock::settable(start.with_timezone(&Utc)));
+    // From now on: a signal that comes while the server starts stops it in order too.
+    let asked = stop_signal();
     let stop: Stop = Box::pin(async {
-        match stop_signal().await {
-            Ok(()) => tracing::info!("asked to stop; draining"),
+        match asked {
+            Ok(asked) => {
+                asked.await;
+                tracing::info!("asked to stop; draining");
+            }
             Err(error) => tracing::error!(%error, "can't hear signals; stopping"),
         }
     });

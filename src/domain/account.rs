@@ -129,6 +129,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether no fact that another node has yet to replay can change it.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::PasswordReplaced)
+    }
     /// The stable code.
     pub const fn code(self) -> &'static str {
         match self {
@@ -196,6 +200,23 @@ pub struct Standing {
     pub rejected_since: Option<DateTime<Utc>>,
 }
 
+impl Standing {
+    /// An action that a newer version knows changes nothing here.
+    fn judge(&mut self, action: &str, at: DateTime<Utc>) {
+        match action {
+            HOLD => {
+                self.held_since.get_or_insert(at);
+                if !self.hold_reasons.contains(&HoldReason::Staff) {
+                    self.hold_reasons.push(HoldReason::Staff);
+                }
+            }
+            RELEASE => *self = Self::default(),
+            REJECT => drop(self.rejected_since.get_or_insert(at)),
+            _ => {}
+        }
+    }
+}
+
 /// What staff did to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
@@ -216,6 +237,28 @@ pub struct Action {
     /// The claim that was granted by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimId>,
+    /// A credit that ends a hold or a rejection also where the affiliate stays the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_judgement: bool,
+    /// It changes nothing where it stands among the others, unless one that comes in later stands before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
+}
+
+impl Action {
+    fn new(name: &str, reason: &str, by: &str, origin: Origin) -> Self {
+        Self {
+            origin,
+            by: by.to_owned(),
+            action: name.to_owned(),
+            reason: reason.to_owned(),
+            credited_before: None,
+            credited_since: None,
+            claim: None,
+            ends_judgement: false,
+            idle: false,
+        }
+    }
 }
 
 /// A report that contradicted what stands.
@@ -257,7 +300,8 @@ pub struct Account {
     /// How it was judged.
     #[serde(default)]
     pub standing: Standing,
-    /// What staff did, oldest first.
+    /// What staff did, by origin: who is credited and how it was judged follow from these in their order, in whatever
+    /// order nodes told of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
     /// Reports that contradicted what stands; at most [`MAX_CONFLICTS`].
@@ -348,13 +392,7 @@ impl Account {
         self.pending.clear();
         self.signup = Some(Claim { origin, claimed_at: origin.at, signup: signup.clone() });
         self.attribution = Some(attribution.clone());
-        if self.actions.iter().all(|action| action.action != CREDIT) {
-            self.credited_to = attribution.affiliate_id;
-            if !attribution.holds.is_empty() && self.standing == Standing::default() {
-                self.standing.held_since = Some(origin.at);
-                self.standing.hold_reasons.clone_from(&attribution.holds);
-            }
-        }
+        self.fold();
         true
     }
 
@@ -417,6 +455,13 @@ impl Account {
         }
     }
 
+    /// Whether staff may judge it: asked before that is journaled. Once journaled, what they did while it was credited to
+    /// nobody is kept and changes nothing.
+    pub fn may_be_reviewed(&self) -> Result<(), Refusal> {
+        self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
+        self.credited_to.map(drop).ok_or(Refusal::NotReferred)
+    }
+
     /// Takes in how staff judged the referral; answers whether that changed anything.
     pub fn review(
         &mut self,
@@ -425,34 +470,12 @@ impl Account {
         by: &str,
         origin: Origin,
     ) -> Result<bool, Refusal> {
-        if self.actions.iter().any(|known| known.origin == origin) {
-            return Ok(false);
-        }
-        self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
-        self.credited_to.ok_or(Refusal::NotReferred)?;
-        let before = self.standing.clone();
         let name = match action {
-            ReviewAction::Hold => {
-                self.standing.held_since.get_or_insert(origin.at);
-                if !self.standing.hold_reasons.contains(&HoldReason::Staff) {
-                    self.standing.hold_reasons.push(HoldReason::Staff);
-                }
-                "hold"
-            }
-            ReviewAction::Release => {
-                self.standing = Standing::default();
-                "release"
-            }
-            ReviewAction::Reject => {
-                self.standing.rejected_since.get_or_insert(origin.at);
-                "reject"
-            }
+            ReviewAction::Hold => HOLD,
+            ReviewAction::Release => RELEASE,
+            ReviewAction::Reject => REJECT,
         };
-        if before == self.standing {
-            return Ok(false);
-        }
-        self.act(name, reason, by, origin);
-        Ok(true)
+        self.act(Action::new(name, reason, by, origin))
     }
 
     /// Takes in a credit by hand, as of the signup; answers whether that changed anything. The referral
@@ -464,23 +487,11 @@ impl Account {
         (reason, by): (&str, &str),
         origin: Origin,
     ) -> Result<bool, Refusal> {
-        if self.actions.iter().any(|known| known.origin == origin) {
-            return Ok(false);
-        }
-        self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
-        let nothing_to_end = !ends_judgement || self.standing == Standing::default();
-        if self.credited_to == affiliate && nothing_to_end {
-            return Ok(false);
-        }
-        let before = std::mem::replace(&mut self.credited_to, affiliate);
-        self.standing = Standing::default();
-        let action = self.act(CREDIT, reason, by, origin);
-        action.credited_before = before;
-        action.credited_since = affiliate;
-        Ok(true)
+        let credit = Action::new(CREDIT, reason, by, origin);
+        self.act(Action { credited_since: affiliate, ends_judgement, ..credit })
     }
 
-    /// Takes in the credit that grants a claim: once, whatever staff did with the account since.
+    /// Takes in the credit that grants a claim: once, as it was journaled first, whatever staff did with the account since.
     pub fn credit_claim(
         &mut self,
         claim: ClaimId,
@@ -489,37 +500,56 @@ impl Account {
         (reason, by): (&str, &str),
         origin: Origin,
     ) -> Result<bool, Refusal> {
-        if self.actions.iter().any(|known| known.claim == Some(claim)) {
+        let granted = |known: &Action| known.claim == Some(claim);
+        if self.actions.iter().any(|known| granted(known) && known.origin <= origin) {
             return Ok(false);
         }
-        let changed = self.credit(affiliate, ends_judgement, (reason, by), origin)?;
-        if !changed && !ends_judgement {
-            return Ok(false);
-        }
-        if !changed {
-            // It is noted all the same: should it come again, it must not undo what staff decided since.
-            let action = self.act(CREDIT, reason, by, origin);
-            (action.credited_before, action.credited_since) = (affiliate, affiliate);
-        }
-        if let Some(action) = self.actions.last_mut() {
-            action.claim = Some(claim);
-        }
-        Ok(changed)
+        self.actions.retain(|known| !granted(known));
+        let credit = Action::new(CREDIT, reason, by, origin);
+        self.act(Action { credited_since: affiliate, claim: Some(claim), ends_judgement, ..credit })
     }
 
-    fn act(&mut self, name: &str, reason: &str, by: &str, origin: Origin) -> &mut Action {
-        let (by, reason) = (by.to_owned(), reason.to_owned());
-        self.actions.push(Action {
-            origin,
-            by,
-            action: name.to_owned(),
-            reason,
-            credited_before: None,
-            credited_since: None,
-            claim: None,
-        });
-        let last = self.actions.len() - 1;
-        &mut self.actions[last]
+    /// Staff's actions that changed something, oldest first.
+    pub fn effective_actions(&self) -> impl DoubleEndedIterator<Item = &Action> {
+        self.actions.iter().filter(|action| !action.idle)
+    }
+
+    fn act(&mut self, action: Action) -> Result<bool, Refusal> {
+        self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
+        if self.actions.iter().any(|known| known.origin == action.origin) {
+            return Ok(false);
+        }
+        self.actions.push(action);
+        let (credited, standing) = (self.credited_to, self.standing.clone());
+        self.fold();
+        Ok((credited, standing) != (self.credited_to, self.standing.clone()))
+    }
+
+    /// Says who is credited, and how it was judged: as decided, then as staff did one thing after the other.
+    fn fold(&mut self) {
+        let decided = self.attribution.as_ref();
+        self.credited_to = decided.and_then(|decided| decided.affiliate_id);
+        self.standing = Standing::default();
+        if let (Some(signup), Some(decided)) = (&self.signup, decided)
+            && !decided.holds.is_empty()
+        {
+            self.standing.held_since = Some(signup.origin.at);
+            self.standing.hold_reasons.clone_from(&decided.holds);
+        }
+        self.actions.sort_by_key(|action| action.origin);
+        for action in &mut self.actions {
+            let before = (self.credited_to, self.standing.clone());
+            if action.action == CREDIT {
+                action.credited_before = before.0;
+                if action.ends_judgement || before.0 != action.credited_since {
+                    self.credited_to = action.credited_since;
+                    self.standing = Standing::default();
+                }
+            } else if self.credited_to.is_some() {
+                self.standing.judge(&action.action, action.origin.at);
+            }
+            action.idle = before == (self.credited_to, self.standing.clone());
+        }
     }
 
     /// Whether a delivery's id was seen with other bytes.
@@ -584,6 +614,9 @@ fn report_known_event(
     }
 }
 
+const HOLD: &str = "hold";
+const RELEASE: &str = "release";
+const REJECT: &str = "reject";
 const CREDIT: &str = "credit";
 
 #[cfg(test)]
@@ -844,7 +877,8 @@ mod tests {
         };
         assert_eq!(hold(&mut account, 1), Err(Refusal::UnknownAccount));
         account.decide(&signup("growth"), origin(1, 2), &credited(None, &[]));
-        assert_eq!(hold(&mut account, 3), Err(Refusal::NotReferred));
+        assert_eq!(account.may_be_reviewed(), Err(Refusal::NotReferred));
+        assert_eq!(hold(&mut account, 3), Ok(false), "journaled all the same, it changes nothing");
         let someone = AffiliateId::from_bits(7);
         assert_eq!(account.credit(Some(someone), true, ("a call", "ann"), origin(1, 4)), Ok(true));
         assert_eq!(account.credit(Some(someone), true, ("a call", "ann"), origin(1, 4)), Ok(false));
@@ -861,7 +895,7 @@ mod tests {
         assert!(account.referral().expect("credited").rejected);
         assert_eq!(account.review(ReviewAction::Release, "yes", "ann", origin(1, 9)), Ok(true));
         assert_eq!(account.standing, Standing::default());
-        let acts: Vec<&str> = account.actions.iter().map(|action| action.action.as_str()).collect();
+        let acts: Vec<&str> = account.effective_actions().map(|action| action.action.as_str()).collect();
         assert_eq!(acts, ["credit", "hold", "reject", "release"]);
         assert_eq!(account.credit(None, true, ("nobody's", "ann"), origin(1, 10)), Ok(true));
         assert_eq!((account.referred(), account.referral()), (Some(false), None));
@@ -904,7 +938,7 @@ mod tests {
         assert_eq!(account.credit(Some(ann), false, ("a call", "bob"), origin(1, 4)), Ok(false));
         assert_eq!(account.credit_claim(claim, Some(ann), false, ("a call", "bob"), origin(1, 5)), Ok(false));
         assert!(account.standing.rejected_since.is_some());
-        assert_eq!(account.actions.len(), 1);
+        assert_eq!(account.effective_actions().count(), 1);
     }
 
     #[test]
@@ -938,6 +972,71 @@ mod tests {
         assert_eq!(corrected.credit(Some(someone), true, ("a call", "ann"), origin(1, 4)), Ok(true));
         corrected.decide(&signup("growth"), origin(2, 1), &credited(Some(7), &[HoldReason::Burst]));
         assert_eq!((corrected.credited_to, corrected.is_held()), (Some(someone), false));
+    }
+
+    /// As an older version kept it: in the order in which its node applied them, and without those that changed nothing.
+    #[test]
+    fn an_account_of_an_older_version_goes_on_as_it_stands() {
+        let mut account = account();
+        account.decide(&signup("growth"), origin(1, 2), &credited(Some(7), &[HoldReason::Burst]));
+        account.review(ReviewAction::Release, "fine", "ann", origin(1, 3)).expect("signed up");
+        account
+            .credit(Some(AffiliateId::from_bits(9)), true, ("a call", "ann"), origin(1, 4))
+            .expect("signed up");
+        account.review(ReviewAction::Hold, "odd", "ann", origin(1, 5)).expect("signed up");
+        let text = serde_json::to_string(&account).expect("plain data");
+        assert!(!text.contains("idle"), "{text}");
+        let stands = (account.credited_to, account.standing.clone());
+        assert_eq!(account.review(ReviewAction::Hold, "again", "ann", origin(1, 6)), Ok(false));
+        assert_eq!((account.credited_to, account.standing.clone()), stands);
+        let before: Vec<_> = account.effective_actions().map(|action| action.credited_before).collect();
+        assert_eq!(before, [None, Some(AffiliateId::from_bits(7)), None]);
+    }
+
+    /// A fact of one of three nodes: a decision about the same signup, or what staff did.
+    fn takes(account: &mut Account, (node, second, what): (u64, i64, u8)) -> Result<bool, Refusal> {
+        // Some are taken in at the same instant on two nodes.
+        let from = Origin { at: at(second / 2), ..origin(node, second) };
+        let review = |account: &mut Account, action| account.review(action, "why", "ann", from);
+        let affiliate = |bits| Some(AffiliateId::from_bits(bits));
+        match what {
+            0 => Ok(account.decide(&signup("growth"), from, &credited(Some(node), &[HoldReason::Burst]))),
+            1 => Ok(account.decide(&signup("growth"), from, &credited(None, &[]))),
+            2 => review(account, ReviewAction::Hold),
+            3 => review(account, ReviewAction::Release),
+            4 => review(account, ReviewAction::Reject),
+            5 => account.credit(None, true, ("nobody's", "ann"), from),
+            6 | 7 => account.credit(affiliate(u64::from(what)), true, ("a call", "ann"), from),
+            _ => account.credit_claim(ClaimId::from_bits(5), affiliate(8), true, ("theirs", "ann"), from),
+        }
+    }
+
+    proptest::proptest! {
+        /// A fact whose signup another node has yet to replay waits, as in a store that was found empty.
+        #[test]
+        fn nodes_that_replay_in_any_order_end_with_the_same_account(
+            facts in proptest::collection::vec((1..=3_u64, 0..=8_u8), 1..14),
+            turns in proptest::collection::vec(0..3_usize, 60),
+        ) {
+            let replay = |turns: &[usize]| {
+                let mut journals: [std::collections::VecDeque<_>; 3] = Default::default();
+                journals[0].push_back((1, 0, 0));
+                for (second, (node, what)) in (1..).zip(&facts) {
+                    journals[usize::try_from(*node - 1).expect("small")].push_back((*node, second, *what));
+                }
+                let mut account = account();
+                for turn in turns.iter().copied().chain((0..3).cycle().take(3 * 2 * (facts.len() + 1))) {
+                    let Some(fact) = journals[turn].front() else { continue };
+                    if takes(&mut account, *fact).is_ok() {
+                        journals[turn].pop_front();
+                    }
+                }
+                assert!(journals.iter().all(std::collections::VecDeque::is_empty), "all are in: {journals:?}");
+                account
+            };
+            let one = replay(&[]);
+            proptest::prop_assert_eq!(replay(&turns), one);
+        }
     }
 
     #[test]

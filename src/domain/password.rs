@@ -1,5 +1,6 @@
 //! Passwords: what a good one is, and what is kept of it.
 
+use super::account::Origin;
 use super::text::{composed, decomposed};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -47,9 +48,25 @@ pub struct Credentials {
     pub hash: PasswordHash,
     /// When it was set.
     pub changed_at: DateTime<Utc>,
+    /// The record that set it; before that was kept: `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Credentials {
+    /// What stands when a password is set that replaces the version `replaces`; `None`: another one does. A later version
+    /// stands, and of two that replace the same one the earlier, in whatever order nodes tell of them.
+    pub fn after(known: Option<&Self>, hash: &PasswordHash, replaces: u32, origin: Origin) -> Option<Self> {
+        let version = replaces.saturating_add(1);
+        let stands = known.is_none_or(|known| {
+            let is_earlier = known.origin.is_some_and(|known| origin < known);
+            known.version < version || (known.version == version && is_earlier)
+        });
+        let ended = known.map_or(0, |known| known.ended);
+        let set = Self { version, ended, hash: hash.clone(), changed_at: origin.at, origin: Some(origin) };
+        stands.then_some(set)
+    }
+
     /// What sessions and links are held against: another number with each password, and each time that they end.
     pub const fn generation(&self) -> u32 {
         self.version.saturating_add(self.ended)
@@ -188,6 +205,7 @@ fn is_made_of_common_words(core: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::NodeId;
 
     #[test]
     fn the_table_of_passwords() {
@@ -244,10 +262,69 @@ mod tests {
         );
     }
 
+    fn origin(node: u64, second: i64) -> Origin {
+        let at = DateTime::from_timestamp(1_767_276_000 + second, 0).expect("a time");
+        Origin { at, node: NodeId::from_bits(node), position: 1 }
+    }
+
+    #[test]
+    fn of_two_passwords_that_replace_the_same_one_the_earlier_stands() {
+        let hash = PasswordHash::new;
+        let kept = |version, origin| Credentials {
+            version,
+            ended: 3,
+            hash: hash("kept"),
+            changed_at: DateTime::default(),
+            origin,
+        };
+        let first = || Some(kept(2, Some(origin(1, 5))));
+        for (known, replaces, from, stands) in [
+            (None, 0, origin(1, 5), true),
+            // A store that lost the one before: whoever replaced it knew it.
+            (None, 4, origin(1, 5), true),
+            (first(), 2, origin(2, 4), true),
+            (first(), 0, origin(2, 4), false),
+            (first(), 1, origin(2, 4), true),
+            (first(), 1, origin(2, 5), false),
+            (first(), 1, origin(1, 5), false),
+            (first(), 1, origin(1, 6), false),
+            // As an older version kept it: whichever came first.
+            (Some(kept(2, None)), 1, origin(2, 4), false),
+            (Some(kept(2, None)), 2, origin(2, 4), true),
+        ] {
+            let after = Credentials::after(known.as_ref(), &hash("new"), replaces, from);
+            assert_eq!(after.is_some(), stands, "{known:?} {replaces} {from:?}");
+            let Some(after) = after else { continue };
+            assert_eq!((after.version, after.changed_at), (replaces + 1, from.at));
+            assert_eq!(after.ended, known.map_or(0, |known| known.ended), "sessions that ended stay ended");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn passwords_of_several_nodes_end_with_the_same_one_in_any_order(
+            sets in proptest::collection::vec((0..4_u32, 1..4_u64, 0..6_i64), 1..10),
+            order in proptest::collection::vec(proptest::num::u32::ANY, 10),
+        ) {
+            let fold = |sets: &[(usize, (u32, u64, i64))]| {
+                sets.iter().fold(None, |known: Option<Credentials>, (place, (replaces, node, second))| {
+                    let origin = Origin { position: *place as u64, ..origin(*node, *second) };
+                    let hash = PasswordHash::new(place.to_string());
+                    Credentials::after(known.as_ref(), &hash, *replaces, origin).or(known)
+                })
+            };
+            let mut sets: Vec<_> = sets.into_iter().enumerate().collect();
+            let one = fold(&sets);
+            sets.sort_by_key(|(place, _)| order[*place]);
+            proptest::prop_assert_eq!(fold(&sets), one);
+        }
+    }
+
     #[test]
     fn a_hash_is_never_printed() {
         let hash = PasswordHash::new("$argon2id$v=19$secret");
-        let credentials = Credentials { version: 1, ended: 0, hash, changed_at: DateTime::default() };
+        let credentials =
+            Credentials { version: 1, ended: 0, hash, changed_at: DateTime::default(), origin: None };
         assert!(!format!("{credentials:?}").contains("argon2"));
     }
 

@@ -24,10 +24,13 @@ use super::error::JournalError;
 use super::faults::Faults;
 use super::flushed::Mark;
 use super::keeper::{Keeper, keep};
+use super::node::Beginning;
+use super::read::Reader;
 use super::record::{Header, MAX_CLICK_BYTES, RECORD_HEAD, encode};
 use super::recover::Recovered;
 use super::watch::{Appends, Watch};
 use crate::domain::outcome::ClickDrop;
+use crate::store::Log;
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -95,6 +98,8 @@ pub(super) struct Tail {
     /// Unflushed records can't be read back: see the module.
     pub lost: bool,
     pub keeper_called: bool,
+    /// An epoch of which something is still to be done: until then no click is taken.
+    begins: Option<Beginning>,
     buffer: Vec<u8>,
 }
 
@@ -130,6 +135,7 @@ impl ClickLog {
                 junk: false,
                 lost: false,
                 keeper_called: false,
+                begins: None,
                 buffer: Vec::with_capacity(RECORD_HEAD + MAX_CLICK_BYTES),
             }),
         });
@@ -220,21 +226,20 @@ impl ClickLog {
         Ok(self.flushed_position())
     }
 
-    /// Holds the log still while `change` is made, and begins a segment of `epoch`. All before is flushed;
-    /// `change` gets the last position.
-    pub(super) fn roll<T>(
-        &self,
-        epoch: u32,
-        change: impl FnOnce(u64) -> Result<T, JournalError>,
-    ) -> Result<T, JournalError> {
+    /// Holds the log still; all in it is flushed.
+    pub(super) fn hold(&self) -> Result<Held<'_>, JournalError> {
         let dir = &self.shared.dir;
         let mut keeper = self.keeper();
         keeper.work().map_err(JournalError::io("flush a segment in", dir))?;
         let mut tail = self.shared.tail();
         keeper.flush_tail(&mut tail).map_err(JournalError::io("flush a segment in", dir))?;
-        let changed = change(tail.last.position)?;
-        keeper.start_epoch(&mut tail, epoch).map_err(JournalError::io("create a segment in", dir))?;
-        Ok(changed)
+        Ok(Held { keeper, tail, shared: &self.shared })
+    }
+
+    /// Does what is left of an epoch's beginning.
+    pub(super) fn go_on_beginning(&self) -> Result<(), JournalError> {
+        let begins = self.shared.tail().begins.clone();
+        begins.map_or(Ok(()), |beginning| self.hold()?.begin(beginning))
     }
 
     fn keeper(&self) -> MutexGuard<'_, Keeper> {
@@ -245,6 +250,42 @@ impl ClickLog {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
+    }
+}
+
+/// A log that nobody else writes to meanwhile.
+pub(super) struct Held<'log> {
+    keeper: MutexGuard<'log, Keeper>,
+    tail: MutexGuard<'log, Tail>,
+    shared: &'log Shared,
+}
+
+impl Held<'_> {
+    pub fn last_position(&self) -> u64 {
+        self.tail.last.position
+    }
+
+    /// Begins an epoch. After an error the log takes no click before the rest of it is done.
+    pub fn begin(&mut self, beginning: Beginning) -> Result<(), JournalError> {
+        self.tail.begins = Some(beginning.clone());
+        let begun = self.repeat(&beginning);
+        self.shared.last_position.store(self.tail.last.position, Ordering::Release);
+        self.shared.mark(&mut self.tail);
+        begun?;
+        self.tail.begins = None;
+        Ok(())
+    }
+
+    fn repeat(&mut self, beginning: &Beginning) -> Result<(), JournalError> {
+        let dir = &self.shared.dir;
+        if self.tail.header.epoch < beginning.epoch {
+            let started = self.keeper.start_epoch(&mut self.tail, beginning.epoch);
+            started.map_err(JournalError::io("create a segment in", dir))?;
+        }
+        let left = beginning.left(self.tail.last.position);
+        Reader::repeat(dir, Log::Clicks, &left, |batch| {
+            batch.iter().try_for_each(|(_, payload)| self.tail.append(payload))
+        })
     }
 }
 
@@ -324,6 +365,13 @@ impl Shared {
 
 impl Tail {
     fn write(&mut self, payload: &[u8]) -> io::Result<()> {
+        if self.begins.is_some() {
+            return Err(io::Error::other("a new epoch has not begun whole"));
+        }
+        self.append(payload)
+    }
+
+    fn append(&mut self, payload: &[u8]) -> io::Result<()> {
         if self.lost {
             return Err(io::Error::other("unflushed clicks were lost"));
         }

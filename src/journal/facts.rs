@@ -15,9 +15,12 @@ use super::disk::{Disk, segment_path};
 use super::error::{AppendError, JournalError};
 use super::faults::Faults;
 use super::flushed::{Flushed, Mark};
+use super::node::Beginning;
+use super::read::{Batch, Reader};
 use super::record::{HEADER_BYTES, Header, MAX_FACT_BYTES, RECORD_HEAD, encode};
 use super::recover::Recovered;
 use super::walk::{Step, Walk};
+use crate::store::Log;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -95,6 +98,7 @@ impl FactLog {
                 flushed: found.flushed,
                 suspect: false,
                 junk: false,
+                begins: None,
                 buffer: Vec::new(),
                 #[cfg(feature = "sabotage")]
                 sabotage: ack_before_flush.then_some(0),
@@ -166,19 +170,35 @@ impl FactLog {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
-    /// Holds the log still while `change` is made, and begins a segment of `epoch`. All before is flushed;
-    /// `change` gets the last position.
-    pub(super) fn roll<T>(
-        &self,
-        epoch: u32,
-        change: impl FnOnce(u64) -> Result<T, JournalError>,
-    ) -> Result<T, JournalError> {
-        let mut tail = self.shared.tail();
-        let dir = tail.dir.clone();
-        tail.heal().map_err(JournalError::io("mend a segment in", &dir))?;
-        let changed = change(tail.last.position)?;
-        tail.next_segment(epoch).map_err(JournalError::io("create a segment in", &dir))?;
-        Ok(changed)
+    /// Holds the log still, fit to take records; all in it is flushed.
+    pub(super) fn hold(&self) -> Result<Held<'_>, JournalError> {
+        let mut held = Held { tail: self.shared.tail(), shared: &self.shared };
+        held.heal()?;
+        Ok(held)
+    }
+}
+
+/// A log that nobody else writes to meanwhile.
+pub(super) struct Held<'log> {
+    tail: MutexGuard<'log, Tail>,
+    shared: &'log Shared,
+}
+
+impl Held<'_> {
+    pub fn last_position(&self) -> u64 {
+        self.tail.last.position
+    }
+
+    /// Begins an epoch. After an error the log takes no record before the rest of it is done.
+    pub fn begin(&mut self, beginning: Beginning) -> Result<(), JournalError> {
+        self.tail.begins = Some(beginning);
+        self.heal()
+    }
+
+    fn heal(&mut self) -> Result<(), JournalError> {
+        let healed = self.tail.heal();
+        self.shared.last_position.send_replace(self.tail.last.position);
+        healed.map_err(JournalError::io("mend a segment in", &self.tail.dir))
     }
 }
 
@@ -240,7 +260,8 @@ fn write_batches(receiver: &Receiver<Request>, shared: &Shared) {
 }
 
 fn write_batch(tail: &mut Tail, batch: &mut Vec<Request>, shared: &Shared) {
-    let written = tail.write(batch.iter().flat_map(|request| &request.payloads));
+    let payloads = batch.iter().flat_map(|request| &request.payloads);
+    let written = tail.write(payloads.map(Vec::as_slice));
     match written {
         Ok(mut next) => {
             if shared.failing.swap(false, Ordering::Relaxed) {
@@ -281,6 +302,8 @@ struct Tail {
     suspect: bool,
     /// What a failed write left could not be cut off.
     junk: bool,
+    /// An epoch of which something is still to be done.
+    begins: Option<Beginning>,
     buffer: Vec<u8>,
     /// Acknowledges before it flushes, and counts the batches since: the twin that tests must catch.
     #[cfg(feature = "sabotage")]
@@ -289,8 +312,12 @@ struct Tail {
 
 impl Tail {
     /// Writes and flushes records; answers the first one's position.
-    fn write<'a>(&mut self, payloads: impl Iterator<Item = &'a Vec<u8>>) -> io::Result<u64> {
+    fn write<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> io::Result<u64> {
         self.heal()?;
+        self.append(payloads)
+    }
+
+    fn append<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> io::Result<u64> {
         if self.offset >= self.segment_bytes {
             self.next_segment(self.header.epoch)?;
         }
@@ -359,6 +386,19 @@ impl Tail {
             self.suspect = false;
             tracing::warn!(position = self.last.position, "a new segment follows one whose flush failed");
         }
+        self.go_on_beginning()
+    }
+
+    /// Does what is left of an epoch's beginning.
+    fn go_on_beginning(&mut self) -> io::Result<()> {
+        let Some(beginning) = self.begins.clone() else { return Ok(()) };
+        if self.header.epoch < beginning.epoch {
+            self.next_segment(beginning.epoch)?;
+        }
+        let (dir, left) = (self.dir.clone(), beginning.left(self.last.position));
+        let write = |batch: &Batch| self.append(batch.iter().map(|(_, payload)| payload)).map(drop);
+        Reader::repeat(&dir, Log::Facts, &left, write).map_err(io::Error::other)?;
+        self.begins = None;
         Ok(())
     }
 

@@ -25,9 +25,10 @@ mod imp {
 
 #[cfg(test)]
 mod imp {
+    use std::fmt;
     use std::io;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicI32, Ordering};
+    use std::sync::{Arc, Mutex};
 
     /// The operating system's numbers of the errors to come; 0: none.
     #[derive(Debug, Default)]
@@ -35,6 +36,15 @@ mod imp {
         write: AtomicI32,
         sync: AtomicI32,
         cut: AtomicI32,
+        watcher: Mutex<Option<Watcher>>,
+    }
+
+    struct Watcher(Box<dyn FnMut() + Send>);
+
+    impl fmt::Debug for Watcher {
+        fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("Watcher")
+        }
     }
 
     #[derive(Debug, Clone, Default)]
@@ -53,16 +63,26 @@ mod imp {
         pub fn set_cut(&self, number: i32) {
             self.0.cut.store(number, Ordering::SeqCst);
         }
+        /// Calls `watcher` before each write, flush and cut.
+        pub fn watch(&self, watcher: impl FnMut() + Send + 'static) {
+            *self.0.watcher.lock().expect("no watcher panicked") = Some(Watcher(Box::new(watcher)));
+        }
+        pub fn watch_no_more(&self) {
+            *self.0.watcher.lock().expect("no watcher panicked") = None;
+        }
         pub fn at_write(&self) -> io::Result<()> {
-            Self::answer(&self.0.write)
+            self.answer(&self.0.write)
         }
         pub fn at_sync(&self) -> io::Result<()> {
-            Self::answer(&self.0.sync)
+            self.answer(&self.0.sync)
         }
         pub fn at_cut(&self) -> io::Result<()> {
-            Self::answer(&self.0.cut)
+            self.answer(&self.0.cut)
         }
-        fn answer(number: &AtomicI32) -> io::Result<()> {
+        fn answer(&self, number: &AtomicI32) -> io::Result<()> {
+            if let Some(Watcher(watch)) = self.0.watcher.lock().expect("no watcher panicked").as_mut() {
+                watch();
+            }
             match number.load(Ordering::SeqCst) {
                 0 => Ok(()),
                 number => Err(io::Error::from_raw_os_error(number)),

@@ -39,9 +39,15 @@
 //!
 //! # Epochs
 //!
-//! An epoch is a life of the node's disk. When the store remembers more than the journal has, the disk was
-//! restored or cloned, and [`Journal::new_epoch`] begins a later life: positions go on, in a new segment,
-//! and compare as later than all that the store remembers.
+//! An epoch is a life of the node's disk. When the store remembers more than the journal had before it met the
+//! store, the disk was restored or cloned, and [`Journal::meet`] begins a later life: positions go on, in a new
+//! segment, and compare as later than all that the store remembers.
+//!
+//! What was journaled before the store was met has positions that the store may know otherwise: the new epoch
+//! begins with the same records once more, and only these count ([`Journal::repeated`]). `node.json` says
+//! where the logs ended before (`unmet`: written when a journal is opened, taken away when the store was met) and how
+//! many records an epoch repeats. It is replaced once, before anything is repeated: from then on an open
+//! goes on with what is left, before the log takes any other record.
 
 mod clicks;
 mod disk;
@@ -67,6 +73,7 @@ use crate::store::{Cursor, Log};
 use faults::Faults;
 use recover::Recovered;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,7 +81,7 @@ use std::time::Duration;
 pub use clicks::{ClickLog, LOCK_WAIT};
 pub use error::{AppendError, Damage, JournalError, TornTail};
 pub use facts::{FactLog, MAX_BATCH_BYTES, MAX_WAITING_APPENDS, MAX_WAITING_BYTES};
-pub use node::{EpochStart, Node};
+pub use node::{Ends, EpochStart, Node};
 pub use read::{Batch, Reader};
 pub use record::{MAX_CLICK_BYTES, MAX_FACT_BYTES};
 pub use retain::Removed;
@@ -117,6 +124,8 @@ pub struct Journal {
     node: Mutex<Node>,
     facts: FactLog,
     clicks: ClickLog,
+    /// Up to here the logs are as they were when the store was met last, if the disk was not restored since.
+    since: Ends,
     torn: Vec<TornTail>,
     /// The last to go.
     _lock: File,
@@ -146,8 +155,11 @@ impl Journal {
         let mut found_facts = recover::recover(&facts_dir, Log::Facts, &node, bytes)?;
         let mut found_clicks = recover::recover(&clicks_dir, Log::Clicks, &node, bytes)?;
         let torn = [found_facts.torn.take(), found_clicks.torn.take()].into_iter().flatten().collect();
-        let facts_behind = found_facts.header.epoch < node.epoch();
-        let clicks_behind = found_clicks.header.epoch < node.epoch();
+        let due = |found: &Recovered| {
+            let beginning = node.beginning(found.header.log);
+            beginning.is_due(found.header.epoch, found.last.position).then_some(beginning)
+        };
+        let (facts_due, clicks_due) = (due(&found_facts), due(&found_clicks));
         check_epoch_start(&facts_dir, &node, &found_facts)?;
         check_epoch_start(&clicks_dir, &node, &found_clicks)?;
         let facts = FactLog::start(
@@ -161,16 +173,33 @@ impl Journal {
         let facts = facts.map_err(JournalError::io("start the writer of", &facts_dir))?;
         let clicks = ClickLog::start(&clicks_dir, found_clicks, settings, faults.clone());
         let clicks = clicks.map_err(JournalError::io("start the keeper of", &clicks_dir))?;
-        let epoch = node.epoch();
-        // A crash may have come between naming an epoch and starting its segments.
-        if facts_behind {
-            facts.roll(epoch, |_| Ok(()))?;
+        // A crash may have come between naming an epoch and all that it begins with.
+        if let Some(beginning) = facts_due {
+            facts.hold()?.begin(beginning)?;
         }
-        if clicks_behind {
-            clicks.roll(epoch, |_| Ok(()))?;
+        if let Some(beginning) = clicks_due {
+            clicks.hold()?.begin(beginning)?;
         }
+        let ends = Ends { facts: facts.last_position(), clicks: clicks.last_position() };
+        let since = node.unmet().unwrap_or(ends);
         let data_dir = data_dir.to_owned();
-        Ok(Self { data_dir, node: Mutex::new(node), facts, clicks, torn, _lock: lock })
+        let journal = Self { data_dir, node: Mutex::new(node), facts, clicks, since, torn, _lock: lock };
+        journal.note_unmet(since);
+        Ok(journal)
+    }
+
+    /// A full disk is no reason not to start: what is lost is the note, should this process die before it has met
+    /// the store, on a disk that was restored.
+    fn note_unmet(&self, since: Ends) {
+        let mut node = self.node();
+        if node.unmet().is_some() {
+            return;
+        }
+        let next = node.with_unmet(Some(since));
+        match next.write(&self.data_dir) {
+            Ok(()) => *node = next,
+            Err(error) => tracing::warn!(%error, "it is not noted that the store was not met yet"),
+        }
     }
 
     /// The node's id.
@@ -199,8 +228,7 @@ impl Journal {
         &self.torn
     }
 
-    /// The current epoch and a log's last position. A store that remembers a later cursor knows another
-    /// life of this disk: see [`Self::new_epoch`].
+    /// The current epoch and a log's last position.
     pub fn end(&self, log: Log) -> Cursor {
         let position = match log {
             Log::Facts => self.facts.last_position(),
@@ -219,21 +247,42 @@ impl Journal {
         Reader::open_at(&self.data_dir, log, after_position, verify)
     }
 
-    /// Begins an epoch later than the current one and than `remembered` (the store's), at the current ends of
-    /// both logs, and answers it. Appends wait meanwhile and clicks are dropped, so it is called before
-    /// serving; after an error nothing may be appended until it is called again, or the journal opened.
-    pub fn new_epoch(&self, remembered: u32) -> Result<u32, JournalError> {
+    /// Positions of a log whose records stand in it once more, further on: only the later ones count.
+    pub fn repeated(&self, log: Log) -> Vec<Range<u64>> {
+        self.node().repeated(log)
+    }
+
+    /// Agrees with a store that remembers these cursors, before anything is applied to it. If they lie beyond what
+    /// this disk had when it was opened, a later epoch begins, and is answered: it repeats what was journaled since.
+    /// Facts wait meanwhile, and clicks are dropped. After an error it is called again.
+    pub fn meet(&self, facts: Cursor, clicks: Cursor) -> Result<Option<u32>, JournalError> {
+        // What an error interrupted comes first.
+        drop(self.facts.hold()?);
+        self.clicks.go_on_beginning()?;
         let mut node = self.node();
-        let epoch = node.epoch().max(remembered) + 1;
-        let next = self.facts.roll(epoch, |last_facts| {
-            self.clicks.roll(epoch, |last_clicks| {
-                let next = node.with_epoch(epoch, last_facts, last_clicks);
-                next.write(&self.data_dir)?;
-                Ok(next)
-            })
-        })?;
+        let is_beyond = |cursor: Cursor, end: u64| {
+            cursor.epoch > node.epoch() || (cursor.epoch == node.epoch() && cursor.position > end)
+        };
+        if is_beyond(facts, self.since.facts) || is_beyond(clicks, self.since.clicks) {
+            let epoch = node.epoch().max(facts.epoch).max(clicks.epoch) + 1;
+            return self.begin_epoch(&mut node, epoch).map(|()| Some(epoch));
+        }
+        if node.unmet().is_some() {
+            let met = node.with_unmet(None);
+            met.write(&self.data_dir)?;
+            *node = met;
+        }
+        Ok(None)
+    }
+
+    fn begin_epoch(&self, node: &mut Node, epoch: u32) -> Result<(), JournalError> {
+        let (mut facts, mut clicks) = (self.facts.hold()?, self.clicks.hold()?);
+        let last = Ends { facts: facts.last_position(), clicks: clicks.last_position() };
+        let next = node.with_epoch(epoch, last, self.since);
+        next.write(&self.data_dir)?;
         *node = next;
-        Ok(epoch)
+        let begun = facts.begin(node.beginning(Log::Facts));
+        clicks.begin(node.beginning(Log::Clicks)).and(begun)
     }
 }
 

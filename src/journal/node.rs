@@ -8,6 +8,7 @@ use crate::store::{Cursor, Log};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where an epoch begins: records from these positions on belong to it, until the next begins.
@@ -19,6 +20,17 @@ pub struct EpochStart {
     pub first_position_facts: u64,
     /// Its first position in the clicks log.
     pub first_position_clicks: u64,
+    /// Its first records in the facts log repeat so many that stand right before them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated_facts: u64,
+    /// Its first records in the clicks log repeat so many that stand right before them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated_clicks: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl EpochStart {
@@ -27,6 +39,45 @@ impl EpochStart {
             Log::Facts => self.first_position_facts,
             Log::Clicks => self.first_position_clicks,
         }
+    }
+
+    /// The positions of the records that its first ones repeat.
+    fn repeated(&self, log: Log) -> Range<u64> {
+        let (first, count) = match log {
+            Log::Facts => (self.first_position_facts, self.repeated_facts),
+            Log::Clicks => (self.first_position_clicks, self.repeated_clicks),
+        };
+        first.saturating_sub(count)..first
+    }
+}
+
+/// The last position of each log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ends {
+    /// Of the facts log.
+    pub facts: u64,
+    /// Of the clicks log.
+    pub clicks: u64,
+}
+
+/// How one log begins an epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Beginning {
+    pub epoch: u32,
+    first: u64,
+    repeated: Range<u64>,
+}
+
+impl Beginning {
+    /// The records that are still to be repeated, in a log that ends there.
+    pub fn left(&self, last_position: u64) -> Range<u64> {
+        let done = (last_position + 1).saturating_sub(self.first);
+        (self.repeated.start + done).min(self.repeated.end)..self.repeated.end
+    }
+
+    /// Whether a log has more to do, whose newest segment is of `epoch` and which ends there.
+    pub fn is_due(&self, epoch: u32, last_position: u64) -> bool {
+        epoch < self.epoch || !self.left(last_position).is_empty()
     }
 }
 
@@ -37,6 +88,9 @@ pub struct Node {
     #[serde(rename = "node_id")]
     id: NodeId,
     epochs: Vec<EpochStart>,
+    /// Where the logs ended when a process opened them that has not met the store yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unmet: Option<Ends>,
 }
 
 /// What stands in the file: the node, and the first 16 bytes of the SHA-256 of its compact JSON, in hex.
@@ -59,8 +113,14 @@ pub(super) fn is_in(data_dir: &Path) -> bool {
 impl Node {
     /// A node of its own, at the start of its first life.
     pub(super) fn new() -> Self {
-        let first = EpochStart { epoch: 1, first_position_facts: 1, first_position_clicks: 1 };
-        Self { format: FORMAT, id: NodeId::random(), epochs: vec![first] }
+        let first = EpochStart {
+            epoch: 1,
+            first_position_facts: 1,
+            first_position_clicks: 1,
+            repeated_facts: 0,
+            repeated_clicks: 0,
+        };
+        Self { format: FORMAT, id: NodeId::random(), epochs: vec![first], unmet: None }
     }
 
     /// The node's id.
@@ -91,15 +151,40 @@ impl Node {
         later.map_or(cursor.position, |later| cursor.position.min(later.first_position(log) - 1))
     }
 
-    /// The same node in a later life, which begins after these positions.
-    pub(super) fn with_epoch(&self, epoch: u32, last_facts: u64, last_clicks: u64) -> Self {
-        let mut node = self.clone();
+    /// The same node in a later life, which begins after `last` and repeats what was journaled after `since`.
+    pub(super) fn with_epoch(&self, epoch: u32, last: Ends, since: Ends) -> Self {
+        let mut node = self.with_unmet(None);
         node.epochs.push(EpochStart {
             epoch,
-            first_position_facts: last_facts + 1,
-            first_position_clicks: last_clicks + 1,
+            first_position_facts: last.facts + 1,
+            first_position_clicks: last.clicks + 1,
+            repeated_facts: last.facts.saturating_sub(since.facts),
+            repeated_clicks: last.clicks.saturating_sub(since.clicks),
         });
         node
+    }
+
+    /// The same node, whose process has journaled after these places and not met the store.
+    pub(super) fn with_unmet(&self, unmet: Option<Ends>) -> Self {
+        Self { unmet, ..self.clone() }
+    }
+
+    pub(super) const fn unmet(&self) -> Option<Ends> {
+        self.unmet
+    }
+
+    /// How a log begins the current epoch.
+    pub(super) fn beginning(&self, log: Log) -> Beginning {
+        // A file without an epoch is refused when it is read.
+        let last = self.epochs.last();
+        let (first, repeated) = last.map_or((1, 1..1), |it| (it.first_position(log), it.repeated(log)));
+        Beginning { epoch: self.epoch(), first, repeated }
+    }
+
+    /// Positions of a log whose records stand in it once more, further on: only the later ones count.
+    pub(super) fn repeated(&self, log: Log) -> Vec<Range<u64>> {
+        let ranges = self.epochs.iter().map(|epoch| epoch.repeated(log));
+        ranges.filter(|range| !range.is_empty()).collect()
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -141,7 +226,10 @@ impl Node {
         let from_one = starts
             .first()
             .is_some_and(|it| it.epoch >= 1 && it.first_position_facts == 1 && it.first_position_clicks == 1);
-        if !(rising && from_one) {
+        let repeat_what_is_there = starts.iter().all(|it| {
+            it.repeated_facts < it.first_position_facts && it.repeated_clicks < it.first_position_clicks
+        });
+        if !(rising && from_one && repeat_what_is_there) {
             return Err(damage("its epochs do not rise from position 1".into()).into());
         }
         Ok(Some(read.node))
@@ -204,9 +292,8 @@ mod tests {
     use super::*;
 
     fn node() -> Node {
-        let first = EpochStart { epoch: 1, first_position_facts: 1, first_position_clicks: 1 };
-        let node = Node { format: FORMAT, id: NodeId::from_bits(5), epochs: vec![first] };
-        node.with_epoch(3, 400, 9_000)
+        let last = Ends { facts: 400, clicks: 9_000 };
+        Node { id: NodeId::from_bits(5), ..Node::new() }.with_epoch(3, last, last)
     }
 
     #[test]
@@ -219,6 +306,26 @@ mod tests {
             "\n"
         );
         assert_eq!(String::from_utf8(node().encode()).expect("JSON is UTF-8"), expected);
+    }
+
+    #[test]
+    fn a_node_that_repeats_records_and_has_not_met_the_store_has_these_bytes() {
+        let (last, since) = (Ends { facts: 410, clicks: 9_001 }, Ends { facts: 408, clicks: 9_001 });
+        let node = node().with_epoch(4, last, since).with_unmet(Some(last));
+        let text = String::from_utf8(node.encode()).expect("JSON is UTF-8");
+        let expected = concat!(
+            r#"{"epoch":4,"first_position_facts":411,"first_position_clicks":9002,"repeated_facts":2}],"#,
+            r#""unmet":{"facts":410,"clicks":9001},"check":""#
+        );
+        assert!(text.contains(expected), "{text}");
+        let dir = tempfile::tempdir().expect("a directory");
+        node.write(dir.path()).expect("write");
+        assert_eq!(Node::read(dir.path()).expect("read"), Some(node.clone()));
+        assert_eq!(node.repeated(Log::Facts), [409..411]);
+        assert_eq!(node.repeated(Log::Clicks), []);
+        for (last, left) in [(410, 409..411), (411, 410..411), (412, 411..411), (900, 411..411)] {
+            assert_eq!(node.beginning(Log::Facts).left(last), left, "{last}");
+        }
     }
 
     #[test]

@@ -7,8 +7,12 @@ use super::record::Chain;
 use super::walk::{Step, Walk};
 use crate::store::{Cursor, Log};
 use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// What a new epoch repeats is read in pieces of this size.
+const REPEATED_BYTES: usize = 1 << 20;
 
 /// Records in the order of the log.
 #[derive(Debug, Default)]
@@ -58,7 +62,31 @@ impl Reader {
         after_position: u64,
         verify: bool,
     ) -> Result<Self, JournalError> {
-        let dir = log_dir(data_dir, log);
+        Self::open_in(log_dir(data_dir, log), log, after_position, verify)
+    }
+
+    /// Hands the records at these positions to `write`, a piece at a time.
+    pub(super) fn repeat(
+        dir: &Path,
+        log: Log,
+        positions: &Range<u64>,
+        mut write: impl FnMut(&Batch) -> io::Result<()>,
+    ) -> Result<(), JournalError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let mut reader = Self::open_in(dir.to_owned(), log, positions.start - 1, true)?;
+        if reader.next_position() != positions.start {
+            return Err(reader.walk.damage("an epoch repeats these records, and they were archived").into());
+        }
+        while reader.next_position() < positions.end {
+            let batch = reader.next_batch(usize::MAX, REPEATED_BYTES, positions.end - 1)?;
+            write(&batch).map_err(JournalError::io("write a segment in", dir))?;
+        }
+        Ok(())
+    }
+
+    fn open_in(dir: PathBuf, log: Log, after_position: u64, verify: bool) -> Result<Self, JournalError> {
         let firsts = segments(&dir).map_err(JournalError::io("list", &dir))?;
         let later = firsts.partition_point(|first| *first <= after_position.saturating_add(1));
         let Some(&first) = firsts.get(later.saturating_sub(1)) else {

@@ -50,14 +50,15 @@ pub(super) async fn after_failed_accept(error: &io::Error) {
 }
 
 /// Ready when the process is asked to stop: SIGTERM, or Ctrl-C.
-pub async fn stop_signal() -> io::Result<()> {
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Raises the soft limit of open files to the hard one, and answers it: a connection is a file, and many

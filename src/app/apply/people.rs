@@ -62,7 +62,7 @@ pub(super) fn keys_of(fact: &Fact) -> Vec<String> {
 pub(super) fn apply(work: &mut Work, located: &Located) -> Result<Effect> {
     let Record { at, by, fact } = &located.record;
     match fact {
-        Fact::PasswordSet { person, hash, replaces } => set_password(work, *person, hash, *replaces, *at),
+        Fact::PasswordSet { person, hash, replaces } => set_password(work, *person, hash, *replaces, located),
         Fact::AgreementPublished { agreement } => publish(work, agreement),
         Fact::AgreementSigned { affiliate_id, signature } => sign(work, *affiliate_id, signature),
         Fact::StaffCreated { member } => create_staff(work, member),
@@ -134,8 +134,9 @@ fn set_password(
     person: Person,
     hash: &PasswordHash,
     replaces: u32,
-    at: DateTime<Utc>,
+    located: &Located,
 ) -> Result<Effect> {
+    let at = located.record.at;
     let to = match person {
         Person::Affiliate(id) => {
             let Some(mut affiliate) = work.get::<Affiliate>(&affiliate_key(id))? else {
@@ -144,7 +145,7 @@ fn set_password(
             if !affiliate.may_sign_in() {
                 return Ok(Effect::refused(Refusal::WrongStatus));
             }
-            if !replace_credentials(work, person, hash, replaces, at)? {
+            if !replace_credentials(work, person, hash, replaces, located)? {
                 return Ok(Effect::refused(Refusal::PasswordReplaced));
             }
             if affiliate.status() == Status::Approved && affiliate.step(Step::Activate, None, at).is_ok() {
@@ -154,10 +155,12 @@ fn set_password(
         }
         Person::Staff(id) => {
             let member: Option<StaffMember> = work.get(&staff_key(id))?;
-            let Some(member) = member.filter(|member| member.disabled_at.is_none()) else {
+            // Disabled later, on another node whose facts came first, it had set its password all the same.
+            let may = |member: &StaffMember| member.disabled_at.is_none_or(|disabled| at < disabled);
+            let Some(member) = member.filter(may) else {
                 return Ok(Effect::refused(Refusal::UnknownStaff));
             };
-            if !replace_credentials(work, person, hash, replaces, at)? {
+            if !replace_credentials(work, person, hash, replaces, located)? {
                 return Ok(Effect::refused(Refusal::PasswordReplaced));
             }
             (member.email, member.name)
@@ -177,15 +180,15 @@ fn replace_credentials(
     person: Person,
     hash: &PasswordHash,
     replaces: u32,
-    at: DateTime<Utc>,
+    located: &Located,
 ) -> Result<bool> {
     let key = credentials_key(person);
     let known: Option<Credentials> = work.get(&key)?;
-    let (version, ended) = known.map_or((0, 0), |known| (known.version, known.ended));
-    if version != replaces {
-        return Ok(false);
-    }
-    work.put(&key, &Credentials { version: replaces + 1, ended, hash: hash.clone(), changed_at: at })?;
+    // Whoever applies a fact says first where it comes from.
+    let Some(source) = work.source() else { return Ok(false) };
+    let origin = located.origin(source.node);
+    let Some(after) = Credentials::after(known.as_ref(), hash, replaces, origin) else { return Ok(false) };
+    work.put(&key, &after)?;
     Ok(true)
 }
 

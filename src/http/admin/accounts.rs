@@ -443,7 +443,7 @@ impl AccountView {
             affiliate_id: account.credited_to,
             affiliate_name,
             attribution: account.attribution.as_ref().map(AttributionView::of),
-            history: events.chain(account.actions.iter().map(action_entry)).collect(),
+            history: events.chain(account.effective_actions().map(action_entry)).collect(),
             conflicts: account.conflicts.iter().map(ConflictView::of).collect(),
             held: account.is_held(),
             held_since: account.standing.held_since,

@@ -249,7 +249,7 @@ async fn show(
             "earned_for": one.earned_for, "amount": words.money(one.amount)})
         })
         .collect();
-    let corrected = account.actions.iter().any(|action| action.action == "credit");
+    let corrected = account.effective_actions().any(|action| action.action == "credit");
     let content = json!({
         "id": account.id, "path": path(&account.id), "state": stands, "tone": tone, "signup": signup,
         "affiliate": affiliate(account.credited_to), "corrected": corrected,
@@ -320,7 +320,7 @@ fn history(state: &PageState, account: &Account) -> Vec<Value> {
             "by": "", "note": format!("event {}", event.event_id)}),
         )
     });
-    let actions = account.actions.iter().map(|action| {
+    let actions = account.effective_actions().map(|action| {
         let what = match action.action.as_str() {
             "hold" => "Put on hold".to_owned(),
             "release" => "Released".to_owned(),
