@@ -323,7 +323,8 @@ mod tests {
     #[test]
     fn a_hash_is_never_printed() {
         let hash = PasswordHash::new("$argon2id$v=19$secret");
-        let credentials = Credentials { version: 1, ended: 0, hash, changed_at: DateTime::default(), origin: None };
+        let credentials =
+            Credentials { version: 1, ended: 0, hash, changed_at: DateTime::default(), origin: None };
         assert!(!format!("{credentials:?}").contains("argon2"));
     }
 
