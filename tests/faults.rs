@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::app::{Partner, TestApp, Visitor, bearer};
+use support::gate::Gate;
 use support::http;
 use support::servers::{Program, Server};
 use tokio::sync::Mutex;
@@ -661,6 +662,80 @@ async fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     drop(refused);
     app.run().await;
     check(&app, &partner, &history).await;
+}
+
+/// Redis is killed after one of a night's requests, each in turn, and comes back with what it had then, or before the
+/// night: what it lost of projections, of what the night left, and of facts, the next night computes.
+#[tokio::test]
+async fn a_redis_killed_at_any_step_of_a_night_has_what_it_lost_computed_by_the_next() {
+    let mut redis = Server::start(Program::Redis, &["--appendonly", "no"]);
+    let gate = Gate::before(redis.port, "d:night").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut app = TestApp::prepare(dir.path(), &gate.url(), "");
+    // On a machine that is busy with other tests.
+    app.environment.push(("COUNTERFOIL__STORE__TIMEOUT_MS", "1000".to_owned()));
+    app.run().await;
+    for name in ["ana", "ben", "cho", "dan"] {
+        let partner = app.partner(name).await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        app.signs_up(&visitor, name, "growth").await.expect_status(201);
+    }
+    app.night_of("2026-04-05T04:15:00-04:00").await;
+    let (mut day, mut interrupted) = (5, 0);
+    for step in 1..=6 {
+        for is_back in [false, true] {
+            day += 1;
+            let had_the_step = interrupted_night(&mut app, &mut redis, &gate, (step, day), is_back).await;
+            interrupted += u32::from(had_the_step);
+        }
+    }
+    assert!(interrupted >= 6, "nights have more steps than {interrupted} of 12 times");
+}
+
+/// Whether a night had a step of this number; all is as it should be after the next one. `is_back`: with what Redis had
+/// when it was killed.
+async fn interrupted_night(
+    app: &mut TestApp,
+    redis: &mut Server,
+    gate: &Gate,
+    (step, day): (i64, u32),
+    is_back: bool,
+) -> bool {
+    let as_of = |hour: &str| format!("2026-04-{day:02}T{hour}:15:00-04:00");
+    redis.operate::<()>(&["SAVE"]);
+    app.set_now(&as_of("04")).await;
+    let kind = if day % 2 == 0 { "suspended" } else { "activated" };
+    for account in ["ana", "ben", "cho", "dan"] {
+        let at = format!("2026-02-{day:02}T12:00:00Z");
+        app.happens(account, &format!("e{day}"), kind, &at).await.expect_status(201);
+    }
+    gate.shut_after(step);
+    let (internal, headers) = (app.internal, bearer());
+    let asked = json!({"as_of": as_of("04"), "dry_run": false}).to_string();
+    let asking = async move { http::post(internal, "/v1/aggregate", &headers, asked).await };
+    let night = tokio::spawn(asking);
+    let had_the_step = tokio::time::timeout(Duration::from_secs(3), gate.is_shut()).await.is_ok();
+    if is_back {
+        redis.operate::<()>(&["SAVE"]);
+    }
+    redis.kill();
+    redis.start_again();
+    gate.open();
+    night.await.expect("it is answered");
+    let dry = json!({"as_of": as_of("04"), "dry_run": true});
+    let begun = Instant::now();
+    while app.post("/v1/aggregate", &dry).await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not back: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.night_of(&as_of("05")).await;
+    for account in ["ana", "ben", "cho", "dan"] {
+        let known = app.get(&format!("/v1/accounts/{account}")).await.expect_status(200).json();
+        let events = known["history"].as_array().expect("a list").iter();
+        assert_eq!(events.filter(|known| known["event_id"] == format!("e{day}")).count(), 1, "{known}");
+    }
+    had_the_step
 }
 
 #[tokio::test]

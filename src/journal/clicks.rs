@@ -239,7 +239,7 @@ impl ClickLog {
     /// Does what is left of an epoch's beginning.
     pub(super) fn go_on_beginning(&self) -> Result<(), JournalError> {
         let begins = self.shared.tail().begins.clone();
-        begins.map_or(Ok(()), |beginning| self.hold()?.begin(beginning))
+        begins.map_or(Ok(()), |beginning| self.hold()?.begin(&beginning))
     }
 
     fn keeper(&self) -> MutexGuard<'_, Keeper> {
@@ -266,9 +266,9 @@ impl Held<'_> {
     }
 
     /// Begins an epoch. After an error the log takes no click before the rest of it is done.
-    pub fn begin(&mut self, beginning: Beginning) -> Result<(), JournalError> {
+    pub fn begin(&mut self, beginning: &Beginning) -> Result<(), JournalError> {
         self.tail.begins = Some(beginning.clone());
-        let begun = self.repeat(&beginning);
+        let begun = self.repeat(beginning);
         self.shared.last_position.store(self.tail.last.position, Ordering::Release);
         self.shared.mark(&mut self.tail);
         begun?;

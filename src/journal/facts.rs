@@ -190,8 +190,8 @@ impl Held<'_> {
     }
 
     /// Begins an epoch. After an error the log takes no record before the rest of it is done.
-    pub fn begin(&mut self, beginning: Beginning) -> Result<(), JournalError> {
-        self.tail.begins = Some(beginning);
+    pub fn begin(&mut self, beginning: &Beginning) -> Result<(), JournalError> {
+        self.tail.begins = Some(beginning.clone());
         self.heal()
     }
 

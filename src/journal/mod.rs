@@ -175,10 +175,10 @@ impl Journal {
         let clicks = clicks.map_err(JournalError::io("start the keeper of", &clicks_dir))?;
         // A crash may have come between naming an epoch and all that it begins with.
         if let Some(beginning) = facts_due {
-            facts.hold()?.begin(beginning)?;
+            facts.hold()?.begin(&beginning)?;
         }
         if let Some(beginning) = clicks_due {
-            clicks.hold()?.begin(beginning)?;
+            clicks.hold()?.begin(&beginning)?;
         }
         let ends = Ends { facts: facts.last_position(), clicks: clicks.last_position() };
         let since = node.unmet().unwrap_or(ends);
@@ -281,8 +281,8 @@ impl Journal {
         let next = node.with_epoch(epoch, last, self.since);
         next.write(&self.data_dir)?;
         *node = next;
-        let begun = facts.begin(node.beginning(Log::Facts));
-        clicks.begin(node.beginning(Log::Clicks)).and(begun)
+        let begun = facts.begin(&node.beginning(Log::Facts));
+        clicks.begin(&node.beginning(Log::Clicks)).and(begun)
     }
 }
 

@@ -5,6 +5,7 @@ pub mod app;
 pub mod browser;
 pub mod company;
 pub mod disk;
+pub mod gate;
 pub mod http;
 pub mod inbox;
 pub mod person;
