@@ -26,7 +26,7 @@ use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
 use crate::journal::{AppendError, JournalError, Reader};
-use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreError};
+use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreError, StoreMeta};
 use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join_all};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -101,6 +101,8 @@ pub(crate) struct FactsDrainer {
     last_idle: Instant,
     /// The store was found empty, and not all nodes have replayed their journals.
     recovering: bool,
+    /// What was known of the store as a whole.
+    meta: Option<StoreMeta>,
     batch_records: usize,
     /// The journal's end when the store was asked: up to here facts are replayed.
     replayed_to: u64,
@@ -151,6 +153,7 @@ pub(crate) async fn run(app: Arc<App>) {
                     error,
                     DrainError::WaitsForOthers(_) | DrainError::Store(StoreError::Corrupt(_))
                 );
+                app.waits_for_others.store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
                 told.ill(&error, "facts wait in the journal");
             }
             Err(error) => told.ill(&error, "facts wait in the journal"),
@@ -179,6 +182,9 @@ impl FactsDrainer {
             )));
         }
         app.set_applied(Log::Facts, start);
+        // What forgot facts, or was away, may have forgotten clicks.
+        app.doubt_clicks();
+        let meta = app.store.meta().await?;
         let mut drainer = Self {
             app: Arc::clone(app),
             reader,
@@ -189,7 +195,8 @@ impl FactsDrainer {
             undecided: Vec::new(),
             pending: HashMap::new(),
             last_idle: Instant::now(),
-            recovering: app.is_recovering().await?,
+            recovering: meta.as_ref().is_none_or(|meta| meta.recovering),
+            meta,
             batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
             replayed_to: app.journal.facts().last_position(),
         };
@@ -208,6 +215,7 @@ impl FactsDrainer {
                 self.app.set_applied(Log::Facts, end.position);
                 self.batch_records = (self.batch_records * 2).min(BATCH_RECORDS);
             }
+            self.app.waits_for_others.store(false, Ordering::Relaxed);
             self.decide().await?;
             self.poll_pending().await?;
             if self.last_idle.elapsed() >= IDLE_TICK || self.app.check_wanted() {
@@ -233,17 +241,20 @@ impl FactsDrainer {
         if stands != self.cursors {
             return Err(StoreError::Unavailable("the store forgot what it had applied".to_owned()).into());
         }
-        if self.recovering && !self.app.is_recovering().await? {
-            return Err(StoreError::Unavailable(
-                "all nodes are in: what waited for that is taken up".to_owned(),
-            )
-            .into());
-        }
+        self.check_meta().await?;
         self.take_over_claims().await?;
         self.app.follow_directory().await?;
         self.app.count_set_aside().await?;
         self.app.checked();
         Ok(())
+    }
+
+    /// A store that was emptied, or confirmed, is met again.
+    async fn check_meta(&self) -> Result<(), DrainError> {
+        if self.app.store.meta().await? == self.meta {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("the store was emptied or confirmed meanwhile".to_owned()).into())
     }
 
     /// Waits for something to do.
@@ -480,7 +491,12 @@ impl FactsDrainer {
         }
         let some = self.undecided.len().min(DECISIONS_AT_ONCE);
         let claims: Vec<Claim> = self.undecided.drain(..some).collect();
-        match self.app.decide(&claims).await {
+        let decided = match self.app.decide(&claims).await {
+            // What was read of an emptied store is not all there was.
+            Ok(decisions) => self.check_meta().await.map(|()| decisions),
+            Err(error) => Err(error.into()),
+        };
+        match decided {
             Ok(decisions) => {
                 if let Err(error) = self.app.append_records(&decisions).await {
                     self.undecided.extend(claims);
@@ -491,7 +507,7 @@ impl FactsDrainer {
             }
             Err(error) => {
                 self.undecided.extend(claims);
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -566,7 +582,8 @@ impl FactsDrainer {
 
     /// Moves on the cursors of partitions that had nothing to apply, so that a restart need not look back.
     async fn level_cursors(&mut self) -> Result<(), DrainError> {
-        let Some(end) = self.cursors.values().max().copied() else { return Ok(()) };
+        let at_end = self.app.end_of(Log::Facts, self.reader.next_position());
+        let Some(end) = at_end.max(self.cursors.values().max().copied()) else { return Ok(()) };
         let app = &self.app;
         let behind = self.cursors.iter().filter(|(_, cursor)| **cursor < end);
         let moves = behind.map(|(partition, cursor)| {

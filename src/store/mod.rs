@@ -275,6 +275,9 @@ pub struct NodeState {
     pub clicks: Cursor,
     /// It has stopped, with everything applied.
     pub stopped: bool,
+    /// Its next fact needs one of another node, perhaps: it goes on when a person says that all nodes are in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_others: bool,
 }
 
 /// Whether a lease was got.

@@ -58,10 +58,13 @@ pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -
 
 /// Confirms that all nodes have replayed their journals into a store that was found empty.
 ///
-/// Only then are months closed and paid again.
+/// Only then are signups decided, and months closed, again. Waits some seconds for the nodes that live.
 #[utoipa::path(
     post, path = "/v1/store/confirm", tag = "operation",
-    responses((status = 200, body = Confirmed, description = "Confirmed")),
+    responses(
+        (status = 200, body = Confirmed, description = "Confirmed"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`not_all_in`"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn confirm(State(state): State<ApiState>, JsonBody(fields): JsonBody) -> Result<Response, Problem> {

@@ -1,0 +1,104 @@
+//! Nothing stands still unseen, and nothing is decided or closed while something is missing: real processes.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use support::app::{TestApp, Visitor};
+use support::servers::{Program, Server};
+
+/// Waits until a node answers what is wanted.
+async fn until(what: &str, app: &TestApp, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let answer = app.get(path).await;
+        if answer.status < 300 && wanted(&answer.json()) {
+            return answer.json();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {} {}", answer.text(), app.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_emptied_while_nobody_clicks_has_the_visits_back_before_it_is_confirmed() {
+    let redis = Server::start(Program::Redis, &[]);
+    let first = TestApp::start_with(&redis.url(), "").await;
+    let second = TestApp::start_beside(&first, &redis.url(), "").await;
+    let (ann, ben) = (first.partner("ann").await, first.partner("ben").await);
+    // The journal of each node holds some of the visits, the second one nothing else.
+    let mut visitor = Visitor::default();
+    for (link, node) in [(&ann.link, &second), (&ben.link, &second), (&ann.link, &first), (&ben.link, &first)]
+    {
+        let path = link.split("/r/").nth(1).expect("a token");
+        visitor.clicks(&format!("http://{}/r/{path}", node.public)).await.expect_status(302);
+    }
+    let by_cookie = Visitor { cfoil: None, ..visitor };
+    for node in [&first, &second] {
+        node.settles().await;
+    }
+    let considered = |account: Value| account["attribution"].clone();
+    first.signs_up(&by_cookie, "before", "growth").await.expect_status(201);
+    let before = considered(first.get("/v1/accounts/before").await.json());
+    first.settles().await;
+
+    for round in 0..3 {
+        redis.operate::<()>(&["FLUSHALL"]);
+        first.signs_up(&by_cookie, &format!("early{round}"), "growth").await;
+        first.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+        first.signs_up(&by_cookie, &format!("late{round}"), "growth").await;
+        for account in ["early", "late"] {
+            let path = format!("/v1/accounts/{account}{round}");
+            let known = until("decided", &first, &path, |known| !known["attribution"].is_null()).await;
+            assert_eq!(considered(known), before, "{account}{round}: {}", first.log());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_is_not_confirmed_before_the_nodes_that_live_are_in() {
+    let redis = Server::start(Program::Redis, &[]);
+    let first = TestApp::start_with(&redis.url(), "").await;
+    let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
+    let partner = second.partner("ann").await;
+    Visitor::default().clicks(&partner.link).await.expect_status(302);
+    second.settles().await;
+    redis.operate::<()>(&["FLUSHALL"]);
+    let nodes = until("it is heard of", &first, "/v1/nodes", |nodes| {
+        nodes["data"].as_array().is_some_and(|nodes| nodes.len() == 2)
+    })
+    .await;
+    assert!(nodes["data"].is_array());
+    // It dies with what it knows, and the store forgets that as well.
+    second.kill();
+    let keys: Vec<String> = redis.operate(&["KEYS", "*cursors*"]);
+    for key in keys {
+        redis.operate::<u64>(&["DEL", &key]);
+    }
+    let refused = first.post("/v1/store/confirm", &json!({})).await.expect_status(409).json();
+    assert_eq!(refused["code"], "not_all_in");
+    assert!(first.log().contains("has replayed 0 of"), "{}", first.log());
+    second.run().await;
+    first.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn months_close_beside_a_node_without_facts_and_one_whose_last_fact_was_refused() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut first = TestApp::start_with(&redis.url(), "").await;
+    let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
+    let partner = first.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    first.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    // Their hearts beat by the clocks that the test sets.
+    second.set_now("2026-02-10T04:15:00-05:00").await;
+    let run = first.night_of("2026-02-10T04:15:00-05:00").await;
+    assert_eq!((&run["nodes_behind"], &run["closed"]), (&json!([]), &json!(["2026-01"])), "{run}");
+    let taken = json!({"name": "ann", "email": "ann@partners.example", "active": true,
+        "agreement_accepted_at": "2025-01-01T00:00:00Z"});
+    second.post("/v1/affiliates", &taken).await.expect_status(409);
+    second.set_now("2026-03-10T04:15:00-05:00").await;
+    let run = first.night_of("2026-03-10T04:15:00-05:00").await;
+    assert_eq!((&run["nodes_behind"], &run["closed"]), (&json!([]), &json!(["2026-02"])), "{run}");
+}
