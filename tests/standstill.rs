@@ -102,3 +102,93 @@ async fn months_close_beside_a_node_without_facts_and_one_whose_last_fact_was_re
     let run = first.night_of("2026-03-10T04:15:00-05:00").await;
     assert_eq!((&run["nodes_behind"], &run["closed"]), (&json!([]), &json!(["2026-02"])), "{run}");
 }
+
+/// Writes rubbish over the page of an embedded store that holds a document.
+fn damage(file: &std::path::Path, name: &str) {
+    const PAGE: usize = 4_096;
+    /// The first byte of a page that holds rows of a table.
+    const ROWS: u8 = 0x0d;
+    let connection = rusqlite::Connection::open(file).expect("the store");
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all in one file");
+    drop(connection);
+    let mut bytes = std::fs::read(file).expect("the store");
+    let holds =
+        |page: &[u8]| page[0] == ROWS && page.windows(name.len()).any(|found| found == name.as_bytes());
+    let page = bytes.chunks_exact_mut(PAGE).find(|page| holds(page)).expect("a page with the document");
+    page.fill(0xff);
+    std::fs::write(file, bytes).expect("the store");
+}
+
+#[tokio::test]
+async fn a_damaged_page_that_every_fact_waits_for_is_seen_everywhere_within_five_seconds() {
+    let mut app = TestApp::start().await;
+    // So many that they take many pages.
+    for account in (0..60).map(|number| format!("a{number}")).chain(["victim".to_owned()]) {
+        app.signs_up(&Visitor::default(), &account, "growth").await.expect_status(201);
+    }
+    app.settles().await;
+    assert_eq!(app.stop().await, Some(0));
+    damage(&app.data_dir().join("store.sqlite"), "account:victim");
+    app.run().await;
+    app.happens("victim", "e1", "canceled", "2026-01-01T09:00:00-05:00").await.expect_status(202);
+    let begun = Instant::now();
+    let facts = |ready: &Value| {
+        let checks = ready["checks"].as_array().expect("checks").clone();
+        checks.into_iter().find(|check| check["check"] == "facts").expect("a check")
+    };
+    let ready = until("it is seen", &app, "/readyz", |ready| facts(ready)["ok"] == false).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
+    let text = facts(&ready)["text"].as_str().expect("a text").to_owned();
+    for part in ["the fact at position ", " waits for ", "malformed", "remove the file"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(ready["status"], "degraded");
+    let doctor = app.get("/v1/doctor").await.expect_status(200).text();
+    assert!(doctor.contains("the fact at position "), "{doctor}");
+    let standstill = r#"counterfoil_journal_standstill_seconds{log="facts"}"#;
+    assert!(app.metric(standstill).await >= 2);
+    assert!(app.log().contains("it stands still: the fact at position "), "{}", app.log());
+    // One line when it begins, and one a minute: not one at each try.
+    assert!(app.log().lines().count() < 20, "{}", app.log());
+    let page = app.get("/metrics").await.expect_status(200).text();
+    assert!(page.contains(r#"counterfoil_journal_standstill_seconds{log="clicks"} 0"#), "{page}");
+}
+
+#[tokio::test]
+async fn no_month_closes_on_a_redis_that_may_forget_or_has_forgotten() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    let partner = app.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    app.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    for policy in ["allkeys-lru", "volatile-ttl"] {
+        redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", policy]);
+        let run = app.night_of("2026-02-10T04:15:00-05:00").await;
+        assert_eq!(run["closed"], json!([]), "{run}");
+        assert!(run["store_forgets"].as_str().is_some_and(|why| why.contains(policy)), "{run}");
+        let doctor = app.get("/v1/doctor").await.expect_status(200).text();
+        assert!(doctor.contains(policy), "{doctor}");
+    }
+    let begun = Instant::now();
+    while !app.log().contains("no month closes on a store that forgets") {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", app.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // What it forgot before it was set right is gone.
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let begun = Instant::now();
+    while redis.operate::<String>(&["INFO", "stats"]).contains("evicted_keys:0\r\n") {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it forgets nothing");
+    }
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    let doctor = app.get("/v1/doctor").await.expect_status(200).text();
+    assert!(doctor.contains("FLUSHALL"), "{doctor}");
+    redis.operate::<()>(&["FLUSHALL"]);
+    redis.operate::<()>(&["CONFIG", "RESETSTAT"]);
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    let run = app.night_of("2026-02-10T04:15:00-05:00").await;
+    assert_eq!(run["closed"], json!(["2026-01"]), "{run}");
+}

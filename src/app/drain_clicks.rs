@@ -36,6 +36,8 @@ const CHECK_EVERY: Duration = HEARTBEAT;
 const OTHERS_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the store is left alone after it failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// An outage after a connection that lasted so long is a new one.
+const LASTED: Duration = Duration::from_secs(5);
 /// Visits are kept for the window and so much more.
 const VISITS_EXTRA_MS: i64 = 30 * 24 * 3_600_000;
 
@@ -43,20 +45,35 @@ const VISITS_EXTRA_MS: i64 = 30 * 24 * 3_600_000;
 pub(crate) async fn run(app: Arc<App>) {
     let mut told = Told::default();
     loop {
-        match ClicksDrainer::connect(&app).await {
+        let error = match ClicksDrainer::connect(&app).await {
             Ok(mut drainer) => {
-                told.well();
+                let begun = Instant::now();
                 let Err(error) = drainer.drain().await else { return };
-                told.ill(&error, "clicks wait in the journal");
+                if begun.elapsed() > LASTED {
+                    told.well();
+                }
+                error
             }
-            Err(error) => told.ill(&error, "clicks wait in the journal"),
-        }
+            Err(error) => error,
+        };
+        app.broke_off(Log::Clicks, None, why(&error));
+        told.ill(&error, "clicks wait in the journal");
         app.metrics.store_failed();
         app.doubt_clicks();
         if app.stopping().await_for(RETRY_AFTER).await {
             return;
         }
     }
+}
+
+/// An error with what an operator can do about it.
+fn why(error: &StoreError) -> String {
+    let remedy = if error.is_unavailable() {
+        "it goes on by itself when the store does"
+    } else {
+        "see `counterfoil verify`: bring the journal's files back from a backup, or remove the file of a damaged store"
+    };
+    format!("failed to {error}; {remedy}")
 }
 
 struct ClicksDrainer {

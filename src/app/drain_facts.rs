@@ -46,6 +46,8 @@ const PENDING_POLL: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(500);
 /// How long the store is left alone after it failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// An outage after a connection that lasted so long is a new one.
+const LASTED: Duration = Duration::from_secs(5);
 
 /// Tells the last position of the facts journal.
 type Wake = tokio::sync::watch::Receiver<u64>;
@@ -104,6 +106,8 @@ pub(crate) struct FactsDrainer {
     /// What was known of the store as a whole.
     meta: Option<StoreMeta>,
     batch_records: usize,
+    /// The oldest fact of what could not be applied.
+    broke_off_at: Option<u64>,
     /// The journal's end when the store was asked: up to here facts are replayed.
     replayed_to: u64,
 }
@@ -147,16 +151,23 @@ pub(crate) async fn run(app: Arc<App>) {
         match FactsDrainer::connect(&app, one_by_one).await {
             Ok(mut drainer) => {
                 app.set_store_up(true);
-                told.well();
+                let begun = Instant::now();
                 let Err(error) = drainer.drain(&mut wake).await else { return };
+                if begun.elapsed() > LASTED {
+                    told.well();
+                }
                 one_by_one = matches!(
                     error,
                     DrainError::WaitsForOthers(_) | DrainError::Store(StoreError::Corrupt(_))
                 );
+                app.broke_off(Log::Facts, drainer.broke_off_at, why(&error));
                 app.waits_for_others.store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
                 told.ill(&error, "facts wait in the journal");
             }
-            Err(error) => told.ill(&error, "facts wait in the journal"),
+            Err(error) => {
+                app.broke_off(Log::Facts, None, why(&error));
+                told.ill(&error, "facts wait in the journal");
+            }
         }
         app.set_store_up(false);
         app.metrics.store_failed();
@@ -165,6 +176,23 @@ pub(crate) async fn run(app: Arc<App>) {
             return;
         }
     }
+}
+
+/// An error with what an operator can do about it.
+fn why(error: &DrainError) -> String {
+    let remedy = match error {
+        DrainError::Store(StoreError::Unavailable(_)) => "it goes on by itself when the store does",
+        DrainError::Store(StoreError::Corrupt(_)) => "see the log, and `counterfoil facts list`",
+        DrainError::Store(StoreError::Damaged(_)) => {
+            "stop the server, remove the file, start it again: it is made anew from the journal"
+        }
+        DrainError::Read(_) => "see `counterfoil verify`; bring the journal's files back from a backup",
+        DrainError::Write(_) => "see that the disk of the data directory has room and takes writes",
+        DrainError::Unknown(_) => "see `counterfoil facts list` and the log",
+        // It says so itself.
+        DrainError::WaitsForOthers(_) => return error.to_string(),
+    };
+    format!("failed to {error}; {remedy}")
 }
 
 impl FactsDrainer {
@@ -198,6 +226,7 @@ impl FactsDrainer {
             recovering: meta.as_ref().is_none_or(|meta| meta.recovering),
             meta,
             batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
+            broke_off_at: None,
             replayed_to: app.journal.facts().last_position(),
         };
         drainer.recall_claims().await?;
@@ -217,6 +246,7 @@ impl FactsDrainer {
             }
             self.app.waits_for_others.store(false, Ordering::Relaxed);
             self.decide().await?;
+            self.show_undecided();
             self.poll_pending().await?;
             if self.last_idle.elapsed() >= IDLE_TICK || self.app.check_wanted() {
                 self.tick().await?;
@@ -325,7 +355,11 @@ impl FactsDrainer {
             match part {
                 Ok((partition, part)) => self.take(partition, part),
                 // The other parts count all the same; this one is read again.
-                Err(error) => failed = Some(error),
+                Err((partition, error)) => {
+                    let oldest = [self.broke_off_at, self.oldest_of(partition, batch)];
+                    self.broke_off_at = oldest.into_iter().flatten().min();
+                    failed = Some(error);
+                }
             }
         }
         if let Some(error) = failed {
@@ -334,11 +368,27 @@ impl FactsDrainer {
         let touched =
             batch.iter().any(|located| touches(&located.record.fact, Partition::Directory, partitions));
         if touched {
-            let (partition, part) = self.apply_part(Partition::Directory, batch, end).await?;
+            let applied = self.apply_part(Partition::Directory, batch, end).await;
+            let (partition, part) = match applied {
+                Ok(applied) => applied,
+                Err((partition, error)) => {
+                    self.broke_off_at = self.oldest_of(partition, batch);
+                    return Err(error);
+                }
+            };
             self.app.follow_directory().await?;
             self.take(partition, part);
         }
         Ok(())
+    }
+
+    /// The first fact of a batch that a partition has yet to take.
+    fn oldest_of(&self, partition: Partition, batch: &[Located]) -> Option<u64> {
+        let (cursor, partitions) = (self.cursors.get(&partition).copied(), self.app.store.partitions());
+        let waits = |located: &&Located| {
+            Some(located.cursor) > cursor && touches(&located.record.fact, partition, partitions)
+        };
+        batch.iter().find(waits).map(|located| located.cursor.position)
     }
 
     fn take(&mut self, partition: Partition, part: Part) {
@@ -367,7 +417,7 @@ impl FactsDrainer {
         partition: Partition,
         batch: &[Located],
         end: Cursor,
-    ) -> Result<(Partition, Part), DrainError> {
+    ) -> Result<(Partition, Part), (Partition, DrainError)> {
         // Facts that this batch has found without effect, or has set aside.
         let mut passed: HashSet<u64> = HashSet::new();
         loop {
@@ -377,10 +427,11 @@ impl FactsDrainer {
                 Err(Stuck::At(located, cause)) => {
                     // What was written is what was read.
                     let payload = serde_json::to_vec(&located.record).unwrap_or_default();
-                    self.set_aside(located.cursor.position, &cause, &payload).await?;
+                    let aside = self.set_aside(located.cursor.position, &cause, &payload).await;
+                    aside.map_err(|error| (partition, error))?;
                     passed.insert(located.cursor.position);
                 }
-                Err(Stuck::Somewhere(error)) => return Err(error),
+                Err(Stuck::Somewhere(error)) => return Err((partition, error)),
             }
         }
     }
@@ -512,6 +563,12 @@ impl FactsDrainer {
         }
     }
 
+    fn show_undecided(&self) {
+        let ours = self.undecided.iter().filter(|claim| claim.origin.node == self.app.node);
+        let oldest = ours.map(|claim| claim.origin.position).min().unwrap_or(0);
+        self.app.oldest_undecided.store(oldest, Ordering::Relaxed);
+    }
+
     /// Answers copies of signups that another node decided.
     async fn poll_pending(&mut self) -> Result<(), DrainError> {
         if self.pending.is_empty() {
@@ -614,7 +671,7 @@ fn apply_or_stuck<'b>(
     match catch_unwind(AssertUnwindSafe(|| apply(work, partition, node, located, now))) {
         Ok(Ok(effect)) => Ok(effect),
         Ok(Err(StoreError::Corrupt(cause))) => Err(Stuck::At(located, cause)),
-        Ok(Err(error @ StoreError::Unavailable(_))) => Err(Stuck::Somewhere(error.into())),
+        Ok(Err(error)) => Err(Stuck::Somewhere(error.into())),
         Err(_) => {
             Err(Stuck::At(located, "applying it panicked: this is a bug, the log tells where".to_owned()))
         }

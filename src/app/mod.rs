@@ -24,6 +24,7 @@ mod referrals;
 mod run;
 pub mod sessions;
 mod set_aside;
+mod standstill;
 mod stop;
 mod told;
 mod waiters;
@@ -249,6 +250,12 @@ pub struct App {
     /// How often it was doubted that the store has all clicks, and up to which doubt it was made sure of.
     clicks_doubted: AtomicU64,
     clicks_sure: AtomicU64,
+    facts_standstill: Mutex<standstill::Standstill>,
+    clicks_standstill: Mutex<standstill::Standstill>,
+    /// Position of the oldest signup that this node has yet to decide; 0: there is none.
+    oldest_undecided: AtomicU64,
+    /// Why the store may forget what it was given.
+    may_forget: Mutex<Option<String>>,
     /// The next fact needs one of another node, perhaps.
     waits_for_others: AtomicBool,
     applied_facts: AtomicU64,
@@ -301,6 +308,7 @@ impl Running {
         tasks.spawn(guarded(&app, "facts drainer", drain_facts::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "clicks drainer", drain_clicks::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "heartbeat", node::heartbeat(Arc::clone(&app))));
+        tasks.spawn(guarded(&app, "watch", standstill::watch(Arc::clone(&app))));
         tasks.close();
         Self { app }
     }
@@ -338,6 +346,10 @@ impl App {
             store_up: AtomicBool::new(false),
             clicks_doubted: AtomicU64::new(1),
             clicks_sure: AtomicU64::new(0),
+            facts_standstill: Mutex::default(),
+            clicks_standstill: Mutex::default(),
+            oldest_undecided: AtomicU64::new(0),
+            may_forget: Mutex::new(None),
             waits_for_others: AtomicBool::new(false),
             applied_facts: AtomicU64::new(0),
             applied_clicks: AtomicU64::new(0),
@@ -547,7 +559,7 @@ impl App {
     }
     fn set_store_up(&self, up: bool) {
         if self.store_up.swap(up, Ordering::Relaxed) != up {
-            tracing::info!(up, "the store");
+            tracing::debug!(up, "the store");
         }
     }
     /// Whether all clicks that the journal held when the store was last reached are in the store: a signup's

@@ -363,7 +363,8 @@ impl App {
                 Finding { check: "recovery", ok: true, text: "not known while the store is away".into() }
             }
         };
-        vec![journal, store, recovering]
+        let [facts, clicks] = [Log::Facts, Log::Clicks].map(|log| self.inspect_standstill(log));
+        vec![journal, store, recovering, facts, clicks]
     }
 }
 

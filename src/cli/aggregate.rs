@@ -40,6 +40,7 @@ pub(super) async fn run(
             number("statements", "/statements"),
             number("adjustments", "/adjustments"),
             text("waits for nodes", "/nodes_behind"),
+            text("the store forgets", "/store_forgets"),
             text("too early by the store's clock", "/too_early"),
             number("milliseconds", "/duration_ms"),
         ],

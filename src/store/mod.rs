@@ -421,6 +421,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Its own clock, in Unix milliseconds; `None`: it runs by ours.
     async fn clock_ms(&self) -> Result<Option<i64>>;
+    /// Why it may forget, or has forgotten, what it was given; `None`: it does not.
+    async fn may_forget(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
     /// Whether it answers at all.
     async fn ping(&self) -> Result<()>;
     /// What an operator should know of it.

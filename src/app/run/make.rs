@@ -58,6 +58,11 @@ impl<'a> Run<'a> {
         if !nodes_behind.is_empty() {
             tracing::warn!(nodes = ?nodes_behind, "no month closes: nodes are behind");
         }
+        let store_forgets = app.store.may_forget().await?;
+        if let Some(why) = &store_forgets {
+            tracing::warn!("no month closes on a store that forgets: {why}");
+        }
+        let misses_nothing = nodes_behind.is_empty() && store_forgets.is_none();
         let store_ms = app.store.clock_ms().await?;
         let by_store = store_ms.and_then(DateTime::from_timestamp_millis);
         let closes_through = by_store.map_or(through, |now| through.min(app.zone().last_full_day(now)));
@@ -74,7 +79,7 @@ impl<'a> Run<'a> {
                 .keys()
                 .copied()
                 .filter(|month| {
-                    nodes_behind.is_empty() && month.is_due(closes_through, app.settings().close_delay_days)
+                    misses_nothing && month.is_due(closes_through, app.settings().close_delay_days)
                 })
                 .collect(),
             closing,
@@ -90,6 +95,7 @@ impl<'a> Run<'a> {
                 statements_hash: String::new(),
                 nodes_behind,
                 too_early: Vec::new(),
+                store_forgets,
             },
             found: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
@@ -236,7 +242,7 @@ impl<'a> Run<'a> {
     }
 
     fn may_close(&self, month: Month) -> bool {
-        self.report.nodes_behind.is_empty()
+        !self.report.may_miss_facts()
             && month.is_due(self.closes_through, self.app.settings().close_delay_days)
     }
 

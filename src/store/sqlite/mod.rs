@@ -46,7 +46,8 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         match error.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => {
+            Some(DatabaseCorrupt) => Self::Damaged(error.to_string()),
+            Some(NotADatabase) => {
                 Self::Corrupt(format!("{error}: remove the file to have it rebuilt from the journal"))
             }
             // A full disk, a failing one, a lock: the journal holds what comes in.

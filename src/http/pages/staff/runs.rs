@@ -134,7 +134,7 @@ fn why_not_closed(words: &Words<'_>, run: &RunReport) -> Option<String> {
     let behind = (!behind.is_empty()).then(|| format!("behind: {}", behind.join(", ")));
     let early = (!early.is_empty())
         .then(|| format!("by the store's clock it is too early to close {}", early.join(", ")));
-    let all: Vec<String> = behind.into_iter().chain(early).collect();
+    let all: Vec<String> = behind.into_iter().chain(early).chain(run.store_forgets.clone()).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 
