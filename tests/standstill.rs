@@ -192,3 +192,65 @@ async fn no_month_closes_on_a_redis_that_may_forget_or_has_forgotten() {
     let run = app.night_of("2026-02-10T04:15:00-05:00").await;
     assert_eq!(run["closed"], json!(["2026-01"]), "{run}");
 }
+
+/// A file system of so many mebibytes, gone with its handle; `None`: only root can make one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn of(mebibytes: u32) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let size = format!("size={mebibytes}m");
+        let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).status();
+        mount.is_ok_and(|status| status.success()).then(|| Self(dir))
+    }
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.path().join("filler")).expect("a file");
+        for size in [1 << 20, 1 << 12, 1] {
+            while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
+        }
+    }
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.path().join("filler")).expect("it is there");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+async fn starts_on_a_full_disk(store: &str) {
+    let Some(disk) = SmallDisk::of(48) else { return eprintln!("not root: no small disk can be made") };
+    let mut app = TestApp::prepare(disk.0.path(), store, "[journal]\nsegment_mib = 1\n");
+    app.run().await;
+    let partner = app.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await.expect_status(302);
+    app.settles().await;
+    assert_eq!(app.stop().await, Some(0));
+    disk.fill();
+    app.run().await;
+    visitor.clicks(&partner.link).await.expect_status(302);
+    app.signs_up(&visitor, "early", "growth").await;
+    disk.make_room();
+    let begun = Instant::now();
+    while app.signs_up(&visitor, "late", "growth").await.status >= 400 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "it does not heal: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    app.settles().await;
+    until("commands find it", &app, "/readyz", |ready| ready["status"] == "ready").await;
+    assert_eq!(app.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_node_starts_and_redirects_on_a_full_disk_embedded() {
+    starts_on_a_full_disk("sqlite").await;
+}
+
+#[tokio::test]
+async fn a_node_starts_and_redirects_on_a_full_disk_on_redis() {
+    let redis = Server::start(Program::Redis, &[]);
+    starts_on_a_full_disk(&redis.url()).await;
+}
