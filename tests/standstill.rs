@@ -145,6 +145,8 @@ async fn a_damaged_page_that_every_fact_waits_for_is_seen_everywhere_within_five
     assert_eq!(ready["status"], "degraded");
     let doctor = app.get("/v1/doctor").await.expect_status(200).text();
     assert!(doctor.contains("the fact at position "), "{doctor}");
+    let unproved = app.get("/v1/verify").await.expect_status(409).json();
+    assert_eq!(unproved["code"], "not_replayed");
     let standstill = r#"counterfoil_journal_standstill_seconds{log="facts"}"#;
     assert!(app.metric(standstill).await >= 2);
     assert!(app.log().contains("it stands still: the fact at position "), "{}", app.log());
@@ -200,7 +202,10 @@ impl SmallDisk {
     fn of(mebibytes: u32) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a directory");
         let size = format!("size={mebibytes}m");
-        let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).status();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path())
+            .status();
         mount.is_ok_and(|status| status.success()).then(|| Self(dir))
     }
     fn fill(&self) {
@@ -253,4 +258,25 @@ async fn a_node_starts_and_redirects_on_a_full_disk_embedded() {
 async fn a_node_starts_and_redirects_on_a_full_disk_on_redis() {
     let redis = Server::start(Program::Redis, &[]);
     starts_on_a_full_disk(&redis.url()).await;
+}
+
+#[tokio::test]
+async fn verify_takes_no_refill_for_damage() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    for number in 0..20 {
+        let partner = app.partner(&format!("p{number}")).await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        app.signs_up(&visitor, &format!("a{number}"), "growth").await.expect_status(201);
+    }
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    for _ in 0..5 {
+        redis.operate::<()>(&["FLUSHALL"]);
+        let proof = app.get("/v1/verify").await;
+        let is_refused = proof.status == 409 && proof.json()["code"] == "not_replayed";
+        assert!(is_refused || proof.json()["untouched"] == true, "{}", proof.text());
+    }
+    let proof = app.get("/v1/verify").await.expect_status(200).json();
+    assert_eq!(proof["untouched"], true, "{proof}");
 }

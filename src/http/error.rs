@@ -81,6 +81,7 @@ problems! {
     Busy = 409 "busy": "A nightly run is under way",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
     NotAllIn = 409 "not_all_in": "Nodes have not replayed their journals yet; see `counterfoil doctor`, then confirm again",
+    NotReplayed = 409 "not_replayed": "Facts are still being brought to the store; `counterfoil doctor` says whether they stand still, then ask again",
     NodeAlive = 409 "node_alive": "The node was heard of within the last minute",
 
     BodyTooLarge = 413 "body_too_large": "The body is larger than allowed",
