@@ -64,10 +64,10 @@ impl Writer {
     }
 }
 
-fn opened<'a>(
-    connection: &'a mut Option<Connection>,
+fn opened(
+    connection: &mut Option<Connection>,
     open: impl Fn() -> Result<Connection>,
-) -> Result<&'a mut Connection> {
+) -> Result<&mut Connection> {
     match connection {
         Some(connection) => Ok(connection),
         None => Ok(connection.insert(open()?)),
