@@ -11,11 +11,14 @@ use async_trait::async_trait;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Runs the server in this process.
 #[derive(Debug, Clone, Copy)]
 pub struct ThisProcess;
 
+/// How often a file that could not be written is tried again.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 const ANY_LOOPBACK_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[async_trait]
@@ -25,13 +28,14 @@ impl Launcher for ThisProcess {
         let serving = Serving::start(&config, clock, Purpose::Serve { settable_clock }).await?;
         let (public, internal) = (serving.public(), serving.internal());
         let file = ServeFile { pid: std::process::id(), public, internal };
-        file.write(&config.data_dir).map_err(|error| Failure::other(format!("write serve.json: {error}")))?;
+        let announcing = announce(file, config.data_dir.clone());
         let first_link = first_staff_link(&serving, config.pages.staff).await;
         greet(&config, &serving, first_link.as_ref());
         let failed = tokio::select! {
             () = stop => None,
             why = serving.failed() => Some(why),
         };
+        announcing.abort();
         // Commands that look for a server from now on shall not find this one.
         ServeFile::remove(&config.data_dir);
         serving.stop().await;
@@ -58,6 +62,20 @@ impl Launcher for ThisProcess {
             nodes: reports.iter().map(|report| report.node.to_string()).collect(),
         })
     }
+}
+
+/// Lets commands find this server. On a full disk they can't until there is room; prospects need no file.
+fn announce(file: ServeFile, data_dir: PathBuf) -> tokio::task::JoinHandle<()> {
+    let mut written = file.write(&data_dir);
+    if let Err(error) = &written {
+        tracing::warn!(%error, "serve.json can't be written: commands find this server when the disk takes it");
+    }
+    tokio::spawn(async move {
+        while written.is_err() {
+            tokio::time::sleep(ANNOUNCE_AGAIN).await;
+            written = file.write(&data_dir);
+        }
+    })
 }
 
 /// Says on stdout where the server is, and what was made for it. Nobody may be reading: that is no failure.

@@ -81,6 +81,8 @@ catalogue! {
         "Position up to which the store has applied the node's journal";
     JOURNAL_BACKLOG = "counterfoil_journal_backlog" Gauge ["log"]
         "Records in the node's journal that the store has not applied yet";
+    JOURNAL_STANDSTILL = "counterfoil_journal_standstill_seconds" Gauge ["log"]
+        "Age of the oldest record that the store does not take, in seconds; 0 while records are applied";
 
     // HTTP.
     HTTP_REQUESTS = "counterfoil_http_requests_total" Counter ["listener", "route", "status"]
@@ -545,6 +547,7 @@ mod tests {
         metrics.read_journal(Log::Facts, || (9, 4));
         metrics.read_journal(Log::Clicks, || (3, 5));
         metrics.read_listener("public", &Arc::default());
+        metrics.read(JOURNAL_STANDSTILL, &["facts"], || 2);
         metrics.read(STORE_UP, &[], || 1);
         metrics.read(OUTBOX_BACKLOG, &[], || 2);
         metrics.read(FACTS_SET_ASIDE, &[], || 1);

@@ -401,6 +401,8 @@ fn show_metrics(metrics: &Metrics, running: &Running, edge: &Arc<Edge>) {
     for log in [Log::Facts, Log::Clicks] {
         let app = Arc::clone(&running.app);
         metrics.read_journal(log, move || app.positions(log));
+        let app = Arc::clone(&running.app);
+        metrics.read(metrics::JOURNAL_STANDSTILL, &[log.code()], move || app.stands_for_seconds(log));
     }
     let app = Arc::clone(&running.app);
     metrics.read(metrics::STORE_UP, &[], move || u64::from(app.store_is_up()));

@@ -8,7 +8,7 @@ use crate::domain::attribution::{self, Given, Input, Visit, decide, hold_burst};
 use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode, VisitorId};
 use crate::domain::token::{ClickClaim, TokenError, VisitorClaim};
-use crate::store::Result;
+use crate::store::{Log, Partition, Result, StoreError};
 use std::collections::BTreeMap;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -52,7 +52,7 @@ impl App {
         let mut visitors: Vec<VisitorId> = evidence.iter().flat_map(Evidence::visitors).collect();
         visitors.sort_unstable();
         visitors.dedup();
-        let visits = if visitors.is_empty() { Vec::new() } else { self.store.visits(&visitors).await? };
+        let visits = self.all_visits(&visitors).await?;
         let visits: BTreeMap<VisitorId, Vec<Visit>> = visitors.into_iter().zip(visits).collect();
         // An affiliate that another node just took in may be named.
         self.follow_directory().await?;
@@ -61,6 +61,25 @@ impl App {
             decisions.push(self.decide_one(claim, evidence, &visits).await?);
         }
         Ok(decisions)
+    }
+
+    /// The visits of visitors, all that this node brought to the store: not what is left in one that has just lost some.
+    async fn all_visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
+        if visitors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (doubts, (_, applied)) = (self.doubts_about_clicks(), self.positions(Log::Clicks));
+        let visits = self.store.visits(visitors).await?;
+        let cursors = self.store.cursors(self.node, Log::Clicks).await?;
+        let mut hashed = cursors.iter().filter(|(partition, _)| *partition != Partition::Directory);
+        let has_all = hashed.all(|(_, cursor)| cursor.position >= applied);
+        if has_all && self.clicks_are_in() && doubts == self.doubts_about_clicks() {
+            return Ok(visits);
+        }
+        self.doubt_clicks();
+        Err(StoreError::Unavailable(
+            "the store forgot clicks: signups are decided when they are back".to_owned(),
+        ))
     }
 
     async fn decide_one(

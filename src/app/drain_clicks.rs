@@ -7,6 +7,7 @@
 
 use super::App;
 use super::layout::{affiliate_partition, all_partitions};
+use super::node::{HEARTBEAT, SILENT_MS, is_in};
 use super::told::Told;
 use crate::domain::attribution::Visit;
 use crate::domain::calendar::Zone;
@@ -22,7 +23,7 @@ use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the journal is looked at: long enough for batches that are worth their round trip, short
 /// enough that a signup seconds after its click finds the visit.
@@ -30,8 +31,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// Clicks applied together: bounds a batch's memory, and a script's time in the store to a few milliseconds.
 const BATCH_RECORDS: usize = 4_096;
 const BATCH_BYTES: usize = 4 << 20;
+/// How often the store is asked whether it still has the clicks that it was given, while none come.
+const CHECK_EVERY: Duration = HEARTBEAT;
+/// How long decisions wait for the clicks of other nodes that live, after a store forgot some.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the store is left alone after it failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// An outage after a connection that lasted so long is a new one.
+const LASTED: Duration = Duration::from_secs(5);
 /// Visits are kept for the window and so much more.
 const VISITS_EXTRA_MS: i64 = 30 * 24 * 3_600_000;
 
@@ -39,20 +46,35 @@ const VISITS_EXTRA_MS: i64 = 30 * 24 * 3_600_000;
 pub(crate) async fn run(app: Arc<App>) {
     let mut told = Told::default();
     loop {
-        match ClicksDrainer::connect(&app).await {
+        let error = match ClicksDrainer::connect(&app).await {
             Ok(mut drainer) => {
-                told.well();
+                let begun = Instant::now();
                 let Err(error) = drainer.drain().await else { return };
-                told.ill(&error, "clicks wait in the journal");
+                if begun.elapsed() > LASTED {
+                    told.well();
+                }
+                error
             }
-            Err(error) => told.ill(&error, "clicks wait in the journal"),
-        }
+            Err(error) => error,
+        };
+        app.broke_off(Log::Clicks, None, why(&error));
+        told.ill(&error, "clicks wait in the journal");
         app.metrics.store_failed();
-        app.set_clicks_in(false);
+        app.doubt_clicks();
         if app.stopping().await_for(RETRY_AFTER).await {
             return;
         }
     }
+}
+
+/// An error with what an operator can do about it.
+fn why(error: &StoreError) -> String {
+    let remedy = if error.is_unavailable() {
+        "it goes on by itself when the store does"
+    } else {
+        "see `counterfoil verify`: bring the journal's files back from a backup, or remove the file of a damaged store"
+    };
+    format!("failed to {error}; {remedy}")
 }
 
 struct ClicksDrainer {
@@ -62,6 +84,8 @@ struct ClicksDrainer {
     days: DayCache,
     /// Positions of clicks that stand in the journal once more, further on.
     repeated: Vec<Range<u64>>,
+    connected: Instant,
+    checked: Instant,
 }
 
 impl ClicksDrainer {
@@ -74,12 +98,14 @@ impl ClicksDrainer {
         let reader = app.journal.reader(Log::Clicks, start, false).map_err(unreadable)?;
         app.set_applied(Log::Clicks, start);
         let (days, repeated) = (DayCache::new(app.zone().clone()), app.journal.repeated(Log::Clicks));
-        Ok(Self { app: Arc::clone(app), reader, cursors, days, repeated })
+        let (app, now) = (Arc::clone(app), Instant::now());
+        Ok(Self { app, reader, cursors, days, repeated, connected: now, checked: now })
     }
 
     async fn drain(&mut self) -> Result<(), StoreError> {
         loop {
             let stopping = self.app.stopping().is_set();
+            let doubts = self.app.doubts_about_clicks();
             let batch = self.read()?;
             let full = batch.iter().len() >= BATCH_RECORDS / 2;
             let end = batch.last();
@@ -91,7 +117,13 @@ impl ClicksDrainer {
             if full {
                 continue;
             }
-            self.app.set_clicks_in(true);
+            let doubted = !self.app.clicks_are_in();
+            if doubted || stopping || self.checked.elapsed() >= CHECK_EVERY {
+                self.check().await?;
+            }
+            if doubted && self.others_are_in().await? {
+                self.app.clicks_are_in_despite(doubts);
+            }
             if stopping && end.is_none() {
                 return Ok(());
             }
@@ -99,6 +131,37 @@ impl ClicksDrainer {
                 self.app.stopping().await_for(TICK).await;
             }
         }
+    }
+
+    /// Makes sure that the store still has what was applied to it: it may have forgotten while nobody clicked.
+    async fn check(&mut self) -> Result<(), StoreError> {
+        self.checked = Instant::now();
+        if let Some(end) = self.app.end_of(Log::Clicks, self.reader.next_position()) {
+            self.apply(&Batch::default(), end).await?;
+        }
+        let stands: HashMap<_, _> =
+            self.app.store.cursors(self.app.node, Log::Clicks).await?.into_iter().collect();
+        if stands != self.cursors {
+            return Err(StoreError::Unavailable("the store forgot clicks that it had".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What a store forgot of other nodes' clicks they replay themselves; those that live do so at once.
+    async fn others_are_in(&self) -> Result<bool, StoreError> {
+        if self.connected.elapsed() > OTHERS_PATIENCE {
+            return Ok(true);
+        }
+        let now = self.app.clock.millis();
+        for other in self.app.store.nodes().await? {
+            let lives = !other.stopped && now - other.seen_ms <= SILENT_MS;
+            let is_other = other.node != self.app.node;
+            if is_other && lives && !is_in(self.app.applied_of(other.node, Log::Clicks).await?, other.clicks)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn read(&mut self) -> Result<Batch, StoreError> {

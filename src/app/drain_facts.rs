@@ -26,7 +26,7 @@ use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
 use crate::journal::{AppendError, JournalError, Reader};
-use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreError};
+use crate::store::{Advance, Commit, Committed, Cursor, Log, Partition, StoreError, StoreMeta};
 use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join_all};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -49,6 +49,8 @@ const PENDING_POLL: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(500);
 /// How long the store is left alone after it failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// An outage after a connection that lasted so long is a new one.
+const LASTED: Duration = Duration::from_secs(5);
 
 /// Tells the last position of the facts journal.
 type Wake = tokio::sync::watch::Receiver<u64>;
@@ -104,7 +106,11 @@ pub(crate) struct FactsDrainer {
     last_idle: Instant,
     /// The store was found empty, and not all nodes have replayed their journals.
     recovering: bool,
+    /// What was known of the store as a whole.
+    meta: Option<StoreMeta>,
     batch_records: usize,
+    /// The oldest fact of what could not be applied.
+    broke_off_at: Option<u64>,
     /// The journal's end when the store was asked: up to here facts are replayed.
     replayed_to: u64,
     /// Positions of facts that stand in the journal once more, further on.
@@ -150,15 +156,23 @@ pub(crate) async fn run(app: Arc<App>) {
         match FactsDrainer::connect(&app, one_by_one).await {
             Ok(mut drainer) => {
                 app.set_store_up(true);
-                told.well();
+                let begun = Instant::now();
                 let Err(error) = drainer.drain(&mut wake).await else { return };
+                if begun.elapsed() > LASTED {
+                    told.well();
+                }
                 one_by_one = matches!(
                     error,
                     DrainError::WaitsForOthers(_) | DrainError::Store(StoreError::Corrupt(_))
                 );
+                app.broke_off(Log::Facts, drainer.broke_off_at, why(&error));
+                app.waits_for_others.store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
                 told.ill(&error, "facts wait in the journal");
             }
-            Err(error) => told.ill(&error, "facts wait in the journal"),
+            Err(error) => {
+                app.broke_off(Log::Facts, None, why(&error));
+                told.ill(&error, "facts wait in the journal");
+            }
         }
         app.set_store_up(false);
         app.metrics.store_failed();
@@ -167,6 +181,23 @@ pub(crate) async fn run(app: Arc<App>) {
             return;
         }
     }
+}
+
+/// An error with what an operator can do about it.
+fn why(error: &DrainError) -> String {
+    let remedy = match error {
+        DrainError::Store(StoreError::Unavailable(_)) => "it goes on by itself when the store does",
+        DrainError::Store(StoreError::Corrupt(_)) => "see the log, and `counterfoil facts list`",
+        DrainError::Store(StoreError::Damaged(_)) => {
+            "stop the server, remove the file, start it again: it is made anew from the journal"
+        }
+        DrainError::Read(_) => "see `counterfoil verify`; bring the journal's files back from a backup",
+        DrainError::Write(_) => "see that the disk of the data directory has room and takes writes",
+        DrainError::Unknown(_) => "see `counterfoil facts list` and the log",
+        // It says so itself.
+        DrainError::WaitsForOthers(_) => return error.to_string(),
+    };
+    format!("failed to {error}; {remedy}")
 }
 
 impl FactsDrainer {
@@ -184,6 +215,9 @@ impl FactsDrainer {
             )));
         }
         app.set_applied(Log::Facts, start);
+        // What forgot facts, or was away, may have forgotten clicks.
+        app.doubt_clicks();
+        let meta = app.store.meta().await?;
         let mut drainer = Self {
             app: Arc::clone(app),
             reader,
@@ -194,8 +228,10 @@ impl FactsDrainer {
             undecided: Vec::new(),
             pending: HashMap::new(),
             last_idle: Instant::now(),
-            recovering: app.is_recovering().await?,
+            recovering: meta.as_ref().is_none_or(|meta| meta.recovering),
+            meta,
             batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
+            broke_off_at: None,
             replayed_to: app.journal.facts().last_position(),
             repeated: app.journal.repeated(Log::Facts),
         };
@@ -214,7 +250,9 @@ impl FactsDrainer {
                 self.app.set_applied(Log::Facts, end.position);
                 self.batch_records = (self.batch_records * 2).min(BATCH_RECORDS);
             }
+            self.app.waits_for_others.store(false, Ordering::Relaxed);
             self.decide().await?;
+            self.show_undecided();
             self.poll_pending().await?;
             if self.last_idle.elapsed() >= IDLE_TICK || self.app.check_wanted() {
                 self.tick().await?;
@@ -239,17 +277,20 @@ impl FactsDrainer {
         if stands != self.cursors {
             return Err(StoreError::Unavailable("the store forgot what it had applied".to_owned()).into());
         }
-        if self.recovering && !self.app.is_recovering().await? {
-            return Err(StoreError::Unavailable(
-                "all nodes are in: what waited for that is taken up".to_owned(),
-            )
-            .into());
-        }
+        self.check_meta().await?;
         self.take_over_claims().await?;
         self.app.follow_directory().await?;
         self.app.count_set_aside().await?;
         self.app.checked();
         Ok(())
+    }
+
+    /// A store that was emptied, or confirmed, is met again.
+    async fn check_meta(&self) -> Result<(), DrainError> {
+        if self.app.store.meta().await? == self.meta {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("the store was emptied or confirmed meanwhile".to_owned()).into())
     }
 
     /// Waits for something to do.
@@ -323,7 +364,11 @@ impl FactsDrainer {
             match part {
                 Ok((partition, part)) => self.take(partition, part),
                 // The other parts count all the same; this one is read again.
-                Err(error) => failed = Some(error),
+                Err((partition, error)) => {
+                    let oldest = [self.broke_off_at, self.oldest_of(partition, batch)];
+                    self.broke_off_at = oldest.into_iter().flatten().min();
+                    failed = Some(error);
+                }
             }
         }
         if let Some(error) = failed {
@@ -332,11 +377,27 @@ impl FactsDrainer {
         let touched =
             batch.iter().any(|located| touches(&located.record.fact, Partition::Directory, partitions));
         if touched {
-            let (partition, part) = self.apply_part(Partition::Directory, batch, end).await?;
+            let applied = self.apply_part(Partition::Directory, batch, end).await;
+            let (partition, part) = match applied {
+                Ok(applied) => applied,
+                Err((partition, error)) => {
+                    self.broke_off_at = self.oldest_of(partition, batch);
+                    return Err(error);
+                }
+            };
             self.app.follow_directory().await?;
             self.take(partition, part);
         }
         Ok(())
+    }
+
+    /// The first fact of a batch that a partition has yet to take.
+    fn oldest_of(&self, partition: Partition, batch: &[Located]) -> Option<u64> {
+        let (cursor, partitions) = (self.cursors.get(&partition).copied(), self.app.store.partitions());
+        let waits = |located: &&Located| {
+            Some(located.cursor) > cursor && touches(&located.record.fact, partition, partitions)
+        };
+        batch.iter().find(waits).map(|located| located.cursor.position)
     }
 
     fn take(&mut self, partition: Partition, part: Part) {
@@ -365,7 +426,7 @@ impl FactsDrainer {
         partition: Partition,
         batch: &[Located],
         end: Cursor,
-    ) -> Result<(Partition, Part), DrainError> {
+    ) -> Result<(Partition, Part), (Partition, DrainError)> {
         // Facts that this batch has found without effect, or has set aside.
         let mut passed: HashSet<u64> = HashSet::new();
         loop {
@@ -375,10 +436,11 @@ impl FactsDrainer {
                 Err(Stuck::At(located, cause)) => {
                     // What was written is what was read.
                     let payload = serde_json::to_vec(&located.record).unwrap_or_default();
-                    self.set_aside(located.cursor.position, &cause, &payload).await?;
+                    let aside = self.set_aside(located.cursor.position, &cause, &payload).await;
+                    aside.map_err(|error| (partition, error))?;
                     passed.insert(located.cursor.position);
                 }
-                Err(Stuck::Somewhere(error)) => return Err(error),
+                Err(Stuck::Somewhere(error)) => return Err((partition, error)),
             }
         }
     }
@@ -494,7 +556,12 @@ impl FactsDrainer {
         }
         let some = self.undecided.len().min(DECISIONS_AT_ONCE);
         let claims: Vec<Claim> = self.undecided.drain(..some).collect();
-        match self.app.decide(&claims).await {
+        let decided = match self.app.decide(&claims).await {
+            // What was read of an emptied store is not all there was.
+            Ok(decisions) => self.check_meta().await.map(|()| decisions),
+            Err(error) => Err(error.into()),
+        };
+        match decided {
             Ok(decisions) => {
                 if let Err(error) = self.app.append_records(&decisions).await {
                     self.undecided.extend(claims);
@@ -505,9 +572,15 @@ impl FactsDrainer {
             }
             Err(error) => {
                 self.undecided.extend(claims);
-                Err(error.into())
+                Err(error)
             }
         }
+    }
+
+    fn show_undecided(&self) {
+        let ours = self.undecided.iter().filter(|claim| claim.origin.node == self.app.node);
+        let oldest = ours.map(|claim| claim.origin.position).min().unwrap_or(0);
+        self.app.oldest_undecided.store(oldest, Ordering::Relaxed);
     }
 
     /// Answers copies of signups that another node decided.
@@ -580,7 +653,8 @@ impl FactsDrainer {
 
     /// Moves on the cursors of partitions that had nothing to apply, so that a restart need not look back.
     async fn level_cursors(&mut self) -> Result<(), DrainError> {
-        let Some(end) = self.cursors.values().max().copied() else { return Ok(()) };
+        let at_end = self.app.end_of(Log::Facts, self.reader.next_position());
+        let Some(end) = at_end.max(self.cursors.values().max().copied()) else { return Ok(()) };
         let app = &self.app;
         let behind = self.cursors.iter().filter(|(_, cursor)| **cursor < end);
         let moves = behind.map(|(partition, cursor)| {
@@ -611,7 +685,7 @@ fn apply_or_stuck<'b>(
     match catch_unwind(AssertUnwindSafe(|| apply(work, partition, node, located, now))) {
         Ok(Ok(effect)) => Ok(effect),
         Ok(Err(StoreError::Corrupt(cause))) => Err(Stuck::At(located, cause)),
-        Ok(Err(error @ StoreError::Unavailable(_))) => Err(Stuck::Somewhere(error.into())),
+        Ok(Err(error)) => Err(Stuck::Somewhere(error.into())),
         Err(_) => {
             Err(Stuck::At(located, "applying it panicked: this is a bug, the log tells where".to_owned()))
         }

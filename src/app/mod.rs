@@ -5,6 +5,7 @@
 //! is read is read from the store, but for the directory, which every node holds in memory.
 
 mod apply;
+mod confirm;
 mod decide;
 mod directory;
 mod drain_clicks;
@@ -23,11 +24,13 @@ mod referrals;
 mod run;
 pub mod sessions;
 mod set_aside;
+mod standstill;
 mod stop;
 mod told;
 mod waiters;
 mod work;
 
+pub use confirm::ConfirmError;
 pub use directory::{Directory, MonthDoc, RunDoc};
 pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures, Period};
 pub use outbox::MailSettings;
@@ -56,7 +59,7 @@ use crate::domain::statement::{ClosingReferrals, Statement};
 use crate::domain::token::{Keyring, LinkClaim};
 use crate::journal::{AppendError, Journal};
 use crate::metrics::{FactKind, Metrics};
-use crate::store::{Log, Store, StoreError};
+use crate::store::{Cursor, Log, Store, StoreError};
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -244,8 +247,17 @@ pub struct App {
     waiters: Waiters,
     stop: Stop,
     store_up: AtomicBool,
-    /// The clicks drainer has caught up since it last reached the store.
-    clicks_in: AtomicBool,
+    /// How often it was doubted that the store has all clicks, and up to which doubt it was made sure of.
+    clicks_doubted: AtomicU64,
+    clicks_sure: AtomicU64,
+    facts_standstill: Mutex<standstill::Standstill>,
+    clicks_standstill: Mutex<standstill::Standstill>,
+    /// Position of the oldest signup that this node has yet to decide; 0: there is none.
+    oldest_undecided: AtomicU64,
+    /// Why the store may forget what it was given.
+    may_forget: Mutex<Option<String>>,
+    /// The next fact needs one of another node, perhaps.
+    waits_for_others: AtomicBool,
     applied_facts: AtomicU64,
     applied_clicks: AtomicU64,
     /// Why the node must stop, once it knows.
@@ -296,6 +308,7 @@ impl Running {
         tasks.spawn(guarded(&app, "facts drainer", drain_facts::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "clicks drainer", drain_clicks::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "heartbeat", node::heartbeat(Arc::clone(&app))));
+        tasks.spawn(guarded(&app, "watch", standstill::watch(Arc::clone(&app))));
         tasks.close();
         Self { app }
     }
@@ -331,7 +344,13 @@ impl App {
             waiters: Waiters::default(),
             stop: Stop::default(),
             store_up: AtomicBool::new(false),
-            clicks_in: AtomicBool::new(false),
+            clicks_doubted: AtomicU64::new(1),
+            clicks_sure: AtomicU64::new(0),
+            facts_standstill: Mutex::default(),
+            clicks_standstill: Mutex::default(),
+            oldest_undecided: AtomicU64::new(0),
+            may_forget: Mutex::new(None),
+            waits_for_others: AtomicBool::new(false),
             applied_facts: AtomicU64::new(0),
             applied_clicks: AtomicU64::new(0),
             fatal: Mutex::new(None),
@@ -553,16 +572,31 @@ impl App {
     }
     fn set_store_up(&self, up: bool) {
         if self.store_up.swap(up, Ordering::Relaxed) != up {
-            tracing::info!(up, "the store");
+            tracing::debug!(up, "the store");
         }
     }
     /// Whether all clicks that the journal held when the store was last reached are in the store: a signup's
     /// visits are then as known as they will be.
     fn clicks_are_in(&self) -> bool {
-        self.clicks_in.load(Ordering::Relaxed)
+        self.clicks_sure.load(Ordering::Acquire) == self.doubts_about_clicks()
     }
-    fn set_clicks_in(&self, caught_up: bool) {
-        self.clicks_in.store(caught_up, Ordering::Relaxed);
+    /// The store was away, or forgot something: clicks are asked for before the next decision.
+    fn doubt_clicks(&self) {
+        self.clicks_doubted.fetch_add(1, Ordering::AcqRel);
+    }
+    fn doubts_about_clicks(&self) -> u64 {
+        self.clicks_doubted.load(Ordering::Acquire)
+    }
+    /// All clicks were found in the store after so many doubts.
+    fn clicks_are_in_despite(&self, doubts: u64) {
+        self.clicks_sure.store(doubts, Ordering::Release);
+    }
+    /// The end of a journal as a cursor, where a reader that comes to `next_position` has read all of it. Cursors are
+    /// moved there: what has no effect (a refusal, another epoch's beginning) is behind them as well.
+    fn end_of(&self, log: Log, next_position: u64) -> Option<Cursor> {
+        let last = self.positions(log).0;
+        let is_at_end = last > 0 && next_position == last + 1;
+        is_at_end.then(|| Cursor { epoch: self.journal.node().epoch(), position: last })
     }
     /// The last position of a journal, and how far it has been applied.
     pub fn positions(&self, log: Log) -> (u64, u64) {

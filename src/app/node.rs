@@ -3,17 +3,17 @@
 use super::{App, ReadError, lock};
 use crate::domain::id::NodeId;
 use crate::journal::Journal;
-use crate::store::{Cursor, FORMAT, Finding, Log, NodeState, Result, StoreError, StoreMeta};
+use crate::store::{Cursor, FORMAT, Finding, Log, NodeState, Partition, Result, StoreError, StoreMeta};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a node tells the others that it lives.
-const HEARTBEAT: Duration = Duration::from_millis(500);
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 /// A node that was heard of so recently may live: its heart is watched before its id is taken.
 const RECENT_MS: i64 = 5_000;
 /// How long its heart is watched: more than two beats.
-const WATCH: Duration = Duration::from_millis(1_200);
+pub(super) const WATCH: Duration = Duration::from_millis(1_200);
 /// A node not heard of for so long, and not stopped, may hold facts that nobody else knows.
 pub(crate) const SILENT_MS: i64 = 10_000;
 
@@ -22,11 +22,13 @@ pub(crate) const SILENT_MS: i64 = 10_000;
 pub(super) struct Start {
     facts: u64,
     met: bool,
+    /// The life of the store that was met.
+    store_id: Option<String>,
 }
 
 impl Start {
     pub(super) fn of(journal: &Journal) -> Self {
-        Self { facts: journal.facts().last_position(), met: false }
+        Self { facts: journal.facts().last_position(), met: false, store_id: None }
     }
 }
 
@@ -37,8 +39,10 @@ impl App {
         let mut start = self.started.lock().await;
         let meta = match self.store.meta().await? {
             Some(meta) => meta,
-            None => self.store.init_meta(&self.first_meta()).await?,
+            None => self.store.init_meta(&self.first_meta(start.met)).await?,
         };
+        let meta = self.notice_another_life(&start, meta).await?;
+        start.store_id = Some(meta.store_id.clone());
         self.check_meta(meta).await?;
         if !start.met {
             self.check_nobody_else_is_this_node().await?;
@@ -51,10 +55,15 @@ impl App {
         Ok(())
     }
 
-    fn first_meta(&self) -> StoreMeta {
-        let has_history =
-            self.journal.facts().last_position() > 0 || self.journal.clicks().last_position() > 0;
-        if has_history && !self.settings.embedded {
+    fn has_history(&self) -> bool {
+        self.journal.facts().last_position() > 0 || self.journal.clicks().last_position() > 0
+    }
+
+    /// What is known of a store that is empty. One that was met before, by whomever, may have held everything.
+    fn first_meta(&self, met_before: bool) -> StoreMeta {
+        // A store that is this node's own is whole when this node has replayed its journal.
+        let recovering = (met_before || self.has_history()) && !self.settings.embedded;
+        if recovering {
             tracing::warn!(
                 "the store is empty; this node replays its journal, and no month closes until `counterfoil store confirm`"
             );
@@ -64,9 +73,19 @@ impl App {
             format: FORMAT,
             partitions: self.store.partitions(),
             keys_fingerprint: write_digests(self.settings.key_digests.iter().cloned().collect()),
-            // A store that is this node's own is whole when this node has replayed its journal.
-            recovering: has_history && !self.settings.embedded,
+            recovering,
         }
+    }
+
+    /// Whoever meets an emptied store first may have no history: a node that has some says so as well.
+    async fn notice_another_life(&self, start: &Start, meta: StoreMeta) -> Result<StoreMeta> {
+        let is_another = start.store_id.as_ref().is_some_and(|before| *before != meta.store_id);
+        if !is_another || !self.has_history() || meta.recovering || self.settings.embedded {
+            return Ok(meta);
+        }
+        let meta = StoreMeta { recovering: true, ..meta };
+        self.store.set_meta(&meta).await?;
+        Ok(meta)
     }
 
     async fn check_meta(&self, meta: StoreMeta) -> Result<()> {
@@ -164,6 +183,7 @@ impl App {
             facts: Cursor { epoch, position: self.journal.facts().last_position() },
             clicks: Cursor { epoch, position: self.journal.clicks().last_position() },
             stopped,
+            waits_for_others: self.waits_for_others.load(std::sync::atomic::Ordering::Relaxed),
         }
     }
 
@@ -187,15 +207,21 @@ impl App {
         let mut behind = Vec::new();
         let others = self.store.nodes().await?.into_iter().filter(|state| state.node != self.node);
         for state in others {
-            let cursors = self.store.cursors(state.node, Log::Facts).await?;
-            let lowest = cursors.iter().map(|(_, cursor)| *cursor).min().unwrap_or_default();
-            let silent =
-                !state.stopped && state.node != self.node && self.clock.millis() - state.seen_ms > SILENT_MS;
-            if lowest < state.facts || silent {
+            let applied = self.applied_of(state.node, Log::Facts).await?;
+            let silent = !state.stopped && self.clock.millis() - state.seen_ms > SILENT_MS;
+            if !is_in(applied, state.facts) || silent {
                 behind.push(state.node);
             }
         }
         Ok(behind)
+    }
+
+    /// How far a node's journal is applied in every partition that takes from it.
+    pub(super) async fn applied_of(&self, node: NodeId, log: Log) -> Result<Cursor> {
+        let cursors = self.store.cursors(node, log).await?;
+        let takes = |partition| log == Log::Facts || partition != Partition::Directory;
+        let taking = cursors.into_iter().filter(|(partition, _)| takes(*partition));
+        Ok(taking.map(|(_, cursor)| cursor).min().unwrap_or_default())
     }
 
     /// Tells that this node lives; stops it if another process tells the same of itself.
@@ -240,13 +266,6 @@ impl App {
     /// Forgets a node that will never come back.
     pub async fn forget_node(&self, node: NodeId) -> std::result::Result<(), ReadError> {
         Ok(self.store.forget_node(node).await?)
-    }
-    /// A person says that all nodes have replayed their journals.
-    pub async fn confirm_store(&self) -> std::result::Result<(), ReadError> {
-        if let Some(meta) = self.store.meta().await? {
-            self.store.set_meta(&StoreMeta { recovering: false, ..meta }).await?;
-        }
-        Ok(())
     }
     /// Whether closing waits until a person confirms that all nodes are in.
     pub(crate) async fn is_recovering(&self) -> Result<bool> {
@@ -301,8 +320,14 @@ impl App {
                 Finding { check: "recovery", ok: true, text: "not known while the store is away".into() }
             }
         };
-        vec![journal, store, recovering]
+        let [facts, clicks] = [Log::Facts, Log::Clicks].map(|log| self.inspect_standstill(log));
+        vec![journal, store, recovering, facts, clicks]
     }
+}
+
+/// Whether a journal that ends there has been applied; one without records always has.
+pub(super) fn is_in(applied: Cursor, end: Cursor) -> bool {
+    end.position == 0 || applied >= end
 }
 
 /// Tells the others that this node lives, until it stops.

@@ -11,10 +11,14 @@ use crate::journal::JournalError;
 use crate::store::{Log, StoreError};
 use serde::Serialize;
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Records read at once.
 const RECORDS_AT_ONCE: usize = 4_096;
 const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// How long the store is waited for, when it has not taken all facts yet.
+const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a proof found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -44,6 +48,9 @@ pub enum ProofError {
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The node's facts are not all in the store, so that it can't hold all statements yet.
+    #[error("compare statements while this node's facts are not all in the store")]
+    NotReplayed,
     /// The store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,10 +71,19 @@ impl App {
         };
         self.prove_journal(&mut proof).await?;
         if proof.damage.is_empty() {
+            self.wait_until_replayed().await?;
             self.prove_statements(&mut proof).await?;
         }
         proof.untouched = proof.damage.is_empty();
         Ok(proof)
+    }
+
+    /// A store that is being refilled lacks statements without being damaged.
+    async fn wait_until_replayed(&self) -> Result<(), ProofError> {
+        match tokio::time::timeout(REPLAY_PATIENCE, self.wait_until_drained()).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(ProofError::NotReplayed),
+        }
     }
 
     async fn prove_journal(&self, proof: &mut Proof) -> Result<(), ProofError> {

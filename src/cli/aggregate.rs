@@ -41,6 +41,7 @@ pub(super) async fn run(
             number("adjustments", "/adjustments"),
             text("waits for nodes", "/nodes_behind"),
             text("waits for", "/waits_for"),
+            text("the store forgets", "/store_forgets"),
             text("too early by the store's clock", "/too_early"),
             number("milliseconds", "/duration_ms"),
         ],

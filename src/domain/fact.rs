@@ -456,6 +456,16 @@ pub struct RunReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub too_early: Vec<Month>,
+    /// Why the store may have forgotten facts: no month closed because of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_forgets: Option<String>,
+}
+
+impl RunReport {
+    /// Whether something is missing, or may be: no month closes then.
+    pub const fn may_miss_facts(&self) -> bool {
+        !self.nodes_behind.is_empty() || !self.waits_for.is_empty() || self.store_forgets.is_some()
+    }
 }
 
 impl Fact {

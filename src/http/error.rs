@@ -4,7 +4,7 @@
 //! all that a program needs, the sentence is for the person who reads its log.
 
 use crate::app::people::ActError;
-use crate::app::{AggregateError, ReadError, SubmitError};
+use crate::app::{AggregateError, ConfirmError, ReadError, SubmitError};
 use crate::domain::account::Refusal;
 use crate::store::StoreError;
 use axum::body::Body;
@@ -81,6 +81,8 @@ problems! {
     StillUnreadable = 409 "still_unreadable": "The fact still can't be applied; mend its cause first, or drop it",
     Busy = 409 "busy": "A nightly run is under way",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
+    NotAllIn = 409 "not_all_in": "Nodes have not replayed their journals yet; see `counterfoil doctor`, then confirm again",
+    NotReplayed = 409 "not_replayed": "Facts are still being brought to the store; `counterfoil doctor` says whether they stand still, then ask again",
     NodeAlive = 409 "node_alive": "The node was heard of within the last minute",
 
     BodyTooLarge = 413 "body_too_large": "The body is larger than allowed",
@@ -222,6 +224,18 @@ impl From<AggregateError> for Problem {
             AggregateError::Journal(error) => error.into(),
             AggregateError::NotDrained => Self::StoreUnavailable,
             AggregateError::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<ConfirmError> for Problem {
+    fn from(error: ConfirmError) -> Self {
+        match error {
+            ConfirmError::NotAllIn(_) => {
+                tracing::warn!(%error, "the store is not confirmed");
+                Self::NotAllIn
+            }
+            ConfirmError::Store(error) => error.into(),
         }
     }
 }

@@ -32,8 +32,9 @@ pub async fn run(app: Arc<App>, at: NaiveTime) {
         }
         waits = false;
         match app.aggregate("counterfoil", None, false).await {
-            Ok(report) if !report.nodes_behind.is_empty() => {
-                tracing::warn!(nodes = ?report.nodes_behind, "nodes are behind: no month closed; tried again in a minute");
+            Ok(report) if report.may_miss_facts() => {
+                tracing::warn!(nodes = ?report.nodes_behind, store = ?report.store_forgets,
+                    "facts may be missing: no month closed; tried again in a minute");
                 waits = true;
                 app.stopping().await_for(RETRY_AFTER).await;
             }

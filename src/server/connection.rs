@@ -1,5 +1,6 @@
 //! One connection, from accept to close.
 
+use super::refusal::Refusal;
 use super::watch::{Watch, Watched};
 use super::{Gauges, Shared, phase, refusal};
 use bytes::Bytes;
@@ -43,7 +44,9 @@ pub(super) async fn run<H, F, B>(
     let watch = Arc::new(Watch::new(&shared.limits, shared.clock.clone()));
 
     let service = service_fn(|request: Request<Incoming>| {
-        let answer = match refusal::of(&request, &shared.limits) {
+        watch.request_came(!request.body().is_end_stream());
+        let malformed = watch.had_bare_line_feed().then_some(Refusal::BARE_LINE_FEED);
+        let answer = match malformed.or_else(|| refusal::of(&request, &shared.limits)) {
             Some(refusal) => {
                 shared.gauges.refused.fetch_add(1, Ordering::Relaxed);
                 Err(refusal)

@@ -1,8 +1,10 @@
 //! Requests that no handler sees: over a limit, or of a form that only attacks have.
 
 use super::Limits;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 /// Why a request is refused, as the answer says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,10 @@ const TOO_MANY_HEADERS: Refusal = Refusal {
 const BAD_HOST: Refusal = Refusal {
     status: StatusCode::BAD_REQUEST,
     problem: r#"{"type":"about:blank","title":"One Host header is needed","status":400,"code":"bad_host"}"#,
+};
+const BAD_FRAMING: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    problem: r#"{"type":"about:blank","title":"Where the request ends is not clear","status":400,"code":"bad_framing"}"#,
 };
 const BAD_METHOD: Refusal = Refusal {
     status: StatusCode::METHOD_NOT_ALLOWED,
@@ -43,13 +49,31 @@ pub(super) fn of<T>(request: &Request<T>, limits: &Limits) -> Option<Refusal> {
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         return Some(BAD_HOST);
     }
+    if !is_framed_once(request.headers()) {
+        return Some(BAD_FRAMING);
+    }
     if *request.method() == Method::CONNECT {
         return Some(BAD_METHOD);
     }
     None
 }
 
+/// A proxy may see another end of a body than we do, unless it is said once and in the plain way (RFC 9112, section 6).
+fn is_framed_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked") && !headers.contains_key(CONTENT_LENGTH)
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
 impl Refusal {
+    /// A line of the headers ends without a carriage return.
+    pub(super) const BARE_LINE_FEED: Self = BAD_FRAMING;
+
     /// The answer; its connection closes, since what follows can't be trusted to be a request.
     pub(super) fn response<B: From<&'static str>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.problem));

@@ -222,6 +222,19 @@ async fn limits_are_answered_with_their_status() {
         ("nonsense", "\u{1}\u{2}\u{3}\r\n\r\n".into(), 400),
         ("space in a name", "GET / HTTP/1.1\r\nHost : a\r\n\r\n".into(), 400),
         ("a bad length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n".into(), 400),
+        ("chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 200),
+        ("chunked in capitals", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n".into(), 200),
+        ("chunked twice", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 400),
+        ("chunked twice in a line", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n".into(), 400),
+        ("another coding", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n".into(), 400),
+        ("a bare line feed in the line", "GET / HTTP/1.1\nHost: a\r\n\r\n".into(), 400),
+        ("a bare line feed after a header", "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".into(), 400),
+        ("a bare line feed at the end", "GET / HTTP/1.1\r\nHost: a\r\n\n".into(), 400),
+        (
+            "line feeds in a body",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n{\n\n\n}\n".into(),
+            200,
+        ),
         (
             "two lengths",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab".into(),
@@ -230,6 +243,23 @@ async fn limits_are_answered_with_their_status() {
     ];
     for (name, request, expected) in table {
         assert_eq!(status_of(&server.exchange(request.as_bytes()).await), Some(expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_is_read_arrives_and_is_no_reset() {
+    let server = Running::plain(quick());
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n";
+    let lone = "POST / HTTP/1.1\nHost: a\r\nContent-Length: 4000000\r\n\r\n";
+    for (head, expected) in [(head, 200), (lone, 400)].repeat(20) {
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.expect("the head is taken");
+        // The client reads when it has sent all, as most do.
+        stream.write_all(&vec![b'x'; 4_000_000]).await.expect("the body is taken");
+        let mut answer = Vec::new();
+        // Ends when the server closes its side.
+        stream.read_to_end(&mut answer).await.expect("no reset");
+        assert_eq!(status_of(&answer), Some(expected));
     }
 }
 

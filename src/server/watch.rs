@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
+/// Reads of a peer that is still sending, after which others have their turn.
+const LINGER_READS: usize = 16;
 /// No end of waiting is set.
 const NONE: u64 = u64::MAX;
 
@@ -75,6 +77,10 @@ pub(super) struct Watch {
     head_bytes: AtomicUsize,
     /// Headers came that do not fit one read.
     large_head: AtomicBool,
+    /// A line of headers ended without a carriage return.
+    bare_line_feed: AtomicBool,
+    /// The last request has a body, of which some may still be on its way.
+    has_body: AtomicBool,
     /// The connection has had a request.
     used: AtomicBool,
     /// The peer must take more of the answer until then.
@@ -100,6 +106,8 @@ impl Watch {
             head_begun: AtomicBool::new(false),
             head_bytes: AtomicUsize::new(0),
             large_head: AtomicBool::new(false),
+            bare_line_feed: AtomicBool::new(false),
+            has_body: AtomicBool::new(false),
             used: AtomicBool::new(false),
             write_until: AtomicU64::new(NONE),
             stalled_since: AtomicU64::new(NONE),
@@ -160,6 +168,34 @@ impl Watch {
             let until = self.head_until.load(Ordering::Relaxed).min(self.clock.now() + self.header);
             self.head_until.store(until, Ordering::Relaxed);
         }
+    }
+
+    /// hyper has read a request's headers.
+    pub(super) fn request_came(&self, has_body: bool) {
+        self.has_body.store(has_body, Ordering::Relaxed);
+    }
+
+    /// Whether a line of headers ended in a way that others read differently.
+    pub(super) fn had_bare_line_feed(&self) -> bool {
+        self.bare_line_feed.load(Ordering::Relaxed)
+    }
+
+    /// Looks at what is read while hyper waits for headers.
+    fn look_at_head(&self, lines: &mut Lines, came: &[u8]) {
+        if self.head_until.load(Ordering::Relaxed) != NONE && lines.have_bare_line_feed(came) {
+            self.bare_line_feed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the peer may still be sending: a socket that is closed then resets the connection, and the answer is lost.
+    fn may_be_sending(&self) -> bool {
+        let in_head =
+            self.head_until.load(Ordering::Relaxed) != NONE && self.head_begun.load(Ordering::Relaxed);
+        in_head || self.has_body.load(Ordering::Relaxed)
+    }
+
+    fn linger_begins(&self) {
+        self.head_until.store(self.clock.now() + self.shortest, Ordering::Relaxed);
     }
 
     fn peer_takes_nothing(&self) {
@@ -225,6 +261,37 @@ impl Future for HeadWait {
 
 impl hyper::rt::Sleep for HeadWait {}
 
+/// Where in the lines of headers the reader is, from read to read.
+#[derive(Debug, Default)]
+struct Lines {
+    last: u8,
+    /// Nothing of a line has come but perhaps its carriage return.
+    at_start: bool,
+}
+
+impl Lines {
+    /// Whether a line ends without a carriage return, up to the end of the headers: what follows is a body, or the
+    /// beginning of another request.
+    fn have_bare_line_feed(&mut self, came: &[u8]) -> bool {
+        for (at, &byte) in came.iter().enumerate() {
+            match (byte, self.last) {
+                (b'\n', b'\r') if self.at_start => {
+                    let rest = &came[at + 1..];
+                    self.last = rest.last().copied().unwrap_or(byte);
+                    self.at_start = rest.ends_with(b"\n");
+                    return false;
+                }
+                (b'\n', b'\r') => self.at_start = true,
+                (b'\n', _) => return true,
+                (b'\r', _) => {}
+                _ => self.at_start = false,
+            }
+            self.last = byte;
+        }
+        false
+    }
+}
+
 /// A socket that tells the watch what passes, and reads large headers only in its turn.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -233,12 +300,22 @@ pub(super) struct Watched {
     large_heads: PollSemaphore,
     /// Its turn lasts until the connection is closed.
     turn: Option<OwnedSemaphorePermit>,
+    lines: Lines,
+    /// Our side is closed; what the peer still sends is dropped.
+    lingering: bool,
 }
 
 impl Watched {
     pub(super) fn new(stream: TcpStream, watch: Arc<Watch>, large_heads: Arc<Semaphore>) -> Self {
         let stream = stream.take(READ_BYTES as u64);
-        Self { stream, watch, large_heads: PollSemaphore::new(large_heads), turn: None }
+        Self {
+            stream,
+            watch,
+            large_heads: PollSemaphore::new(large_heads),
+            turn: None,
+            lines: Lines::default(),
+            lingering: false,
+        }
     }
     fn stream(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(self.stream.get_mut())
@@ -276,7 +353,9 @@ impl AsyncRead for Watched {
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().len() - before;
         if bytes > 0 {
-            self.watch.bytes_came(bytes);
+            let Self { watch, lines, .. } = &mut *self;
+            watch.look_at_head(lines, &buffer.filled()[before..]);
+            watch.bytes_came(bytes);
         }
         outcome
     }
@@ -305,7 +384,67 @@ impl AsyncWrite for Watched {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_flush(context)
     }
+    /// Closes our side, and waits a while until the peer has sent what it has: the answer reaches it.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(context)
+        if !self.lingering {
+            ready!(self.stream().poll_shutdown(context))?;
+            if !self.watch.may_be_sending() {
+                return Poll::Ready(Ok(()));
+            }
+            self.lingering = true;
+            self.watch.linger_begins();
+        }
+        let mut dropped = [0; 4_096];
+        for _ in 0..LINGER_READS {
+            let mut buffer = ReadBuf::new(&mut dropped);
+            let read = ready!(self.stream().poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // Others have their turn.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_line_feed_is_found_in_headers_wherever_they_are_cut_and_never_in_a_body() {
+        let table: [(&[u8], bool); 6] = [
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false),
+            (b"GET / HTTP/1.1\nHost: a\r\n\r\n", true),
+            (b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", true),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\n", true),
+            (b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", false),
+            (b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ];
+        for (head, expected) in table {
+            for cut in 0..head.len() {
+                let mut lines = Lines::default();
+                let found =
+                    lines.have_bare_line_feed(&head[..cut]) || lines.have_bare_line_feed(&head[cut..]);
+                assert_eq!(found, expected, "{} cut at {cut}", head.escape_ascii());
+            }
+        }
+        // A body comes with the read that ends its head, or after hyper has the head.
+        let with_body = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n{\n\n}\n";
+        let end = with_body.len() - 6;
+        for cut in 0..end {
+            let mut lines = Lines::default();
+            assert!(!lines.have_bare_line_feed(&with_body[..cut]), "cut at {cut}");
+            assert!(!lines.have_bare_line_feed(&with_body[cut..]), "cut at {cut}");
+            assert!(!lines.have_bare_line_feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "after a body");
+        }
+        // Another request begins in the same read, and ends in the next.
+        let two = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: b\r\n\r\n";
+        for cut in 28..two.len() {
+            let mut lines = Lines::default();
+            assert!(!lines.have_bare_line_feed(&two[..cut]), "cut at {cut}");
+            assert!(!lines.have_bare_line_feed(&two[cut..]), "cut at {cut}");
+        }
     }
 }

@@ -9,6 +9,9 @@ pub enum StoreError {
     /// It holds something that this version can't read.
     #[error("read what the store holds: {0}")]
     Corrupt(String),
+    /// Its file is damaged: that is no single fact's fault.
+    #[error("read the embedded store's file: {0}")]
+    Damaged(String),
 }
 
 impl StoreError {

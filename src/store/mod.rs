@@ -275,6 +275,9 @@ pub struct NodeState {
     pub clicks: Cursor,
     /// It has stopped, with everything applied.
     pub stopped: bool,
+    /// Its next fact needs one of another node, perhaps: it goes on when a person says that all nodes are in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_others: bool,
 }
 
 /// Whether a lease was got.
@@ -418,6 +421,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Its own clock, in Unix milliseconds; `None`: it runs by ours.
     async fn clock_ms(&self) -> Result<Option<i64>>;
+    /// Why it may forget, or has forgotten, what it was given; `None`: it does not.
+    async fn may_forget(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
     /// Whether it answers at all.
     async fn ping(&self) -> Result<()>;
     /// What an operator should know of it.

@@ -68,6 +68,7 @@ pub async fn nodes_know_each_other(store: Arc<dyn Store>) {
         facts: cursor(bits),
         clicks: cursor(bits + 1),
         stopped: bits == 2,
+        waits_for_others: bits == 1,
     };
     for state in [state(1, 10), state(2, 20), state(1, 30)] {
         store.put_node(&state).await.expect("told");

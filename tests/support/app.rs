@@ -62,6 +62,18 @@ impl TestApp {
         app.run().await;
         app
     }
+    /// Another node with the same keys on the same store.
+    pub async fn start_beside(first: &Self, store: &str, more: &str) -> Self {
+        let keeper = tempfile::tempdir().expect("a directory");
+        let mut app = Self::prepare(keeper.path(), store, more);
+        app.keeper = Some(keeper);
+        std::fs::create_dir_all(app.data_dir()).expect("a directory");
+        let keys = [first.data_dir().join("keys"), app.data_dir().join("keys")];
+        let copied = Command::new("cp").arg("-a").args(keys).status().expect("cp runs");
+        assert!(copied.success());
+        app.run().await;
+        app
+    }
     /// A server in a directory of the test's own, not started yet.
     pub fn prepare(dir: &Path, store: &str, more: &str) -> Self {
         let (public, internal) = (free_address(), free_address());

@@ -134,7 +134,7 @@ impl Run<'_> {
         match account {
             Ok(account) => folder.take(&account, summarizer),
             Err(error @ StoreError::Corrupt(_)) => folder.unreadable = Some(error.to_string()),
-            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            Err(error) => return Err(error),
         }
         Ok(())
     }

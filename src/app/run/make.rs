@@ -62,6 +62,11 @@ impl<'a> Run<'a> {
         if !nodes_behind.is_empty() {
             tracing::warn!(nodes = ?nodes_behind, "no month closes: nodes are behind");
         }
+        let store_forgets = app.store.may_forget().await?;
+        if let Some(why) = &store_forgets {
+            tracing::warn!("no month closes on a store that forgets: {why}");
+        }
+        let misses_nothing = nodes_behind.is_empty() && waits_for.is_empty() && store_forgets.is_none();
         let store_ms = app.store.clock_ms().await?;
         let by_store = store_ms.and_then(DateTime::from_timestamp_millis);
         let closes_through = by_store.map_or(through, |now| through.min(app.zone().last_full_day(now)));
@@ -79,9 +84,7 @@ impl<'a> Run<'a> {
                 .keys()
                 .copied()
                 .filter(|month| {
-                    nodes_behind.is_empty()
-                        && waits_for.is_empty()
-                        && month.is_due(closes_through, app.settings().close_delay_days)
+                    misses_nothing && month.is_due(closes_through, app.settings().close_delay_days)
                 })
                 .collect(),
             closing,
@@ -98,6 +101,7 @@ impl<'a> Run<'a> {
                 nodes_behind,
                 waits_for,
                 too_early,
+                store_forgets,
             },
             found: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
@@ -263,8 +267,7 @@ impl<'a> Run<'a> {
     }
 
     fn may_close(&self, month: Month) -> bool {
-        self.report.nodes_behind.is_empty()
-            && self.report.waits_for.is_empty()
+        !self.report.may_miss_facts()
             && month.is_due(self.closes_through, self.app.settings().close_delay_days)
     }
 

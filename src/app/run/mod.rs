@@ -200,7 +200,7 @@ impl App {
     }
 
     /// Waits until what this node has journaled so far is in the store.
-    async fn wait_until_drained(&self) -> std::result::Result<(), AggregateError> {
+    pub(super) async fn wait_until_drained(&self) -> std::result::Result<(), AggregateError> {
         let targets = [Log::Facts, Log::Clicks].map(|log| (log, self.positions(log).0));
         let begun = Instant::now();
         while targets.iter().any(|(log, target)| self.positions(*log).1 < *target) {

@@ -222,8 +222,7 @@ impl Run<'_> {
             let partition = affiliate_partition(*affiliate, partitions);
             by_partition.entry(partition).or_default().insert(*affiliate, found.clone());
         }
-        let nothing_waits = self.report.nodes_behind.is_empty() && self.report.waits_for.is_empty();
-        let settled = self.newest_due().filter(|_| nothing_waits);
+        let settled = self.newest_due().filter(|_| !self.report.may_miss_facts());
         let rules_hash = self.app.settings().rules.hash();
         let writes = ends.into_iter().map(|(partition, feed)| {
             let night = Night {

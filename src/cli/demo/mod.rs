@@ -17,9 +17,10 @@ use world::World;
 pub(super) async fn run(show: Show) -> Result<(), Failure> {
     let begun = std::time::Instant::now();
     let mut world = World::start(show).await?;
+    let asked = stop_signal().map_err(|error| Failure::other(format!("can't hear signals: {error}")))?;
     let told = tokio::select! {
         told = Story::tell(&mut world) => told,
-        _ = stop_signal() => Err(Failure::Silent(130)),
+        () = asked => Err(Failure::Silent(130)),
     };
     let told = told.map_err(|failure| world.with_log(failure));
     // Also when the story broke off: nothing of it may stay behind.

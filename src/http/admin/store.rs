@@ -58,10 +58,13 @@ pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -
 
 /// Confirms that all nodes have replayed their journals into a store that was found empty.
 ///
-/// Only then are months closed and paid again.
+/// Only then are signups decided, and months closed, again. Waits some seconds for the nodes that live.
 #[utoipa::path(
     post, path = "/v1/store/confirm", tag = "operation",
-    responses((status = 200, body = Confirmed, description = "Confirmed")),
+    responses(
+        (status = 200, body = Confirmed, description = "Confirmed"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`not_all_in`"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn confirm(State(state): State<ApiState>, JsonBody(fields): JsonBody) -> Result<Response, Problem> {
@@ -88,12 +91,16 @@ pub async fn doctor(State(state): State<ApiState>) -> Response {
 /// Reads and hashes the whole journal: seconds for a gigabyte.
 #[utoipa::path(
     get, path = "/v1/verify", tag = "operation",
-    responses((status = 200, body = Proof, description = "The proof, or what is damaged")),
+    responses(
+        (status = 200, body = Proof, description = "The proof, or what is damaged"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`not_replayed`"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn verify(State(state): State<ApiState>) -> Result<Response, Problem> {
     let proof = state.app.prove().await.map_err(|error| match error {
         ProofError::Store(error) => Problem::from(error),
+        ProofError::NotReplayed => Problem::NotReplayed,
         ProofError::Journal(error) => {
             tracing::error!(%error, "failed to read the journal");
             Problem::Internal

@@ -4,7 +4,7 @@ use super::RedisStore;
 use super::client::Server;
 use super::reply;
 use crate::clock::Clock;
-use crate::store::Finding;
+use crate::store::{Finding, Result};
 use redis::{Value, cmd};
 use std::collections::HashMap;
 
@@ -24,6 +24,19 @@ impl RedisStore {
             findings.extend(inspect(&master).await);
         }
         findings
+    }
+}
+
+impl RedisStore {
+    pub(super) async fn forgets(&self) -> Result<Option<String>> {
+        for master in self.client.masters().await? {
+            let info = reply::text(master.ask(&cmd("INFO")).await?)?;
+            let finding = eviction(&master.name(), &read_info(&info));
+            if !finding.ok {
+                return Ok(Some(finding.text));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -104,11 +117,17 @@ fn persistence(name: &str, info: &Info<'_>, appendfsync: Option<&str>) -> Findin
 
 fn eviction(name: &str, info: &Info<'_>) -> Finding {
     let policy = info.get("maxmemory_policy").copied().unwrap_or("unknown");
-    let ok = policy == "noeviction";
-    let text = if ok {
-        format!("{name} forgets nothing when memory is short")
-    } else {
+    let evicted = info.get("evicted_keys").and_then(|keys| keys.parse::<u64>().ok()).unwrap_or(0);
+    let ok = policy == "noeviction" && evicted == 0;
+    let text = if policy != "noeviction" {
         format!("{name} forgets keys when memory is short ({policy}); set `maxmemory-policy noeviction`")
+    } else if evicted > 0 {
+        format!(
+            "{name} has forgotten {evicted} keys when memory was short; have it made anew from the journals: `FLUSHALL`, \
+             `CONFIG RESETSTAT`, then `counterfoil store confirm`"
+        )
+    } else {
+        format!("{name} forgets nothing when memory is short")
     };
     Finding { check: "redis_eviction", ok, text }
 }
@@ -144,6 +163,8 @@ mod tests {
         for (finding, remedy) in [
             (persistence("r", &debian, None), "appendonly yes"),
             (eviction("r", &debian), "noeviction"),
+            (eviction("r", &read_info("maxmemory_policy:noeviction\r\nevicted_keys:7")), "FLUSHALL"),
+            (eviction("r", &read_info("maxmemory_policy:volatile-ttl")), "noeviction"),
             (version("r", &read_info("redis_version:6.2.1")), "upgrade"),
             (persistence("r", &read_info("aof_enabled:1"), Some("no")), "everysec"),
             (skew("r", &[Value::Int(10), Value::Int(0)], 20_000, 20_001), "NTP"),

@@ -158,6 +158,9 @@ impl Store for RedisStore {
     async fn clock_ms(&self) -> Result<Option<i64>> {
         self.server_clock().await.map(Some)
     }
+    async fn may_forget(&self) -> Result<Option<String>> {
+        self.forgets().await
+    }
     async fn ping(&self) -> Result<()> {
         let ping = cmd("PING");
         let masters = self.client.masters().await?;

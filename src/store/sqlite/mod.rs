@@ -29,9 +29,18 @@ impl SqliteStore {
     /// Opens the file, or makes it. A process that has it open already is not kept from it: the data
     /// directory's lock does that.
     pub fn open(path: &Path) -> Result<Self> {
-        let connection = file::open_to_write(path)?;
-        let mut sweep = clicks::Sweep::new();
-        let writer = threads::Writer::start(connection, move |connection| sweep.if_due(connection))?;
+        let connection = match file::open_to_write(path) {
+            Ok(connection) => Some(connection),
+            // A full disk, as a rule: prospects are redirected and the journal holds what comes in until it opens.
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(%error, "the embedded store can't be opened; it is tried again");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let (mut sweep, file) = (clicks::Sweep::new(), path.to_owned());
+        let open = move || file::open_to_write(&file);
+        let writer = threads::Writer::start(connection, open, move |connection| sweep.if_due(connection))?;
         Ok(Self { path: path.to_owned(), writer, readers: threads::Readers::of(path) })
     }
 }
@@ -46,7 +55,8 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         match error.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => {
+            Some(DatabaseCorrupt) => Self::Damaged(error.to_string()),
+            Some(NotADatabase) => {
                 Self::Corrupt(format!("{error}: remove the file to have it rebuilt from the journal"))
             }
             // A full disk, a failing one, a lock: the journal holds what comes in.

@@ -13,7 +13,7 @@ const WRITES_WAITING: usize = 64;
 /// Reads at once.
 const READERS: usize = 4;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(Result<&mut Connection>) + Send>;
 
 /// The thread that writes.
 pub struct Writer {
@@ -22,16 +22,22 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which runs `after_each` after each write.
+    /// Starts the thread, which opens the file when it is not open yet, and runs `after_each` after each write.
     pub fn start(
-        mut connection: Connection,
+        mut connection: Option<Connection>,
+        open: impl Fn() -> Result<Connection> + Send + 'static,
         mut after_each: impl FnMut(&mut Connection) + Send + 'static,
     ) -> Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(WRITES_WAITING);
         let work = move || {
             while let Some(job) = queue.blocking_recv() {
-                job(&mut connection);
-                after_each(&mut connection);
+                match opened(&mut connection, &open) {
+                    Ok(connection) => {
+                        job(Ok(&mut *connection));
+                        after_each(connection);
+                    }
+                    Err(error) => job(Err(error)),
+                }
             }
         };
         let thread = std::thread::Builder::new().name("sqlite".to_owned()).spawn(work);
@@ -48,13 +54,23 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             // Who asked may be gone; the work is done all the same, as with any store.
-            answer.send(in_transaction(connection, work)).ok();
+            answer.send(connection.and_then(|connection| in_transaction(connection, work))).ok();
         });
         let stopped = || StoreError::Unavailable("the thread that writes has stopped".to_owned());
         // The sender is taken by `drop` alone.
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
         jobs.send(job).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
+    }
+}
+
+fn opened(
+    connection: &mut Option<Connection>,
+    open: impl Fn() -> Result<Connection>,
+) -> Result<&mut Connection> {
+    match connection {
+        Some(connection) => Ok(connection),
+        None => Ok(connection.insert(open()?)),
     }
 }
 

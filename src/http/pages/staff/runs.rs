@@ -134,7 +134,8 @@ fn why_not_closed(words: &Words<'_>, run: &RunReport) -> Option<String> {
     let behind = (!behind.is_empty()).then(|| format!("behind: {}", behind.join(", ")));
     let early = (!early.is_empty())
         .then(|| format!("by the store's clock it is too early to close {}", early.join(", ")));
-    let all: Vec<String> = behind.into_iter().chain(early).chain(run.waits_for.iter().cloned()).collect();
+    let others = run.waits_for.iter().cloned().chain(run.store_forgets.clone());
+    let all: Vec<String> = behind.into_iter().chain(early).chain(others).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -1,0 +1,186 @@
+//! What stands still is seen: the oldest record of a journal that the store does not take, since when, and why.
+//!
+//! While records are applied one after the other, nothing stands still, however many wait. The drainers say why they
+//! broke off; one task looks every half second whether they moved, and logs what stands still once a minute.
+
+use super::node::HEARTBEAT;
+use super::{App, lock};
+use crate::domain::fact::Record;
+use crate::store::{Finding, Log};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// What has not moved for so long stands still.
+const AFTER: Duration = Duration::from_secs(2);
+/// What a drainer said longer ago is not why its log stands still.
+const FRESH: Duration = Duration::from_secs(10);
+const LOGGED_EVERY: Duration = Duration::from_mins(1);
+/// How often the store is asked whether it may forget.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
+
+/// What is known of one journal.
+#[derive(Debug, Default)]
+pub(super) struct Standstill {
+    waits: Option<Waits>,
+    failure: Option<Failure>,
+}
+
+/// The oldest record that waits.
+#[derive(Debug, Clone)]
+struct Waits {
+    position: u64,
+    since: Instant,
+    /// Unix milliseconds at which it was journaled, once it stands still and if it can be read.
+    journaled_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    /// The record that could not be applied, where that is known.
+    position: Option<u64>,
+    cause: String,
+}
+
+impl App {
+    /// A drainer broke off.
+    pub(super) fn broke_off(&self, log: Log, position: Option<u64>, cause: String) {
+        lock(self.standstill(log)).failure = Some(Failure { at: Instant::now(), position, cause });
+    }
+
+    /// For how many seconds the oldest record of a journal that is not applied has waited; 0 while they are applied.
+    pub(crate) fn stands_for_seconds(&self, log: Log) -> u64 {
+        let standstill = lock(self.standstill(log));
+        standstill
+            .waits
+            .as_ref()
+            .filter(|waits| waits.stands())
+            .map_or(0, |waits| self.age_of(waits).as_secs())
+    }
+
+    pub(super) fn inspect_standstill(&self, log: Log) -> Finding {
+        let (check, text) = (log.code(), self.stands_still(log));
+        let well = || "what was journaled is applied, or is being applied".to_owned();
+        Finding { check, ok: text.is_none(), text: text.unwrap_or_else(well) }
+    }
+
+    /// What stands still of a journal, why, and what to do; `None`: nothing does.
+    fn stands_still(&self, log: Log) -> Option<String> {
+        let standstill = lock(self.standstill(log));
+        let waits = standstill.waits.as_ref().filter(|waits| waits.stands())?;
+        let failure = standstill.failure.as_ref().filter(|failure| failure.at.elapsed() < FRESH);
+        let one = if log == Log::Facts { "fact" } else { "click" };
+        let (age, node, position) = (self.age_of(waits).as_secs(), self.node, waits.position);
+        let waiting = self.positions(log).0.saturating_sub(position);
+        let cause = failure.map_or_else(|| self.why_undecided(), |failure| failure.cause.clone());
+        Some(format!(
+            "the {one} at position {position} of {node} waits for {age} s, and {waiting} after it: {cause}"
+        ))
+    }
+
+    fn why_undecided(&self) -> String {
+        if self.clicks_are_in() {
+            "it is not decided: see the check `recovery`, and this node's log".to_owned()
+        } else {
+            "it is not decided before all clicks are in the store: see the check `clicks`".to_owned()
+        }
+    }
+
+    fn age_of(&self, waits: &Waits) -> Duration {
+        let millis = waits.journaled_ms.map_or(0, |at| self.clock.millis().saturating_sub(at));
+        waits.since.elapsed().max(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+    }
+
+    /// Looks whether the oldest record that waits is still the same.
+    fn look_for_standstill(&self, log: Log) {
+        let (last, applied) = self.positions(log);
+        let undecided = if log == Log::Facts { self.oldest_undecided.load(Ordering::Relaxed) } else { 0 };
+        let mut standstill = lock(self.standstill(log));
+        let failed = standstill.failure.as_ref().and_then(|failure| failure.position);
+        let oldest = match (last > applied, undecided) {
+            (true, _) => failed.filter(|position| *position > applied).or(Some(applied + 1)),
+            (false, 0) => None,
+            (false, undecided) => Some(undecided),
+        };
+        let Some(position) = oldest else { return standstill.waits = None };
+        match &mut standstill.waits {
+            Some(waits) if waits.position == position => {
+                if waits.stands() && waits.journaled_ms.is_none() && log == Log::Facts {
+                    waits.journaled_ms = self.journaled_at(position);
+                }
+            }
+            waits => *waits = Some(Waits { position, since: Instant::now(), journaled_ms: None }),
+        }
+    }
+
+    fn journaled_at(&self, position: u64) -> Option<i64> {
+        let mut reader = self.journal.reader(Log::Facts, position - 1, false).ok()?;
+        let batch = reader.next_batch(1, 1, position).ok()?;
+        let (_, payload) = batch.iter().next()?;
+        Some(serde_json::from_slice::<Record>(payload).ok()?.at.timestamp_millis())
+    }
+
+    const fn standstill(&self, log: Log) -> &std::sync::Mutex<Standstill> {
+        match log {
+            Log::Facts => &self.facts_standstill,
+            Log::Clicks => &self.clicks_standstill,
+        }
+    }
+
+    /// Why the store may forget what it was given, as last seen.
+    pub(super) fn store_may_forget(&self) -> Option<String> {
+        lock(&self.may_forget).clone()
+    }
+
+    async fn ask_whether_the_store_forgets(&self) {
+        // What can't be asked now is asked again.
+        if let Ok(why) = self.store.may_forget().await {
+            *lock(&self.may_forget) = why;
+        }
+    }
+
+    fn log_what_stands_still(&self) {
+        for text in [Log::Facts, Log::Clicks].into_iter().filter_map(|log| self.stands_still(log)) {
+            tracing::warn!("it stands still: {text}");
+        }
+        if let Some(why) = self.store_may_forget() {
+            tracing::warn!("no month closes on a store that forgets: {why}");
+        }
+    }
+
+    fn has_trouble(&self) -> bool {
+        [Log::Facts, Log::Clicks].into_iter().any(|log| self.stands_still(log).is_some())
+            || self.store_may_forget().is_some()
+    }
+}
+
+impl Waits {
+    fn stands(&self) -> bool {
+        self.since.elapsed() >= AFTER
+    }
+}
+
+/// Looks at what stands still until the application stops.
+pub(super) async fn watch(app: Arc<App>) {
+    let (mut asked, mut logged): (Option<Instant>, Option<Instant>) = (None, None);
+    let is_due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);
+    loop {
+        for log in [Log::Facts, Log::Clicks] {
+            app.look_for_standstill(log);
+        }
+        if is_due(asked, ASKED_EVERY) {
+            asked = Some(Instant::now());
+            app.ask_whether_the_store_forgets().await;
+        }
+        if !app.has_trouble() {
+            logged = None;
+        } else if is_due(logged, LOGGED_EVERY) {
+            logged = Some(Instant::now());
+            app.log_what_stands_still();
+        }
+        if app.stop.await_for(HEARTBEAT).await {
+            return;
+        }
+    }
+}
