@@ -11,7 +11,7 @@
 //!
 //! That thread may be the one that would have waited for the sockets, and while it is in the write nobody does: the
 //! others sleep, and every request waits with it. So a third thread, the [watch](super::watch), looks at the
-//! appends: when one is out for some milliseconds, it has clicks dropped at once, and wakes another serving thread.
+//! appends: when one does not come back, it wakes another serving thread, and then has clicks dropped at once.
 //!
 //! A write that fails is cut off and drops its click; the next append tries anew. After a flush that failed
 //! the kernel's pages are in doubt, so the keeper reads what was not yet flushed, checks it, and writes

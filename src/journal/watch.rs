@@ -8,9 +8,12 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How often it looks while clicks come. An append that is out for longer than one to two of these is stuck: a disk
-/// that answers takes some microseconds.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often it looks while clicks come. A disk that answers takes some microseconds: for an append that is out at two
+/// looks, another serving thread is woken, which does no harm.
+const LOOK: Duration = Duration::from_millis(4);
+/// Looks at which the same append is out before clicks are dropped: as long as a click waits for the one before it, since
+/// the thread in the append may only have lost its core.
+const STUCK_LOOKS: u32 = 5;
 
 /// Counts appends: no clock is asked on the way of a click. Changed only by who holds the log's tail.
 #[derive(Debug, Default)]
@@ -74,11 +77,11 @@ impl Drop for Watch {
 }
 
 fn watch(shared: &Shared, runtime: Option<Handle>) {
-    let mut seen = 0;
+    let (mut seen, mut looks) = (0, 0);
     while !shared.closing.load(Ordering::Acquire) {
         let (begun, ended) = shared.appends.counts();
         let is_new = begun != seen;
-        seen = begun;
+        (seen, looks) = (begun, if is_new { 0 } else { looks + 1 });
         if !is_new && begun == ended {
             // Nothing came since the last look: it sleeps until the next click.
             shared.appends.watch_sleeps.store(true, Ordering::SeqCst);
@@ -89,7 +92,7 @@ fn watch(shared: &Shared, runtime: Option<Handle>) {
             shared.appends.watch_sleeps.store(false, Ordering::SeqCst);
             continue;
         }
-        if !is_new && !shared.stuck.swap(true, Ordering::Relaxed) {
+        if looks >= STUCK_LOOKS && !shared.stuck.swap(true, Ordering::Relaxed) {
             tracing::warn!("the disk does not answer: clicks are redirected and dropped until it does");
         }
         if let Some(runtime) = runtime.as_ref().filter(|_| !is_new) {
