@@ -651,27 +651,6 @@ fn check_reads_back(record: &Record, payload: &[u8]) -> Result<(), AppendError> 
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::money::Money;
-
-    #[test]
-    fn what_would_not_be_read_as_it_is_written_is_not_journaled() {
-        let fact =
-            |text: &str| Fact::NoteAdded { affiliate_id: AffiliateId::from_bits(7), text: text.to_owned() };
-        let record = Record { at: DateTime::UNIX_EPOCH, by: "ann".to_owned(), fact: fact("a note") };
-        let payload = serde_json::to_vec(&record).expect("plain data");
-        assert!(check_reads_back(&record, &payload).is_ok());
-        let another = Record { fact: fact("another"), ..record.clone() };
-        assert!(matches!(check_reads_back(&another, &payload), Err(AppendError::Unreadable(_))));
-        assert!(matches!(check_reads_back(&record, &payload[1..]), Err(AppendError::Unreadable(_))));
-        // More than any sum of rates that can be configured.
-        let sum: Money = std::iter::repeat_n(Money::from_cents(i64::MAX), 20).sum();
-        assert!(serde_json::from_str::<Money>(&format!("\"{sum}\"")).is_err());
-    }
-}
-
 /// Runs a task that the server can't do without: if it panics, which is a bug, the process stops and its
 /// supervisor starts it anew.
 pub(crate) fn guarded<T: Future<Output = ()> + Send + 'static>(
@@ -693,4 +672,25 @@ pub(crate) fn guarded<T: Future<Output = ()> + Send + 'static>(
 /// Nothing panics while it holds these locks; if it did, what they guard is still whole.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::money::Money;
+
+    #[test]
+    fn what_would_not_be_read_as_it_is_written_is_not_journaled() {
+        let fact =
+            |text: &str| Fact::NoteAdded { affiliate_id: AffiliateId::from_bits(7), text: text.to_owned() };
+        let record = Record { at: DateTime::UNIX_EPOCH, by: "ann".to_owned(), fact: fact("a note") };
+        let payload = serde_json::to_vec(&record).expect("plain data");
+        assert!(check_reads_back(&record, &payload).is_ok());
+        let another = Record { fact: fact("another"), ..record.clone() };
+        assert!(matches!(check_reads_back(&another, &payload), Err(AppendError::Unreadable(_))));
+        assert!(matches!(check_reads_back(&record, &payload[1..]), Err(AppendError::Unreadable(_))));
+        // More than any sum of rates that can be configured.
+        let sum: Money = std::iter::repeat_n(Money::from_cents(i64::MAX), 20).sum();
+        assert!(serde_json::from_str::<Money>(&format!("\"{sum}\"")).is_err());
+    }
 }

@@ -58,13 +58,11 @@ impl App {
 
     /// The same, as an operator is told it.
     pub async fn inspect_reports(self: &Arc<Self>, patience: Duration) -> Vec<Finding> {
-        match self.overlooked(patience).await {
-            Some(found) => vec![found.plans(), found.events()],
-            None => {
-                let text = "plans and events could not be counted; the log says why".to_owned();
-                vec![Finding { check: "plans", ok: false, text }]
-            }
+        if let Some(found) = self.overlooked(patience).await {
+            return vec![found.plans(), found.events()];
         }
+        let text = "plans and events could not be counted; the log says why".to_owned();
+        vec![Finding { check: "plans", ok: false, text }]
     }
 
     fn knows_the_overlooked(&self) -> bool {

@@ -201,7 +201,7 @@ impl App {
             count => Some(format!("{count} facts are set aside; decide about them with `counterfoil facts`")),
         };
         let directory = self.directory();
-        let unreadable = directory.unreadable().map(|name| format!("{} can't be read", name));
+        let unreadable = directory.unreadable().map(|name| format!("{name} can't be read"));
         Ok(aside.into_iter().chain(unreadable).collect())
     }
 

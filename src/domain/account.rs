@@ -800,7 +800,7 @@ mod tests {
         let mut account = account();
         let (mut events, mut deliveries) =
             (std::collections::HashMap::new(), std::collections::HashMap::new());
-        let count = EVENTS_WITHIN as i64 + 10;
+        let count = i64::try_from(EVENTS_WITHIN).expect("a few") + 10;
         let report = |number: i64, change: Change| event(&format!("e{number:03}"), count - number, change);
         let mut told = Vec::new();
         for round in 0..3 {

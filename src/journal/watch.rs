@@ -54,7 +54,7 @@ impl Watch {
         let (watched, runtime) = (Arc::clone(&shared), Handle::try_current().ok());
         let thread = std::thread::Builder::new()
             .name("clicks-watch".into())
-            .spawn(move || watch(&watched, runtime))?;
+            .spawn(move || watch(&watched, runtime.as_ref()))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -76,7 +76,7 @@ impl Drop for Watch {
     }
 }
 
-fn watch(shared: &Shared, runtime: Option<Handle>) {
+fn watch(shared: &Shared, runtime: Option<&Handle>) {
     let (mut seen, mut looks) = (0, 0);
     while !shared.closing.load(Ordering::Acquire) {
         let (begun, ended) = shared.appends.counts();
@@ -95,7 +95,7 @@ fn watch(shared: &Shared, runtime: Option<Handle>) {
         if looks >= STUCK_LOOKS && !shared.stuck.swap(true, Ordering::Relaxed) {
             tracing::warn!("the disk does not answer: clicks are redirected and dropped until it does");
         }
-        if let Some(runtime) = runtime.as_ref().filter(|_| !is_new) {
+        if let Some(runtime) = runtime.filter(|_| !is_new) {
             // Whoever runs this nothing looks after the sockets next.
             drop(runtime.spawn(async {}));
         }

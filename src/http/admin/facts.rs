@@ -39,7 +39,7 @@ pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<
     responses(
         (status = 204, description = "It was applied; if the rules refuse it, that is the answer"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`still_unreadable`"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`still_unreadable`, `of_another_node`, or why the rules refuse it"),
     ),
     security(("bearer" = []))
 )]
@@ -63,6 +63,7 @@ pub async fn retry(
     responses(
         (status = 204, description = "It is dropped"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`of_another_node`"),
     ),
     security(("bearer" = []))
 )]
