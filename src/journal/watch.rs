@@ -92,12 +92,16 @@ fn watch(shared: &Shared, runtime: Option<&Handle>) {
             shared.appends.watch_sleeps.store(false, Ordering::SeqCst);
             continue;
         }
-        if looks >= STUCK_LOOKS && !shared.stuck.swap(true, Ordering::Relaxed) {
-            tracing::warn!("the disk does not answer: clicks are redirected and dropped until it does");
-        }
         if let Some(runtime) = runtime.filter(|_| !is_new) {
             // Whoever runs this nothing looks after the sockets next.
             drop(runtime.spawn(async {}));
+        }
+        let is_stuck = looks >= STUCK_LOOKS && !shared.stuck.swap(true, Ordering::Relaxed);
+        if let Some(runtime) = runtime.filter(|_| is_stuck) {
+            // The log may lie on the same disk: neither this thread nor a serving one waits for it.
+            drop(runtime.spawn_blocking(|| {
+                tracing::warn!("the disk does not answer: clicks are redirected and dropped until it does");
+            }));
         }
         std::thread::park_timeout(LOOK);
     }
