@@ -434,8 +434,8 @@ impl FactsDrainer {
                 Ok(Some(part)) => return Ok((partition, part)),
                 Ok(None) => {}
                 Err(Stuck::At(located, cause)) => {
-                    // What was written is what was read.
-                    let payload = serde_json::to_vec(&located.record).unwrap_or_default();
+                    // A record is plain data with text keys: JSON can say all of it.
+                    let payload = serde_json::to_vec(&located.record).expect("records are plain data");
                     let aside = self.set_aside(located.cursor.position, &cause, &payload).await;
                     aside.map_err(|error| (partition, error))?;
                     passed.insert(located.cursor.position);
