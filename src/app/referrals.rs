@@ -7,6 +7,7 @@ use super::layout::{affiliate_partition, all_partitions, referrals_index, statem
 use super::work::decode;
 use super::{App, ReadError, StatementDoc};
 use crate::domain::account::Account;
+use crate::domain::attribution::Attribution;
 use crate::domain::calendar::Month;
 use crate::domain::history::{History, Progress, Standing};
 use crate::domain::id::{AccountId, AffiliateId, LinkId, Plan};
@@ -113,6 +114,17 @@ impl App {
         Ok(referrals)
     }
 
+    /// How many accounts each of an affiliate's links brought.
+    pub async fn signups_by_link(&self, affiliate: AffiliateId) -> Result<HashMap<LinkId, usize>> {
+        let mut signups = HashMap::new();
+        for account in self.accounts_of(&[affiliate]).await?.into_iter().flatten() {
+            if let Some(link) = decided(&account).and_then(|decided| decided.link_id) {
+                *signups.entry(link).or_default() += 1;
+            }
+        }
+        Ok(signups)
+    }
+
     /// Accounts as the affiliate that they are credited to may know them, with what its statements say of them.
     pub(super) fn told(
         &self,
@@ -156,6 +168,16 @@ impl App {
             Some((account, summary))
         }))
     }
+}
+
+/// Whether staff credited the account to its affiliate.
+fn is_by_hand(account: &Account) -> bool {
+    account.effective_actions().any(|action| action.credited_since == account.credited_to)
+}
+
+/// The decision that credited the account, unless staff did.
+fn decided(account: &Account) -> Option<&Attribution> {
+    account.attribution.as_ref().filter(|_| !is_by_hand(account))
 }
 
 /// What statements say of each account.
@@ -244,8 +266,7 @@ impl<'a> Teller<'a> {
         let plan = history.plan_before(self.now).clone();
         let has_rate = self.app.settings().rules.has_rate(&plan);
         let line = stated.and_then(Said::standing);
-        let by_hand = account.effective_actions().any(|action| action.credited_since == account.credited_to);
-        let decided = account.attribution.as_ref().filter(|_| !by_hand);
+        let decided = decided(account);
         Some(ReferralSummary {
             account_id: account.id.clone(),
             plan,
@@ -273,7 +294,7 @@ impl<'a> Teller<'a> {
                 .filter(|day| has_rate && *day > self.through && !referral.rejected),
             earned: stated.map(Said::earned),
             earned_for: line.map(|line| line.earned_for.clone()),
-            via: if by_hand { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
+            via: if is_by_hand(account) { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
             clicked_at: decided.and_then(|decided| decided.clicked_at),
             link_id: decided.and_then(|decided| decided.link_id),
             counts_for_tier: !judged && by_end.is_some_and(|history| history.active_at_end(self.end)),

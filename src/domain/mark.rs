@@ -37,6 +37,17 @@ pub struct Marks {
     distinct: Vec<Mark>,
     /// Closed months, ascending, each with the index of its mark.
     closed: Vec<(Month, usize)>,
+    /// All dates, ascending, cut where the mark changes: found once, and asked for every account.
+    spans: Vec<Dates>,
+}
+
+/// Dates of one mark.
+#[derive(Debug, Clone)]
+struct Dates {
+    /// The index of their mark.
+    mark: usize,
+    from: Option<NaiveDate>,
+    until: Option<NaiveDate>,
 }
 
 /// Dates that follow each other, all of months with one mark.
@@ -61,8 +72,9 @@ impl Marks {
             });
             (month, index)
         };
-        let closed = closed_months.into_iter().map(index_of).collect();
-        Self { distinct, closed }
+        let closed: Vec<_> = closed_months.into_iter().map(index_of).collect();
+        let spans = spans(&closed);
+        Self { distinct, closed, spans }
     }
 
     /// The mark of open months.
@@ -88,23 +100,9 @@ impl Marks {
 
     /// All dates, ascending, cut where the mark changes.
     pub fn spans(&self) -> impl Iterator<Item = Span<'_>> {
-        let mut starts: Vec<(Option<NaiveDate>, &Mark)> = vec![(None, self.of_open())];
-        for (month, mark) in self.exceptions() {
-            starts.push((Some(month.first_day()), mark));
-            starts.push((Some(month.next().first_day()), self.of_open()));
-        }
-        // Of two that start together the later one is meant; of two that follow with one mark, the first is enough.
-        let mut merged: Vec<(Option<NaiveDate>, &Mark)> = Vec::new();
-        for (from, mark) in starts {
-            if merged.last().is_some_and(|last| last.0 == from) {
-                merged.pop();
-            }
-            if merged.last().is_none_or(|last| *last.1 != *mark) {
-                merged.push((from, mark));
-            }
-        }
-        let untils: Vec<_> = merged.iter().skip(1).map(|(from, _)| *from).chain([None]).collect();
-        merged.into_iter().zip(untils).map(|((from, mark), until)| Span { mark, from, until })
+        let span =
+            |dates: &Dates| Span { mark: &self.distinct[dates.mark], from: dates.from, until: dates.until };
+        self.spans.iter().map(span)
     }
 
     fn place(&self, month: Month) -> Option<usize> {
@@ -115,8 +113,29 @@ impl Marks {
 impl From<Mark> for Marks {
     /// One mark for all months.
     fn from(mark: Mark) -> Self {
-        Self { distinct: vec![mark], closed: Vec::new() }
+        Self { distinct: vec![mark], closed: Vec::new(), spans: spans(&[]) }
     }
+}
+
+/// All dates, ascending, cut where the mark changes; the mark of open months has index 0.
+fn spans(closed: &[(Month, usize)]) -> Vec<Dates> {
+    let mut starts: Vec<(Option<NaiveDate>, usize)> = vec![(None, 0)];
+    for (month, mark) in closed.iter().filter(|(_, mark)| *mark != 0) {
+        starts.push((Some(month.first_day()), *mark));
+        starts.push((Some(month.next().first_day()), 0));
+    }
+    // Of two that start together the later one is meant; of two that follow with one mark, the first is enough.
+    let mut merged: Vec<(Option<NaiveDate>, usize)> = Vec::new();
+    for (from, mark) in starts {
+        if merged.last().is_some_and(|last| last.0 == from) {
+            merged.pop();
+        }
+        if merged.last().is_none_or(|last| last.1 != mark) {
+            merged.push((from, mark));
+        }
+    }
+    let untils: Vec<_> = merged.iter().skip(1).map(|(from, _)| *from).chain([None]).collect();
+    merged.into_iter().zip(untils).map(|((from, mark), until)| Dates { mark, from, until }).collect()
 }
 
 fn known_mark(rules: &Rules) -> Mark {

@@ -1,7 +1,6 @@
 //! `/portal/links`: an affiliate's links, their figures, more of them.
 
 use super::{chrome, qr as code, words};
-use crate::app::ReferralSummary;
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Link, Status, Switch};
 use crate::domain::fact::{Fact, Within};
@@ -149,8 +148,7 @@ async fn page(
 ) -> Result<Response, Fault> {
     let affiliate = &portal.affiliate;
     let today = state.app.zone().date_of(state.app.now());
-    let referrals = state.app.referrals_of(affiliate.id, &[]).await?;
-    let signups = signups_of(&referrals);
+    let signups = state.app.signups_by_link(affiliate.id).await?;
     let mut links = state.app.directory().links_of(affiliate.id);
     links.sort_by_key(|link| (link.id != affiliate.default_link, std::cmp::Reverse(link.created_at)));
     let asked = super::super::public::parameter(query, "page").parse().unwrap_or(1_usize);
@@ -195,12 +193,4 @@ fn clicks_of(days: &[crate::store::DayCounts]) -> HashMap<LinkId, (u64, u64)> {
         }
     }
     clicks
-}
-
-fn signups_of(referrals: &[ReferralSummary]) -> HashMap<LinkId, usize> {
-    let mut signups = HashMap::new();
-    for link in referrals.iter().filter_map(|referral| referral.link_id) {
-        *signups.entry(link).or_default() += 1;
-    }
-    signups
 }
