@@ -1,6 +1,8 @@
 //! What a node needs to answer a click without asking anybody: where links lead, where records go, what
 //! became of each click.
 
+pub mod kept;
+
 use crate::domain::affiliate::{Affiliate, Link};
 use crate::domain::click::LinkState;
 use crate::domain::destination::{AllowList, Destination};
@@ -28,8 +30,8 @@ pub struct Route {
     pub destination: Option<Destination>,
 }
 
-/// All links that this node knows; replaced whole when the directory changes.
-#[derive(Debug, Clone, Default)]
+/// All links that this node knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routes {
     links: HashMap<LinkId, Route>,
 }
@@ -49,6 +51,16 @@ impl Routes {
             Some((link.id, Route::of(link, affiliate, allowed)))
         };
         links.into_iter().filter_map(route).collect()
+    }
+
+    /// With the links of `earlier` that are missing here. A link is never removed, so one that is missing is one that
+    /// the store has forgotten: until the journal is replayed it leads where it did.
+    #[must_use]
+    pub fn with_those_of(mut self, earlier: &Self) -> Self {
+        for (link, route) in &earlier.links {
+            self.links.entry(*link).or_insert_with(|| route.clone());
+        }
+        self
     }
 
     /// The route of a signed link; `None`: not known (yet).
@@ -191,6 +203,20 @@ mod tests {
         assert_eq!(find(5, 1), Some((LinkState::Known, None)));
         assert_eq!((find(4, 9), find(1, 2), find(6, 1)), (None, None, None));
         assert_eq!((routes.len(), routes.is_empty()), (4, false));
+    }
+
+    #[test]
+    fn a_link_that_the_store_forgot_leads_where_it_did() {
+        let allowed = AllowList::new(&["www.example.com".to_owned()]).expect("a host");
+        let affiliates = [affiliate(1, Status::Active)];
+        let mut links = [link(1, 1), link(2, 1)];
+        let before = Routes::build(&affiliates, &links, &allowed);
+        assert_eq!(Routes::default().with_those_of(&before), before);
+        // What the store says is newer.
+        links[0].switch.disabled_at = Some(DateTime::UNIX_EPOCH);
+        let after = Routes::build(&affiliates, &links[..1], &allowed).with_those_of(&before);
+        let state = |link| after.links.get(&LinkId::from_bits(link)).map(|route| route.state);
+        assert_eq!([state(1), state(2)], [Some(LinkState::Disabled), Some(LinkState::Known)]);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What this program puts into a data directory; a name with `*` is a beginning.
-const OURS: [&str; 7] = ["journal", "keys", "outbox", "store.sqlite*", "serve.json*", "node.json*", "lock"];
+const OURS: [&str; 8] =
+    ["journal", "keys", "outbox", "store.sqlite*", "serve.json*", "node.json*", "links.jsonl*", "lock"];
 const OTHERS: u32 = 0o077;
 
 /// From now on this process makes files and directories that only their owner may look into.

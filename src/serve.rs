@@ -17,7 +17,7 @@ use crate::domain::pepper::Pepper;
 use crate::domain::program::hex;
 use crate::domain::statement::Referral;
 use crate::domain::token::Keyring;
-use crate::edge::{ClickSink, Routes};
+use crate::edge::{ClickSink, Routes, kept};
 use crate::http::auth::{self, ApiKey, ApiKeys};
 use crate::http::click::{self, Edge, EdgeSettings};
 use crate::http::client_ip::Peer;
@@ -51,8 +51,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-/// How long the start waits for the store before it serves without: links that it does not know yet lead to the
-/// landing page meanwhile.
+/// How long the start waits for the store before it serves without, by the links that the node kept on its disk.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 const STORE_POLL: Duration = Duration::from_millis(5);
 
@@ -318,6 +317,11 @@ impl Listening<'_> {
             self.check_agreement().await?;
             let (socket, address) = self.bind(self.config.listen.public)?;
             public = address;
+            jobs.push(tokio::spawn(guarded(
+                &self.running.app,
+                "links",
+                crate::jobs::links::run(Arc::clone(&self.running.app), Arc::clone(&edge)),
+            )));
             let fallback = crate::http::public_fallback_router(pages.clone());
             let routes = PublicRoutes {
                 redirect: self.metrics.route("public", "/r/{token}", true),
@@ -339,6 +343,7 @@ impl Listening<'_> {
             let post = post(self.config, app)?;
             jobs.push(tokio::spawn(guarded(app, "post", crate::jobs::mail::run(Arc::clone(app), post))));
             jobs.push(tokio::spawn(guarded(app, "claims", crate::jobs::claims::run(Arc::clone(app)))));
+            jobs.push(tokio::spawn(guarded(app, "restate", crate::jobs::restate::run(Arc::clone(app)))));
             jobs.push(tokio::spawn(guarded(app, "retention", crate::jobs::retention::run(Arc::clone(app)))));
         }
         let router = crate::http::internal_router(state, self.config.pages.staff.then_some(pages));
@@ -455,11 +460,19 @@ fn edge(
     };
     let sink = Arc::new(JournalSink(Arc::clone(&running.app)));
     let edge = Arc::new(Edge::new(Arc::clone(keyring), clock.clone(), settings, sink));
+    match kept::read(&config.data_dir, &allowed) {
+        Ok(routes) => edge.take_routes(routes),
+        Err(error) => tracing::warn!(
+            %error,
+            "the links kept in {} can't be read; deep links lead to the landing page until the store answers",
+            config.data_dir.display()
+        ),
+    }
     let listening = Arc::clone(&edge);
     running.app.on_directory(move |directory| {
         let affiliates = directory.affiliates();
         let affiliates = affiliates.iter().map(AsRef::as_ref);
-        listening.set_routes(Routes::build(affiliates, directory.links().map(AsRef::as_ref), &allowed));
+        listening.take_routes(Routes::build(affiliates, directory.links().map(AsRef::as_ref), &allowed));
     });
     Ok(edge)
 }

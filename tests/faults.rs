@@ -326,6 +326,7 @@ async fn a_wiped_redis_is_rebuilt_to_the_same_statements() {
     let waits = app.post("/v1/aggregate", &json!({"as_of": "2026-05-10T04:15:00-04:00"})).await;
     assert_eq!(waits.status, 409, "no month closes before a person confirms: {}", waits.text());
     app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    statements_come_back(&app, &before).await;
     app.night_of("2026-05-10T04:15:00-04:00").await;
     assert_eq!(app.statements("").await, before);
     let proof = app.get("/v1/verify").await.expect_status(200).json();
@@ -347,9 +348,19 @@ async fn a_lost_embedded_store_is_rebuilt_to_the_same_statements() {
         drop(std::fs::remove_file(app.data_dir().join(file)));
     }
     app.run().await;
-    app.settles().await;
+    statements_come_back(&app, &before).await;
     app.night_of("2026-05-04T04:15:00-04:00").await;
     assert_eq!(app.statements("").await, before);
+}
+
+/// Waits until a refilled store has all statements, those of open months too, without any night.
+async fn statements_come_back(app: &TestApp, before: &[Value]) {
+    assert!(before.iter().any(|statement| statement["closed_at"].is_null()), "one of an open month");
+    let begun = Instant::now();
+    while app.statements("").await != before {
+        assert!(begun.elapsed() < Duration::from_secs(10), "they don't come back: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

@@ -280,3 +280,39 @@ async fn verify_takes_no_refill_for_damage() {
     let proof = app.get("/v1/verify").await.expect_status(200).json();
     assert_eq!(proof["untouched"], true, "{proof}");
 }
+
+#[tokio::test]
+async fn deep_links_lead_to_their_pages_while_the_store_is_away_or_forgot_them() {
+    let mut redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    let partner = app.partner("ann").await;
+    let page = "https://www.calltrackingmetrics.com/deep/page";
+    let links = format!("/v1/affiliates/{}/links", partner.id);
+    let link = app.post(&links, &json!({"destination": page})).await.expect_status(201).json();
+    let link = link["url"].as_str().expect("an address");
+    let kept = app.data_dir().join("links.jsonl");
+    let begun = Instant::now();
+    while !std::fs::read_to_string(&kept).is_ok_and(|kept| kept.contains(page)) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the link is not kept: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let leads_deep = async |app: &TestApp, what: &str| {
+        let answer = Visitor::default().clicks(link).await.expect_status(302);
+        let location = answer.header("location").expect("a location").to_owned();
+        assert!(location.starts_with(page), "{what}: {location} {}", app.log());
+    };
+    // Between being emptied and being refilled the store knows no link.
+    redis.operate::<()>(&["FLUSHALL"]);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        leads_deep(&app, "emptied").await;
+    }
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    app.settles().await;
+    app.kill();
+    redis.kill();
+    app.run().await;
+    leads_deep(&app, "away").await;
+    redis.start_again();
+    app.settles().await;
+}

@@ -584,6 +584,10 @@ impl App {
     fn doubt_clicks(&self) {
         self.clicks_doubted.fetch_add(1, Ordering::AcqRel);
     }
+    /// How often the store was met: what was found in it before may not be there any more.
+    pub(crate) fn store_meetings(&self) -> u64 {
+        self.doubts_about_clicks()
+    }
     fn doubts_about_clicks(&self) -> u64 {
         self.clicks_doubted.load(Ordering::Acquire)
     }

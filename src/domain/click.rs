@@ -2,9 +2,11 @@
 
 use super::agents::{self, Agent};
 use super::outcome::Verdict;
+use serde::{Deserialize, Serialize};
 
 /// What this node knows of a validly signed link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LinkState {
     /// It earns.
     Known,

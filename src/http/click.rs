@@ -104,9 +104,10 @@ impl Edge {
         }
     }
 
-    /// Replaces all links.
-    pub fn set_routes(&self, routes: Routes) {
-        self.routes.store(Arc::new(routes));
+    /// Takes links in, in place of what was known of them; those that are missing stay as they are.
+    pub fn take_routes(&self, routes: Routes) {
+        let known = self.routes.load();
+        self.routes.store(Arc::new(routes.with_those_of(&known)));
     }
     /// The links that it knows.
     pub fn routes(&self) -> Arc<Routes> {

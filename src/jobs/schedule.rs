@@ -22,7 +22,7 @@ pub async fn run(app: Arc<App>, at: NaiveTime) {
             return;
         }
         let due = latest_due(app.zone(), at, app.now());
-        let last = |app: &App| app.directory().last_run().map_or(started, |last| last.finished_at);
+        let last = |app: &App| app.directory().last_run().map_or(started, |last| last.run.as_of);
         if due <= last(&app) && !waits {
             continue;
         }

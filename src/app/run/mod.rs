@@ -150,6 +150,21 @@ impl App {
         made
     }
 
+    /// Makes the last run again where the store has lost the statements of open months: they stand in no journal.
+    /// Answers whether they are there now.
+    pub(crate) async fn restate(self: &Arc<Self>) -> std::result::Result<bool, AggregateError> {
+        if !self.store_is_up() || self.is_recovering().await? || !self.clicks_are_in() {
+            return Ok(false);
+        }
+        self.wait_until_drained().await?;
+        self.follow_directory().await?;
+        let Some(last) = self.directory().last_run().map(|last| last.run.as_of) else { return Ok(true) };
+        if since::are_left(self).await? {
+            return Ok(true);
+        }
+        self.aggregate("counterfoil", Some(last), false).await.map(|_| true)
+    }
+
     async fn aggregate_alone(
         self: &Arc<Self>,
         by: &str,

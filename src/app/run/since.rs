@@ -157,6 +157,14 @@ pub(super) async fn feed_ends(app: &App) -> Result<FeedEnds> {
     .await
 }
 
+/// Whether the last run's statements of open months are in the store. They stand in no journal: a store that was
+/// refilled lacks them, and what the run left beside them.
+pub(super) async fn are_left(app: &App) -> Result<bool> {
+    let key = [NIGHT.to_owned()];
+    let docs = try_join_all(hashed(app).map(|partition| app.store.load(partition, &key))).await?;
+    Ok(docs.into_iter().flatten().all(|doc| doc.is_some()))
+}
+
 impl Run<'_> {
     /// What became known since the last run; `None`: everything is to be computed.
     pub(super) async fn since(&self) -> Result<Option<Since>> {

@@ -84,7 +84,7 @@ impl Stage {
         let route = |bits, state, destination| {
             (LinkId::from_bits(bits), Route { affiliate: AffiliateId::from_bits(bits), state, destination })
         };
-        edge.set_routes(Routes::from_iter([
+        edge.take_routes(Routes::from_iter([
             route(EARNS, LinkState::Known, Some(page(PAGE))),
             route(SUSPENDED, LinkState::AffiliateNotActive, Some(page(PAGE))),
             route(DISABLED, LinkState::Disabled, Some(page(PAGE))),

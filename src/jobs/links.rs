@@ -1,0 +1,37 @@
+//! The links that a node knows are kept on its disk, so that they lead where they do also when it starts while the store
+//! is away.
+
+use crate::app::{App, Told};
+use crate::edge::kept;
+use crate::http::click::Edge;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long changes are collected before they are written.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Writes the links that changed, now and then, and once more when the application stops.
+pub async fn run(app: Arc<App>, edge: Arc<Edge>) {
+    let mut written = None;
+    let mut told = Told::default();
+    loop {
+        let stops = app.stopping().await_for(EVERY).await;
+        let routes = edge.routes();
+        if written.as_ref() != Some(&routes) {
+            let (app, known) = (Arc::clone(&app), Arc::clone(&routes));
+            // The disk may be full or stand still: not on a thread that serves.
+            let done = tokio::task::spawn_blocking(move || kept::write(&app.settings().data_dir, &known)).await;
+            match done {
+                Ok(Ok(())) => {
+                    told.well();
+                    written = Some(routes);
+                }
+                Ok(Err(error)) => told.ill(&error, "the links are not kept on the disk"),
+                Err(error) => tracing::error!(%error, "keeping the links ended badly"),
+            }
+        }
+        if stops {
+            return;
+        }
+    }
+}
