@@ -83,6 +83,8 @@ catalogue! {
         "Records in the node's journal that the store has not applied yet";
     JOURNAL_STANDSTILL = "counterfoil_journal_standstill_seconds" Gauge ["log"]
         "Age of the oldest record that the store does not take, in seconds; 0 while records are applied";
+    LOG_LINES_DROPPED = "counterfoil_log_lines_dropped_total" Counter []
+        "Lines of the log that were dropped, because where it is written to did not take them in time";
 
     // HTTP.
     HTTP_REQUESTS = "counterfoil_http_requests_total" Counter ["listener", "route", "status"]
@@ -548,6 +550,7 @@ mod tests {
         metrics.read_journal(Log::Clicks, || (3, 5));
         metrics.read_listener("public", &Arc::default());
         metrics.read(JOURNAL_STANDSTILL, &["facts"], || 2);
+        metrics.read(LOG_LINES_DROPPED, &[], || 0);
         metrics.read(STORE_UP, &[], || 1);
         metrics.read(OUTBOX_BACKLOG, &[], || 2);
         metrics.read(FACTS_SET_ASIDE, &[], || 1);

@@ -409,6 +409,7 @@ fn show_metrics(metrics: &Metrics, running: &Running, edge: &Arc<Edge>) {
         let app = Arc::clone(&running.app);
         metrics.read(metrics::JOURNAL_STANDSTILL, &[log.code()], move || app.stands_for_seconds(log));
     }
+    metrics.read(metrics::LOG_LINES_DROPPED, &[], crate::telemetry::lines_dropped);
     let app = Arc::clone(&running.app);
     metrics.read(metrics::STORE_UP, &[], move || u64::from(app.store_is_up()));
     let app = Arc::clone(&running.app);

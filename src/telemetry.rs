@@ -4,28 +4,48 @@
 //! of the store. Never: a whole IP, an e-mail, a name, a token, a cookie, a key, the body or the query of a
 //! request, or what a stranger wrote in any other place. A log is kept longer and read by more people than
 //! the data it is about. An error that quotes its input is logged by its kind.
+//!
+//! A thread of its own writes them: where they are written to may stand still, and nobody waits for that. Lines that
+//! find no more room are dropped and counted.
 
 use crate::config::{Log, LogFormat};
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging as configured, also of panics. A second call in a process changes nothing.
-pub fn start(log: &Log) {
+/// Lines that wait to be written; some MiB.
+const LINES_WAITING: usize = 10_000;
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// How many lines were dropped since the process started.
+pub fn lines_dropped() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
+}
+
+/// Starts logging as configured, also of panics. A second call in a process changes nothing. What waits when the answer
+/// is dropped is written first.
+#[must_use = "logging ends when it is dropped"]
+pub fn start(log: &Log) -> WorkerGuard {
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).finish(std::io::stderr());
+    let dropped = writer.error_counter();
     // The configuration was checked, so the filter parses; if not, informing is better than silence.
     let filter = EnvFilter::builder().parse(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
-        LogFormat::Json => {
-            registry.with(layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
-        }
-        LogFormat::Text => registry.with(layer().with_ansi(false).with_writer(std::io::stderr)).try_init(),
+        LogFormat::Json => registry.with(layer().json().flatten_event(true).with_writer(writer)).try_init(),
+        LogFormat::Text => registry.with(layer().with_ansi(false).with_writer(writer)).try_init(),
     };
     if started.is_ok() {
+        DROPPED.get_or_init(|| dropped);
         std::panic::set_hook(Box::new(log_panic));
     }
+    guard
 }
 
 /// A panic is a bug: where it happened and what it said, in one event.

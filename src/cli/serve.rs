@@ -11,7 +11,7 @@ pub(super) async fn run(
     context: Context<'_>,
     settable_clock: Option<DateTime<FixedOffset>>,
 ) -> Result<(), Failure> {
-    telemetry::start(&context.config.log);
+    let _logging = telemetry::start(&context.config.log);
     warn_of_few_open_files(&context);
     let clock = settable_clock.map_or_else(Clock::system, |start| Clock::settable(start.with_timezone(&Utc)));
     // From now on: a signal that comes while the server starts stops it in order too.

@@ -157,7 +157,19 @@ scopes = ["admin", "callback"]
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    /// What it logged.
+    /// Waits until it has logged something: a thread of its own writes the log.
+    pub async fn logs(&self, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(5), "it does not log {text:?}: {log}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
