@@ -16,6 +16,9 @@ const STALL: Duration = Duration::from_secs(3);
 /// machine that is busy with other tests.
 const P99: Duration = Duration::from_millis(50);
 
+/// How often somebody follows the link while hardly anybody does.
+const NOW_AND_THEN: Duration = Duration::from_millis(100);
+
 /// A followed link.
 struct Followed {
     begun: Instant,
@@ -28,7 +31,7 @@ async fn follow_until(link: String, end: Instant) -> Vec<Followed> {
     let to = address.socket_addrs(|| None).expect("an address")[0];
     let headers = [("user-agent".to_owned(), CHROME.to_owned())];
     let mut all = Vec::new();
-    while Instant::now() < end {
+    while all.is_empty() || Instant::now() < end {
         let begun = Instant::now();
         let answer = http::try_get(to, address.path(), &headers).await;
         all.push(Followed { begun, took: begun.elapsed(), status: answer.map(|answer| answer.status) });
@@ -64,7 +67,7 @@ async fn prospects_arrive_at_once_while_the_disk_does_not_answer() {
     disk.thaw();
     let callback = callback.await.expect("an answer");
     assert!(matches!(callback, 201 | 202 | 503), "a callback waits, or is to be sent again: {callback}");
-    let all: Vec<Followed> = people.join_all().await.into_iter().flatten().collect();
+    let mut all: Vec<Followed> = people.join_all().await.into_iter().flatten().collect();
     assert!(all.iter().all(|one| one.status == Some(302)), "every prospect arrives");
     let mut stalled: Vec<Duration> =
         all.iter().filter(|one| one.begun > frozen && one.begun < thawing).map(|one| one.took).collect();
@@ -75,6 +78,7 @@ async fn prospects_arrive_at_once_while_the_disk_does_not_answer() {
     assert!(stalled.len() > 200 && p99 < P99, "{} redirects, p99 {p99:?}", stalled.len());
     let threads = std::thread::available_parallelism().expect("known").get();
     assert!(waited <= threads, "at most one request a thread waits: {waited}");
+    all.extend(hardly_anybody_clicks(&mut disk, &partner.link, threads).await);
     app.settles().await;
     let clicks = all.len() as u64 + 1;
     let dropped = app.metric(r#"counterfoil_clicks_dropped_total{reason="journal_busy"}"#).await;
@@ -82,4 +86,23 @@ async fn prospects_arrive_at_once_while_the_disk_does_not_answer() {
     assert!(dropped > 0, "what could not be kept is counted");
     assert_eq!(app.metric(r#"counterfoil_clicks_journaled_total{verdict="human"}"#).await + dropped, clicks);
     app.kill();
+}
+
+/// While nothing else happens, the thread that writes may be the one that looks after the sockets.
+async fn hardly_anybody_clicks(disk: &mut Disk, link: &str, threads: usize) -> Vec<Followed> {
+    disk.freeze();
+    let end = Instant::now() + STALL;
+    let mut people = JoinSet::new();
+    while Instant::now() < end {
+        // Each is gone after one click.
+        people.spawn(follow_until(link.to_owned(), Instant::now()));
+        tokio::time::sleep(NOW_AND_THEN).await;
+    }
+    disk.thaw();
+    let all: Vec<Followed> = people.join_all().await.into_iter().flatten().collect();
+    let waited = all.iter().filter(|one| one.took > P99).count();
+    println!("{} came one by one, {waited} waited", all.len());
+    assert!(all.len() > 10 && all.iter().all(|one| one.status == Some(302)), "every prospect arrives");
+    assert!(waited <= threads, "at most one request a thread waits: {waited} of {}", all.len());
+    all
 }

@@ -77,7 +77,6 @@ pub fn write(data_dir: &Path, routes: &Routes) -> io::Result<()> {
     fs::rename(draft, path)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,8 +69,8 @@ pub(super) struct Shared {
     backlog_cap: u64,
     pub faults: Faults,
     tail: Mutex<Tail>,
-    /// Somebody did not get the tail in time, or an append is out for too long, and nobody got the tail since.
-    pub stuck: AtomicBool,
+    /// Somebody did not get the tail in time, and nobody got it since.
+    stuck: AtomicBool,
     pub appends: Appends,
     last_position: AtomicU64,
     pub flushed_position: AtomicU64,
@@ -349,8 +349,15 @@ impl Shared {
             if let Some(tail) = self.free_tail() {
                 return Some(tail);
             }
-            if self.stuck.load(Ordering::Relaxed) || waited >= LOCK_WAIT {
-                self.stuck.store(true, Ordering::Relaxed);
+            if self.stuck.load(Ordering::Relaxed) {
+                return None;
+            }
+            if waited >= LOCK_WAIT {
+                if !self.stuck.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "the disk does not answer: clicks are redirected and dropped until it does"
+                    );
+                }
                 return None;
             }
         }

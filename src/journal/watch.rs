@@ -1,4 +1,4 @@
-//! The watch of the clicks log: it notices an append that does not come back from the disk.
+//! The watch of the clicks log: while an append does not come back from the disk, another thread looks after the sockets.
 
 use super::clicks::Shared;
 use std::io;
@@ -11,9 +11,6 @@ use tokio::runtime::Handle;
 /// How often it looks while clicks come. A disk that answers takes some microseconds: for an append that is out at two
 /// looks, another serving thread is woken, which does no harm.
 const LOOK: Duration = Duration::from_millis(4);
-/// Looks at which the same append is out before clicks are dropped: as long as a click waits for the one before it, since
-/// the thread in the append may only have lost its core.
-const STUCK_LOOKS: u32 = 5;
 
 /// Counts appends: no clock is asked on the way of a click. Changed only by who holds the log's tail.
 #[derive(Debug, Default)]
@@ -77,11 +74,11 @@ impl Drop for Watch {
 }
 
 fn watch(shared: &Shared, runtime: Option<&Handle>) {
-    let (mut seen, mut looks) = (0, 0);
+    let mut seen = 0;
     while !shared.closing.load(Ordering::Acquire) {
         let (begun, ended) = shared.appends.counts();
         let is_new = begun != seen;
-        (seen, looks) = (begun, if is_new { 0 } else { looks + 1 });
+        seen = begun;
         if !is_new && begun == ended {
             // Nothing came since the last look: it sleeps until the next click.
             shared.appends.watch_sleeps.store(true, Ordering::SeqCst);
@@ -95,13 +92,6 @@ fn watch(shared: &Shared, runtime: Option<&Handle>) {
         if let Some(runtime) = runtime.filter(|_| !is_new) {
             // Whoever runs this nothing looks after the sockets next.
             drop(runtime.spawn(async {}));
-        }
-        let is_stuck = looks >= STUCK_LOOKS && !shared.stuck.swap(true, Ordering::Relaxed);
-        if let Some(runtime) = runtime.filter(|_| is_stuck) {
-            // The log may lie on the same disk: neither this thread nor a serving one waits for it.
-            drop(runtime.spawn_blocking(|| {
-                tracing::warn!("the disk does not answer: clicks are redirected and dropped until it does");
-            }));
         }
         std::thread::park_timeout(LOOK);
     }
