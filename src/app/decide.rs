@@ -5,7 +5,7 @@ use super::directory::Directory;
 use crate::domain::account::Claim;
 use crate::domain::affiliate::{Affiliate, Link};
 use crate::domain::attribution::{self, Given, Input, Visit, decide, hold_burst};
-use crate::domain::fact::{Fact, Record};
+use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode, VisitorId};
 use crate::domain::token::{ClickClaim, TokenError, VisitorClaim};
 use crate::store::{Log, Partition, Result, StoreError};
@@ -109,12 +109,12 @@ impl App {
             let exempt = directory.affiliate(affiliate).is_some_and(|affiliate| affiliate.exempt_from_holds);
             hold_burst(&mut attribution, within_hour, rules, exempt);
         }
-        let fact = Fact::Decision {
+        let fact = Fact::Decision(fact::Decision {
             signup: claim.signup.clone(),
             received_at: claim.origin.at,
             signup_position: claim.origin.position,
             attribution,
-        };
+        });
         Ok(Record { at: self.now(), by: "counterfoil".to_owned(), fact })
     }
 

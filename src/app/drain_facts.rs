@@ -15,14 +15,14 @@
 //!
 //! A fact that can't be read or applied must not stop those after it: it is [set aside](super::set_aside).
 
-use super::apply::{Effect, Located, apply, home_of, keys_of, mail_keys, touches};
+use super::facts::{Effect, Located, account_of, apply, fence_of, home_of, keys_of, touches};
 use super::layout::{account_key, account_partition, all_partitions, claims_index, index_changes};
 use super::set_aside::{MOST_WAITING, set_aside_fact};
 use super::told::Told;
 use super::work::{Work, decode};
 use super::{App, Submitted};
 use crate::domain::account::{Account, Claim, Refusal};
-use crate::domain::fact::{Fact, Record};
+use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
 use crate::journal::{AppendError, JournalError, Reader};
@@ -47,6 +47,8 @@ const DECISIONS_AT_ONCE: usize = 256;
 const PENDING_POLL: Duration = Duration::from_millis(20);
 /// How often cursors of partitions without facts are moved on, and other nodes' claims are looked at.
 const IDLE_TICK: Duration = Duration::from_millis(500);
+/// How often a partition's part of a batch is tried while other nodes write the same documents.
+const TRIES: u32 = 64;
 /// How long the store is left alone after it failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// An outage after a connection that lasted so long is a new one.
@@ -420,7 +422,7 @@ impl FactsDrainer {
         }
     }
 
-    /// Applies a partition's part of a batch, again until the store takes it.
+    /// Applies a partition's part of a batch, again while other nodes were faster: one of them gets through each time.
     async fn apply_part(
         &self,
         partition: Partition,
@@ -429,10 +431,11 @@ impl FactsDrainer {
     ) -> Result<(Partition, Part), (Partition, DrainError)> {
         // Facts that this batch has found without effect, or has set aside.
         let mut passed: HashSet<u64> = HashSet::new();
-        loop {
+        let mut tries = 0;
+        while tries < TRIES {
             match self.try_part(partition, batch, end, &mut passed).await {
                 Ok(Some(part)) => return Ok((partition, part)),
-                Ok(None) => {}
+                Ok(None) => tries += 1,
                 Err(Stuck::At(located, cause)) => {
                     // A record is plain data with text keys: JSON can say all of it.
                     let payload = serde_json::to_vec(&located.record).expect("records are plain data");
@@ -443,6 +446,8 @@ impl FactsDrainer {
                 Err(Stuck::Somewhere(error)) => return Err((partition, error)),
             }
         }
+        let text = format!("write {partition:?} before other nodes do, in {TRIES} tries");
+        Err((partition, DrainError::Unknown(text)))
     }
 
     /// Tries to apply a partition's part of a batch; `None`: to be tried again.
@@ -466,11 +471,7 @@ impl FactsDrainer {
             .filter(|located| !self.is_skipped(located, voided))
             .collect();
         let now = app.now();
-        let keys = relevant.iter().flat_map(|located| {
-            let mail = mail_keys(located, partition, app.node, now);
-            keys_of(&located.record.fact, partition).into_iter().chain(mail)
-        });
-        let keys = keys.collect();
+        let keys = relevant.iter().flat_map(|located| keys_of(located, partition, app.node, now)).collect();
         // Of a single fact it is known which one a damaged store can't take.
         let stuck = |error: StoreError| match (&error, relevant.as_slice()) {
             (StoreError::Corrupt(cause), [alone]) => Stuck::At(alone, cause.clone()),
@@ -698,11 +699,11 @@ impl Part {
         match effect {
             Effect::Claimed(claim) => self.claims.push(*claim),
             Effect::Pending => {
-                let account = located.record.fact.account_id().cloned();
+                let account = account_of(&located.record.fact).cloned();
                 self.pending.extend(account.map(|account| (account, position)));
             }
             Effect::Done { account, outcome } => match (&located.record.fact, account) {
-                (Fact::Decision { signup_position, .. }, Some(account)) => {
+                (Fact::Decision(fact::Decision { signup_position, .. }), Some(account)) => {
                     self.decided.push((*signup_position, account));
                 }
                 // In the directory, a fact about an account only leaves its trace in the audit log.
@@ -732,9 +733,9 @@ async fn look_ahead(app: &App, after: u64) -> Result<Ahead, DrainError> {
             // What can't be read is set aside when its turn comes.
             let Ok(record) = serde_json::from_slice::<Record>(payload) else { continue };
             match record.fact {
-                Fact::Void { position, .. } => drop(ahead.voided.insert(position)),
-                Fact::SetAside { node, position, .. } if node == app.node => _ = ahead.aside.insert(position),
-                Fact::Decision { signup_position, .. } => drop(ahead.decided.insert(signup_position)),
+                Fact::Void(void) => drop(ahead.voided.insert(void.position)),
+                Fact::SetAside(aside) if aside.node == app.node => drop(ahead.aside.insert(aside.position)),
+                Fact::Decision(decision) => drop(ahead.decided.insert(decision.signup_position)),
                 _ => {}
             }
         }
@@ -747,19 +748,10 @@ fn lowest(cursors: &HashMap<Partition, Cursor>) -> Cursor {
     cursors.values().min().copied().unwrap_or_default()
 }
 
-const fn fence_of(fact: &Fact) -> Option<u64> {
-    match fact {
-        Fact::StatementClosed { fence, .. }
-        | Fact::MonthClosing { fence, .. }
-        | Fact::MonthClosed { fence, .. }
-        | Fact::RunFinished { fence, .. } => Some(*fence),
-        _ => None,
-    }
-}
-
 fn void_record(located: &Located, reason: &str, now: DateTime<Utc>) -> Record {
-    let shown = matches!(located.record.fact, Fact::Signup(_) | Fact::Event { .. });
-    let account_id = located.record.fact.account_id().filter(|_| shown).cloned();
-    let fact = Fact::Void { position: located.cursor.position, reason: reason.to_owned(), account_id };
+    let shown = matches!(located.record.fact, Fact::Signup(_) | Fact::Event(_));
+    let account_id = account_of(&located.record.fact).filter(|_| shown).cloned();
+    let fact =
+        Fact::Void(fact::Void { position: located.cursor.position, reason: reason.to_owned(), account_id });
     Record { at: now, by: "counterfoil".to_owned(), fact }
 }

@@ -4,12 +4,12 @@
 //! [facts drainer](drain_facts), which asks the pure rules what it does, and what became of it is answered. What
 //! is read is read from the store, but for the directory, which every node holds in memory.
 
-mod apply;
 mod confirm;
 mod decide;
 mod directory;
 mod drain_clicks;
 mod drain_facts;
+mod facts;
 mod figures;
 mod layout;
 mod node;
@@ -32,6 +32,7 @@ mod work;
 
 pub use confirm::ConfirmError;
 pub use directory::{Directory, MonthDoc, RunDoc};
+pub use facts::in_words as fact_in_words;
 pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures, Period};
 pub use outbox::MailSettings;
 pub use overlooked::Overlooked;
@@ -48,7 +49,7 @@ use crate::clock::Clock;
 use crate::domain::account::{Account, Refusal};
 use crate::domain::affiliate::Link;
 use crate::domain::calendar::Zone;
-use crate::domain::fact::{Fact, Record};
+use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, AffiliateId, NodeId};
 use crate::domain::mark::Marks;
 use crate::domain::outcome::FactOutcome;
@@ -459,14 +460,14 @@ impl App {
         if self.stop.is_set() {
             return Err(SubmitError::Stopping);
         }
-        let kind = fact.kind();
-        if let Fact::Credit { affiliate_id: Some(id), .. } = &fact
+        let kind = facts::metric(&fact);
+        if let Fact::Credit(fact::Credit { affiliate_id: Some(id), .. }) = &fact
             && let Some(refusal) = self.refuses_credit_to(*id).await
         {
             self.count(kind, FactOutcome::Refused);
             return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
         }
-        if let Fact::Review { account_id, .. } = &fact
+        if let Fact::Review(fact::Review { account_id, .. }) = &fact
             && let Some(refusal) = self.refuses_review_of(account_id).await
         {
             self.count(kind, FactOutcome::Refused);
@@ -553,17 +554,10 @@ impl App {
     fn complete(&self, position: u64, submitted: Submitted) {
         self.waiters.complete(position, submitted);
     }
-    fn count(&self, kind: &'static str, outcome: FactOutcome) {
-        let kind = match kind {
-            "signup" => FactKind::Signup,
-            "event" => FactKind::Event,
-            "review" | "credit" => FactKind::Review,
-            "link_created" | "link_disabled" | "link_enabled" => FactKind::Link,
-            "affiliate_created" | "affiliate_step" | "affiliate_changed" => FactKind::Affiliate,
-            // What the server decides by itself was not reported to it.
-            _ => return,
-        };
-        self.metrics.fact(kind, outcome);
+    fn count(&self, kind: Option<FactKind>, outcome: FactOutcome) {
+        if let Some(kind) = kind {
+            self.metrics.fact(kind, outcome);
+        }
     }
 
     /// Whether the store answered when it was last asked.
@@ -685,8 +679,12 @@ mod tests {
 
     #[test]
     fn what_would_not_be_read_as_it_is_written_is_not_journaled() {
-        let fact =
-            |text: &str| Fact::NoteAdded { affiliate_id: AffiliateId::from_bits(7), text: text.to_owned() };
+        let fact = |text: &str| {
+            Fact::NoteAdded(fact::NoteAdded {
+                affiliate_id: AffiliateId::from_bits(7),
+                text: text.to_owned(),
+            })
+        };
         let record = Record { at: DateTime::UNIX_EPOCH, by: "ann".to_owned(), fact: fact("a note") };
         let payload = serde_json::to_vec(&record).expect("plain data");
         assert!(check_reads_back(&record, &payload).is_ok());

@@ -8,8 +8,6 @@
 use super::layout::lost_mail_key;
 use super::work::{Source, Work, decode};
 use super::{App, StoreError, SubmitError};
-use crate::domain::affiliate::MOST_FORMER;
-use crate::domain::fact::Fact;
 use crate::domain::mail::{LIFETIME, Letter, LostMail, Mail, MailOutcome, id_from, id_from_fact, written_at};
 use crate::domain::person::Person;
 use crate::store::{Commit, Committed, Finding, IndexChange, Partition, Remove, Result};
@@ -17,11 +15,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 
-/// Mail that one fact brings about, at most.
-const MAIL_PER_FACT: usize = 2;
-/// Mail that a change of addresses brings about, at most: two letters to the address that was, and one to each that was
-/// given up shortly before.
-const MAIL_PER_CHANGE: usize = 2 + MOST_FORMER;
 /// Names of mail read from the store at once.
 const IDS_AT_ONCE: usize = 1_000;
 /// Mail that waits longer is worth an operator's while.
@@ -75,11 +68,6 @@ pub(crate) fn mail_key(id: &str) -> String {
     format!("mail:{id}")
 }
 
-/// How many letters a fact brings about, at most.
-pub(crate) const fn most_letters(fact: &Fact) -> usize {
-    if matches!(fact, Fact::AffiliateChanged { .. }) { MAIL_PER_CHANGE } else { MAIL_PER_FACT }
-}
-
 /// The documents of the mail that a fact of the directory may bring about: to be loaded with its others.
 pub(crate) fn keys_of(source: &Source, most: usize) -> impl Iterator<Item = String> + use<> {
     let source = *source;
@@ -92,15 +80,13 @@ impl Source {
     }
 }
 
-/// Puts a letter into the outbox, in the commit of what the fact does that is being applied; as many
-/// as [`most_letters`] says.
+/// Puts a letter into the outbox, in the commit of what the fact does that is being applied; as many as its kind says.
 pub(crate) fn enqueue_in(work: &mut Work, letter: Letter) -> Result<()> {
     let Some(source) = work.source().copied() else { return Ok(()) };
     if source.now - source.at > LIFETIME {
         return Ok(());
     }
     let nth = work.count_letter();
-    debug_assert!(nth < MAIL_PER_CHANGE, "the documents of so many letters are loaded");
     let id = source.mail_id(nth);
     let key = mail_key(&id);
     if work.get::<MailDoc>(&key)?.is_none() {

@@ -4,7 +4,7 @@ use super::layout::{affiliate_partition, statement_key};
 use super::work::decode;
 use super::{App, StatementDoc};
 use crate::domain::calendar::Month;
-use crate::domain::fact::{Fact, Record};
+use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::AffiliateId;
 use crate::domain::statement::{Statement, verify_hash};
 use crate::journal::JournalError;
@@ -117,7 +117,7 @@ impl App {
             tokio::task::yield_now().await;
             for (cursor, payload) in batch.iter() {
                 match serde_json::from_slice::<Record>(payload).map(|record| record.fact) {
-                    Ok(Fact::StatementClosed { statement, .. }) => {
+                    Ok(Fact::StatementClosed(fact::StatementClosed { statement, .. })) => {
                         if !verify_hash(&statement) {
                             let Statement { affiliate_id, month, .. } = statement;
                             proof.damage.push(format!(
@@ -127,10 +127,10 @@ impl App {
                         closed.push((cursor.position, Closed::of(statement)));
                     }
                     // What is set aside has no effect, and is shown elsewhere.
-                    Ok(Fact::SetAside { node, position, .. }) if node == self.node => {
+                    Ok(Fact::SetAside(fact::SetAside { node, position, .. })) if node == self.node => {
                         voided.insert(position);
                     }
-                    Ok(Fact::Void { position, .. }) => drop(voided.insert(position)),
+                    Ok(Fact::Void(fact::Void { position, .. })) => drop(voided.insert(position)),
                     Ok(_) => {}
                     Err(error) => unreadable.push((cursor.position, error.to_string())),
                 }

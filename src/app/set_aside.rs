@@ -9,7 +9,7 @@ use super::people::ActError;
 use super::work::decode;
 use super::{App, ReadError};
 use crate::domain::account::Refusal;
-use crate::domain::fact::{Fact, Record};
+use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, BadId, NodeId};
 use crate::domain::outcome::FactOutcome;
 use crate::store::{Finding, Partition, Result};
@@ -109,7 +109,7 @@ pub(super) fn set_aside_fact(node: NodeId, position: u64, cause: &str, payload: 
     let record = std::str::from_utf8(payload).ok().filter(|text| text.len() <= MOST_BYTES);
     let (kind, account_id) = glimpse.map_or((None, None), |glimpse| (glimpse.fact, glimpse.account_id));
     let (cause, record) = (cause.to_owned(), record.map(str::to_owned));
-    Fact::SetAside { node, position, cause, kind, account_id, record }
+    Fact::SetAside(fact::SetAside { node, position, cause, kind, account_id, record })
 }
 
 impl App {
@@ -174,10 +174,12 @@ impl App {
         let (SetAsideId { node, position }, reason) = (id, reason.to_owned());
         // At its old place it has no effect any more, also where the store is made again from the journal: a dropped
         // fact never has one, and a retried one has it where it stands now.
-        let void = Fact::Void { position, reason: "set_aside".to_owned(), account_id: None };
+        let void = Fact::Void(fact::Void { position, reason: "set_aside".to_owned(), account_id: None });
         let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
         self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
-        self.act(by, Fact::SetAsideEnded { node, position, retried, reason }).await.map(drop)
+        self.act(by, Fact::SetAsideEnded(fact::SetAsideEnded { node, position, retried, reason }))
+            .await
+            .map(drop)
     }
 
     async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {

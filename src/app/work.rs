@@ -69,18 +69,17 @@ impl Work {
         self.letters - 1
     }
 
-    /// A document, as it stands now in the batch. Asking for one that was not loaded is a bug.
+    /// A document, as it stands now in the batch. One that was not loaded is a bug and an error: it may be there.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        let slot = self.slots.get(key);
-        debug_assert!(slot.is_some(), "{key} was not loaded");
-        slot.and_then(|slot| slot.body.as_deref()).map(|body| decode(key, body)).transpose()
+        let slot = self.slots.get(key).ok_or_else(|| not_loaded(key))?;
+        slot.body.as_deref().map(|body| decode(key, body)).transpose()
     }
 
-    /// Replaces a document.
+    /// Replaces a document that was loaded.
     pub(crate) fn put<T: Serialize>(&mut self, key: &str, value: &T) -> Result<()> {
         let body =
             serde_json::to_vec(value).map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
-        let slot = self.slots.entry(key.to_owned()).or_default();
+        let slot = self.slots.get_mut(key).ok_or_else(|| not_loaded(key))?;
         slot.body = Some(body);
         slot.changed = true;
         Ok(())
@@ -112,6 +111,11 @@ impl Work {
     }
 }
 
+fn not_loaded(key: &str) -> StoreError {
+    let kind = key.split(':').next().unwrap_or_default();
+    StoreError::Corrupt(format!("a document of the kind `{kind}` was not loaded: this is a bug"))
+}
+
 /// Reads a document's JSON.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
@@ -119,4 +123,26 @@ pub(crate) fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T> {
         let kind = key.split(':').next().filter(|_| key.contains('@'));
         StoreError::Corrupt(format!("{}: {error}", kind.unwrap_or(key)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn a_document_that_was_not_loaded_is_an_error_and_not_one_that_is_not_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = SqliteStore::open(&dir.path().join("store")).expect("a store");
+        let keys = vec!["email:ann@example.com".to_owned()];
+        let mut work = Work::load(&store, Partition::Directory, keys).await.expect("a store");
+        assert_eq!(work.get::<u32>("email:ann@example.com").expect("it was loaded"), None);
+        let errors =
+            [work.get::<u32>("email:bob@example.com").map(drop), work.put("email:bob@example.com", &1)];
+        for error in errors {
+            let said = error.expect_err("it was not loaded").to_string();
+            assert!(said.contains("a document of the kind `email` was not loaded"), "{said}");
+            assert!(!said.contains("bob"), "{said}");
+        }
+    }
 }

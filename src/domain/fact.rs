@@ -28,284 +28,341 @@ pub struct Record {
     pub fact: Fact,
 }
 
-/// What is journaled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "fact", rename_all = "snake_case")]
-pub enum Fact {
+/// Defines the kinds of facts: a struct for each, and [`Fact`] that is one of them.
+macro_rules! facts {
+    ($( $(#[$about:meta])* $kind:ident = $name:literal { $($fields:tt)* }, )*) => {
+        $(
+            $(#[$about])*
+            #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+            pub struct $kind { $($fields)* }
+
+            impl $kind {
+                /// The kind's stable name, on disk and in metrics.
+                pub const NAME: &'static str = $name;
+            }
+
+            impl From<$kind> for Fact {
+                fn from(fact: $kind) -> Self {
+                    Self::$kind(fact)
+                }
+            }
+        )*
+
+        /// What is journaled.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "fact")]
+        pub enum Fact {
+            $(
+                $(#[$about])*
+                #[serde(rename = $name)]
+                $kind($kind),
+            )*
+        }
+
+        impl Fact {
+            /// The kind's stable name, on disk and in metrics.
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $( Self::$kind(_) => $name, )*
+                }
+            }
+        }
+    };
+}
+
+facts! {
     /// A new account at the company.
-    Signup(Signup),
-    /// Something happened to an account.
-    Event {
-        /// Whose event.
-        account_id: AccountId,
-        /// What.
-        event: AccountEvent,
+    Signup = "signup" {
+        /// The new account.
+        pub account_id: AccountId,
+        /// Its plan.
+        pub plan: Plan,
+        /// When it signed up.
+        pub signed_up_at: DateTime<Utc>,
+        /// Whether the signup itself activated it; `false`: a trial.
+        pub active: bool,
+        /// The evidence it came with.
+        #[serde(default)]
+        pub evidence: Evidence,
         /// The delivery that brought it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        delivery: Option<Delivery>,
+        pub delivery: Option<Delivery>,
+        /// What its sender was warned of: part of the first answer, which stands.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub warnings: Vec<String>,
+    },
+    /// Something happened to an account.
+    Event = "event" {
+        /// Whose event.
+        pub account_id: AccountId,
+        /// What.
+        pub event: AccountEvent,
+        /// The delivery that brought it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub delivery: Option<Delivery>,
     },
     /// We decided about a signup; carries the signup, so that it can be applied alone.
-    Decision {
+    Decision = "decision" {
         /// The signup.
-        signup: Signup,
+        pub signup: Signup,
         /// When the node that decided had received the signup.
-        received_at: DateTime<Utc>,
+        pub received_at: DateTime<Utc>,
         /// The signup's position in the same journal.
-        signup_position: u64,
+        pub signup_position: u64,
         /// What was decided.
-        attribution: Attribution,
+        pub attribution: Attribution,
     },
     /// A fact of the same journal had no effect: a conflict, or refused. A replay skips it.
-    Void {
+    Void = "void" {
         /// The fact's position in the same journal.
-        position: u64,
+        pub position: u64,
         /// Why.
-        reason: String,
+        pub reason: String,
         /// The account, when it was a conflict of one: staff see it there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        account_id: Option<AccountId>,
+        pub account_id: Option<AccountId>,
     },
     /// Staff judged a referral.
-    Review {
+    Review = "review" {
         /// The account.
-        account_id: AccountId,
+        pub account_id: AccountId,
         /// How.
-        action: ReviewAction,
+        pub action: ReviewAction,
         /// Why.
-        reason: String,
+        pub reason: String,
     },
     /// Staff credited an account by hand.
-    Credit {
+    Credit = "credit" {
         /// The account.
-        account_id: AccountId,
+        pub account_id: AccountId,
         /// To whom; `None`: to nobody.
-        affiliate_id: Option<AffiliateId>,
+        pub affiliate_id: Option<AffiliateId>,
         /// Why.
-        reason: String,
+        pub reason: String,
         /// The claim that was granted by it: it is credited once, however often that is said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        claim_id: Option<ClaimId>,
+        pub claim_id: Option<ClaimId>,
         /// It ends a hold or a rejection also where the affiliate stays the same: said since credits do so; what was
         /// journaled before keeps the effect that it had.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        ends_judgement: bool,
+        pub ends_judgement: bool,
     },
     /// An affiliate applied, or was brought over; with its default link.
-    AffiliateCreated {
+    AffiliateCreated = "affiliate_created" {
         /// The affiliate.
-        affiliate: Affiliate,
+        pub affiliate: Affiliate,
         /// Its default link.
-        link: Link,
+        pub link: Link,
     },
     /// An affiliate took a step of its life.
-    AffiliateStep {
+    AffiliateStep = "affiliate_step" {
         /// Who.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
         /// Which step.
-        step: Step,
+        pub step: Step,
         /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        pub reason: Option<String>,
     },
     /// An affiliate's profile was changed: what is given replaces what was.
-    AffiliateChanged {
+    AffiliateChanged = "affiliate_changed" {
         /// Who.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
         /// What changed.
-        change: AffiliateChange,
+        pub change: AffiliateChange,
     },
     /// A link was made.
-    LinkCreated {
+    LinkCreated = "link_created" {
         /// The link.
-        link: Link,
+        pub link: Link,
         /// How many the affiliate may have with it; `None`: as many as there are.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        within: Option<Within>,
+        pub within: Option<Within>,
     },
     /// A link was switched off.
-    LinkDisabled {
+    LinkDisabled = "link_disabled" {
         /// Which.
-        link_id: LinkId,
+        pub link_id: LinkId,
         /// Whose.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
         /// Why; empty where nobody said. A fact without it is from before default links were kept on: it
         /// switches off what it names.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        pub reason: Option<String>,
     },
     /// A link that was switched off is on again.
-    LinkEnabled {
+    LinkEnabled = "link_enabled" {
         /// Which.
-        link_id: LinkId,
+        pub link_id: LinkId,
         /// Whose.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
     },
     /// An affiliate's month was closed.
-    StatementClosed {
+    StatementClosed = "statement_closed" {
         /// What it says, for ever.
-        statement: Statement,
+        pub statement: Statement,
         /// When the run read the facts that it says it from.
-        read_at: DateTime<Utc>,
+        pub read_at: DateTime<Utc>,
         /// The lease's fencing token of the run that closed it.
-        fence: u64,
+        pub fence: u64,
         /// Which referrals counted; `None`: it was closed before closings said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        referrals: Option<ClosingReferrals>,
+        pub referrals: Option<ClosingReferrals>,
     },
     /// A month's closing began: its rules are fixed from here on.
-    MonthClosing {
+    MonthClosing = "month_closing" {
         /// Which.
-        month: Month,
+        pub month: Month,
         /// By what its statements are computed for ever.
-        rules: Rules,
+        pub rules: Rules,
         /// The run's as-of.
-        as_of: DateTime<Utc>,
+        pub as_of: DateTime<Utc>,
         /// The run's fencing token.
-        fence: u64,
+        pub fence: u64,
     },
     /// All of a month's statements are closed.
-    MonthClosed {
+    MonthClosed = "month_closed" {
         /// Which.
-        month: Month,
+        pub month: Month,
         /// How many statements it has.
-        statements: u64,
+        pub statements: u64,
         /// The run's fencing token.
-        fence: u64,
+        pub fence: u64,
     },
     /// A nightly run ended.
-    RunFinished {
+    RunFinished = "run_finished" {
         /// What it did.
-        run: RunReport,
+        pub run: RunReport,
         /// The run's fencing token.
-        fence: u64,
+        pub fence: u64,
         /// How long it took, in milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        took_ms: Option<u64>,
+        pub took_ms: Option<u64>,
     },
     /// Somebody set a password. An affiliate that was approved is activated by it.
-    PasswordSet {
+    PasswordSet = "password_set" {
         /// Who.
-        person: Person,
+        pub person: Person,
         /// Of the password.
-        hash: PasswordHash,
+        pub hash: PasswordHash,
         /// The version that it replaces: another one stands, and it is refused.
-        replaces: u32,
+        pub replaces: u32,
     },
     /// An agreement's text, written down before anybody signs it: from then on its version has no other.
-    AgreementPublished {
+    AgreementPublished = "agreement_published" {
         /// The text, with its version and hash.
-        agreement: Agreement,
+        pub agreement: Agreement,
     },
     /// An affiliate signed the agreement.
-    AgreementSigned {
+    AgreementSigned = "agreement_signed" {
         /// Who.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
         /// How.
-        signature: Signature,
+        pub signature: Signature,
     },
     /// A member of staff was made.
-    StaffCreated {
+    StaffCreated = "staff_created" {
         /// Who.
-        member: StaffMember,
+        pub member: StaffMember,
     },
     /// A member of staff may do something else, or may no longer sign in.
-    StaffChanged {
+    StaffChanged = "staff_changed" {
         /// Who.
-        staff_id: StaffId,
+        pub staff_id: StaffId,
         /// Another role.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        role: Option<Role>,
+        pub role: Option<Role>,
         /// Whether it may not sign in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        disabled: Option<bool>,
+        pub disabled: Option<bool>,
         /// Asks that an administrator be left, and names those who were known; `None`: this is not asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        admins: Option<BTreeSet<StaffId>>,
+        pub admins: Option<BTreeSet<StaffId>>,
     },
     /// Somebody made a link that sets a member's password.
-    StaffInvited {
+    StaffInvited = "staff_invited" {
         /// Whose password.
-        staff_id: StaffId,
+        pub staff_id: StaffId,
     },
     /// Staff sent an affiliate a link that sets its password.
-    ActivationSent {
+    ActivationSent = "activation_sent" {
         /// Whose password.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
     },
     /// An affiliate, or staff for it, ended all of its sessions and open links.
-    SignedOutEverywhere {
+    SignedOutEverywhere = "signed_out_everywhere" {
         /// Whose.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
     },
     /// A member of staff ended all of its own sessions and open links.
-    StaffSignedOutEverywhere {
+    StaffSignedOutEverywhere = "staff_signed_out_everywhere" {
         /// Whose.
-        staff_id: StaffId,
+        pub staff_id: StaffId,
     },
     /// Staff wrote something about an affiliate.
-    NoteAdded {
+    NoteAdded = "note_added" {
         /// About whom.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
         /// What.
-        text: String,
+        pub text: String,
     },
     /// An affiliate says that a referral is missing.
-    ClaimFiled {
+    ClaimFiled = "claim_filed" {
         /// Which.
-        claim: MissingReferral,
+        pub claim: MissingReferral,
     },
     /// Staff decided about a missing referral.
-    ClaimDecided {
+    ClaimDecided = "claim_decided" {
         /// Which.
-        claim_id: ClaimId,
+        pub claim_id: ClaimId,
         /// Whose.
-        affiliate_id: AffiliateId,
+        pub affiliate_id: AffiliateId,
         /// Whether it is credited.
-        granted: bool,
+        pub granted: bool,
         /// Why.
-        reason: String,
+        pub reason: String,
         /// The account that is credited by it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        account_id: Option<AccountId>,
+        pub account_id: Option<AccountId>,
     },
     /// A fact could not be applied, and is set aside so that those after it go on.
-    SetAside {
+    SetAside = "set_aside" {
         /// Whose journal it is in.
-        node: NodeId,
+        pub node: NodeId,
         /// Its position there.
-        position: u64,
+        pub position: u64,
         /// What is wrong with it.
-        cause: String,
+        pub cause: String,
         /// Its kind, as far as it can be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        kind: Option<String>,
+        pub kind: Option<String>,
         /// The account that it is about, if one, as far as it can be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        account_id: Option<AccountId>,
+        pub account_id: Option<AccountId>,
         /// Its record, as it was journaled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        record: Option<String>,
+        pub record: Option<String>,
     },
     /// A person decided about a fact that was set aside.
-    SetAsideEnded {
+    SetAsideEnded = "set_aside_ended" {
         /// Whose journal it is in.
-        node: NodeId,
+        pub node: NodeId,
         /// Its position there.
-        position: u64,
+        pub position: u64,
         /// It was journaled again; false: it is dropped.
-        retried: bool,
+        pub retried: bool,
         /// Why.
-        reason: String,
+        pub reason: String,
     },
     /// A mail was sent, or given up.
-    MailDone {
+    MailDone = "mail_done" {
         /// Which.
-        mail_id: String,
+        pub mail_id: String,
         /// How it ended.
-        outcome: MailOutcome,
+        pub outcome: MailOutcome,
         /// What was lost with it, if it never reached anybody and was about somebody.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        lost: Option<LostMail>,
+        pub lost: Option<LostMail>,
     },
 }
 
@@ -317,28 +374,6 @@ pub struct Within {
     pub most: u32,
     /// So many were known: where a store has not counted yet, it begins with them.
     pub known: u32,
-}
-
-/// What the company's signup flow told us.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signup {
-    /// The new account.
-    pub account_id: AccountId,
-    /// Its plan.
-    pub plan: Plan,
-    /// When it signed up.
-    pub signed_up_at: DateTime<Utc>,
-    /// Whether the signup itself activated it; `false`: a trial.
-    pub active: bool,
-    /// The evidence it came with.
-    #[serde(default)]
-    pub evidence: Evidence,
-    /// The delivery that brought it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<Delivery>,
-    /// What its sender was warned of: part of the first answer, which stands.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
 }
 
 impl Signup {
@@ -465,56 +500,6 @@ impl RunReport {
     /// Whether something is missing, or may be: no month closes then.
     pub const fn may_miss_facts(&self) -> bool {
         !self.nodes_behind.is_empty() || !self.waits_for.is_empty() || self.store_forgets.is_some()
-    }
-}
-
-impl Fact {
-    /// The kind's stable name, as in metrics.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Signup(_) => "signup",
-            Self::Event { .. } => "event",
-            Self::Decision { .. } => "decision",
-            Self::Void { .. } => "void",
-            Self::Review { .. } => "review",
-            Self::Credit { .. } => "credit",
-            Self::AffiliateCreated { .. } => "affiliate_created",
-            Self::AffiliateStep { .. } => "affiliate_step",
-            Self::AffiliateChanged { .. } => "affiliate_changed",
-            Self::LinkCreated { .. } => "link_created",
-            Self::LinkDisabled { .. } => "link_disabled",
-            Self::LinkEnabled { .. } => "link_enabled",
-            Self::StatementClosed { .. } => "statement_closed",
-            Self::MonthClosing { .. } => "month_closing",
-            Self::MonthClosed { .. } => "month_closed",
-            Self::RunFinished { .. } => "run_finished",
-            Self::PasswordSet { .. } => "password_set",
-            Self::AgreementPublished { .. } => "agreement_published",
-            Self::AgreementSigned { .. } => "agreement_signed",
-            Self::StaffCreated { .. } => "staff_created",
-            Self::StaffChanged { .. } => "staff_changed",
-            Self::StaffInvited { .. } => "staff_invited",
-            Self::ActivationSent { .. } => "activation_sent",
-            Self::SignedOutEverywhere { .. } => "signed_out_everywhere",
-            Self::StaffSignedOutEverywhere { .. } => "staff_signed_out_everywhere",
-            Self::NoteAdded { .. } => "note_added",
-            Self::ClaimFiled { .. } => "claim_filed",
-            Self::ClaimDecided { .. } => "claim_decided",
-            Self::SetAside { .. } => "set_aside",
-            Self::SetAsideEnded { .. } => "set_aside_ended",
-            Self::MailDone { .. } => "mail_done",
-        }
-    }
-    /// The account that the fact is about, if one.
-    pub fn account_id(&self) -> Option<&AccountId> {
-        match self {
-            Self::Signup(signup) | Self::Decision { signup, .. } => Some(&signup.account_id),
-            Self::Event { account_id, .. }
-            | Self::Review { account_id, .. }
-            | Self::Credit { account_id, .. } => Some(account_id),
-            Self::Void { account_id, .. } => account_id.as_ref(),
-            _ => None,
-        }
     }
 }
 

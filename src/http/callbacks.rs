@@ -17,7 +17,7 @@ use crate::app::Submitted;
 use crate::domain::account::Account;
 use crate::domain::attribution::domain_of;
 use crate::domain::event_types::{EventType, EventTypes};
-use crate::domain::fact::{Delivery, Evidence, Fact, Signup};
+use crate::domain::fact::{self, Delivery, Evidence, Fact, Signup};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, Plan, ReferralCode};
 use crate::domain::outcome::{FactOutcome, Reason, Via};
 use crate::domain::program::{Model, Rules, hex};
@@ -99,7 +99,7 @@ pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Re
     }
     let (event, warnings) = read_event(fields, &Reading::of(&state))?;
     let unknown = matches!(event.change, Change::Unknown { .. });
-    let fact = Fact::Event { account_id: account_id.clone(), event, delivery: report.delivery };
+    let fact = Fact::Event(fact::Event { account_id: account_id.clone(), event, delivery: report.delivery });
     let submitted = state.app.submit(&report.by, fact).await?;
     event_answer(&account_id, unknown, warnings, &submitted)
 }

@@ -11,7 +11,7 @@ use super::fields::{Fields, Params, parsed};
 use super::lines::{Line, Lines};
 use super::state::ApiState;
 use crate::domain::account::{Account, Apart, Origin, SignupOutcome};
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
 use axum::Extension;
@@ -130,7 +130,7 @@ fn results(job: Job, lines: Lines) -> impl Stream<Item = Result<Bytes, Infallibl
             let task = async move {
                 Ok(text_of(&match read {
                     Ok(Read { id, fact, warnings }) => {
-                        let ending = turn_of(turn, job.put(fact)).await;
+                        let ending = turn_of(turn, job.put(&id, fact)).await;
                         result_of(number, Some(id), ending, warnings)
                     }
                     Err((id, problem)) => result_of(number, id, Err(problem), Vec::new()),
@@ -177,7 +177,7 @@ impl Job {
             "event" => {
                 let id: AccountId = fields.required("account_id", Problem::InvalidAccountId, parsed)?;
                 let (event, warnings) = read_event(fields, &reading)?;
-                let fact = Fact::Event { account_id: id.clone(), event, delivery: None };
+                let fact = Fact::Event(fact::Event { account_id: id.clone(), event, delivery: None });
                 Ok(Read { id, fact, warnings })
             }
             _ => Err(Problem::InvalidKind),
@@ -185,9 +185,9 @@ impl Job {
     }
 
     /// Takes a fact in, or says what would come of it.
-    async fn put(&self, fact: Fact) -> Ending {
+    async fn put(&self, id: &AccountId, fact: Fact) -> Ending {
         if self.dry_run {
-            return self.foresee(&fact).await;
+            return self.foresee(id, &fact).await;
         }
         let submitted = self.state.app.submit(&self.by, fact).await?;
         match submitted.outcome {
@@ -196,8 +196,7 @@ impl Job {
         }
     }
 
-    async fn foresee(&self, fact: &Fact) -> Ending {
-        let Some(id) = fact.account_id() else { return Err(Problem::InvalidAccountId) };
+    async fn foresee(&self, id: &AccountId, fact: &Fact) -> Ending {
         let account = self.state.app.account(id).await?.unwrap_or_else(|| Account::new(id.clone()));
         foresee(account, fact, self.state.app.now())
     }
@@ -215,7 +214,9 @@ fn foresee(mut account: Account, fact: &Fact, now: DateTime<Utc>) -> Ending {
                 SignupOutcome::Conflict => Err(Problem::Conflict),
             }
         }
-        Fact::Event { event, .. } => ending_of(account.report_event(event, None, &mut Apart::default())),
+        Fact::Event(fact::Event { event, .. }) => {
+            ending_of(account.report_event(event, None, &mut Apart::default()))
+        }
         // Lines are signups or events.
         _ => Err(Problem::InvalidKind),
     }

@@ -3,7 +3,7 @@
 use super::limits::APPLICATIONS_FROM;
 use super::{APPLICANT, ActError, App};
 use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Switch};
-use crate::domain::fact::{Fact, Record};
+use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl App {
             return Err(ActError::TooMany);
         }
         let (affiliate, link) = self.new_affiliate(profile);
-        let fact = Fact::AffiliateCreated { affiliate, link };
+        let fact = Fact::AffiliateCreated(fact::AffiliateCreated { affiliate, link });
         let record = Record { at: self.now(), by: APPLICANT.to_owned(), fact };
         let written = self.append_records(std::slice::from_ref(&record)).await;
         written.map_err(|error| {
@@ -59,7 +59,7 @@ impl App {
     /// Sends an affiliate that may sign in a link that sets its password: again after its approval, or for the first
     /// time to one that was brought over from another system.
     pub async fn send_activation(self: &Arc<Self>, by: &str, id: AffiliateId) -> Result<(), ActError> {
-        self.act(by, Fact::ActivationSent { affiliate_id: id }).await?;
+        self.act(by, Fact::ActivationSent(fact::ActivationSent { affiliate_id: id })).await?;
         Ok(())
     }
 }

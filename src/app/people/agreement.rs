@@ -8,7 +8,7 @@ use crate::app::layout::agreement_key;
 use crate::app::work::decode;
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Status};
-use crate::domain::fact::{AffiliateChange, Fact};
+use crate::domain::fact::{self, AffiliateChange, Fact};
 use crate::domain::id::AffiliateId;
 use crate::domain::person::{Agreement, Person, Signature};
 use crate::store::{Finding, Partition, StoreError};
@@ -44,7 +44,7 @@ impl App {
             ip: ip.to_canonical().to_string(),
             at: self.now(),
         };
-        let fact = Fact::AgreementSigned { affiliate_id: id, signature };
+        let fact = Fact::AgreementSigned(fact::AgreementSigned { affiliate_id: id, signature });
         self.act(&Person::Affiliate(id).to_string(), fact).await?;
         Ok(())
     }
@@ -56,7 +56,8 @@ impl App {
             Some(known) if known.sha256 == agreement.sha256 => return Ok(()),
             Some(_) => Err(ActError::Refused(Refusal::AgreementChanged)),
             None => {
-                let fact = Fact::AgreementPublished { agreement: agreement.clone() };
+                let fact =
+                    Fact::AgreementPublished(fact::AgreementPublished { agreement: agreement.clone() });
                 self.act(OURSELVES, fact).await.map(drop)
             }
         };
@@ -135,8 +136,11 @@ impl App {
         profile.paypal_email = paypal_email;
         let change =
             AffiliateChange { before: Some(before), profile: Some(profile), ..AffiliateChange::default() };
-        self.act(&Person::Affiliate(id).to_string(), Fact::AffiliateChanged { affiliate_id: id, change })
-            .await?;
+        self.act(
+            &Person::Affiliate(id).to_string(),
+            Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }),
+        )
+        .await?;
         Ok(())
     }
 }

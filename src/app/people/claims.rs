@@ -5,7 +5,7 @@ use super::{ActError, App};
 use crate::app::layout::{MISSING, MISSING_OPEN, MISSING_OWED, claim_key, missing_index, notes_key};
 use crate::app::work::decode;
 use crate::domain::account::Refusal;
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::id::{AccountId, AffiliateId, ClaimId};
 use crate::domain::person::{ClaimState, MissingReferral, Note, Person};
 use crate::store::{Partition, StoreError};
@@ -50,7 +50,8 @@ impl App {
             decided_at: None,
             account_id: None,
         };
-        self.act(&Person::Affiliate(affiliate_id).to_string(), Fact::ClaimFiled { claim }).await?;
+        self.act(&Person::Affiliate(affiliate_id).to_string(), Fact::ClaimFiled(fact::ClaimFiled { claim }))
+            .await?;
         Ok(id)
     }
 
@@ -81,7 +82,11 @@ impl App {
             return Err(ActError::Refused(refusal));
         }
         let (affiliate_id, reason) = (claim.affiliate_id, reason.to_owned());
-        self.act(by, Fact::ClaimDecided { claim_id, affiliate_id, granted, reason, account_id }).await?;
+        self.act(
+            by,
+            Fact::ClaimDecided(fact::ClaimDecided { claim_id, affiliate_id, granted, reason, account_id }),
+        )
+        .await?;
         match self.claim(claim_id).await.map_err(ActError::from)? {
             // It is decided, and credited a little later.
             Some(decided) => self.credit_claim(&decided).await.map_err(|_| ActError::Deferred),
@@ -92,13 +97,13 @@ impl App {
     /// Credits the account that a decision granted. Said twice, it counts once.
     async fn credit_claim(self: &Arc<Self>, claim: &MissingReferral) -> Result<(), ActError> {
         let Some(account_id) = claim.account_id.clone() else { return Ok(()) };
-        let fact = Fact::Credit {
+        let fact = Fact::Credit(fact::Credit {
             account_id,
             affiliate_id: Some(claim.affiliate_id),
             reason: claim.reason.clone().unwrap_or_default(),
             claim_id: Some(claim.id),
             ends_judgement: true,
-        };
+        });
         self.act(claim.decided_by.as_deref().unwrap_or_default(), fact).await.map(drop)
     }
 
@@ -151,7 +156,7 @@ impl App {
         affiliate_id: AffiliateId,
         text: &str,
     ) -> Result<(), ActError> {
-        self.act(by, Fact::NoteAdded { affiliate_id, text: text.to_owned() }).await?;
+        self.act(by, Fact::NoteAdded(fact::NoteAdded { affiliate_id, text: text.to_owned() })).await?;
         Ok(())
     }
     /// The newest [`NOTES`](super::NOTES) notes about an affiliate, the oldest first.

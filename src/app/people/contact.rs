@@ -4,7 +4,7 @@ use super::limits::CHANGES_OF;
 use super::{ActError, App};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::Profile;
-use crate::domain::fact::{AffiliateChange, Fact};
+use crate::domain::fact::{self, AffiliateChange, Fact};
 use crate::domain::id::AffiliateId;
 use crate::domain::mail::{Asked, Letter, Message};
 use crate::domain::one_time::{OneTimeError, Purpose};
@@ -122,7 +122,11 @@ impl App {
         };
         let change =
             AffiliateChange { before: Some(before), profile: Some(profile), ..AffiliateChange::default() };
-        self.act(&link.person.to_string(), Fact::AffiliateChanged { affiliate_id: id, change }).await?;
+        self.act(
+            &link.person.to_string(),
+            Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }),
+        )
+        .await?;
         Ok(confirmed)
     }
 }

@@ -1,7 +1,7 @@
 //! One-time links: made when a mail is written out or a terminal is told, read by pages, spent by what they do.
 
 use super::{App, Contact, LinkError, NewSession, OpenLink, Session, SetPasswordError, SignInError};
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::mail::Asked;
 use crate::domain::one_time::{OneTime, OneTimeError, Purpose};
 use crate::domain::outcome::FactOutcome;
@@ -113,7 +113,7 @@ impl App {
         password::check(new, &contact.email, &contact.name)?;
         let busy = |_| SetPasswordError::Unavailable;
         let hash = self.hasher.turn().await.map_err(busy)?.hash(new).await.map_err(busy)?;
-        let fact = Fact::PasswordSet { person, hash, replaces };
+        let fact = Fact::PasswordSet(fact::PasswordSet { person, hash, replaces });
         let submitted = self.submit(&person.to_string(), fact).await.map_err(|error| {
             tracing::warn!(%error, "a new password was not kept");
             SetPasswordError::Unavailable

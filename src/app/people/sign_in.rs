@@ -5,7 +5,7 @@ use super::limits::{
     FORGOTTEN_BY_BROWSER, FORGOTTEN_FROM,
 };
 use super::{ActError, App, NewSession, Session, SignInError};
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::known_browser::KnownBrowser;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::password::{Credentials, LONGEST};
@@ -179,8 +179,12 @@ impl App {
     /// Ends all sessions and open links of a person, and knows none of its browsers any more; the password stays.
     pub async fn sign_out_everywhere(self: &Arc<Self>, by: &str, person: Person) -> Result<(), ActError> {
         let fact = match person {
-            Person::Affiliate(affiliate_id) => Fact::SignedOutEverywhere { affiliate_id },
-            Person::Staff(staff_id) => Fact::StaffSignedOutEverywhere { staff_id },
+            Person::Affiliate(affiliate_id) => {
+                Fact::SignedOutEverywhere(fact::SignedOutEverywhere { affiliate_id })
+            }
+            Person::Staff(staff_id) => {
+                Fact::StaffSignedOutEverywhere(fact::StaffSignedOutEverywhere { staff_id })
+            }
         };
         self.act(by, fact).await?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::{ActError, App};
 use crate::domain::account::Refusal;
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::id::StaffId;
 use crate::domain::one_time::Purpose;
 use crate::domain::person::{Action, Person, Role, StaffMember};
@@ -31,14 +31,14 @@ impl App {
             disabled_at: None,
             disablings: 0,
         };
-        self.act(by, Fact::StaffCreated { member: member.clone() }).await?;
+        self.act(by, Fact::StaffCreated(fact::StaffCreated { member: member.clone() })).await?;
         let url = self.staff_link(member.id).await?;
         Ok((member, url))
     }
 
     /// A new link that sets a member's password. That it was made is on record, and told a member that has a password.
     pub async fn invite_staff(self: &Arc<Self>, by: &str, id: StaffId) -> Result<String, ActError> {
-        self.act(by, Fact::StaffInvited { staff_id: id }).await?;
+        self.act(by, Fact::StaffInvited(fact::StaffInvited { staff_id: id })).await?;
         self.staff_link(id).await
     }
 
@@ -60,7 +60,7 @@ impl App {
         let all = is_member.then(|| self.staff());
         let admins =
             all.map(|all| all.iter().filter(|one| one.may(Action::ManageStaff)).map(|one| one.id).collect());
-        self.act(by, Fact::StaffChanged { staff_id, role, disabled, admins }).await?;
+        self.act(by, Fact::StaffChanged(fact::StaffChanged { staff_id, role, disabled, admins })).await?;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use crate::app::{Parts, Running};
 use crate::clock::Clock;
 use crate::config::{Config, Secrets};
 use crate::domain::affiliate::{Affiliate, Link, Profile, Status, Step, Switch};
+use crate::domain::fact;
 use crate::domain::id::{LinkId, StaffId};
 use crate::domain::mail::{Letter, Message};
 use crate::domain::one_time::Purpose;
@@ -137,7 +138,11 @@ impl Story {
         found().expect("just seen").id
     }
     async fn step(&self, id: AffiliateId, step: Step) {
-        let fact = Fact::AffiliateStep { affiliate_id: id, step, reason: Some("because".into()) };
+        let fact = Fact::AffiliateStep(fact::AffiliateStep {
+            affiliate_id: id,
+            step,
+            reason: Some("because".into()),
+        });
         self.app().act("ann", fact).await.expect("allowed");
     }
     async fn token(&self, purpose: Purpose, person: Person, address: Option<&str>) -> String {
@@ -470,7 +475,7 @@ async fn links_made_at_once_do_not_pass_the_limit_and_a_replay_keeps_what_was_ma
             created_at,
             switch: Switch::default(),
         };
-        story.app().act("ann", Fact::LinkCreated { link, within }).await
+        story.app().act("ann", Fact::LinkCreated(fact::LinkCreated { link, within })).await
     };
     let links = |story: &Story| story.app().directory().links_of(id).len();
     // As made before there was a limit, and by staff, who have none.
@@ -747,7 +752,9 @@ async fn a_changed_paypal_address_holds_payouts_for_seven_days() {
         let profile = Some(Profile { paypal_email, ..before.clone() });
         let change =
             crate::domain::fact::AffiliateChange { before: Some(before), profile, ..Default::default() };
-        app.act("ann", Fact::AffiliateChanged { affiliate_id: id, change }).await.expect("allowed");
+        app.act("ann", Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }))
+            .await
+            .expect("allowed");
         assert!(story.affiliate(id).payouts_are_held_at(story.now + TimeDelta::days(6)));
     }
     story.running.stop().await;
@@ -892,7 +899,7 @@ impl Story {
             profile: Some(profile),
             ..Default::default()
         };
-        let fact = Fact::AffiliateChanged { affiliate_id: id, change };
+        let fact = Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change });
         self.app().act("ann", fact).await.expect("allowed");
     }
     /// Who did what, the latest first.
@@ -1074,7 +1081,8 @@ async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
         let docs = story.app().store.load(Partition::Directory, std::slice::from_ref(&key)).await;
         docs.expect("a store").remove(0).is_some()
     };
-    let done = Fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent, lost: None };
+    let done =
+        Fact::MailDone(fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent, lost: None });
     story.app().submit("counterfoil", done).await.expect("taken in");
     assert_eq!(story.app().waiting_mail_ids().await.expect("a store"), Vec::<String>::new());
 
@@ -1248,20 +1256,20 @@ async fn who_is_closed_is_told_and_reads_what_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
-    use crate::domain::fact::{Evidence, Signup};
+    use crate::domain::fact::{self, Evidence, Signup};
     let story = Story::begins().await;
     let (id, _) = story.activated("ann@example.com").await;
     let app = story.app();
     let account: crate::domain::id::AccountId = "acct_1".parse().expect("an id");
     let never_active = app.submit(
         "bob",
-        Fact::Credit {
+        Fact::Credit(fact::Credit {
             account_id: account.clone(),
             affiliate_id: Some(id),
             reason: "a call".into(),
             claim_id: None,
             ends_judgement: true,
-        },
+        }),
     );
     assert_eq!(never_active.await.expect("answered").refusal, Some(Refusal::NeverActive));
     app.sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
@@ -1279,12 +1287,14 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
     };
     app.submit("signup-flow", Fact::Signup(signup)).await.expect("kept");
     let credited = async || app.account(&account).await.expect("a store").expect("known").credited_to;
-    let credit = |to: Option<AffiliateId>| Fact::Credit {
-        account_id: account.clone(),
-        affiliate_id: to,
-        reason: "a slip".into(),
-        claim_id: None,
-        ends_judgement: true,
+    let credit = |to: Option<AffiliateId>| {
+        Fact::Credit(fact::Credit {
+            account_id: account.clone(),
+            affiliate_id: to,
+            reason: "a slip".into(),
+            claim_id: None,
+            ends_judgement: true,
+        })
     };
 
     for _ in 0..8 {
@@ -1301,13 +1311,13 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
     // The server stops between the decision and the credit.
     let claim = app.file_claim(id, acme()).await.expect("known");
     app.act("bob", credit(None)).await.expect("known");
-    let decided = Fact::ClaimDecided {
+    let decided = Fact::ClaimDecided(fact::ClaimDecided {
         claim_id: claim,
         affiliate_id: id,
         granted: true,
         reason: "yes".into(),
         account_id: Some(account.clone()),
-    };
+    });
     app.act("bob", decided).await.expect("open");
     assert_eq!(credited().await, None);
     app.credit_what_is_owed(TimeDelta::zero()).await.expect("a store");
@@ -1315,13 +1325,13 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
     // What staff put right afterwards stays: nothing is owed any more, and said again it counts once.
     app.act("bob", credit(None)).await.expect("known");
     app.credit_what_is_owed(TimeDelta::zero()).await.expect("a store");
-    let again = Fact::Credit {
+    let again = Fact::Credit(fact::Credit {
         account_id: account.clone(),
         affiliate_id: Some(id),
         reason: "yes".into(),
         claim_id: Some(claim),
         ends_judgement: true,
-    };
+    });
     app.act("bob", again).await.expect("known");
     assert_eq!(credited().await, None);
     story.running.stop().await;
@@ -1342,12 +1352,16 @@ async fn another_link(story: &Story, affiliate: AffiliateId) -> LinkId {
         switch: Switch::default(),
     };
     let id = link.id;
-    story.app().act("ann", Fact::LinkCreated { link, within: None }).await.expect("active");
+    story
+        .app()
+        .act("ann", Fact::LinkCreated(fact::LinkCreated { link, within: None }))
+        .await
+        .expect("active");
     id
 }
 
 fn link_off(link_id: LinkId, affiliate_id: AffiliateId, reason: Option<&str>) -> Fact {
-    Fact::LinkDisabled { link_id, affiliate_id, reason: reason.map(str::to_owned) }
+    Fact::LinkDisabled(fact::LinkDisabled { link_id, affiliate_id, reason: reason.map(str::to_owned) })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1369,7 +1383,11 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
         (switch(&story).disabled_at, switch(&story).disabled_reason.as_deref()),
         (since, Some("spam"))
     );
-    story.app().act("staff", Fact::LinkEnabled { link_id: link, affiliate_id: id }).await.expect("allowed");
+    story
+        .app()
+        .act("staff", Fact::LinkEnabled(fact::LinkEnabled { link_id: link, affiliate_id: id }))
+        .await
+        .expect("allowed");
     assert!(!switch(&story).is_off());
     assert_eq!(story.message("link_enabled").await, Message::LinkEnabled { label, made_at });
     let log = story.log().await;
@@ -1407,7 +1425,11 @@ async fn a_default_link_stays_on_but_for_one_that_an_older_version_switched_off(
     let mut story = story.loses_the_store().await;
     assert!(is_off(&story));
     story.passes(TimeDelta::minutes(1));
-    story.app().act("staff", Fact::LinkEnabled { link_id: link, affiliate_id: id }).await.expect("allowed");
+    story
+        .app()
+        .act("staff", Fact::LinkEnabled(fact::LinkEnabled { link_id: link, affiliate_id: id }))
+        .await
+        .expect("allowed");
     assert!(!is_off(&story));
     story.running.stop().await;
 }

@@ -6,7 +6,7 @@ use super::summaries::{self, bodies, parts_for};
 use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_other_nodes};
 use crate::app::{App, Directory, StatementDoc};
 use crate::domain::calendar::Month;
-use crate::domain::fact::{Fact, RunReport};
+use crate::domain::fact::{self, Fact, RunReport};
 use crate::domain::id::{AffiliateId, NodeId};
 use crate::domain::program::{Rules, hex};
 use crate::domain::statement::{ClosingReferrals, Statement, project};
@@ -148,10 +148,12 @@ impl<'a> Run<'a> {
             self.closes.clear();
         }
         if let Some(fence) = self.fence {
-            let months = self.closes.iter().map(|month| Fact::MonthClosed {
-                month: *month,
-                statements: self.closed_statements.get(month).copied().unwrap_or_default(),
-                fence,
+            let months = self.closes.iter().map(|month| {
+                Fact::MonthClosed(fact::MonthClosed {
+                    month: *month,
+                    statements: self.closed_statements.get(month).copied().unwrap_or_default(),
+                    fence,
+                })
             });
             self.app.close(self.by, months.collect()).await?;
         }
@@ -310,11 +312,13 @@ impl<'a> Run<'a> {
         let begin = self.closes.iter().filter(|month| !self.closing.contains_key(month));
         let begin: Vec<Month> = begin.copied().collect();
         let rules = Arc::clone(&self.app.settings().rules);
-        let facts = begin.iter().map(|month| Fact::MonthClosing {
-            month: *month,
-            rules: (*rules).clone(),
-            as_of: self.report.as_of,
-            fence,
+        let facts = begin.iter().map(|month| {
+            Fact::MonthClosing(fact::MonthClosing {
+                month: *month,
+                rules: (*rules).clone(),
+                as_of: self.report.as_of,
+                fence,
+            })
         });
         self.app.close(self.by, facts.collect()).await?;
         self.closing.extend(begin.into_iter().map(|month| (month, Arc::clone(&rules))));
@@ -329,11 +333,13 @@ impl<'a> Run<'a> {
                 docs.push(StatementDoc { closed_at, withdrawn: false, statement, referrals });
             }
         }
-        let facts = docs.iter().map(|doc| Fact::StatementClosed {
-            statement: doc.statement.clone(),
-            read_at,
-            fence,
-            referrals: doc.referrals.clone(),
+        let facts = docs.iter().map(|doc| {
+            Fact::StatementClosed(fact::StatementClosed {
+                statement: doc.statement.clone(),
+                read_at,
+                fence,
+                referrals: doc.referrals.clone(),
+            })
         });
         self.app.close(self.by, facts.collect()).await?;
         for doc in docs {

@@ -23,7 +23,7 @@ mod write;
 
 use super::layout::all_partitions;
 use super::{App, SubmitError};
-use crate::domain::fact::{Fact, Record, RunReport};
+use crate::domain::fact::{self, Fact, Record, RunReport};
 use crate::domain::id::NodeId;
 use crate::domain::outcome::FactOutcome;
 use crate::metrics::RunOutcome;
@@ -209,7 +209,7 @@ impl App {
         }
         let report = Run::new(self, by, as_of, Some(token)).await?.make().await?;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).ok();
-        let finished = Fact::RunFinished { run: report.clone(), fence: token, took_ms };
+        let finished = Fact::RunFinished(fact::RunFinished { run: report.clone(), fence: token, took_ms });
         self.close(by, vec![finished]).await?;
         Ok(report)
     }

@@ -4,7 +4,7 @@ use super::folder::Folder;
 use super::make::Run;
 use super::{AggregateError, WRITE_TRIES};
 use crate::app::StatementDoc;
-use crate::app::apply::{crossing_entries, statement_indexes};
+use crate::app::facts::{crossing_entries, statement_indexes};
 use crate::app::layout::{FEED, affiliate_partition, statement_key};
 use crate::domain::calendar::Month;
 use crate::domain::statement::Statement;

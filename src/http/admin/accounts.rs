@@ -5,7 +5,7 @@ use super::{deferred, required_reason, submit};
 use crate::app::AccountList;
 use crate::domain::account::{Account, Action, Conflict};
 use crate::domain::attribution::{Attribution, Considered};
-use crate::domain::fact::{Fact, ReviewAction};
+use crate::domain::fact::{self, Fact, ReviewAction};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, EventId, LinkId, Plan};
 use crate::domain::outcome::{FactOutcome, HoldReason, Reason, Via};
 use crate::domain::program::Model;
@@ -86,7 +86,7 @@ pub async fn credit(
         &state,
         &caller,
         &account_id.clone(),
-        Fact::Credit { account_id, affiliate_id, reason, claim_id: None, ends_judgement: true },
+        Fact::Credit(fact::Credit { account_id, affiliate_id, reason, claim_id: None, ends_judgement: true }),
     )
     .await
 }
@@ -114,7 +114,7 @@ pub async fn review(
 ) -> Result<Response, Problem> {
     let reason = required_reason(&mut fields)?;
     fields.done()?;
-    act(&state, &caller, &account_id.clone(), Fact::Review { account_id, action, reason }).await
+    act(&state, &caller, &account_id.clone(), Fact::Review(fact::Review { account_id, action, reason })).await
 }
 
 async fn act(

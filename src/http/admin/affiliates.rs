@@ -5,7 +5,7 @@ use super::{deferred, optional_reason, required_reason, submit};
 use crate::app::Page;
 use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Step, Switch};
 use crate::domain::email::read_email;
-use crate::domain::fact::{AffiliateChange, Fact};
+use crate::domain::fact::{self, AffiliateChange, Fact};
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
 use crate::domain::outcome::FactOutcome;
 use crate::domain::person::Signature;
@@ -48,7 +48,8 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let now = state.app.now();
     let (affiliate, link) = read_new(fields, now, &state.program.partner_types)?;
-    let fact = Fact::AffiliateCreated { affiliate: affiliate.clone(), link: link.clone() };
+    let fact =
+        Fact::AffiliateCreated(fact::AffiliateCreated { affiliate: affiliate.clone(), link: link.clone() });
     let submitted = submit(&state, &caller, fact).await?;
     if submitted.outcome == FactOutcome::Deferred {
         return Ok(deferred(&affiliate.id));
@@ -120,7 +121,7 @@ pub async fn change(
     let affiliate = directory.affiliate(id).ok_or(Problem::UnknownAffiliate)?;
     let change = read_change(fields, &affiliate.profile, &state.program.partner_types)?;
     if change != AffiliateChange::default() {
-        let fact = Fact::AffiliateChanged { affiliate_id: id, change };
+        let fact = Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change });
         if submit(&state, &caller, fact).await?.outcome == FactOutcome::Deferred {
             return Ok(deferred(&id));
         }
@@ -183,7 +184,7 @@ async fn take_step(
     step: Step,
     reason: Option<String>,
 ) -> Result<Response, Problem> {
-    let fact = Fact::AffiliateStep { affiliate_id, step, reason };
+    let fact = Fact::AffiliateStep(fact::AffiliateStep { affiliate_id, step, reason });
     if submit(state, caller, fact).await?.outcome == FactOutcome::Deferred {
         return Ok(deferred(&affiliate_id));
     }

@@ -3,7 +3,7 @@
 use super::affiliates::{AffiliatePath, Paging, first_of, read_cursor};
 use super::{deferred, optional_reason, submit};
 use crate::domain::affiliate::{Link, Switch};
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::outcome::FactOutcome;
 use crate::http::answer::{List, json, ok};
@@ -50,7 +50,7 @@ pub async fn create(
         switch: Switch::default(),
     };
     fields.done()?;
-    let fact = Fact::LinkCreated { link: link.clone(), within: None };
+    let fact = Fact::LinkCreated(fact::LinkCreated { link: link.clone(), within: None });
     if submit(&state, &caller, fact).await?.outcome == FactOutcome::Deferred {
         return Ok(deferred(&link.id));
     }
@@ -105,7 +105,8 @@ pub async fn disable(
     // Programs that are older than the reason give none.
     let reason = optional_reason(&mut fields)?.unwrap_or_default();
     fields.done()?;
-    let disabled = |affiliate_id| Fact::LinkDisabled { link_id, affiliate_id, reason: Some(reason) };
+    let disabled =
+        |affiliate_id| Fact::LinkDisabled(fact::LinkDisabled { link_id, affiliate_id, reason: Some(reason) });
     switch(&state, &caller, link_id, disabled).await
 }
 
@@ -127,7 +128,10 @@ pub async fn enable(
     JsonBody(fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.done()?;
-    switch(&state, &caller, link_id, |affiliate_id| Fact::LinkEnabled { link_id, affiliate_id }).await
+    switch(&state, &caller, link_id, |affiliate_id| {
+        Fact::LinkEnabled(fact::LinkEnabled { link_id, affiliate_id })
+    })
+    .await
 }
 
 async fn switch(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::fact::{Evidence, Signup};
+use crate::domain::fact::{self, Evidence, Signup};
 use crate::domain::statement::{AccountEvent, Change};
 use std::sync::{Arc, Mutex};
 
@@ -21,18 +21,18 @@ fn signup(plan: &str) -> Fact {
 
 fn event(id: &str, change: Change) -> Fact {
     let event_id = id.parse().expect("a literal");
-    Fact::Event {
+    Fact::Event(fact::Event {
         account_id: "acct_81".parse().expect("a literal"),
         event: AccountEvent { event_id, occurred_at: now(), change },
         delivery: None,
-    }
+    })
 }
 
 #[test]
 fn a_dry_run_foresees_what_would_become_of_a_line() {
     let fresh = Account::new("acct_81".parse().expect("a literal"));
     let mut known = fresh.clone();
-    let (Fact::Signup(growth), Fact::Event { event: canceled, .. }) =
+    let (Fact::Signup(growth), Fact::Event(fact::Event { event: canceled, .. })) =
         (signup("growth"), event("e1", Change::Canceled))
     else {
         unreachable!("made just so");

@@ -3,7 +3,7 @@
 use super::{chrome, qr as code, words};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Link, Status, Switch};
-use crate::domain::fact::{Fact, Within};
+use crate::domain::fact::{self, Fact, Within};
 use crate::domain::id::LinkId;
 use crate::domain::outcome::FactOutcome;
 use crate::http::pages::session::{Portal, Signed};
@@ -83,7 +83,7 @@ pub async fn create(
     };
     let known = state.app.directory().links_of(portal.affiliate.id).len();
     let within = Within { most: MOST, known: u32::try_from(known).unwrap_or(u32::MAX) };
-    let fact = Fact::LinkCreated { link, within: Some(within) };
+    let fact = Fact::LinkCreated(fact::LinkCreated { link, within: Some(within) });
     if let Some(Refusal::TooManyLinks) = submit(&state, &portal, fact).await? {
         form.wrong(
             "form",
@@ -103,7 +103,11 @@ pub async fn disable(
     let link = own(&state, &portal, &id)?;
     // It is their own: they owe nobody a reason.
     let reason = Some(String::new());
-    let fact = Fact::LinkDisabled { link_id: link.id, affiliate_id: portal.affiliate.id, reason };
+    let fact = Fact::LinkDisabled(fact::LinkDisabled {
+        link_id: link.id,
+        affiliate_id: portal.affiliate.id,
+        reason,
+    });
     submit(&state, &portal, fact).await?;
     Ok(see_other("/portal/links?done=disabled"))
 }

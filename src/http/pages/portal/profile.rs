@@ -2,7 +2,7 @@
 
 use super::chrome;
 use crate::app::people::{SetPasswordError, SignInError};
-use crate::domain::fact::{AffiliateChange, Fact};
+use crate::domain::fact::{self, AffiliateChange, Fact};
 use crate::domain::outcome::FactOutcome;
 use crate::http::pages::form::web_address;
 use crate::http::pages::session::{Client, Portal, Signed, with_session, without_session};
@@ -54,7 +54,8 @@ pub async fn change(
     if after != before {
         let change =
             AffiliateChange { before: Some(before), profile: Some(after), ..AffiliateChange::default() };
-        let fact = Fact::AffiliateChanged { affiliate_id: portal.affiliate.id, change };
+        let fact =
+            Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: portal.affiliate.id, change });
         match state.app.submit(&portal.affiliate.id.to_string(), fact).await?.outcome {
             FactOutcome::Deferred => return Err(Fault::Kept),
             FactOutcome::Refused | FactOutcome::Conflict => return Err(Fault::Conflict),

@@ -5,7 +5,7 @@ use super::{Act, Outcome, Staff, export_pages, not_found_if_foreign, show_list};
 use crate::app::{AccountList, Directory};
 use crate::domain::account::{Account, Refusal};
 use crate::domain::attribution::{Attribution, Considered};
-use crate::domain::fact::{Fact, ReviewAction};
+use crate::domain::fact::{self, Fact, ReviewAction};
 use crate::domain::history::History;
 use crate::domain::id::{AccountId, AffiliateId, Plan};
 use crate::domain::outcome::Reason;
@@ -355,7 +355,7 @@ pub async fn judge(
         _ => return Err(Fault::BadRequest),
     };
     let reason = act.reason();
-    let fact = Fact::Review { account_id: id.clone(), action, reason };
+    let fact = Fact::Review(fact::Review { account_id: id.clone(), action, reason });
     take(&state, act, &id, fact, done).await
 }
 
@@ -373,8 +373,13 @@ pub async fn credit(
     }
     let reason = act.form.line("credit_reason", 500);
     let reason = act.form.need("credit_reason", reason, "Please say why, for those who ask later.");
-    let fact =
-        Fact::Credit { account_id: id.clone(), affiliate_id, reason, claim_id: None, ends_judgement: true };
+    let fact = Fact::Credit(fact::Credit {
+        account_id: id.clone(),
+        affiliate_id,
+        reason,
+        claim_id: None,
+        ends_judgement: true,
+    });
     take(&state, act, &id, fact, "credited").await
 }
 

@@ -14,7 +14,7 @@ use super::{Act, Outcome, Staff};
 use crate::app::people::ActError;
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Profile, Step};
-use crate::domain::fact::{AffiliateChange, Fact};
+use crate::domain::fact::{self, AffiliateChange, Fact};
 use crate::domain::id::{AffiliateId, ReferralCode};
 use crate::domain::person::{Action, Person};
 use crate::http::guard::PathId;
@@ -52,7 +52,10 @@ pub async fn step(
     if !act.form.is_good() {
         return again(&state, &act, id).await;
     }
-    match act.submit(&state, Fact::AffiliateStep { affiliate_id: id, step, reason }).await? {
+    match act
+        .submit(&state, Fact::AffiliateStep(fact::AffiliateStep { affiliate_id: id, step, reason }))
+        .await?
+    {
         Outcome::Done => Ok(back(id, done)),
         Outcome::Later => Ok(back(id, "later")),
         Outcome::Refused(_) => Err(Fault::Conflict),
@@ -221,7 +224,10 @@ pub async fn save(
         if shown.overwrites(&change, &Shown::of(&present)) {
             return Err(Fault::Conflict);
         }
-        match act.submit(&state, Fact::AffiliateChanged { affiliate_id: id, change }).await? {
+        match act
+            .submit(&state, Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }))
+            .await?
+        {
             Outcome::Done => return Ok(back(id, "changed")),
             Outcome::Later => return Ok(back(id, "later")),
             Outcome::Refused(Some(Refusal::EmailTaken)) => {

@@ -2,7 +2,7 @@
 
 use super::words::{self, Words};
 use super::{Staff, export_pages, show_list};
-use crate::app::Logged;
+use crate::app::{Logged, fact_in_words};
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::mail::Undelivered;
 use crate::http::pages::table::{Cell, Column, List, Pages, Query, ROWS, Row, Spec};
@@ -140,7 +140,7 @@ fn row(state: &PageState, entry: &Logged) -> Row {
     vec![
         words.when_any(at),
         Cell::text(state.app.name_of(text("by"))).export(text("by")),
-        Cell::text(words::fact(text("fact"), body)),
+        Cell::text(fact_in_words(text("fact"), body)),
         about(state, body),
         Cell::text(if body["lost"].is_null() { text("reason") } else { why_lost(body) }),
     ]

@@ -4,7 +4,7 @@ use super::hints::Known;
 use super::words::{self, Words};
 use super::{Act, Outcome, Staff, show_list};
 use crate::domain::affiliate::{Affiliate, Status, Step};
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::id::AffiliateId;
 use crate::domain::person::Action;
 use crate::http::guard::PathId;
@@ -155,7 +155,7 @@ async fn decide(
     reason: Option<String>,
 ) -> Result<Response, Fault> {
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    let fact = Fact::AffiliateStep { affiliate_id: id, step, reason };
+    let fact = Fact::AffiliateStep(fact::AffiliateStep { affiliate_id: id, step, reason });
     let done = match act.submit(state, fact).await? {
         Outcome::Done if step == Step::Approve => "approved",
         Outcome::Done => "rejected",

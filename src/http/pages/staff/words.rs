@@ -239,64 +239,6 @@ const fn chosen_by(model: Model) -> &'static str {
     }
 }
 
-/// A fact of the audit log in words.
-pub fn fact(kind: &str, body: &serde_json::Value) -> String {
-    let text = |key: &str| body[key].as_str().unwrap_or_default();
-    match kind {
-        "review" => match text("action") {
-            "hold" => "Held a referral for review".to_owned(),
-            "release" => "Released a referral".to_owned(),
-            _ => "Rejected a referral".to_owned(),
-        },
-        "credit" if body["affiliate_id"].is_null() => "Credited an account to nobody".to_owned(),
-        "credit" => "Credited an account by hand".to_owned(),
-        "affiliate_created" => match body["affiliate"]["history"].as_array().map_or(0, Vec::len) {
-            0 | 1 => "Applied".to_owned(),
-            _ => "Brought an affiliate over".to_owned(),
-        },
-        "affiliate_step" => match text("step") {
-            "approve" => "Approved an application",
-            "reject" => "Rejected an application",
-            "activate" => "Activated the account",
-            "sign" => "Signed the agreement",
-            "suspend" => "Suspended an affiliate",
-            "reinstate" => "Reinstated an affiliate",
-            _ => "Closed an affiliate",
-        }
-        .to_owned(),
-        "affiliate_changed" => "Changed an affiliate's data".to_owned(),
-        "link_created" => "Made a link".to_owned(),
-        "link_disabled" => "Switched a link off".to_owned(),
-        "link_enabled" => "Switched a link on again".to_owned(),
-        "month_closing" => format!("Began to close {}", text("month")),
-        "month_closed" => format!("Closed {}", text("month")),
-        "run_finished" => "Finished a nightly run".to_owned(),
-        "agreement_published" => {
-            format!("Put the agreement {} to use", body["agreement"]["version"].as_str().unwrap_or_default())
-        }
-        "agreement_signed" => "Signed the agreement".to_owned(),
-        "password_set" => "Set a password".to_owned(),
-        "staff_created" => "Made a member of staff".to_owned(),
-        "staff_changed" => "Changed a member of staff".to_owned(),
-        "staff_invited" => "Made a link that sets a member's password".to_owned(),
-        "activation_sent" => "Sent a link that sets the password".to_owned(),
-        "signed_out_everywhere" => "Signed an affiliate out everywhere".to_owned(),
-        "staff_signed_out_everywhere" => "Signed out everywhere".to_owned(),
-        "note_added" => "Wrote a note".to_owned(),
-        "claim_filed" => "Claimed a missing referral".to_owned(),
-        "claim_decided" => "Decided a claim".to_owned(),
-        "set_aside_ended" => match body["retried"].as_bool() {
-            Some(true) => "Had a fact tried again that was set aside",
-            _ => "Dropped a fact that was set aside",
-        }
-        .to_owned(),
-        "mail_done" => {
-            format!("Gave up a mail: {}", body["lost"]["kind"].as_str().unwrap_or_default().replace('_', " "))
-        }
-        other => other.replace('_', " "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,12 +263,5 @@ mod tests {
         assert_eq!(judgement(&click(None), true, Model::LastClick), "Eligible, and the latest: credited");
         let lost = judgement(&click(None), false, Model::FirstClick);
         assert_eq!(lost, "Eligible, but another click was the earliest");
-    }
-
-    #[test]
-    fn an_unknown_fact_is_said_by_its_name() {
-        assert_eq!(fact("payout_sent", &serde_json::json!({})), "payout sent");
-        let credit = serde_json::json!({"affiliate_id": null});
-        assert_eq!(fact("credit", &credit), "Credited an account to nobody");
     }
 }

@@ -3,7 +3,7 @@
 use super::{again, back, page};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Link, Switch};
-use crate::domain::fact::Fact;
+use crate::domain::fact::{self, Fact};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::person::Action;
 use crate::http::guard::PathId;
@@ -43,7 +43,7 @@ pub async fn create(
         created_at: state.app.now(),
         switch: Switch::default(),
     };
-    match act.submit(&state, Fact::LinkCreated { link, within: None }).await? {
+    match act.submit(&state, Fact::LinkCreated(fact::LinkCreated { link, within: None })).await? {
         Outcome::Done => Ok(back(affiliate, "linked")),
         Outcome::Later => Ok(back(affiliate, "later")),
         Outcome::Refused(_) => {
@@ -74,7 +74,11 @@ pub async fn off(
     let (affiliate, link) = find(&state, &names)?;
     let reason = act.reason();
     if act.form.is_good() {
-        let fact = Fact::LinkDisabled { link_id: link.id, affiliate_id: affiliate.id, reason: Some(reason) };
+        let fact = Fact::LinkDisabled(fact::LinkDisabled {
+            link_id: link.id,
+            affiliate_id: affiliate.id,
+            reason: Some(reason),
+        });
         match act.submit(&state, fact).await? {
             Outcome::Done => return Ok(back(affiliate.id, "link-off")),
             Outcome::Later => return Ok(back(affiliate.id, "later")),
@@ -96,7 +100,10 @@ pub async fn on(
 ) -> Result<Response, Fault> {
     act.need(Action::ChangeAffiliates)?;
     let (affiliate, link) = find(&state, &names)?;
-    match act.submit(&state, Fact::LinkEnabled { link_id: link.id, affiliate_id: affiliate.id }).await? {
+    match act
+        .submit(&state, Fact::LinkEnabled(fact::LinkEnabled { link_id: link.id, affiliate_id: affiliate.id }))
+        .await?
+    {
         Outcome::Done => Ok(back(affiliate.id, "link-on")),
         Outcome::Later => Ok(back(affiliate.id, "later")),
         Outcome::Refused(_) => Err(Fault::Conflict),

@@ -1,0 +1,312 @@
+//! The kinds of facts. Each says in one place what it is about, which documents it needs, how many mails it may cause, how
+//! it is counted, how the audit log shows it, and what it does to the store's documents: a kind that leaves something out
+//! does not compile. The drainer applies facts and knows no kind.
+
+mod accounts;
+mod affiliates;
+mod agreements;
+mod links;
+mod months;
+mod puts;
+mod referrals;
+mod staff;
+mod upkeep;
+
+pub(crate) use months::{crossing_entries, statement_indexes};
+
+use super::layout::{AUDIT, account_partition, affiliate_partition};
+use super::outbox;
+use super::work::{Source, Work};
+use crate::domain::account::{Account, Claim, Origin, Refusal};
+use crate::domain::fact::{Fact, Record};
+use crate::domain::id::{AccountId, AffiliateId, NodeId};
+use crate::domain::outcome::FactOutcome;
+use crate::metrics::FactKind;
+use crate::store::{Cursor, Partition, Result, StoreError};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What a kind of fact says of itself.
+trait Kind {
+    /// How it is counted when it is submitted; `None`: the server itself decides it, nobody submits it.
+    const METRIC: Option<FactKind>;
+    /// Mails that it may cause, at most.
+    const MAILS: usize;
+    /// How the audit log shows it; `None`: nobody did it, and nobody needs to know of it.
+    const AUDIT: Option<Audit>;
+
+    /// What it is about.
+    fn subject(&self) -> Subject<'_>;
+    /// The documents in its subject's partition that it reads or changes, but for those of its mails.
+    fn documents(&self) -> Vec<String>;
+    /// Applies it to the documents of a partition: its subject's, or the directory's.
+    fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied;
+}
+
+/// What a fact is about, which says where it is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject<'f> {
+    /// An account: applied in its partition.
+    Account(&'f AccountId),
+    /// An affiliate, a link, a member of staff: applied in the directory.
+    Directory,
+    /// An affiliate's statement, closed by a nightly run: applied in the affiliate's partition.
+    Statement { affiliate: AffiliateId, fence: u64 },
+    /// A nightly run: applied in the directory, unless a later run has taken over.
+    Run { fence: u64 },
+    /// Nothing in the store.
+    Nothing,
+}
+
+/// How the audit log shows a fact.
+#[derive(Debug, Clone, Copy)]
+struct Audit {
+    /// The path of the field that it does not show; empty: it shows all.
+    hides: &'static [&'static str],
+    /// The fact in words, from its JSON; `None`: this one is not shown.
+    says: fn(&Value) -> Option<String>,
+}
+
+impl Audit {
+    #[expect(clippy::unnecessary_wraps, reason = "the value of `Kind::AUDIT`")]
+    const fn saying(says: fn(&Value) -> Option<String>) -> Option<Self> {
+        Some(Self { hides: &[], says })
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the answer of every `says`")]
+fn said(words: &str) -> Option<String> {
+    Some(words.to_owned())
+}
+
+/// What is known beside the fact that is applied.
+#[derive(Debug, Clone, Copy)]
+struct Context<'f> {
+    partition: Partition,
+    /// Its place in its node's journal.
+    origin: Origin,
+    /// When it was taken in.
+    at: DateTime<Utc>,
+    /// From whom it came.
+    by: &'f str,
+    now: DateTime<Utc>,
+}
+
+/// A fact with its place in the journal.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    pub(crate) cursor: Cursor,
+    pub(crate) record: Record,
+}
+
+impl Located {
+    pub(crate) fn origin(&self, node: NodeId) -> Origin {
+        Origin { at: self.record.at, node, position: self.cursor.position }
+    }
+    /// Its mails are named by it.
+    const fn source(&self, node: NodeId, now: DateTime<Utc>) -> Source {
+        Source { node, cursor: self.cursor, at: self.record.at, now }
+    }
+}
+
+/// What became of a fact in one partition.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// It ended.
+    Done { outcome: FactOutcome, account: Option<Arc<Account>> },
+    /// The signup is ours to decide on.
+    Claimed(Box<Claim>),
+    /// The same signup is being decided.
+    Pending,
+    /// It had no effect, and never will.
+    Void { reason: String, refusal: Option<Refusal> },
+}
+
+impl Effect {
+    const fn done(outcome: FactOutcome) -> Self {
+        Self::Done { outcome, account: None }
+    }
+    /// It is new; or it was said before, and nothing changed.
+    const fn of(changed: bool) -> Self {
+        Self::done(if changed { FactOutcome::New } else { FactOutcome::Replayed })
+    }
+    const fn conflict(what: String) -> Self {
+        Self::Void { reason: what, refusal: None }
+    }
+}
+
+/// Why a fact was not applied.
+#[derive(Debug)]
+enum NotApplied {
+    /// The rules refuse it.
+    Refused(Refusal),
+    /// A document can't be read.
+    Store(StoreError),
+}
+
+type Applied = std::result::Result<Effect, NotApplied>;
+
+impl From<Refusal> for NotApplied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+impl From<StoreError> for NotApplied {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Work {
+    /// A document that must be there, or the fact is refused.
+    fn need<T: DeserializeOwned>(&self, key: &str, or: Refusal) -> std::result::Result<T, NotApplied> {
+        self.get(key)?.ok_or(NotApplied::Refused(or))
+    }
+}
+
+/// Asks the kind of a fact.
+macro_rules! kinds {
+    ($($kind:ident)*) => {
+        /// What a fact is about.
+        pub(crate) fn subject(fact: &Fact) -> Subject<'_> {
+            match fact { $( Fact::$kind(fact) => fact.subject(), )* }
+        }
+        /// How it is counted when it is submitted, if it is.
+        pub(crate) const fn metric(fact: &Fact) -> Option<FactKind> {
+            match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::METRIC, )* }
+        }
+        const fn mails(fact: &Fact) -> usize {
+            match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::MAILS, )* }
+        }
+        const fn audit(fact: &Fact) -> Option<Audit> {
+            match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::AUDIT, )* }
+        }
+        fn audit_of(kind: &str) -> Option<Audit> {
+            match kind {
+                $( crate::domain::fact::$kind::NAME => <crate::domain::fact::$kind as Kind>::AUDIT, )*
+                _ => None,
+            }
+        }
+        fn documents(fact: &Fact) -> Vec<String> {
+            match fact { $( Fact::$kind(fact) => fact.documents(), )* }
+        }
+        fn apply_kind(fact: &Fact, work: &mut Work, context: &Context<'_>) -> Applied {
+            match fact { $( Fact::$kind(fact) => fact.apply(work, context), )* }
+        }
+    };
+}
+
+kinds! {
+    Signup Event Decision Void Review Credit
+    AffiliateCreated AffiliateStep AffiliateChanged NoteAdded ActivationSent SignedOutEverywhere
+    LinkCreated LinkDisabled LinkEnabled
+    AgreementPublished AgreementSigned
+    ClaimFiled ClaimDecided
+    StaffCreated StaffChanged StaffInvited StaffSignedOutEverywhere PasswordSet
+    StatementClosed MonthClosing MonthClosed RunFinished
+    MailDone SetAside SetAsideEnded
+}
+
+/// The account that a fact is about, if it is about one.
+pub(crate) fn account_of(fact: &Fact) -> Option<&AccountId> {
+    if let Subject::Account(id) = subject(fact) { Some(id) } else { None }
+}
+
+/// The fencing token of the nightly run that a fact belongs to.
+pub(crate) fn fence_of(fact: &Fact) -> Option<u64> {
+    match subject(fact) {
+        Subject::Statement { fence, .. } | Subject::Run { fence } => Some(fence),
+        Subject::Account(_) | Subject::Directory | Subject::Nothing => None,
+    }
+}
+
+/// The partition that a fact is about, if it is about anything in the store.
+pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
+    match subject(fact) {
+        Subject::Account(id) => Some(account_partition(id, partitions)),
+        Subject::Statement { affiliate, .. } => Some(affiliate_partition(affiliate, partitions)),
+        Subject::Directory | Subject::Run { .. } => Some(Partition::Directory),
+        Subject::Nothing => None,
+    }
+}
+
+/// Whether a fact changes something in a partition.
+pub(crate) fn touches(fact: &Fact, partition: Partition, partitions: u16) -> bool {
+    home_of(fact, partitions) == Some(partition)
+        || (partition == Partition::Directory && audit(fact).is_some() && subject(fact) != Subject::Nothing)
+}
+
+/// The documents that a fact reads or may change in a partition, its mails among them.
+pub(crate) fn keys_of(
+    located: &Located,
+    partition: Partition,
+    node: NodeId,
+    now: DateTime<Utc>,
+) -> Vec<String> {
+    let fact = &located.record.fact;
+    let is_home = (partition == Partition::Directory)
+        == matches!(subject(fact), Subject::Directory | Subject::Run { .. });
+    if !is_home {
+        return Vec::new();
+    }
+    let mails = outbox::keys_of(&located.source(node, now), mails(fact));
+    documents(fact).into_iter().chain(mails).collect()
+}
+
+/// Applies a fact to a partition's documents.
+pub(crate) fn apply(
+    work: &mut Work,
+    partition: Partition,
+    node: NodeId,
+    located: &Located,
+    now: DateTime<Utc>,
+) -> Result<Effect> {
+    let Record { at, by, fact } = &located.record;
+    work.begin(located.source(node, now));
+    let context = Context { partition, origin: located.origin(node), at: *at, by, now };
+    match apply_kind(fact, work, &context) {
+        Ok(effect) => {
+            // Only what took effect is in the log.
+            if partition == Partition::Directory && !matches!(effect, Effect::Void { .. }) {
+                note_in_audit(work, &located.record);
+            }
+            Ok(effect)
+        }
+        Err(NotApplied::Refused(refusal)) => {
+            Ok(Effect::Void { reason: refusal.code().to_owned(), refusal: Some(refusal) })
+        }
+        Err(NotApplied::Store(error)) => Err(error),
+    }
+}
+
+fn note_in_audit(work: &mut Work, record: &Record) {
+    let Some(audit) = audit(&record.fact) else { return };
+    let mut shown = json!(record);
+    if (audit.says)(&shown).is_none() {
+        return;
+    }
+    if let [path @ .., field] = audit.hides {
+        let place = path.iter().try_fold(&mut shown, |place, field| place.get_mut(field));
+        place.and_then(Value::as_object_mut).map(|fields| fields.remove(*field));
+    }
+    work.append(AUDIT, &shown);
+}
+
+/// An entry of the audit log in words; one that a newer version wrote is shown by its kind.
+pub fn in_words(kind: &str, entry: &Value) -> String {
+    audit_of(kind).and_then(|audit| (audit.says)(entry)).unwrap_or_else(|| kind.replace('_', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_fact_is_said_by_its_name() {
+        assert_eq!(in_words("payout_sent", &json!({})), "payout sent");
+        let credit = json!({"affiliate_id": null});
+        assert_eq!(in_words("credit", &credit), "Credited an account to nobody");
+    }
+}
