@@ -4,7 +4,8 @@ mod support;
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use support::app::{TestApp, Visitor};
+use support::app::{BEGINNING, TestApp, Visitor, bearer};
+use support::http;
 use support::servers::{Program, Server};
 
 /// Waits until a node answers what is wanted.
@@ -315,4 +316,91 @@ async fn deep_links_lead_to_their_pages_while_the_store_is_away_or_forgot_them()
     leads_deep(&app, "away").await;
     redis.start_again();
     app.settles().await;
+}
+
+/// A record that this version can't read at the end of a stopped node's clicks: its signups can't be decided.
+fn a_click_of_tomorrow(app: &TestApp) {
+    use counterfoil::journal::{Journal, Settings};
+    let journal = Journal::open(&app.data_dir(), &Settings::default()).expect("nobody else has it");
+    journal.clicks().append(b"\xff of tomorrow").expect("the disk has room");
+}
+
+const FEBRUARY: &str = "2026-02-10T04:15:00-05:00";
+
+#[tokio::test]
+async fn no_month_closes_while_signups_of_an_outage_are_undecided() {
+    let mut redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    let ann = app.partner("ann").await;
+    let import = async |app: &TestApp, names: Vec<String>, at: &str| {
+        let signup = |name: String| json!({"kind": "signup", "account_id": name, "plan": "growth", "signed_up_at": at, "code": ann.code});
+        let lines: String = names.into_iter().map(|name| format!("{}\n", signup(name))).collect();
+        let mut headers = bearer();
+        headers.push(("content-type".to_owned(), "application/x-ndjson".to_owned()));
+        let answer =
+            http::send("POST", app.internal, "/v1/import", &headers, lines).await.expect("an answer");
+        answer.expect_status(200);
+    };
+    import(&app, vec!["old".to_owned()], "2025-10-15T09:00:00-04:00").await;
+    app.settles().await;
+    app.set_now("2026-01-20T09:00:00-05:00").await;
+    redis.kill();
+    until("it is away", &app, "/readyz", |ready| ready["status"] != "ready").await;
+    import(&app, (0..30).map(|number| format!("new{number}")).collect(), "2026-01-20T09:00:00-05:00").await;
+    app.set_now(FEBRUARY).await;
+    redis.start_again();
+    // As soon as it can.
+    let begun = Instant::now();
+    let run = loop {
+        let answer = app.post("/v1/aggregate", &json!({"as_of": FEBRUARY})).await;
+        if answer.status == 200 {
+            break answer.json();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", answer.text());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    assert_eq!(run["accounts"], 31, "{run}");
+    let stated = app.statements("&month=2026-01").await;
+    assert_eq!((&stated[0]["active_accounts"], &stated[0]["total"]), (&json!(31), &json!("149.00")));
+}
+
+#[tokio::test]
+async fn no_month_closes_over_a_signup_that_another_node_can_not_decide_until_it_is_forgotten() {
+    let redis = Server::start(Program::Redis, &[]);
+    let first = TestApp::start_with(&redis.url(), "").await;
+    let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
+    let ann = first.partner("ann").await;
+    first.settles().await;
+    until("heard", &second, &format!("/v1/affiliates/{}", ann.id), |_| true).await;
+    second.settles().await;
+    assert_eq!(second.stop().await, Some(0));
+    a_click_of_tomorrow(&second);
+    second.run().await;
+    let by_code =
+        json!({"account_id": "late", "plan": "growth", "signed_up_at": BEGINNING, "code": ann.code});
+    second.post("/v1/signups", &by_code).await.expect_status(202);
+    for node in [&second, &first] {
+        node.post("/v1/clock", &json!({"now": FEBRUARY})).await.expect_status(200);
+    }
+    let run = first.post("/v1/aggregate", &json!({"as_of": FEBRUARY})).await.expect_status(200).json();
+    assert_eq!(run["closed"], json!([]), "{run}");
+    let why = run["waits_for"].to_string();
+    assert!(why.contains("1 signups are not decided yet, that of late among them"), "{why}");
+
+    // Its disk is lost: the first node decides.
+    let nodes = first.get("/v1/nodes").await.json();
+    let position = |node: &Value| node["facts"]["position"].as_u64();
+    let lost = nodes["data"].as_array().expect("a list").iter().min_by_key(|node| position(node));
+    let lost = lost.expect("two nodes")["id"].as_str().expect("an id").to_owned();
+    second.kill();
+    first.post("/v1/clock", &json!({"now": "2026-02-10T04:17:00-05:00"})).await.expect_status(200);
+    let path = format!("/v1/nodes/{lost}");
+    let gone =
+        http::send("DELETE", first.internal, &path, &bearer(), String::new()).await.expect("an answer");
+    gone.expect_status(204);
+    let decided =
+        until("decided", &first, "/v1/accounts/late", |known| !known["attribution"].is_null()).await;
+    assert_eq!(decided["attribution"]["affiliate_id"], json!(ann.id));
+    let run = first.post("/v1/aggregate", &json!({"as_of": FEBRUARY})).await.expect_status(200).json();
+    assert_ne!(run["closed"], json!([]), "{run}");
 }

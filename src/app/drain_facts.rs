@@ -16,10 +16,10 @@
 //! A fact that can't be read or applied must not stop those after it: it is [set aside](super::set_aside).
 
 use super::facts::{Effect, Located, account_of, apply, fence_of, home_of, keys_of, touches};
-use super::layout::{account_key, account_partition, all_partitions, claims_index, index_changes};
+use super::layout::{account_key, account_partition, index_changes};
 use super::set_aside::{MOST_WAITING, set_aside_fact};
 use super::told::Told;
-use super::work::{Work, decode};
+use super::work::Work;
 use super::{App, Submitted};
 use crate::domain::account::{Account, Claim, Refusal};
 use crate::domain::fact::{self, Fact, Record};
@@ -604,7 +604,7 @@ impl FactsDrainer {
 
     /// Finds the signups that this node claimed and did not decide before it stopped.
     async fn recall_claims(&mut self) -> Result<(), DrainError> {
-        for account in self.claimed_accounts().await? {
+        for account in self.app.claimed_accounts(self.app.node).await? {
             if let Some(claim) = account.claim.filter(|claim| claim.origin.node == self.app.node)
                 && !self.decided.contains(&claim.origin.position)
             {
@@ -617,7 +617,7 @@ impl FactsDrainer {
     /// Takes over claims of nodes that never came back.
     async fn take_over_claims(&mut self) -> Result<(), DrainError> {
         let now = self.app.now();
-        for before in self.claimed_accounts().await? {
+        for before in self.app.claimed_accounts(self.app.node).await? {
             let mut account = before.clone();
             let Some(claim) = account.take_over(self.app.node, now) else { continue };
             let partition = account_partition(&account.id, self.app.store.partitions());
@@ -634,22 +634,6 @@ impl FactsDrainer {
             }
         }
         Ok(())
-    }
-
-    async fn claimed_accounts(&self) -> Result<Vec<Account>, DrainError> {
-        let index = [claims_index(self.app.node)];
-        let mut accounts = Vec::new();
-        for partition in all_partitions(self.app.store.partitions()) {
-            let lists = self.app.store.load_indexed(partition, &index, "account:").await?;
-            for doc in lists.into_iter().flatten() {
-                match decode("account", &doc.body) {
-                    Ok(account) => accounts.push(account),
-                    // Its facts are set aside one by one; the claims of others go on.
-                    Err(error) => tracing::error!(%error, "an account's document can't be read"),
-                }
-            }
-        }
-        Ok(accounts)
     }
 
     /// Moves on the cursors of partitions that had nothing to apply, so that a restart need not look back.

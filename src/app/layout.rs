@@ -28,7 +28,7 @@
 //! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
-//! `claims:<node>` (signups that the node has yet to decide on); `events:<account>` (events kept apart from their account). Of statements, in the affiliate's partition:
+//! `claims:<node>` (signups that the node has yet to decide on), `undecided` (those of all nodes); `events:<account>` (events kept apart from their account). Of statements, in the affiliate's partition:
 //! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`). Of the directory: `affiliates`,
 //! `links`, `months`, `outbox` (mail that waits), `outbox_ended` (mail whose name is still kept), `staff`, `missing` (claims),
 //! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `aside` (facts set aside that wait for a person).
@@ -84,6 +84,8 @@ pub(crate) fn statements_index(affiliate: AffiliateId) -> String {
 pub(crate) fn claims_index(node: NodeId) -> String {
     format!("claims:{node}")
 }
+/// Signups that are claimed by a node and not decided.
+pub(crate) const UNDECIDED: &str = "undecided";
 pub(crate) fn affiliate_key(id: AffiliateId) -> String {
     format!("affiliate:{id}")
 }
@@ -157,6 +159,7 @@ fn indexes_of(account: &Account) -> BTreeSet<String> {
     let waiting = account.signup.is_none() && !account.events.is_empty();
     indexes.extend(waiting.then(|| "waiting".to_owned()));
     indexes.extend(account.deciding_nodes().map(claims_index));
+    indexes.extend(account.claim.is_some().then(|| UNDECIDED.to_owned()));
     indexes
 }
 

@@ -1,6 +1,11 @@
 //! A node among others: who it is, whether it may run, and what it tells the rest.
 
+use super::layout::{all_partitions, claims_index};
+use super::people::ActError;
+use super::work::decode;
 use super::{App, ReadError, lock};
+use crate::domain::account::Account;
+use crate::domain::fact::Record;
 use crate::domain::id::NodeId;
 use crate::journal::Journal;
 use crate::store::{Cursor, FORMAT, Finding, Log, NodeState, Partition, Result, StoreError, StoreMeta};
@@ -263,9 +268,35 @@ impl App {
     pub async fn nodes(&self) -> std::result::Result<Vec<NodeState>, ReadError> {
         Ok(self.store.nodes().await?)
     }
-    /// Forgets a node that will never come back.
-    pub async fn forget_node(&self, node: NodeId) -> std::result::Result<(), ReadError> {
+    /// Forgets a node that will never come back. The signups that it had yet to decide about are reported again by this
+    /// node, which decides about them when the other's claims have expired.
+    pub async fn forget_node(&self, node: NodeId) -> std::result::Result<(), ActError> {
+        let claimed = self.claimed_accounts(node).await?;
+        let claims = claimed.into_iter().filter_map(|account| account.claim);
+        let ours = claims.filter(|claim| claim.origin.node == node).map(|claim| Record {
+            at: self.now(),
+            by: "counterfoil".to_owned(),
+            fact: claim.signup.into(),
+        });
+        let ours: Vec<Record> = ours.collect();
+        self.append_records(&ours).await.map_err(|_| ActError::Unavailable)?;
         Ok(self.store.forget_node(node).await?)
+    }
+    /// The accounts whose signups a node has yet to decide about.
+    pub(super) async fn claimed_accounts(&self, node: NodeId) -> Result<Vec<Account>> {
+        let index = [claims_index(node)];
+        let mut accounts = Vec::new();
+        for partition in all_partitions(self.store.partitions()) {
+            let lists = self.store.load_indexed(partition, &index, "account:").await?;
+            for doc in lists.into_iter().flatten() {
+                match decode("account", &doc.body) {
+                    Ok(account) => accounts.push(account),
+                    // Its facts are set aside one by one; the claims of others go on.
+                    Err(error) => tracing::error!(%error, "an account's document can't be read"),
+                }
+            }
+        }
+        Ok(accounts)
     }
     /// Whether closing waits until a person confirms that all nodes are in.
     pub(crate) async fn is_recovering(&self) -> Result<bool> {

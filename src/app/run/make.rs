@@ -3,7 +3,7 @@
 use super::folder::Folder;
 use super::since::{Found, Since, feed_ends};
 use super::summaries::{self, bodies, parts_for};
-use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_other_nodes};
+use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_decisions, wait_for_other_nodes};
 use crate::app::{App, Directory, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::fact::{self, Fact, RunReport};
@@ -55,7 +55,12 @@ impl<'a> Run<'a> {
         let directory = app.directory();
         let through = app.zone().last_full_day(as_of);
         let nodes_behind = wait_for_other_nodes(app).await?;
-        let waits_for = app.why_no_month_closes().await?;
+        let undecided = wait_for_decisions(app).await?;
+        let mut waits_for = app.why_no_month_closes().await?;
+        if let Some(first) = undecided.first() {
+            let text = format!("{} signups are not decided yet, that of {first} among them", undecided.len());
+            waits_for.push(text);
+        }
         if !waits_for.is_empty() {
             tracing::warn!(?waits_for, "no month closes");
         }

@@ -21,17 +21,18 @@ mod since;
 mod summaries;
 mod write;
 
-use super::layout::all_partitions;
+use super::layout::{UNDECIDED, all_partitions};
 use super::{App, SubmitError};
 use crate::domain::fact::{self, Fact, Record, RunReport};
 use crate::domain::id::NodeId;
 use crate::domain::outcome::FactOutcome;
 use crate::metrics::RunOutcome;
-use crate::store::{Lease, Log, Result, StoreError};
+use crate::store::{Lease, Log, Partition, Result, StoreError};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use make::Run;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -280,6 +281,25 @@ async fn wait_for_other_nodes(app: &App) -> Result<Vec<NodeId>> {
         }
         tokio::time::sleep(OTHERS_POLL).await;
     }
+}
+
+/// Waits a moment for the signups that are in the store and not decided yet: whom they are credited to may change a tier.
+/// Answers those that still are not.
+async fn wait_for_decisions(app: &App) -> Result<BTreeSet<String>> {
+    let begun = Instant::now();
+    let mut waiting = undecided(app).await?;
+    while !waiting.is_empty() && begun.elapsed() <= OTHERS_PATIENCE {
+        tokio::time::sleep(OTHERS_POLL).await;
+        let still = undecided(app).await?;
+        waiting.retain(|account| still.contains(account));
+    }
+    Ok(waiting)
+}
+
+async fn undecided(app: &App) -> Result<BTreeSet<String>> {
+    let hashed = all_partitions(app.store.partitions()).filter(|it| *it != Partition::Directory);
+    let lists = hashed.map(|partition| app.store.members(partition, UNDECIDED, None, usize::MAX));
+    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
 }
 
 /// Renews the lease until it is dropped: however a run ends, its lease ends with it.
