@@ -3,7 +3,6 @@
 mod support;
 
 use serde_json::json;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use support::app::{CHROME, TestApp, Visitor, bearer};
 use support::disk::Disk;
@@ -40,12 +39,8 @@ async fn follow_until(link: String, end: Instant) -> Vec<Followed> {
 #[tokio::test(flavor = "multi_thread")]
 async fn prospects_arrive_at_once_while_the_disk_does_not_answer() {
     let mut disk = Disk::mount(64);
-    // The log lies elsewhere: a serving thread that writes to a log on a stalled disk waits for it.
     let dir = tempfile::tempdir().expect("a directory");
-    let data = disk.path().join("data");
-    std::fs::create_dir(&data).expect("a directory");
-    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).expect("ours");
-    std::os::unix::fs::symlink(&data, dir.path().join("data")).expect("a link");
+    disk.takes_data_of(dir.path());
     let mut app = TestApp::prepare(dir.path(), "sqlite", "");
     app.run().await;
     let partner = app.partner("ann").await;
