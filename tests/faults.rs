@@ -363,6 +363,40 @@ async fn what_staff_did_on_one_node_to_what_another_node_knows_survives_a_wipe()
     }
 }
 
+#[tokio::test]
+async fn what_staff_do_is_not_refused_for_good_while_the_store_is_filled_again() {
+    let redis = Server::start(Program::Redis, &[]);
+    let app = TestApp::start_with(&redis.url(), "").await;
+    app.signs_up(&Visitor::default(), "nobodys", "growth").await.expect_status(201);
+    let why = json!({"affiliate_id": "aff_0000000000001", "reason": "a call"});
+    let acts = [
+        ("/v1/accounts/nobodys/attribution", &why, (404, "unknown_affiliate")),
+        ("/v1/accounts/nobodys/hold", &json!({"reason": "a look"}), (409, "not_referred")),
+    ];
+    let answers = async |expected: Option<(u16, &str)>| {
+        for (path, body, refusal) in acts {
+            let (status, code) = expected.unwrap_or(refusal);
+            let answer = app.post(path, body).await.expect_status(status);
+            assert_eq!(answer.json()["code"], code, "{path}");
+        }
+    };
+    app.settles().await;
+    answers(None).await;
+    redis.operate::<()>(&["FLUSHALL"]);
+    let begun = Instant::now();
+    while !app.get("/readyz").await.text().contains("found empty")
+        || app.get("/v1/accounts/nobodys").await.status != 200
+    {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody notices: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Another node may hold what this one does not find.
+    answers(Some((503, "store_unavailable"))).await;
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    app.settles().await;
+    answers(None).await;
+}
+
 /// Two servers with the same keys on one Redis.
 async fn two_nodes(redis: &Server) -> (TestApp, TestApp, tempfile::TempDir) {
     let first = TestApp::start_with(&redis.url(), "").await;
