@@ -806,3 +806,32 @@ async fn a_store_that_lost_what_a_run_left_has_everything_computed() {
     let run = app.night_of("2026-03-04T04:15:00-05:00").await;
     assert_eq!(run["closed"], json!(["2026-02"]));
 }
+
+/// A shard that fell back to what it had before, or forgot all, has its facts applied again: all of them, also when a
+/// night asks in the middle of that whether the store has what it had, and waits for it. Other shards' cursors are ahead.
+#[tokio::test]
+async fn a_shard_that_forgot_is_replayed_whole_while_nights_are_asked_for() {
+    let redis = Server::start(Program::Redis, &[]);
+    let app = TestApp::start_with(&redis.url(), "").await;
+    let event = |number| {
+        json!({"kind": "event", "account_id": format!("a{number}"), "event_id": "e", "type": "suspended",
+            "occurred_at": "2026-01-01T09:00:00-05:00"})
+    };
+    let lines: Vec<String> = (0..3_000).map(|number| event(number).to_string()).collect();
+    let imported = http::post(app.internal, "/v1/import", &bearer(), lines.join("\n")).await;
+    assert_eq!(imported.status, 200, "{}", imported.text());
+    let partner = app.partner("ann").await;
+    app.settles().await;
+    // The directory's shard, with the last fact of the journal, but for what nodes say of themselves.
+    let keys: Vec<String> = redis.operate(&["KEYS", "{cfdirectory}*"]);
+    for key in keys.iter().filter(|key| !key.ends_with("}meta") && !key.ends_with("}nodes")) {
+        redis.operate::<u64>(&["DEL", key]);
+    }
+    let dry = json!({"as_of": support::app::BEGINNING, "dry_run": true});
+    let begun = Instant::now();
+    while app.post("/v1/aggregate", &dry).await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no night: {}", app.log());
+    }
+    let document = format!("{{cfdirectory}}d:affiliate:{}", partner.id);
+    assert_eq!(redis.operate::<u64>(&["EXISTS", &document]), 1, "a night was made without {}", partner.id);
+}
