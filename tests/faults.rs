@@ -11,29 +11,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::app::{Partner, TestApp, Visitor, bearer};
 use support::gate::Gate;
+use support::history::{History, sums_hold};
 use support::http;
 use support::servers::{Program, Server};
 use tokio::sync::Mutex;
 
-/// What the clients know.
+/// How long a person waits for a redirect.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What the clients know of accounts, beside the [`History`] of clicks and refusals.
 #[derive(Debug, Default)]
-struct History {
-    clicks_sent: AtomicU64,
-    clicks_redirected: AtomicU64,
-    /// Clicks without any answer: only a killed server may do that.
-    clicks_unknown: AtomicU64,
-    /// Clicks answered by anything but a redirect, prefetches by anything but a refusal.
-    clicks_refused: AtomicU64,
+struct Customers {
+    history: History,
     /// Signups answered 2xx, with whether they were decided at once.
     signups: Mutex<Vec<(String, Option<Value>)>>,
     events: Mutex<Vec<(String, String)>>,
-    /// Callbacks answered by anything but a 2xx.
-    refused: Mutex<Vec<String>>,
-    slowest_callback_ms: AtomicU64,
     numbers: AtomicU64,
 }
 
-impl History {
+impl Customers {
     fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
@@ -41,69 +37,64 @@ impl History {
 
 /// Clicks, signups and events, one after the other, until told to stop.
 struct Load {
-    history: Arc<History>,
+    customers: Arc<Customers>,
     stop: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Load {
     fn start(app: &TestApp, partner: &Partner, clients: usize) -> Self {
-        let history = Arc::new(History::default());
+        let customers = Arc::new(Customers::default());
         let stop = Arc::new(AtomicBool::new(false));
         let (internal, link) = (app.internal, partner.link.clone());
         let client = |_| {
-            let (history, stop, link) = (Arc::clone(&history), Arc::clone(&stop), link.clone());
+            let (customers, stop, link) = (Arc::clone(&customers), Arc::clone(&stop), link.clone());
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    one_customer(internal, &link, &history).await;
+                    one_customer(internal, &link, &customers).await;
                 }
             })
         };
-        Self { tasks: (0..clients).map(client).collect(), history, stop }
+        Self { tasks: (0..clients).map(client).collect(), customers, stop }
     }
     /// Waits until so many signups were acknowledged.
     async fn until_signups(&self, count: usize) {
         let begun = Instant::now();
-        while self.history.signups.lock().await.len() < count {
-            assert!(begun.elapsed() < Duration::from_mins(1), "too slow: {:?}", self.history);
+        while self.customers.signups.lock().await.len() < count {
+            assert!(begun.elapsed() < Duration::from_mins(1), "too slow: {:?}", self.customers);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
     async fn acknowledged(&self) -> usize {
-        self.history.signups.lock().await.len()
+        self.customers.signups.lock().await.len()
     }
-    async fn end(self) -> Arc<History> {
+    async fn end(self) -> Arc<Customers> {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.expect("a client");
         }
-        self.history
+        self.customers
     }
 }
 
-async fn one_customer(internal: std::net::SocketAddr, link: &str, history: &History) {
-    let number = history.number();
-    history.clicks_sent.fetch_add(1, Ordering::Relaxed);
+async fn one_customer(internal: std::net::SocketAddr, link: &str, customers: &Customers) {
+    let number = customers.number();
     let mut visitor = Visitor::default();
-    // Some browsers are ahead of their users; that they are refused is right.
-    if number.is_multiple_of(4) && !matches!(visitor.prefetches(link).await, Some(403) | None) {
-        history.clicks_refused.fetch_add(1, Ordering::Relaxed);
+    if number.is_multiple_of(4) {
+        customers.history.prefetches(&visitor, link).await;
     }
-    match visitor.try_clicks(link).await.map(|answer| answer.status) {
-        Some(302) => history.clicks_redirected.fetch_add(1, Ordering::Relaxed),
-        Some(_) => history.clicks_refused.fetch_add(1, Ordering::Relaxed),
-        None => history.clicks_unknown.fetch_add(1, Ordering::Relaxed),
-    };
+    customers.history.clicks(&mut visitor, link, PATIENCE).await;
     let account = format!("acct-{number}");
     let signup = json!({"account_id": account, "plan": "growth", "signed_up_at": "2026-01-01T09:00:00-05:00",
         "click": visitor.cfoil});
-    if let Some(answer) = callback(internal, "/v1/signups", &signup, history).await {
+    if let Some(answer) = callback(internal, "/v1/signups", &signup, &customers.history).await {
         let decided = Some(answer).filter(|answer| answer["accepted"] != true);
-        history.signups.lock().await.push((account.clone(), decided));
+        customers.signups.lock().await.push((account.clone(), decided));
     }
     let event = json!({"event_id": "e", "type": "suspended", "occurred_at": "2026-01-01T09:00:00-05:00"});
-    if callback(internal, &format!("/v1/accounts/{account}/events"), &event, history).await.is_some() {
-        history.events.lock().await.push((account, "e".to_owned()));
+    let path = format!("/v1/accounts/{account}/events");
+    if callback(internal, &path, &event, &customers.history).await.is_some() {
+        customers.events.lock().await.push((account, "e".to_owned()));
     }
 }
 
@@ -113,23 +104,18 @@ async fn callback(
     body: &Value,
     history: &History,
 ) -> Option<Value> {
-    let begun = Instant::now();
-    let mut headers = bearer();
-    headers.push(("content-type".to_owned(), "application/json".to_owned()));
-    let answer = http::send("POST", internal, path, &headers, body.to_string()).await?;
-    let took = u64::try_from(begun.elapsed().as_millis()).expect("not for ages");
-    history.slowest_callback_ms.fetch_max(took, Ordering::Relaxed);
+    let answer = history.callback(internal, path, body).await?;
     if !(200..300).contains(&answer.status) {
-        history.refused.lock().await.push(format!("{} {}", answer.status, answer.text()));
+        history.was_refused(&answer).await;
         return None;
     }
     Some(answer.json())
 }
 
 /// Everything acknowledged is there, once, as it was acknowledged.
-async fn check(app: &TestApp, partner: &Partner, history: &History) {
+async fn check(app: &TestApp, partner: &Partner, customers: &Customers) {
     app.settles().await;
-    let signups = history.signups.lock().await;
+    let signups = customers.signups.lock().await;
     for (account, decided) in signups.iter() {
         let known = decided_account(app, account).await;
         if let Some(decided) = decided {
@@ -137,7 +123,7 @@ async fn check(app: &TestApp, partner: &Partner, history: &History) {
             assert_eq!(known["attribution"]["reason"], decided["reason"], "{account}: {known}");
         }
     }
-    for (account, event) in history.events.lock().await.iter() {
+    for (account, event) in customers.events.lock().await.iter() {
         let known = app.get(&format!("/v1/accounts/{account}")).await.expect_status(200).json();
         let events = known["history"].as_array().expect("a list");
         let same = events.iter().filter(|known| known["event_id"] == **event).count();
@@ -147,22 +133,10 @@ async fn check(app: &TestApp, partner: &Partner, history: &History) {
     let path = format!("/v1/stats?affiliate_id={}&from=2025-12-31&to=2026-01-02&by=day", partner.id);
     let stats = app.get(&path).await.expect_status(200).json();
     let human = stats["clicks"]["human"].as_u64().expect("a count");
+    let history = &customers.history;
     let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
     assert!(human >= load(&history.clicks_redirected), "lost clicks: {human} of {history:?}");
     assert!(human <= load(&history.clicks_sent), "doubled clicks: {human} of {history:?}");
-}
-
-/// With no click in flight, those received are those journaled and those dropped by reason.
-async fn sums_hold(app: &TestApp) {
-    let text = app.get("/metrics").await.expect_status(200).text();
-    let sum = |name: &str| -> u64 {
-        let values =
-            text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' '));
-        values.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
-    };
-    let received = sum("counterfoil_clicks_received_total");
-    let ended = sum("counterfoil_clicks_journaled_total") + sum("counterfoil_clicks_dropped_total");
-    assert_eq!(received, ended, "{text}");
 }
 
 /// An account once it is decided: what was taken with a 202 is decided soon after.
@@ -195,10 +169,11 @@ async fn killed_at_random_moments(mut app: TestApp) {
     }
     let before = load.acknowledged().await;
     load.until_signups(before + 20).await;
-    let history = load.end().await;
+    let customers = load.end().await;
+    let history = &customers.history;
     assert_eq!(*history.refused.lock().await, Vec::<String>::new());
     assert_eq!(history.clicks_refused.load(Ordering::Relaxed), 0);
-    check(&app, &partner, &history).await;
+    check(&app, &partner, &customers).await;
 }
 
 #[tokio::test]
@@ -222,7 +197,8 @@ async fn redis_fails(fail: impl AsyncFnOnce(&mut Server)) {
     fail(&mut redis).await;
     let before = load.acknowledged().await;
     load.until_signups(before + 100).await;
-    let history = load.end().await;
+    let customers = load.end().await;
+    let history = &customers.history;
     let none = |count: &AtomicU64| count.load(Ordering::Relaxed) == 0;
     assert!(none(&history.clicks_unknown) && none(&history.clicks_refused), "{history:?}");
     assert_eq!(*history.refused.lock().await, Vec::<String>::new());
@@ -233,7 +209,7 @@ async fn redis_fails(fail: impl AsyncFnOnce(&mut Server)) {
     assert!(begun.elapsed() < Duration::from_secs(10), "applied after {:?}", begun.elapsed());
     // After a wipe, signups wait to be decided until a person says that all nodes are in.
     app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
-    check(&app, &partner, &history).await;
+    check(&app, &partner, &customers).await;
 }
 
 #[tokio::test]
@@ -396,6 +372,40 @@ async fn what_staff_did_on_one_node_to_what_another_node_knows_survives_a_wipe()
         assert!(begun.elapsed() < Duration::from_secs(15), "{} {}", account.text(), affiliate.text());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn what_staff_do_is_not_refused_for_good_while_the_store_is_filled_again() {
+    let redis = Server::start(Program::Redis, &[]);
+    let app = TestApp::start_with(&redis.url(), "").await;
+    app.signs_up(&Visitor::default(), "nobodys", "growth").await.expect_status(201);
+    let why = json!({"affiliate_id": "aff_0000000000001", "reason": "a call"});
+    let acts = [
+        ("/v1/accounts/nobodys/attribution", &why, (404, "unknown_affiliate")),
+        ("/v1/accounts/nobodys/hold", &json!({"reason": "a look"}), (409, "not_referred")),
+    ];
+    let answers = async |expected: Option<(u16, &str)>| {
+        for (path, body, refusal) in acts {
+            let (status, code) = expected.unwrap_or(refusal);
+            let answer = app.post(path, body).await.expect_status(status);
+            assert_eq!(answer.json()["code"], code, "{path}");
+        }
+    };
+    app.settles().await;
+    answers(None).await;
+    redis.operate::<()>(&["FLUSHALL"]);
+    let begun = Instant::now();
+    while !app.get("/readyz").await.text().contains("found empty")
+        || app.get("/v1/accounts/nobodys").await.status != 200
+    {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody notices: {}", app.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Another node may hold what this one does not find.
+    answers(Some((503, "store_unavailable"))).await;
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    app.settles().await;
+    answers(None).await;
 }
 
 /// Two servers with the same keys on one Redis.
@@ -666,13 +676,14 @@ async fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     load.until_signups(50).await;
     // The load goes on: from some moment on its connections are refused, but nothing taken in is lost.
     assert_eq!(app.stop().await, Some(0));
-    let history = load.end().await;
+    let customers = load.end().await;
+    let history = &customers.history;
     assert_eq!(history.clicks_refused.load(Ordering::Relaxed), 0);
     let refused = history.refused.lock().await;
     assert!(refused.iter().all(|answer| answer.starts_with("503")), "{refused:?}");
     drop(refused);
     app.run().await;
-    check(&app, &partner, &history).await;
+    check(&app, &partner, &customers).await;
 }
 
 /// Redis is killed after one of a night's requests, each in turn, and comes back with what it had then, or before the
@@ -805,4 +816,33 @@ async fn a_store_that_lost_what_a_run_left_has_everything_computed() {
     }
     let run = app.night_of("2026-03-04T04:15:00-05:00").await;
     assert_eq!(run["closed"], json!(["2026-02"]));
+}
+
+/// A shard that fell back to what it had before, or forgot all, has its facts applied again: all of them, also when a
+/// night asks in the middle of that whether the store has what it had, and waits for it. Other shards' cursors are ahead.
+#[tokio::test]
+async fn a_shard_that_forgot_is_replayed_whole_while_nights_are_asked_for() {
+    let redis = Server::start(Program::Redis, &[]);
+    let app = TestApp::start_with(&redis.url(), "").await;
+    let event = |number| {
+        json!({"kind": "event", "account_id": format!("a{number}"), "event_id": "e", "type": "suspended",
+            "occurred_at": "2026-01-01T09:00:00-05:00"})
+    };
+    let lines: Vec<String> = (0..3_000).map(|number| event(number).to_string()).collect();
+    let imported = http::post(app.internal, "/v1/import", &bearer(), lines.join("\n")).await;
+    assert_eq!(imported.status, 200, "{}", imported.text());
+    let partner = app.partner("ann").await;
+    app.settles().await;
+    // The directory's shard, with the last fact of the journal, but for what nodes say of themselves.
+    let keys: Vec<String> = redis.operate(&["KEYS", "{cfdirectory}*"]);
+    for key in keys.iter().filter(|key| !key.ends_with("}meta") && !key.ends_with("}nodes")) {
+        redis.operate::<u64>(&["DEL", key]);
+    }
+    let dry = json!({"as_of": support::app::BEGINNING, "dry_run": true});
+    let begun = Instant::now();
+    while app.post("/v1/aggregate", &dry).await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no night: {}", app.log());
+    }
+    let document = format!("{{cfdirectory}}d:affiliate:{}", partner.id);
+    assert_eq!(redis.operate::<u64>(&["EXISTS", &document]), 1, "a night was made without {}", partner.id);
 }

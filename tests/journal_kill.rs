@@ -14,6 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+#[path = "support/dice.rs"]
+#[allow(dead_code, reason = "this file uses a part of it")]
+mod dice;
+
+use dice::Dice;
+
 const DATA_DIR: &str = "COUNTERFOIL_TEST_KILLED_DATA_DIR";
 const ROUND: &str = "COUNTERFOIL_TEST_KILLED_ROUND";
 const SABOTAGE: &str = "COUNTERFOIL_TEST_KILLED_SABOTAGE";
@@ -27,25 +33,6 @@ const LONGEST_LIFE_MS: u64 = 120;
 enum Fault {
     Kill,
     PowerCut,
-}
-
-/// A random number a call, from a seed that is printed.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| getrandom::u64().expect("a random number") | 1);
-        println!("SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 /// Everything that was acknowledged in all rounds: payloads by log and position.
@@ -204,7 +191,7 @@ fn cut_to_flushed(data_dir: &Path) {
 
 /// The whole story; an error says what was promised and is not there.
 fn rounds(fault: Fault, sabotage: bool) -> Result<(), String> {
-    let mut dice = Dice::new();
+    let mut dice = Dice::seeded_by("SEED");
     let dir = tempfile::tempdir().expect("a directory");
     let mut promised = Promised::default();
     let kills = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);

@@ -5,6 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::app::{BEGINNING, TestApp, Visitor, bearer};
+use support::disk::Disk;
 use support::http;
 use support::servers::{Program, Server};
 
@@ -196,39 +197,11 @@ async fn no_month_closes_on_a_redis_that_may_forget_or_has_forgotten() {
     assert_eq!(run["closed"], json!(["2026-01"]), "{run}");
 }
 
-/// A file system of so many mebibytes, gone with its handle; `None`: only root can make one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn of(mebibytes: u32) -> Option<Self> {
-        let dir = tempfile::tempdir().expect("a directory");
-        let size = format!("size={mebibytes}m");
-        let mount = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(dir.path())
-            .status();
-        mount.is_ok_and(|status| status.success()).then(|| Self(dir))
-    }
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.0.path().join("filler")).expect("a file");
-        for size in [1 << 20, 1 << 12, 1] {
-            while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
-        }
-    }
-    fn make_room(&self) {
-        std::fs::remove_file(self.0.path().join("filler")).expect("it is there");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(std::process::Command::new("umount").arg("-l").arg(self.0.path()).status());
-    }
-}
-
 async fn starts_on_a_full_disk(store: &str) {
-    let Some(disk) = SmallDisk::of(48) else { return eprintln!("not root: no small disk can be made") };
-    let mut app = TestApp::prepare(disk.0.path(), store, "[journal]\nsegment_mib = 1\n");
+    let disk = Disk::mount(48);
+    let dir = tempfile::tempdir().expect("a directory");
+    disk.takes_data_of(dir.path());
+    let mut app = TestApp::prepare(dir.path(), store, "[journal]\nsegment_mib = 1\n");
     app.run().await;
     let partner = app.partner("ann").await;
     let mut visitor = Visitor::default();

@@ -283,7 +283,10 @@ impl FactsDrainer {
         self.take_over_claims().await?;
         self.app.follow_directory().await?;
         self.app.count_set_aside().await?;
-        self.app.checked();
+        // Whoever asked waits until all that is replayed is in.
+        if self.reader.next_position() > self.replayed_to {
+            self.app.checked();
+        }
         Ok(())
     }
 
@@ -638,8 +641,11 @@ impl FactsDrainer {
 
     /// Moves on the cursors of partitions that had nothing to apply, so that a restart need not look back.
     async fn level_cursors(&mut self) -> Result<(), DrainError> {
-        let at_end = self.app.end_of(Log::Facts, self.reader.next_position());
-        let Some(end) = at_end.max(self.cursors.values().max().copied()) else { return Ok(()) };
+        let next = self.reader.next_position();
+        let at_end = self.app.end_of(Log::Facts, next);
+        // A store that lost some partitions has others' cursors ahead of what was read again: facts lie in between.
+        let passed = self.cursors.values().filter(|cursor| cursor.position < next).max().copied();
+        let Some(end) = at_end.max(passed) else { return Ok(()) };
         let app = &self.app;
         let behind = self.cursors.iter().filter(|(_, cursor)| **cursor < end);
         let moves = behind.map(|(partition, cursor)| {

@@ -94,6 +94,9 @@ pub enum SubmitError {
     /// The server is stopping.
     #[error("take in facts while stopping")]
     Stopping,
+    /// What it is about is not in the store, which is being filled again.
+    #[error("find what it is about while the store is being filled again")]
+    Refilling,
 }
 
 /// A page of a list.
@@ -461,15 +464,10 @@ impl App {
             return Err(SubmitError::Stopping);
         }
         let kind = facts::metric(&fact);
-        if let Fact::Credit(fact::Credit { affiliate_id: Some(id), .. }) = &fact
-            && let Some(refusal) = self.refuses_credit_to(*id).await
-        {
-            self.count(kind, FactOutcome::Refused);
-            return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
-        }
-        if let Fact::Review(fact::Review { account_id, .. }) = &fact
-            && let Some(refusal) = self.refuses_review_of(account_id).await
-        {
+        if let Some(refusal) = self.refuses(&fact).await {
+            if self.is_refilling().await {
+                return Err(SubmitError::Refilling);
+            }
             self.count(kind, FactOutcome::Refused);
             return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
         }
@@ -488,6 +486,22 @@ impl App {
         self.waiters.forget(position);
         self.count(kind, FactOutcome::Deferred);
         Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None })
+    }
+
+    /// Why a fact is refused before it is journaled.
+    async fn refuses(&self, fact: &Fact) -> Option<Refusal> {
+        match fact {
+            Fact::Credit(fact::Credit { affiliate_id: Some(id), .. }) => self.refuses_credit_to(*id).await,
+            Fact::Review(review) => self.refuses_review_of(&review.account_id).await,
+            _ => None,
+        }
+    }
+
+    /// Whether the store may lack what it had: it was emptied or lost, and what it does not know may be unknown for a moment
+    /// only.
+    async fn is_refilling(&self) -> bool {
+        let (last, applied) = self.positions(Log::Facts);
+        applied < last || self.is_recovering().await.unwrap_or(true)
     }
 
     /// Why an account can't be credited to an affiliate by hand. It can be asked before the fact is journaled: an

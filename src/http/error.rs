@@ -179,6 +179,7 @@ impl From<SubmitError> for Problem {
                 Self::JournalUnavailable
             }
             SubmitError::Stopping => Self::Stopping,
+            SubmitError::Refilling => Self::StoreUnavailable,
         }
     }
 }

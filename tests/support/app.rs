@@ -180,11 +180,22 @@ scopes = ["admin", "callback"]
             child.wait().expect("it ends");
         }
     }
+    /// Stops it from running, with its connections left open.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+    /// Lets it run again.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(signal).arg(self.pid().to_string()).status().expect("kill runs");
+        assert!(sent.success());
+    }
     /// Asks it to stop; answers its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
+        self.signal("-TERM");
         let mut child = self.child.take().expect("started");
-        let ended = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
-        assert!(ended.success());
         tokio::task::spawn_blocking(move || child.wait().expect("it ends").code()).await.expect("it waits")
     }
 

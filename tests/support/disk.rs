@@ -1,5 +1,6 @@
-//! A file system of the test's own in a file, which can be frozen as a disk that does not answer.
+//! A file system of the test's own in a file, which can be full, or frozen as a disk that does not answer.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,16 +13,43 @@ pub struct Disk {
 
 impl Disk {
     /// Makes and mounts one of so many MiB.
+    #[track_caller]
     pub fn mount(mib: u32) -> Self {
+        Self::try_mount(mib).unwrap_or_else(|error| panic!("{error}"))
+    }
+    /// The same; an error says why this machine can't: it needs root and a loop device.
+    pub fn try_mount(mib: u32) -> Result<Self, String> {
         let dir = tempfile::tempdir().expect("a directory");
         let image = dir.path().join("image");
-        as_root("truncate", &["--size", &format!("{mib}M"), &text(&image)]);
-        as_root("mkfs.ext4", &["-q", &text(&image)]);
+        as_root("truncate", &["--size", &format!("{mib}M"), &text(&image)])?;
+        as_root("mkfs.ext4", &["-q", &text(&image)])?;
         let disk = Self { dir, frozen: false };
         std::fs::create_dir(disk.path()).expect("a directory");
-        as_root("mount", &["-o", "loop", &text(&image), &text(&disk.path())]);
-        as_root("chmod", &["777", &text(&disk.path())]);
-        disk
+        as_root("mount", &["-o", "loop", &text(&image), &text(&disk.path())])?;
+        as_root("chmod", &["777", &text(&disk.path())])?;
+        Ok(disk)
+    }
+    /// The data of a server that is prepared in a directory will be here, and its log there: a thread that writes to a log
+    /// on a stalled disk waits for it.
+    pub fn takes_data_of(&self, dir: &Path) {
+        let data = self.path().join("data");
+        std::fs::create_dir(&data).expect("a directory");
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).expect("ours");
+        std::os::unix::fs::symlink(&data, dir.join("data")).expect("a link");
+    }
+    /// Takes all room that there is.
+    pub fn fill(&self) {
+        let mut file = std::fs::File::create(self.filler()).expect("a file");
+        for size in [1 << 20, 1 << 12, 1] {
+            while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
+        }
+    }
+    /// Gives the room back.
+    pub fn make_room(&self) {
+        std::fs::remove_file(self.filler()).expect("it is there");
+    }
+    fn filler(&self) -> PathBuf {
+        self.path().join("filler")
     }
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
@@ -29,12 +57,12 @@ impl Disk {
     }
     /// From now on no write comes back.
     pub fn freeze(&mut self) {
-        as_root("fsfreeze", &["--freeze", &text(&self.path())]);
+        as_root("fsfreeze", &["--freeze", &text(&self.path())]).expect("it is mounted");
         self.frozen = true;
     }
     /// They all come back.
     pub fn thaw(&mut self) {
-        as_root("fsfreeze", &["--unfreeze", &text(&self.path())]);
+        as_root("fsfreeze", &["--unfreeze", &text(&self.path())]).expect("it is frozen");
         self.frozen = false;
     }
 }
@@ -60,8 +88,11 @@ fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-#[track_caller]
-fn as_root(program: &str, arguments: &[&str]) {
-    let ended = command(program, arguments).status().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(ended.success(), "{program} {arguments:?}: {ended}; this test needs root and a loop device");
+fn as_root(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let needs = "this test needs root and a loop device";
+    match command(program, arguments).status() {
+        Ok(ended) if ended.success() => Ok(()),
+        Ok(ended) => Err(format!("{program} {arguments:?}: {ended}; {needs}")),
+        Err(error) => Err(format!("{program}: {error}; {needs}")),
+    }
 }

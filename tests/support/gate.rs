@@ -19,6 +19,8 @@ pub struct Gate {
     /// Requests with the word that still pass.
     left: AtomicI64,
     shut: watch::Sender<bool>,
+    /// Everything is taken in, and nothing comes out on either side.
+    hole: watch::Sender<bool>,
 }
 
 impl Gate {
@@ -26,8 +28,8 @@ impl Gate {
     pub async fn before(port: u16, word: &'static str) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");
-        let (left, shut) = (AtomicI64::new(OPEN), watch::Sender::new(false));
-        let gate = Arc::new(Self { at, port, word: word.as_bytes(), left, shut });
+        let (left, shut, hole) = (AtomicI64::new(OPEN), watch::Sender::new(false), watch::Sender::new(false));
+        let gate = Arc::new(Self { at, port, word: word.as_bytes(), left, shut, hole });
         let kept = Arc::clone(&gate);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -49,6 +51,15 @@ impl Gate {
     pub fn open(&self) {
         self.left.store(OPEN, Ordering::SeqCst);
         self.shut.send_replace(false);
+        self.hole.send_replace(false);
+    }
+    /// Cuts all connections, and new ones at once.
+    pub fn shut(&self) {
+        self.shut.send_replace(true);
+    }
+    /// Keeps all connections, takes new ones, and passes nothing on.
+    pub fn swallow(&self) {
+        self.hole.send_replace(true);
     }
     /// Waits until it is shut.
     pub async fn is_shut(&self) {
@@ -59,16 +70,31 @@ impl Gate {
     async fn serve(&self, client: TcpStream) {
         let Ok(server) = TcpStream::connect(("127.0.0.1", self.port)).await else { return };
         let ((from, mut to_client), (mut answers, to)) = (client.into_split(), server.into_split());
+        let answering = async {
+            let mut bytes = vec![0; 1 << 16];
+            while let Ok(size @ 1..) = answers.read(&mut bytes).await {
+                self.is_no_hole().await;
+                if to_client.write_all(&bytes[..size]).await.is_err() {
+                    return;
+                }
+            }
+        };
         tokio::select! {
             () = self.pass(from, to) => {}
             () = self.is_shut() => {}
-            _ = tokio::io::copy(&mut answers, &mut to_client) => {}
+            () = answering => {}
         }
+    }
+
+    async fn is_no_hole(&self) {
+        // The sender lives in `self`.
+        drop(self.hole.subscribe().wait_for(|hole| !*hole).await);
     }
 
     async fn pass(&self, mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf) {
         let mut bytes = vec![0; 1 << 20];
         while let Ok(size @ 1..) = from.read(&mut bytes).await {
+            self.is_no_hole().await;
             let request = &bytes[..size];
             let counts = request.windows(self.word.len()).any(|found| found == self.word);
             let open = self.left.load(Ordering::SeqCst) == OPEN;

@@ -4,8 +4,10 @@
 pub mod app;
 pub mod browser;
 pub mod company;
+pub mod dice;
 pub mod disk;
 pub mod gate;
+pub mod history;
 pub mod http;
 pub mod inbox;
 pub mod person;
