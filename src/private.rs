@@ -8,8 +8,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What this program puts into a data directory; a name with `*` is a beginning.
-const OURS: [&str; 8] =
-    ["journal", "keys", "outbox", "store.sqlite*", "serve.json*", "node.json*", "links.jsonl*", "lock"];
+const OURS: [&str; 9] = [
+    "journal",
+    "keys",
+    "outbox",
+    "store.sqlite*",
+    "serve.json*",
+    "node.json*",
+    "links.jsonl*",
+    "peers.json*",
+    "lock",
+];
 const OTHERS: u32 = 0o077;
 
 /// From now on this process makes files and directories that only their owner may look into.

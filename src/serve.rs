@@ -217,6 +217,7 @@ impl Serving {
             keyring: Arc::clone(&keyring),
             metrics: Arc::clone(&metrics),
             settings,
+            beside: Vec::new(),
         };
         let running = Running::start(parts);
         let listening = Listening { config, secrets: &secrets, metrics: &metrics, running: &running };

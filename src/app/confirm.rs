@@ -50,11 +50,13 @@ impl App {
             }
             // Facts that wait for one another, when nobody has any other left, need only the person's word.
             let all_wait = behind.iter().all(|node| node.waits) && since.elapsed() > WATCH;
-            if (behind.is_empty() || all_wait) && self.end_recovery().await? {
+            let missing = self.missing_nodes().await?;
+            if missing.is_empty() && (behind.is_empty() || all_wait) && self.end_recovery().await? {
                 return Ok(());
             }
             if begun.elapsed() > PATIENCE {
-                return Err(ConfirmError::NotAllIn(behind.into_iter().map(|node| node.text).collect()));
+                let behind = behind.into_iter().map(|node| node.text);
+                return Err(ConfirmError::NotAllIn(missing.into_iter().chain(behind).collect()));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -67,6 +69,19 @@ impl App {
             self.store.set_meta(&StoreMeta { recovering: false, ..meta }).await?;
         }
         Ok(true)
+    }
+
+    /// Nodes that are known and have not met the store since it was emptied.
+    async fn missing_nodes(&self) -> Result<Vec<String>, StoreError> {
+        let Some(meta) = self.store.meta().await? else { return Ok(Vec::new()) };
+        let others = self.other_replays(&meta.life()).await?;
+        let text = |node| {
+            format!(
+                "{node} has not been back since the store was emptied; start it, or forget one that never comes back with \
+                 `counterfoil node forget`"
+            )
+        };
+        Ok(others.missing().map(text).collect())
     }
 
     async fn behind(&self) -> Result<Vec<Behind>, StoreError> {

@@ -17,10 +17,11 @@
 
 use super::facts::{Effect, Located, account_of, apply, fence_of, home_of, keys_of, touches};
 use super::layout::{account_key, account_partition, index_changes};
+use super::replay::NOTHING;
 use super::set_aside::{MOST_WAITING, set_aside_fact};
 use super::told::Told;
 use super::work::Work;
-use super::{App, Submitted};
+use super::{App, Submitted, lock};
 use crate::domain::account::{Account, Claim, Refusal};
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, NodeId};
@@ -49,6 +50,8 @@ const PENDING_POLL: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(500);
 /// How often a partition's part of a batch is tried while other nodes write the same documents.
 const TRIES: u32 = 64;
+/// How often it is looked whether another node's replay has come further.
+const TURN_POLL: Duration = Duration::from_millis(5);
 /// How long the store is left alone after it failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// An outage after a connection that lasted so long is a new one.
@@ -72,6 +75,8 @@ pub(crate) enum DrainError {
         "apply the fact at position {0}: it needs one that another node has yet to replay; when all nodes are in, run `counterfoil store confirm`"
     )]
     WaitsForOthers(u64),
+    #[error("go on while the server is stopping")]
+    Stopping,
 }
 
 /// Why a partition's part of a batch could not be applied.
@@ -117,6 +122,8 @@ pub(crate) struct FactsDrainer {
     replayed_to: u64,
     /// Positions of facts that stand in the journal once more, further on.
     repeated: Vec<Range<u64>>,
+    /// The latest time of the facts that were read for a replay, in Unix milliseconds: clocks are set back now and then.
+    replay_time: i64,
 }
 
 /// Facts that are read together.
@@ -160,6 +167,9 @@ pub(crate) async fn run(app: Arc<App>) {
                 app.set_store_up(true);
                 let begun = Instant::now();
                 let Err(error) = drainer.drain(&mut wake).await else { return };
+                if matches!(error, DrainError::Stopping) {
+                    return;
+                }
                 if begun.elapsed() > LASTED {
                     told.well();
                 }
@@ -170,6 +180,10 @@ pub(crate) async fn run(app: Arc<App>) {
                 app.broke_off(Log::Facts, drainer.broke_off_at, why(&error));
                 app.waits_for_others.store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
                 told.ill(&error, "facts wait in the journal");
+                if matches!(error, DrainError::WaitsForOthers(_)) {
+                    // They need not wait for this node, which waits for them.
+                    drop(app.beat().await);
+                }
             }
             Err(error) => {
                 app.broke_off(Log::Facts, None, why(&error));
@@ -197,7 +211,7 @@ fn why(error: &DrainError) -> String {
         DrainError::Write(_) => "see that the disk of the data directory has room and takes writes",
         DrainError::Unknown(_) => "see `counterfoil facts list` and the log",
         // It says so itself.
-        DrainError::WaitsForOthers(_) => return error.to_string(),
+        DrainError::WaitsForOthers(_) | DrainError::Stopping => return error.to_string(),
     };
     format!("failed to {error}; {remedy}")
 }
@@ -236,7 +250,9 @@ impl FactsDrainer {
             broke_off_at: None,
             replayed_to: app.journal.facts().last_position(),
             repeated: app.journal.repeated(Log::Facts),
+            replay_time: 0,
         };
+        drainer.tell_when_replayed().await?;
         drainer.recall_claims().await?;
         drainer.app.reload_directory().await?;
         Ok(drainer)
@@ -246,11 +262,14 @@ impl FactsDrainer {
     async fn drain(&mut self, wake: &mut Wake) -> Result<(), DrainError> {
         loop {
             let batch = self.read().await?;
+            let batch = self.in_turn(batch).await?;
             let idle = batch.end.is_none();
             if let Some(end) = batch.end {
                 self.apply_batch(&batch.facts, end).await?;
                 self.app.set_applied(Log::Facts, end.position);
                 self.batch_records = (self.batch_records * 2).min(BATCH_RECORDS);
+                lock(&self.app.seen_cursors).clone_from(&self.cursors);
+                self.tell_when_replayed().await?;
             }
             self.app.waits_for_others.store(false, Ordering::Relaxed);
             self.decide().await?;
@@ -329,8 +348,92 @@ impl FactsDrainer {
         let end = read.last();
         for (position, cause, payload) in unreadable {
             self.set_aside(position, &cause, &payload).await?;
+            // It may be read again.
+            self.aside.insert(position);
         }
         Ok(Batch { facts, end })
+    }
+
+    /// What of a batch may be applied now: in a replay, facts about the directory wait for older ones of other nodes. What
+    /// must wait is read again afterwards.
+    async fn in_turn(&mut self, mut batch: Batch) -> Result<Batch, DrainError> {
+        let replayed = batch.facts.partition_point(|located| located.cursor.position <= self.replayed_to);
+        if replayed == 0 {
+            return Ok(batch);
+        }
+        let mut latest = self.replay_time;
+        let times: Vec<i64> = batch.facts[..replayed]
+            .iter()
+            .map(|located| {
+                latest = latest.max(located.record.at.timestamp_millis());
+                latest
+            })
+            .collect();
+        let begun = Instant::now();
+        let (now, waits_for) = loop {
+            let (now, waits_for) = self.count_in_turn(&batch.facts[..replayed], &times).await?;
+            let Some(node) = waits_for.filter(|_| now == 0) else { break (now, waits_for) };
+            self.wait_for_turn(batch.facts[0].cursor.position, node, begun).await?;
+        };
+        if waits_for.is_some() {
+            // The reader has gone further: it begins again where the rest begins.
+            batch.facts.truncate(now);
+            batch.end = batch.facts.last().map(|located| located.cursor);
+            self.reader =
+                self.app.journal.reader(Log::Facts, batch.end.map_or(0, |end| end.position), false)?;
+        }
+        self.replay_time = times[now.max(1) - 1];
+        Ok(batch)
+    }
+
+    /// How many facts may be applied now, and for which node the next one waits.
+    async fn count_in_turn(
+        &self,
+        facts: &[Located],
+        times: &[i64],
+    ) -> Result<(usize, Option<NodeId>), DrainError> {
+        self.app.replays_from(times[0]).await?;
+        let life = self.meta.as_ref().map(StoreMeta::life).unwrap_or_default();
+        let others = self.app.other_replays(&life).await?;
+        for (place, (located, at_ms)) in facts.iter().zip(times).enumerate() {
+            let needs_order = home_of(&located.record.fact, 1) == Some(Partition::Directory);
+            if let Some(node) = others.before(self.app.node, *at_ms).filter(|_| needs_order) {
+                return Ok((place, Some(node)));
+            }
+        }
+        Ok((facts.len(), None))
+    }
+
+    /// Waits a little for another node's replay, and says so when it takes longer.
+    async fn wait_for_turn(&self, position: u64, node: NodeId, begun: Instant) -> Result<(), DrainError> {
+        if begun.elapsed() > LASTED {
+            let text = format!(
+                "failed to apply the fact at position {position}: the store lost what it had, and {node} has older facts to apply; start it, or forget one that never comes back with `counterfoil node forget`"
+            );
+            self.app.broke_off(Log::Facts, Some(position), text);
+        }
+        if self.app.stopping().await_for(TURN_POLL).await {
+            return Err(DrainError::Stopping);
+        }
+        self.check_meta().await
+    }
+
+    /// Tells the other nodes when all is applied that was journaled before the store was met.
+    async fn tell_when_replayed(&self) -> Result<(), DrainError> {
+        if self.reader.next_position() > self.replayed_to {
+            self.app.replays_from(NOTHING).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the facts of other nodes could still change what becomes of a fact.
+    async fn others_can_change(&self, located: &Located) -> Result<bool, DrainError> {
+        if self.recovering {
+            return Ok(true);
+        }
+        let life = self.meta.as_ref().map(StoreMeta::life).unwrap_or_default();
+        let at_ms = self.replay_time.max(located.record.at.timestamp_millis());
+        Ok(!self.app.other_replays(&life).await?.none_can_change(self.app.node, at_ms))
     }
 
     /// Has those after a fact go on without it: a person decides about it. It is on disk before anybody passes it.
@@ -495,7 +598,8 @@ impl FactsDrainer {
             }
             if let Effect::Void { reason, refusal } = &effect {
                 let may_change = refusal.is_some_and(|refusal| !refusal.is_final());
-                if may_change && self.recovering && located.cursor.position <= self.replayed_to {
+                let is_replayed = located.cursor.position <= self.replayed_to;
+                if may_change && is_replayed && self.others_can_change(located).await? {
                     return Err(DrainError::WaitsForOthers(located.cursor.position).into());
                 }
                 refused.push((*located, reason.clone(), *refusal));

@@ -31,7 +31,7 @@
 //! `claims:<node>` (signups that the node has yet to decide on), `undecided` (those of all nodes); `events:<account>` (events kept apart from their account). Of statements, in the affiliate's partition:
 //! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`). Of the directory: `affiliates`,
 //! `links`, `months`, `outbox` (mail that waits), `outbox_ended` (mail whose name is still kept), `staff`, `missing` (claims),
-//! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `aside` (facts set aside that wait for a person).
+//! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `forgotten_nodes`, `aside` (facts set aside that wait for a person).
 //!
 //! Streams: `feed` (by account partition), `audit`, `changes` and `runs` (directory).
 
@@ -84,6 +84,8 @@ pub(crate) fn statements_index(affiliate: AffiliateId) -> String {
 pub(crate) fn claims_index(node: NodeId) -> String {
     format!("claims:{node}")
 }
+/// Nodes that will never come back, as a person said.
+pub(crate) const FORGOTTEN: &str = "forgotten_nodes";
 /// Signups that are claimed by a node and not decided.
 pub(crate) const UNDECIDED: &str = "undecided";
 pub(crate) fn affiliate_key(id: AffiliateId) -> String {

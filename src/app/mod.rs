@@ -21,6 +21,7 @@ mod prove;
 mod read;
 mod rebuild;
 mod referrals;
+mod replay;
 mod run;
 pub mod sessions;
 mod set_aside;
@@ -60,11 +61,12 @@ use crate::domain::statement::{ClosingReferrals, Statement};
 use crate::domain::token::{Keyring, LinkClaim};
 use crate::journal::{AppendError, Journal};
 use crate::metrics::{FactKind, Metrics};
-use crate::store::{Cursor, Log, Store, StoreError};
+use crate::store::{Cursor, Log, Partition, Store, StoreError};
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -228,6 +230,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The configuration.
     pub settings: Settings,
+    /// Other nodes that are started together with it: they are waited for in a replay.
+    pub beside: Vec<NodeId>,
 }
 
 /// Is told of every new directory.
@@ -262,6 +266,14 @@ pub struct App {
     may_forget: Mutex<Option<String>>,
     /// The next fact needs one of another node, perhaps.
     waits_for_others: AtomicBool,
+    /// The other nodes that are known.
+    peers: Mutex<replay::Peers>,
+    /// The time of the next fact that is applied again, in Unix milliseconds.
+    replays_from: AtomicI64,
+    /// The life of the store that was met last.
+    life: Mutex<Option<String>>,
+    /// How far facts had been applied when that was last known.
+    seen_cursors: Mutex<HashMap<Partition, Cursor>>,
     applied_facts: AtomicU64,
     applied_clicks: AtomicU64,
     /// Why the node must stop, once it knows.
@@ -329,7 +341,7 @@ impl Running {
 
 impl App {
     fn new(parts: Parts) -> Self {
-        let Parts { clock, journal, store, keyring, metrics, settings } = parts;
+        let Parts { clock, journal, store, keyring, metrics, settings, beside } = parts;
         // The configuration was checked for a known zone before it came here.
         let zone = settings.rules.timezone.parse::<Zone>().expect("a configured zone is a known one");
         Self {
@@ -340,7 +352,6 @@ impl App {
             store,
             keyring,
             zone,
-            settings,
             instance: NodeId::random().to_string(),
             directory: ArcSwap::default(),
             following: tokio::sync::Mutex::new(()),
@@ -355,6 +366,11 @@ impl App {
             oldest_undecided: AtomicU64::new(0),
             may_forget: Mutex::new(None),
             waits_for_others: AtomicBool::new(false),
+            peers: Mutex::new(replay::Peers::open(&settings.data_dir).with(beside)),
+            replays_from: AtomicI64::new(replay::NOTHING),
+            life: Mutex::default(),
+            seen_cursors: Mutex::default(),
+            settings,
             applied_facts: AtomicU64::new(0),
             applied_clicks: AtomicU64::new(0),
             fatal: Mutex::new(None),

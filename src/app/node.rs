@@ -1,16 +1,20 @@
 //! A node among others: who it is, whether it may run, and what it tells the rest.
 
-use super::layout::{all_partitions, claims_index};
+use super::layout::{FORGOTTEN, all_partitions, claims_index};
 use super::people::ActError;
+use super::replay::NOTHING;
 use super::work::decode;
 use super::{App, ReadError, lock};
 use crate::domain::account::Account;
 use crate::domain::fact::Record;
 use crate::domain::id::NodeId;
 use crate::journal::Journal;
-use crate::store::{Cursor, FORMAT, Finding, Log, NodeState, Partition, Result, StoreError, StoreMeta};
+use crate::store::{
+    Commit, Cursor, FORMAT, Finding, IndexChange, Log, NodeState, Partition, Result, StoreError, StoreMeta,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a node tells the others that it lives.
@@ -47,17 +51,38 @@ impl App {
             None => self.store.init_meta(&self.first_meta(start.met)).await?,
         };
         let meta = self.notice_another_life(&start, meta).await?;
+        let meta = self.notice_a_fall_back(&start, meta).await?;
         start.store_id = Some(meta.store_id.clone());
+        let life = meta.life();
         self.check_meta(meta).await?;
         if !start.met {
             self.check_nobody_else_is_this_node().await?;
             self.notice_a_wiped_store(&start).await?;
             self.take_new_epoch_if_behind().await?;
-            // Whoever finds this node ready finds it among the nodes.
-            self.beat().await?;
             start.met = true;
         }
+        let is_new = lock(&self.life).replace(life.clone()) != Some(life);
+        if is_new {
+            // How far it is, it finds out next: until then others wait for it. Whoever finds this node ready finds it among
+            // the nodes.
+            self.replays_from.store(0, Ordering::Relaxed);
+            self.beat().await?;
+        }
         Ok(())
+    }
+
+    /// A store that has less of this node's facts than it had, but is not empty: it came back from a snapshot, or a replica
+    /// that was behind took over. Other nodes' facts may be lost as well.
+    async fn notice_a_fall_back(&self, start: &Start, meta: StoreMeta) -> Result<StoreMeta> {
+        let seen = std::mem::take(&mut *lock(&self.seen_cursors));
+        let cursors = self.store.cursors(self.node, Log::Facts).await?;
+        let lost = cursors.iter().any(|(partition, now)| seen.get(partition).is_some_and(|seen| now < seen));
+        if !lost || start.store_id.as_ref() != Some(&meta.store_id) || self.settings.embedded {
+            return Ok(meta);
+        }
+        let meta = StoreMeta { fell_back: Some(NodeId::random().to_string()), ..meta };
+        self.store.set_meta(&meta).await?;
+        Ok(meta)
     }
 
     fn has_history(&self) -> bool {
@@ -79,6 +104,7 @@ impl App {
             partitions: self.store.partitions(),
             keys_fingerprint: write_digests(self.settings.key_digests.iter().cloned().collect()),
             recovering,
+            fell_back: None,
         }
     }
 
@@ -188,7 +214,9 @@ impl App {
             facts: Cursor { epoch, position: self.journal.facts().last_position() },
             clicks: Cursor { epoch, position: self.journal.clicks().last_position() },
             stopped,
-            waits_for_others: self.waits_for_others.load(std::sync::atomic::Ordering::Relaxed),
+            waits_for_others: self.waits_for_others.load(Ordering::Relaxed),
+            met: lock(&self.life).clone(),
+            replays_from: Some(self.replays_from.load(Ordering::Relaxed)).filter(|from| *from != NOTHING),
         }
     }
 
@@ -230,19 +258,27 @@ impl App {
     }
 
     /// Tells that this node lives; stops it if another process tells the same of itself.
-    async fn beat(&self) -> Result<()> {
-        let others = self.own_state().await?.filter(|state| {
-            state.instance != self.instance
+    pub(super) async fn beat(&self) -> Result<()> {
+        let nodes = self.store.nodes().await?;
+        let met = lock(&self.life).clone();
+        // A store that was emptied just now knows nobody, and says nothing about who was forgotten.
+        let life = self.store.meta().await?.map(|meta| meta.life()).filter(|life| Some(life) == met.as_ref());
+        if let Some(life) = life {
+            self.notice_peers(&nodes, &life);
+        }
+        let is_other = |state: &NodeState| {
+            state.node == self.node
+                && state.instance != self.instance
                 && !state.stopped
-                && self.has_beaten.load(std::sync::atomic::Ordering::Relaxed)
-        });
-        if others.is_some() {
+                && self.has_beaten.load(Ordering::Relaxed)
+        };
+        if nodes.iter().any(is_other) {
             return Err(self.refuse(
                 "another process began to run under this node's id, perhaps on a copy of its disk; give it an empty data_dir",
             ));
         }
         self.store.put_node(&self.state(false)).await?;
-        self.has_beaten.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.has_beaten.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -280,6 +316,11 @@ impl App {
         });
         let ours: Vec<Record> = ours.collect();
         self.append_records(&ours).await.map_err(|_| ActError::Unavailable)?;
+        // Also where the store does not know it: it was emptied, and others wait for that node.
+        let indexes =
+            vec![IndexChange { index: FORGOTTEN.to_owned(), member: node.to_string(), present: true }];
+        self.store.commit(&Commit { indexes, ..Commit::to(Partition::Directory) }).await?;
+        self.forget_peer(node);
         Ok(self.store.forget_node(node).await?)
     }
     /// The accounts whose signups a node has yet to decide about.

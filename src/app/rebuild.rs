@@ -73,19 +73,26 @@ pub async fn import_journals(
     if let Some(dir) = data_dirs.iter().find(|dir| !Journal::is_in(dir)) {
         return Err(RebuildError::NoJournal(dir.clone()));
     }
-    let mut nodes = Vec::new();
+    let mut journals = Vec::new();
     for dir in data_dirs {
         let journal = Journal::open(dir, &crate::journal::Settings::default())
             .map_err(|error| RebuildError::Journal { dir: dir.clone(), error })?;
-        nodes.push(Running::start(Parts {
+        journals.push((dir, journal));
+    }
+    let all: Vec<NodeId> = journals.iter().map(|(_, journal)| journal.node_id()).collect();
+    let start = |(dir, journal): (&PathBuf, Journal)| {
+        let beside = all.iter().copied().filter(|node| *node != journal.node_id()).collect();
+        Running::start(Parts {
             clock: Clock::system(),
             journal,
             store: Arc::clone(store),
             keyring: Arc::clone(keyring),
             metrics: Arc::default(),
-            settings: settings.clone(),
-        }));
-    }
+            settings: Settings { data_dir: dir.clone(), ..settings.clone() },
+            beside,
+        })
+    };
+    let nodes: Vec<Running> = journals.into_iter().map(start).collect();
     let replayed = replay(&nodes, told).await;
     let again = match (&replayed, nodes.first()) {
         (Ok(_), Some(node)) => project_again(&node.app).await,

@@ -278,6 +278,13 @@ pub struct NodeState {
     /// Its next fact needs one of another node, perhaps: it goes on when a person says that all nodes are in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits_for_others: bool,
+    /// The life of the store that it has met; `None`: a version that did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub met: Option<String>,
+    /// It applies facts again that the store has lost, in Unix milliseconds the time of the next one; `None`: it has
+    /// applied all that were journaled when it met the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays_from: Option<i64>,
 }
 
 /// Whether a lease was got.
@@ -307,6 +314,17 @@ pub struct StoreMeta {
     /// The store was found empty by a node that had history: closing and payouts wait until a person
     /// confirms that all nodes have replayed their journals.
     pub recovering: bool,
+    /// A random word, another one each time that a node found that the store had lost some of what was applied, but not
+    /// all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fell_back: Option<String>,
+}
+
+impl StoreMeta {
+    /// The life of the store: another one after it lost anything.
+    pub fn life(&self) -> String {
+        format!("{}/{}", self.store_id, self.fell_back.as_deref().unwrap_or_default())
+    }
 }
 
 /// The format of what this version writes.

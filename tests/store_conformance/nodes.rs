@@ -69,6 +69,8 @@ pub async fn nodes_know_each_other(store: Arc<dyn Store>) {
         clicks: cursor(bits + 1),
         stopped: bits == 2,
         waits_for_others: bits == 1,
+        met: (bits == 1).then(|| "a life".to_owned()),
+        replays_from: (bits == 2).then_some(7),
     };
     for state in [state(1, 10), state(2, 20), state(1, 30)] {
         store.put_node(&state).await.expect("told");
@@ -88,6 +90,7 @@ pub async fn the_first_meta_stands_until_it_is_replaced(store: Arc<dyn Store>) {
         partitions: store.partitions(),
         keys_fingerprint: "f".to_owned(),
         recovering: false,
+        fell_back: (store_id == "third").then(|| "a word".to_owned()),
     };
     assert_eq!(store.meta().await.expect("an answer"), None);
     assert_eq!(store.init_meta(&meta("first")).await.expect("an answer"), meta("first"));

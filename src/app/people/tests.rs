@@ -62,6 +62,7 @@ async fn start(dir: &Path, clock: &Clock) -> Running {
         keyring: foundation.keyring,
         metrics: Arc::default(),
         settings: foundation.settings,
+        beside: Vec::new(),
     });
     until("the store is met and all facts are applied", async || {
         let (last, applied) = running.app.positions(crate::store::Log::Facts);

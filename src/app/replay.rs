@@ -1,0 +1,234 @@
+//! The order of a replay. When the store lost what it had, each node applies its journal again. What the directory says
+//! depends on the order in which people acted, also on several nodes: a link can be made while its affiliate is active, the
+//! last change of an address stands. So facts about the directory are applied in the order of their times, over all nodes
+//! that are known: each says in its heartbeat how far its replay is, and waits for those that are further back, and for those
+//! that have not met the store since. Facts about accounts need no order (see [`Account`](crate::domain::account::Account)).
+//!
+//! The nodes that are known are kept on the node's own disk: a store that was emptied knows none.
+
+use super::layout::FORGOTTEN;
+use super::node::is_in;
+use super::{App, lock};
+use crate::domain::id::NodeId;
+use crate::store::{Log, NodeState, Partition, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+const FILE: &str = "peers.json";
+/// Nothing is replayed.
+pub(super) const NOTHING: i64 = i64::MAX;
+
+/// The other nodes that are known, each with the life of the store in which it was last seen.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    path: PathBuf,
+    known: BTreeMap<NodeId, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept(BTreeMap<NodeId, String>);
+
+impl Peers {
+    pub(super) fn open(data_dir: &Path) -> Self {
+        let path = data_dir.join(FILE);
+        let known = match std::fs::read(&path).map(|bytes| serde_json::from_slice::<Kept>(&bytes)) {
+            Ok(Ok(Kept(known))) => known,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the list of other nodes can't be read; it is made again from the store");
+                BTreeMap::new()
+            }
+            Err(_) => BTreeMap::new(),
+        };
+        Self { path, known }
+    }
+
+    /// With nodes that no store needs to know.
+    pub(super) fn with(mut self, others: Vec<NodeId>) -> Self {
+        self.known.extend(others.into_iter().map(|node| (node, String::new())));
+        self
+    }
+
+    /// Takes in whom the store knows: one that it does not know any more in the same life was forgotten.
+    fn notice(&mut self, own: NodeId, nodes: &[NodeState], life: &str) {
+        let before = self.known.clone();
+        let is_there = |node: &NodeId| nodes.iter().any(|state| state.node == *node);
+        self.known.retain(|node, seen_in| seen_in != life || is_there(node));
+        for state in nodes.iter().filter(|state| state.node != own) {
+            self.known.insert(state.node, life.to_owned());
+        }
+        if self.known != before
+            && let Err(error) = self.keep()
+        {
+            tracing::warn!(%error, "the list of other nodes is not kept on the disk");
+            self.known = before;
+        }
+    }
+
+    fn keep(&self) -> std::io::Result<()> {
+        let draft = self.path.with_extension("json.new");
+        std::fs::write(&draft, serde_json::to_vec(&Kept(self.known.clone()))?)?;
+        std::fs::rename(draft, &self.path)
+    }
+
+    fn forget(&mut self, node: NodeId) {
+        self.known.remove(&node);
+        if let Err(error) = self.keep() {
+            tracing::warn!(%error, "the list of other nodes is not kept on the disk");
+        }
+    }
+}
+
+/// How far the other nodes' replays are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Others {
+    /// Each with the time of its next fact; `None`: it has not met the store since it lost what it had.
+    behind: BTreeMap<NodeId, Option<i64>>,
+    /// Those among them whose next fact waits for one of another node.
+    waiting: Vec<NodeId>,
+}
+
+impl Others {
+    fn of(own: NodeId, peers: &Peers, nodes: &[NodeState], life: &str) -> Self {
+        let mut behind = BTreeMap::new();
+        let mut waiting = Vec::new();
+        for state in nodes.iter().filter(|state| state.node != own) {
+            match (&state.met, state.replays_from) {
+                // A version that says nothing is not waited for.
+                (None, _) => {}
+                (Some(met), Some(from)) if met == life => {
+                    behind.insert(state.node, Some(from));
+                    waiting.extend(state.waits_for_others.then_some(state.node));
+                }
+                (Some(met), None) if met == life => {}
+                (Some(_), _) => _ = behind.insert(state.node, None),
+            }
+        }
+        let missing = peers.known.keys().filter(|peer| nodes.iter().all(|state| state.node != **peer));
+        behind.extend(missing.map(|peer| (*peer, None)));
+        Self { behind, waiting }
+    }
+
+    /// The node that a fact of a time must wait for, if there is one: its next fact is older, or it was not here yet.
+    pub(super) fn before(&self, own: NodeId, at_ms: i64) -> Option<NodeId> {
+        let is_before = |(node, from): &(&NodeId, &Option<i64>)| {
+            from.is_none_or(|from| (from, **node) < (at_ms, own)) && !self.waiting.contains(node)
+        };
+        self.behind.iter().find(is_before).map(|(node, _)| *node)
+    }
+
+    /// Whether no other node has a fact that could change what becomes of one of a time: all have applied theirs, or their
+    /// next ones wait too and are younger.
+    pub(super) fn none_can_change(&self, own: NodeId, at_ms: i64) -> bool {
+        self.behind.iter().all(|(node, from)| {
+            self.waiting.contains(node) && from.is_some_and(|from| (from, *node) > (at_ms, own))
+        })
+    }
+    /// Those that have not met the store since it lost what it had.
+    pub(super) fn missing(&self) -> impl Iterator<Item = NodeId> {
+        self.behind.iter().filter(|(_, from)| from.is_none()).map(|(node, _)| *node)
+    }
+}
+
+impl App {
+    /// How far the other nodes' replays are, in a life of the store.
+    pub(super) async fn other_replays(&self, life: &str) -> Result<Others> {
+        let mut nodes = self.store.nodes().await?;
+        for state in nodes.iter_mut().filter(|state| state.stopped) {
+            // It stopped with everything applied, and the store has all of it.
+            if is_in(self.applied_of(state.node, Log::Facts).await?, state.facts) {
+                state.met = None;
+            }
+        }
+        let forgotten = self.store.members(Partition::Directory, FORGOTTEN, None, usize::MAX).await?;
+        let mut others = Others::of(self.node, &lock(&self.peers), &nodes, life);
+        others.behind.retain(|node, from| from.is_some() || !forgotten.contains(&node.to_string()));
+        Ok(others)
+    }
+
+    /// Remembers the nodes that a life of the store knows.
+    pub(super) fn notice_peers(&self, nodes: &[NodeState], life: &str) {
+        lock(&self.peers).notice(self.node, nodes, life);
+    }
+
+    /// Whether another node is known to this one.
+    pub fn is_peer(&self, node: NodeId) -> bool {
+        lock(&self.peers).known.contains_key(&node)
+    }
+
+    /// No longer waits for a node.
+    pub(super) fn forget_peer(&self, node: NodeId) {
+        lock(&self.peers).forget(node);
+    }
+
+    /// Tells the others how far this node's replay is; [`NOTHING`]: it replays nothing.
+    pub(super) async fn replays_from(&self, at_ms: i64) -> Result<()> {
+        if self.replays_from.swap(at_ms, Ordering::Relaxed) != at_ms {
+            self.beat().await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Cursor;
+
+    fn node(bits: u64) -> NodeId {
+        NodeId::from_bits(bits)
+    }
+    fn state(bits: u64, met: Option<&str>, replays_from: Option<i64>, waits: bool) -> NodeState {
+        NodeState {
+            node: node(bits),
+            instance: String::new(),
+            seen_ms: 0,
+            facts: Cursor::default(),
+            clicks: Cursor::default(),
+            stopped: false,
+            waits_for_others: waits,
+            met: met.map(str::to_owned),
+            replays_from,
+        }
+    }
+
+    #[test]
+    fn a_fact_waits_for_older_ones_and_for_nodes_that_were_not_here_yet() {
+        // Who waits: node 5, with a fact of the time 100.
+        let table = [
+            ("alone", vec![], None, true),
+            ("done", vec![state(1, Some("now"), None, false)], None, true),
+            ("older", vec![state(1, Some("now"), Some(99), false)], Some(1), false),
+            ("younger", vec![state(1, Some("now"), Some(101), false)], None, false),
+            ("as old, of the lesser name", vec![state(1, Some("now"), Some(100), false)], Some(1), false),
+            ("as old, of the greater name", vec![state(9, Some("now"), Some(100), false)], None, false),
+            ("older, and waits for others", vec![state(1, Some("now"), Some(99), true)], None, false),
+            ("younger, and waits for others", vec![state(1, Some("now"), Some(101), true)], None, true),
+            ("of another life", vec![state(1, Some("then"), None, false)], Some(1), false),
+            ("of an older version", vec![state(1, None, None, false)], None, true),
+        ];
+        for (what, nodes, before, nobody) in table {
+            let others = Others::of(node(5), &Peers::default(), &nodes, "now");
+            assert_eq!(others.before(node(5), 100), before.map(node), "{what}");
+            assert_eq!(others.none_can_change(node(5), 100), nobody, "{what}");
+        }
+    }
+
+    #[test]
+    fn nodes_are_remembered_until_they_are_forgotten() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut peers = Peers::open(dir.path());
+        let both = [state(5, Some("one"), None, false), state(1, Some("one"), None, false)];
+        peers.notice(node(5), &both, "one");
+        // The store was emptied: it does not know the other one, which is missing.
+        let mut peers_again = Peers::open(dir.path());
+        peers_again.notice(node(5), &both[..1], "two");
+        let others = Others::of(node(5), &peers_again, &both[..1], "two");
+        assert_eq!(others.missing().collect::<Vec<_>>(), [node(1)]);
+        assert_eq!(others.before(node(5), 100), Some(node(1)));
+        // In the same life it was forgotten by somebody.
+        peers.notice(node(5), &both[..1], "one");
+        assert!(Peers::open(dir.path()).known.is_empty());
+    }
+}
