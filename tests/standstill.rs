@@ -307,11 +307,12 @@ async fn no_month_closes_while_signups_of_an_outage_are_undecided() {
     let ann = app.partner("ann").await;
     let import = async |app: &TestApp, names: Vec<String>, at: &str| {
         let signup = |name: String| json!({"kind": "signup", "account_id": name, "plan": "growth", "signed_up_at": at, "code": ann.code});
-        let lines: String = names.into_iter().map(|name| format!("{}\n", signup(name))).collect();
+        let lines: Vec<String> = names.into_iter().map(|name| signup(name).to_string()).collect();
         let mut headers = bearer();
         headers.push(("content-type".to_owned(), "application/x-ndjson".to_owned()));
-        let answer =
-            http::send("POST", app.internal, "/v1/import", &headers, lines).await.expect("an answer");
+        let answer = http::send("POST", app.internal, "/v1/import", &headers, lines.join("\n"))
+            .await
+            .expect("an answer");
         answer.expect_status(200);
     };
     import(&app, vec!["old".to_owned()], "2025-10-15T09:00:00-04:00").await;

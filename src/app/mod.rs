@@ -513,11 +513,12 @@ impl App {
         }
     }
 
-    /// Whether the store may lack what it had: it was emptied or lost, and what it does not know may be unknown for a moment
-    /// only.
-    async fn is_refilling(&self) -> bool {
-        let (last, applied) = self.positions(Log::Facts);
-        applied < last || self.is_recovering().await.unwrap_or(true)
+    /// Whether the store may lack what it had: it was emptied or fell back, and what it does not know may be unknown for a
+    /// moment only.
+    pub(crate) async fn is_refilling(&self) -> bool {
+        let Ok(Some(meta)) = self.store.meta().await else { return true };
+        let is_new = Some(meta.life()) != *lock(&self.life);
+        is_new || meta.recovering || self.replays_from.load(Ordering::Relaxed) != replay::NOTHING
     }
 
     /// Why an account can't be credited to an affiliate by hand. It can be asked before the fact is journaled: an

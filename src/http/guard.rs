@@ -5,12 +5,12 @@ use super::error::Problem;
 use super::state::{Answered, ApiState};
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 use std::time::Instant;
@@ -33,6 +33,15 @@ fn add_headers(headers: &mut HeaderMap) {
     for (name, value) in defaults {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+}
+
+/// While a lost store is filled again, what is not known may be known in a moment.
+pub async fn unknown_for_now(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::NOT_FOUND && state.app.is_refilling().await {
+        return Problem::StoreUnavailable.into_response();
+    }
+    response
 }
 
 /// Measures a route: by its pattern, as a path may hold the name of an account.

@@ -92,7 +92,9 @@ pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
     if state.settable_clock.is_some() {
         office = office.route("/v1/clock", post(clock::set));
     }
-    let office = office.route_layer(from_fn_with_state(state.clone(), auth::staff_only));
+    let office = office
+        .route_layer(from_fn_with_state(state.clone(), guard::unknown_for_now))
+        .route_layer(from_fn_with_state(state.clone(), auth::staff_only));
 
     open.merge(callbacks)
         .merge(office)
