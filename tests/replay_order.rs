@@ -322,3 +322,20 @@ async fn a_node_that_never_comes_back_is_forgotten_and_the_others_go_on() {
     first.post("/v1/store/confirm", &json!({})).await.expect_status(200);
     until(&first, &path, |known| known["status"] == "active").await;
 }
+
+#[tokio::test]
+async fn a_rejection_stands_also_on_a_node_whose_clock_is_behind() {
+    let mut pair = Pair::start().await;
+    let ann = pair.first.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&ann.link).await;
+    pair.first.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    pair.first.set_now("2026-01-01T09:14:00-05:00").await;
+    pair.second.set_now("2026-01-01T09:11:00-05:00").await;
+    acts(&pair.first, "/v1/accounts/acct/hold").await;
+    acts(&pair.first, "/v1/accounts/acct/release").await;
+    // The nodes hear each other's clocks twice a second.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    acts(&pair.second, "/v1/accounts/acct/reject").await;
+    until(&pair.first, "/v1/accounts/acct", |known| !known["rejected_since"].is_null()).await;
+}

@@ -63,7 +63,7 @@ use crate::journal::{AppendError, Journal};
 use crate::metrics::{FactKind, Metrics};
 use crate::store::{Cursor, Log, Partition, Store, StoreError};
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -272,6 +272,8 @@ pub struct App {
     replays_from: AtomicI64,
     /// The life of the store that was met last.
     life: Mutex<Option<String>>,
+    /// How far this node's clock is behind another node's, in milliseconds.
+    clock_behind_ms: AtomicI64,
     /// How far facts had been applied when that was last known.
     seen_cursors: Mutex<HashMap<Partition, Cursor>>,
     applied_facts: AtomicU64,
@@ -369,6 +371,7 @@ impl App {
             peers: Mutex::new(replay::Peers::open(&settings.data_dir).with(beside)),
             replays_from: AtomicI64::new(replay::NOTHING),
             life: Mutex::default(),
+            clock_behind_ms: AtomicI64::new(0),
             seen_cursors: Mutex::default(),
             settings,
             applied_facts: AtomicU64::new(0),
@@ -394,6 +397,11 @@ impl App {
     /// Now.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+    /// Now by the clock that is furthest ahead among the nodes, if they are not far apart: what people do on one node and
+    /// then on another follows in that order.
+    fn by_all_clocks(&self) -> DateTime<Utc> {
+        self.now() + TimeDelta::milliseconds(self.clock_behind_ms.load(Ordering::Relaxed))
     }
     /// The clock.
     pub const fn clock(&self) -> &Clock {
@@ -487,7 +495,7 @@ impl App {
             self.count(kind, FactOutcome::Refused);
             return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
         }
-        let record = Record { at: self.now(), by: by.to_owned(), fact };
+        let record = Record { at: self.by_all_clocks(), by: by.to_owned(), fact };
         let positions = self.append_records(std::slice::from_ref(&record)).await;
         let position = positions.map_err(|error| SubmitError::Journal(error.to_string()))?[0];
         if !self.store_is_up() {

@@ -23,6 +23,8 @@ pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 const RECENT_MS: i64 = 5_000;
 /// How long its heart is watched: more than two beats.
 pub(super) const WATCH: Duration = Duration::from_millis(1_200);
+/// Clocks that are further apart are set wrong.
+const CLOCKS_APART_MS: i64 = 5 * 60 * 1_000;
 /// A node not heard of for so long, and not stopped, may hold facts that nobody else knows.
 pub(crate) const SILENT_MS: i64 = 10_000;
 
@@ -266,6 +268,7 @@ impl App {
         if let Some(life) = life {
             self.notice_peers(&nodes, &life);
         }
+        self.compare_clocks(&nodes);
         let is_other = |state: &NodeState| {
             state.node == self.node
                 && state.instance != self.instance
@@ -280,6 +283,15 @@ impl App {
         self.store.put_node(&self.state(false)).await?;
         self.has_beaten.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Finds out how far this node's clock is behind those of others that live; one that is far ahead is wrong.
+    fn compare_clocks(&self, nodes: &[NodeState]) {
+        let now = self.clock.millis();
+        let live = nodes.iter().filter(|state| state.node != self.node && !state.stopped);
+        let ahead =
+            live.map(|state| state.seen_ms - now).filter(|ahead| (0..CLOCKS_APART_MS).contains(ahead));
+        self.clock_behind_ms.store(ahead.max().unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Finds out whether the disk takes writes again: nobody sends a callback to a node that is not ready.
