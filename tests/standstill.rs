@@ -4,7 +4,8 @@ mod support;
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use support::app::{TestApp, Visitor};
+use support::app::{BEGINNING, TestApp, Visitor, bearer};
+use support::http;
 use support::servers::{Program, Server};
 
 /// Waits until a node answers what is wanted.
@@ -315,4 +316,82 @@ async fn deep_links_lead_to_their_pages_while_the_store_is_away_or_forgot_them()
     leads_deep(&app, "away").await;
     redis.start_again();
     app.settles().await;
+}
+
+/// A document of a store that can't be read any more, until it is put back.
+struct Unreadable {
+    key: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Unreadable {
+    fn make(redis: &Server, name: &str) -> Self {
+        let mut keys: Vec<Vec<u8>> = redis.operate(&["KEYS", &format!("*d:{name}")]);
+        let key = keys.pop().expect("a document");
+        let mut connection = redis.operator();
+        let body: Vec<u8> = redis::cmd("GET").arg(&key).query(&mut connection).expect("a document");
+        // Its version stays.
+        let bad = [&body[..8], b"{\"id\": 7}"].concat();
+        redis::cmd("SET").arg(&key).arg(bad).query::<()>(&mut connection).expect("it takes it");
+        Self { key, body }
+    }
+    fn put_back(self, redis: &Server) {
+        let mut connection = redis.operator();
+        redis::cmd("SET").arg(self.key).arg(self.body).query::<()>(&mut connection).expect("it takes it");
+    }
+}
+
+/// The only fact that is set aside.
+async fn fact_set_aside(app: &TestApp) -> String {
+    let some = |list: &Value| list["data"].as_array().is_some_and(|facts| !facts.is_empty());
+    let list = until("it is set aside", app, "/v1/facts/set-aside", some).await;
+    list["data"][0]["id"].as_str().expect("an id").to_owned()
+}
+
+fn why() -> Value {
+    json!({"reason": "its cause can't be mended"})
+}
+
+#[tokio::test]
+async fn what_a_node_set_aside_that_is_forgotten_is_dropped_at_any_node_and_months_close() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut first = TestApp::start_with(&redis.url(), "").await;
+    let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
+    let ann = first.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&ann.link).await;
+    first.signs_up(&visitor, "damaged", "growth").await.expect_status(201);
+    first.settles().await;
+    let account = Unreadable::make(&redis, "account:damaged");
+    for event in ["e1", "e2"] {
+        second.happens("damaged", event, "suspended", BEGINNING).await.expect_status(202);
+    }
+    second.settles().await;
+    account.put_back(&redis);
+    let both = |list: &Value| list["data"].as_array().is_some_and(|facts| facts.len() == 2);
+    let list = until("both are set aside", &first, "/v1/facts/set-aside", both).await;
+    let facts = [0, 1].map(|fact: usize| list["data"][fact]["id"].as_str().expect("an id").to_owned());
+    // The disk of its node is lost. While the node is known it may come back.
+    second.kill();
+    let path = |fact: usize, what| format!("/v1/facts/set-aside/{}/{what}", facts[fact]);
+    for (fact, what) in [(0, "drop"), (1, "retry")] {
+        let refused = first.post(&path(fact, what), &why()).await.expect_status(409).json();
+        assert_eq!(refused["code"], "of_another_node");
+    }
+    let night = "2026-05-05T04:15:00-04:00";
+    first.set_now(night).await;
+    let node = facts[0].split(':').next().expect("a node");
+    let forgotten =
+        http::send("DELETE", first.internal, &format!("/v1/nodes/{node}"), &bearer(), String::new()).await;
+    forgotten.expect("an answer").expect_status(204);
+    first.post(&path(0, "drop"), &why()).await.expect_status(204);
+    first.post(&path(1, "retry"), &why()).await.expect_status(204);
+    let account = first.get("/v1/accounts/damaged").await.json();
+    let events: Vec<&Value> =
+        account["history"].as_array().expect("a list").iter().filter(|it| it["kind"] == "event").collect();
+    assert!(events.len() == 1 && events[0]["event_id"] == "e2", "{events:?}");
+    let run = first.post("/v1/aggregate", &json!({"as_of": night})).await.expect_status(200).json();
+    assert_eq!(run["closed"], json!(["2026-01", "2026-02", "2026-03", "2026-04"]), "{run}");
+    let audit = first.get("/v1/audit").await.text();
+    assert!(audit.contains("its cause can't be mended"), "{audit}");
 }

@@ -132,6 +132,10 @@ impl App {
         let aside = self.open_aside(id).await?;
         let record = aside.record.as_deref().and_then(|text| serde_json::from_str::<Record>(text).ok());
         let record = record.ok_or(ActError::Refused(Refusal::StillUnreadable))?;
+        // The places that it names would be taken for places in this node's journal.
+        if matches!(record.fact, Fact::Void(_) | Fact::Decision(_)) && !self.holds(id) {
+            return Err(ActError::Refused(Refusal::StillUnreadable));
+        }
         let mut refused = None;
         // The same words by the same person at the same time: whatever the fact did already, it does once.
         let positions = self.append_records(std::slice::from_ref(&record)).await;
@@ -172,19 +176,21 @@ impl App {
         reason: &str,
     ) -> std::result::Result<(), ActError> {
         let (SetAsideId { node, position }, reason) = (id, reason.to_owned());
-        // At its old place it has no effect any more, also where the store is made again from the journal: a dropped
-        // fact never has one, and a retried one has it where it stands now.
-        let void = Fact::Void(fact::Void { position, reason: "set_aside".to_owned(), account_id: None });
-        let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
-        self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
+        if self.holds(id) {
+            // At its old place it has no effect any more, also where the store is made again from the journal: a
+            // dropped fact never has one, and a retried one has it where it stands now.
+            let void = Fact::Void(fact::Void { position, reason: "set_aside".to_owned(), account_id: None });
+            let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
+            self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
+        }
         self.act(by, Fact::SetAsideEnded(fact::SetAsideEnded { node, position, retried, reason }))
             .await
             .map(drop)
     }
 
     async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {
-        // Its position, and those that it may name, are of its own node's journal.
-        if id.node != self.node {
+        // A node that lives decides for itself. One that was forgotten can't be asked any more.
+        if id.node != self.node && self.knows_node(id.node).await? {
             return Err(ActError::Refused(Refusal::OfAnotherNode));
         }
         let key = set_aside_key(id);
@@ -193,6 +199,15 @@ impl App {
         let aside = doc.map(|doc| decode::<SetAside>(SET_ASIDE, &doc.body)).transpose()?;
         let open = aside.filter(|aside| aside.ended.is_none());
         open.ok_or(ActError::Refused(Refusal::NotSetAside))
+    }
+
+    async fn knows_node(&self, node: NodeId) -> Result<bool> {
+        Ok(self.store.nodes().await?.iter().any(|state| state.node == node))
+    }
+
+    /// Whether the fact stands in this node's journal.
+    fn holds(&self, id: SetAsideId) -> bool {
+        id.node == self.node
     }
 
     /// Why no month may close, beside other nodes and clocks: what is not applied or can't be read may change it.
