@@ -395,3 +395,63 @@ async fn what_a_node_set_aside_that_is_forgotten_is_dropped_at_any_node_and_mont
     let audit = first.get("/v1/audit").await.text();
     assert!(audit.contains("its cause can't be mended"), "{audit}");
 }
+
+#[tokio::test]
+async fn what_was_set_aside_before_a_disk_was_restored_voids_no_fact_journaled_since() {
+    let redis = Server::start(Program::Redis, &[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut app = TestApp::prepare(dir.path(), &redis.url(), "");
+    app.run().await;
+    app.partner("ann").await;
+    app.signs_up(&Visitor::default(), "busy", "growth").await.expect_status(201);
+    app.settles().await;
+    assert_eq!(app.stop().await, Some(0));
+    let (data, backup) = (app.data_dir(), dir.path().join("backup"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(copied.expect("cp runs").success());
+    };
+    copy(&data, &backup);
+    app.run().await;
+    let account = Unreadable::make(&redis, "account:busy");
+    for number in 0..6 {
+        app.signs_up(&Visitor::default(), &format!("x{number}"), "growth").await.expect_status(201);
+    }
+    app.happens("busy", "e1", "suspended", BEGINNING).await.expect_status(202);
+    app.settles().await;
+    account.put_back(&redis);
+    let id = fact_set_aside(&app).await;
+    let position: u64 = id.split(':').nth(1).expect("a position").parse().expect("a number");
+    app.kill();
+    std::fs::remove_dir_all(&data).expect("it is there");
+    copy(&backup, &data);
+    app.run().await;
+    app.set_now("2026-01-01T10:00:00-05:00").await;
+    for number in 0..30 {
+        let kind = if number % 2 == 0 { "suspended" } else { "activated" };
+        let at = format!("2026-01-01T09:{number:02}:30-05:00");
+        app.happens("busy", &format!("n{number}"), kind, &at).await.expect_status(201);
+    }
+    app.settles().await;
+    assert!(app.metric("counterfoil_journal_last_position{log=\"facts\"}").await > position);
+    // One of the new life is set aside as well: it is listed beside the other.
+    let account = Unreadable::make(&redis, "account:busy");
+    app.happens("busy", "n30", "canceled", "2026-01-01T09:40:00-05:00").await.expect_status(202);
+    account.put_back(&redis);
+    let both = |list: &Value| list["data"].as_array().is_some_and(|facts| facts.len() == 2);
+    let list = until("both are set aside", &app, "/v1/facts/set-aside", both).await;
+    for fact in list["data"].as_array().expect("a list") {
+        let path = format!("/v1/facts/set-aside/{}/drop", fact["id"].as_str().expect("an id"));
+        app.post(&path, &why()).await.expect_status(204);
+    }
+    app.settles().await;
+    redis.operate::<()>(&["FLUSHALL"]);
+    until("it is back", &app, "/v1/accounts/busy", |_| true).await;
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    app.settles().await;
+    let account = app.get("/v1/accounts/busy").await.expect_status(200).json();
+    let events = account["history"].as_array().expect("a list").iter().filter(|it| it["kind"] == "event");
+    assert_eq!(events.count(), 30, "{account}");
+    let list = app.get("/v1/facts/set-aside").await.json();
+    assert_eq!(list["data"], json!([]), "{list}");
+}

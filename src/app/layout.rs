@@ -23,7 +23,7 @@
 //! | `claim:<claim>` | directory | [`MissingReferral`](crate::domain::person::MissingReferral) |
 //! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
 //! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
-//! | `aside:<node>:<position>` | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
+//! | `aside:<node>:<position>`, `…:<epoch>` after the first | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
 //! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
 //! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
 //!

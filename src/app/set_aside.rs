@@ -12,7 +12,7 @@ use crate::domain::account::Refusal;
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, BadId, NodeId};
 use crate::domain::outcome::FactOutcome;
-use crate::store::{Finding, Partition, Result};
+use crate::store::{Cursor, Finding, Log, Partition, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,6 +32,9 @@ pub struct SetAside {
     pub node: NodeId,
     /// Where in the journal.
     pub position: u64,
+    /// In which life of the node's disk: a later one may hold another fact at this position.
+    #[serde(default = "fact::first_epoch", skip_serializing_if = "fact::is_first_epoch")]
+    pub epoch: u32,
     /// When it was set aside.
     pub at: DateTime<Utc>,
     /// What is wrong.
@@ -50,24 +53,32 @@ pub struct SetAside {
     pub ended: Option<Ended>,
 }
 
-/// Which fact: its node, and its position in the node's journal.
+/// Which fact: its node, its position in the node's journal, and after the first life of the node's disk in which life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SetAsideId {
     pub(super) node: NodeId,
     pub(super) position: u64,
+    pub(super) epoch: u32,
 }
 
 impl fmt::Display for SetAsideId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}", self.node, self.position)
+        write!(out, "{}:{}", self.node, self.position)?;
+        if fact::is_first_epoch(&self.epoch) { Ok(()) } else { write!(out, ":{}", self.epoch) }
     }
 }
 impl FromStr for SetAsideId {
     type Err = BadId;
     fn from_str(text: &str) -> std::result::Result<Self, BadId> {
         let bad = || BadId("SetAsideId");
-        let (node, position) = text.split_once(':').ok_or_else(bad)?;
-        Ok(Self { node: node.parse()?, position: position.parse().map_err(|_| bad())? })
+        let (node, place) = text.split_once(':').ok_or_else(bad)?;
+        let (position, epoch) = match place.split_once(':') {
+            Some((position, epoch)) => (position, epoch.parse().map_err(|_| bad())?),
+            None => (place, fact::first_epoch()),
+        };
+        let id = Self { node: node.parse()?, position: position.parse().map_err(|_| bad())?, epoch };
+        // Each has one name.
+        Some(id).filter(|id| id.to_string() == text).ok_or_else(bad)
     }
 }
 impl Serialize for SetAsideId {
@@ -79,7 +90,17 @@ impl Serialize for SetAsideId {
 impl SetAside {
     /// Which it is.
     pub const fn id(&self) -> SetAsideId {
-        SetAsideId { node: self.node, position: self.position }
+        SetAsideId { node: self.node, position: self.position, epoch: self.epoch }
+    }
+}
+impl fact::SetAside {
+    pub(super) const fn id(&self) -> SetAsideId {
+        SetAsideId { node: self.node, position: self.position, epoch: self.epoch }
+    }
+}
+impl fact::SetAsideEnded {
+    pub(super) const fn id(&self) -> SetAsideId {
+        SetAsideId { node: self.node, position: self.position, epoch: self.epoch }
     }
 }
 
@@ -104,12 +125,13 @@ struct Glimpse {
 }
 
 /// The fact that says that the one at a position is set aside.
-pub(super) fn set_aside_fact(node: NodeId, position: u64, cause: &str, payload: &[u8]) -> Fact {
+pub(super) fn set_aside_fact(node: NodeId, at: Cursor, cause: &str, payload: &[u8]) -> Fact {
     let glimpse = serde_json::from_slice::<Glimpse>(payload).ok();
     let record = std::str::from_utf8(payload).ok().filter(|text| text.len() <= MOST_BYTES);
     let (kind, account_id) = glimpse.map_or((None, None), |glimpse| (glimpse.fact, glimpse.account_id));
     let (cause, record) = (cause.to_owned(), record.map(str::to_owned));
-    Fact::SetAside(fact::SetAside { node, position, cause, kind, account_id, record })
+    let Cursor { epoch, position } = at;
+    Fact::SetAside(fact::SetAside { node, position, epoch, cause, kind, account_id, record })
 }
 
 impl App {
@@ -144,7 +166,8 @@ impl App {
         match tokio::time::timeout(self.settings.apply_patience, applied).await {
             Ok(Ok(submitted)) if submitted.outcome == FactOutcome::Deferred => {
                 // The try was set aside in its turn: one entry stays open for one fact.
-                let again = SetAsideId { node: self.node, position: position_now };
+                let epoch = self.epoch_at(position_now);
+                let again = SetAsideId { node: self.node, position: position_now, epoch };
                 self.end_aside(by, again, false, reason).await?;
                 return Err(ActError::Refused(Refusal::StillUnreadable));
             }
@@ -175,7 +198,7 @@ impl App {
         retried: bool,
         reason: &str,
     ) -> std::result::Result<(), ActError> {
-        let (SetAsideId { node, position }, reason) = (id, reason.to_owned());
+        let (SetAsideId { node, position, epoch }, reason) = (id, reason.to_owned());
         if self.holds(id) {
             // At its old place it has no effect any more, also where the store is made again from the journal: a
             // dropped fact never has one, and a retried one has it where it stands now.
@@ -183,7 +206,7 @@ impl App {
             let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
             self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
         }
-        self.act(by, Fact::SetAsideEnded(fact::SetAsideEnded { node, position, retried, reason }))
+        self.act(by, Fact::SetAsideEnded(fact::SetAsideEnded { node, position, epoch, retried, reason }))
             .await
             .map(drop)
     }
@@ -205,9 +228,13 @@ impl App {
         Ok(self.store.nodes().await?.iter().any(|state| state.node == node))
     }
 
-    /// Whether the fact stands in this node's journal.
+    /// Whether the fact stands in this node's journal. What a former life of the disk held beyond its backup does not:
+    /// another fact may stand at its position.
     fn holds(&self, id: SetAsideId) -> bool {
-        id.node == self.node
+        id.node == self.node && self.epoch_at(id.position) == id.epoch
+    }
+    fn epoch_at(&self, position: u64) -> u32 {
+        self.journal.node().epoch_at(Log::Facts, position)
     }
 
     /// Why no month may close, beside other nodes and clocks: what is not applied or can't be read may change it.
@@ -264,5 +291,45 @@ impl App {
             )
         };
         Finding { check: "directory", ok, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_at_one_position_in_two_lives_of_a_disk_have_two_names() {
+        let id = |position, epoch| SetAsideId { node: NodeId::from_bits(5), position, epoch };
+        for (id, text) in [
+            (id(16, 1), "node_0000000000005:16"),
+            (id(16, 2), "node_0000000000005:16:2"),
+            (id(2, 16), "node_0000000000005:2:16"),
+        ] {
+            assert_eq!(id.to_string(), text);
+            assert_eq!(text.parse::<SetAsideId>().expect("ours"), id);
+        }
+        for bad in [
+            "",
+            ":",
+            "16",
+            "node_0000000000005",
+            "node_0000000000005:",
+            "node_0000000000005:16:",
+            "node_0000000000005:16:1",
+            "node_0000000000005:016",
+            "node_0000000000005:16:2:3",
+            "node_0000000000005:+1",
+        ] {
+            assert!(bad.parse::<SetAsideId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_was_set_aside_before_lives_were_noted_is_of_the_first_and_is_written_as_it_was() {
+        let text = r#"{"node":"node_0000000000005","position":16,"retried":false,"reason":"odd"}"#;
+        let ended: fact::SetAsideEnded = serde_json::from_str(text).expect("it reads");
+        assert_eq!(ended.epoch, 1);
+        assert_eq!(serde_json::to_string(&ended).expect("plain data"), text);
     }
 }
