@@ -455,3 +455,90 @@ async fn what_was_set_aside_before_a_disk_was_restored_voids_no_fact_journaled_s
     let list = app.get("/v1/facts/set-aside").await.json();
     assert_eq!(list["data"], json!([]), "{list}");
 }
+
+/// Takes documents and indexes out of a store, as if it had lost them; answers how they are put back.
+fn lose(redis: &Server, name: &str) -> Vec<(String, Vec<u8>)> {
+    let mut connection = redis.operator();
+    let keys: Vec<String> = redis.operate(&["KEYS", &format!("*d:{name}")]);
+    assert!(!keys.is_empty(), "{name}");
+    let body = |key: String| {
+        let body: Vec<u8> = redis::cmd("GETDEL").arg(&key).query(&mut connection).expect("a document");
+        (key, body)
+    };
+    keys.into_iter().map(body).collect()
+}
+fn put_back(redis: &Server, lost: Vec<(String, Vec<u8>)>) {
+    let mut connection = redis.operator();
+    for (key, body) in lost {
+        redis::cmd("SET").arg(key).arg(body).query::<()>(&mut connection).expect("it takes it");
+    }
+}
+
+#[tokio::test]
+async fn what_a_redis_has_lost_is_named_everywhere_and_no_month_closes_by_the_rest() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    let ann = app.partner("ann").await;
+    let signs_up = async |app: &TestApp, account: &str| {
+        let mut visitor = Visitor::default();
+        visitor.clicks(&ann.link).await;
+        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+    };
+    for account in ["a", "b"] {
+        signs_up(&app, account).await;
+    }
+    let staff = json!({"name": "Boss", "email": "boss@x.example", "role": "admin"});
+    app.post("/v1/staff", &staff).await.expect_status(201);
+    app.settles().await;
+    // Nobody sees it lost before somebody needs it: of the directory, a node that starts.
+    let is_named = async |app: &mut TestApp, night: &str, named: &str| {
+        app.set_now(night).await;
+        let run = app.post("/v1/aggregate", &json!({"as_of": night})).await.expect_status(200).json();
+        let waits_for = run["waits_for"].to_string();
+        assert!(run["closed"] == json!([]) && waits_for.contains(named), "{named}: {run}");
+        let (doctor, ready) = (app.get("/v1/doctor").await, app.get("/readyz").await);
+        for seen in [doctor, ready] {
+            let text = seen.expect_status(200).text();
+            assert!(text.contains(named) && text.contains("FLUSHALL"), "{named}: {text}");
+        }
+        assert_eq!(app.get("/readyz").await.json()["status"], "degraded");
+    };
+    let february = "2026-02-10T04:15:00-05:00";
+    let lost = lose(&redis, "account:a");
+    is_named(&mut app, february, "account:a is missing").await;
+    put_back(&redis, lost);
+    let run = app.night_of(february).await;
+    assert_eq!((&run["closed"], &run["accounts"]), (&json!(["2026-01"]), &json!(2)), "{run}");
+    assert_eq!(app.get("/readyz").await.json()["status"], "ready");
+
+    signs_up(&app, "late").await;
+    app.settles().await;
+    let march = "2026-03-10T04:15:00-04:00";
+    for lost in [format!("statement:{}:2026-01", ann.id), "account:late".to_owned()] {
+        let kept = lose(&redis, &lost);
+        is_named(&mut app, march, &lost).await;
+        put_back(&redis, kept);
+    }
+    for lost in ["affiliate:*", "link:*", "month:2026-01", "staff:*"] {
+        let kept = lose(&redis, lost);
+        assert_eq!(app.stop().await, Some(0));
+        app.run().await;
+        let (_, named) = kept[0].0.split_once("d:").expect("a document");
+        is_named(&mut app, march, named).await;
+        put_back(&redis, kept);
+    }
+    assert_eq!(app.stop().await, Some(0));
+    app.run().await;
+    // One that was lost and made again by a later report lacks what came before.
+    signs_up(&app, "again").await;
+    app.settles().await;
+    lose(&redis, "account:again");
+    app.happens("again", "e1", "suspended", "2026-03-01T09:00:00-05:00").await.expect_status(201);
+    is_named(&mut app, march, "account:again has lost its signup").await;
+
+    redis.operate::<()>(&["FLUSHALL"]);
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    let run = app.night_of(march).await;
+    assert_eq!((&run["closed"], &run["accounts"]), (&json!(["2026-02"]), &json!(4)), "{run}");
+    assert_eq!(app.get("/readyz").await.json()["status"], "ready");
+}

@@ -642,9 +642,9 @@ impl FactsDrainer {
         for partition in all_partitions(self.app.store.partitions()) {
             let lists = self.app.store.load_indexed(partition, &index, "account:").await?;
             for doc in lists.into_iter().flatten() {
-                match decode("account", &doc.body) {
+                match doc.and_then(|doc| decode("account", &doc.body)) {
                     Ok(account) => accounts.push(account),
-                    // Its facts are set aside one by one; the claims of others go on.
+                    // Its facts are set aside one by one, and no month closes; the claims of others go on.
                     Err(error) => tracing::error!(%error, "an account's document can't be read"),
                 }
             }

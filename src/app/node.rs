@@ -288,7 +288,6 @@ impl App {
             Err(error) => Finding { check: "nodes", ok: false, text: format!("failed to {error}") },
         });
         findings.push(self.inspect_set_aside().await);
-        findings.push(self.inspect_directory());
         findings.push(self.inspect_mail().await);
         findings.push(self.inspect_agreement().await);
         findings
@@ -321,7 +320,8 @@ impl App {
             }
         };
         let [facts, clicks] = [Log::Facts, Log::Clicks].map(|log| self.inspect_standstill(log));
-        vec![journal, store, recovering, facts, clicks]
+        let (directory, last_run) = (self.inspect_directory(), self.inspect_last_run());
+        vec![journal, store, recovering, facts, clicks, directory, last_run]
     }
 }
 

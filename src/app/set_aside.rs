@@ -138,7 +138,7 @@ impl App {
     /// What is set aside and waits for a person, by node and position.
     pub async fn set_aside(&self) -> std::result::Result<Vec<SetAside>, ReadError> {
         let lists = self.store.load_indexed(Partition::Directory, &[SET_ASIDE.to_owned()], "aside:").await?;
-        let docs = lists.into_iter().flatten().map(|doc| decode(SET_ASIDE, &doc.body));
+        let docs = lists.into_iter().flatten().map(|doc| decode(SET_ASIDE, &doc?.body));
         let mut found = docs.collect::<Result<Vec<SetAside>>>()?;
         found.sort_by_key(SetAside::id);
         Ok(found)
@@ -245,7 +245,7 @@ impl App {
             count => Some(format!("{count} facts are set aside; decide about them with `counterfoil facts`")),
         };
         let directory = self.directory();
-        let unreadable = directory.unreadable().map(|name| format!("{name} can't be read"));
+        let unreadable = directory.unreadable().map(|name| format!("{name} can't be read or is missing"));
         Ok(aside.into_iter().chain(unreadable).collect())
     }
 
@@ -283,14 +283,33 @@ impl App {
         let names: Vec<&str> = directory.unreadable().collect();
         let ok = names.is_empty();
         let text = if ok {
-            "all of it can be read".to_owned()
+            "all of it is there and can be read".to_owned()
         } else {
-            format!(
-                "{} can't be read, and no month closes: rebuild the store from the journals",
-                names.join(", ")
-            )
+            let names = names.join(", ");
+            format!("{names} can't be read or is missing, and no month closes; {}", self.how_to_refill())
         };
         Finding { check: "directory", ok, text }
+    }
+    /// Why the last nightly run closed no month: it reads more than anybody else.
+    pub(super) fn inspect_last_run(&self) -> Finding {
+        let directory = self.directory();
+        let waits = directory.last_run().map(|last| &last.run).filter(|run| !run.waits_for.is_empty());
+        let text = waits.map(|run| {
+            let (through, waits_for) = (run.through, run.waits_for.join("; "));
+            format!(
+                "the last one, through {through}, closed no month: {waits_for}; when that is mended, `counterfoil aggregate` makes another"
+            )
+        });
+        let (ok, well) = (text.is_none(), || "the last one read all that it needed".to_owned());
+        Finding { check: "nightly_run", ok, text: text.unwrap_or_else(well) }
+    }
+    /// What an operator does with a store that lost something.
+    pub(super) const fn how_to_refill(&self) -> &'static str {
+        if self.settings.embedded {
+            "stop the server, remove the store's file, start it again: it is made again from the journal"
+        } else {
+            "set `maxmemory-policy noeviction`, then `FLUSHALL` and `counterfoil store confirm`: the nodes refill it from their journals"
+        }
     }
 }
 

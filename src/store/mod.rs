@@ -368,14 +368,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>>;
-    /// For each index, the documents named `{prefix}{member}` by its members, in the members' byte order.
-    /// A member without a document is left out.
+    /// For each index, the documents named `{prefix}{member}` by its members, in the members' byte order. A member
+    /// without a document is an error in its place: the store lost what it was given.
     async fn load_indexed(
         &self,
         partition: Partition,
         indexes: &[String],
         prefix: &str,
-    ) -> Result<Vec<Vec<Doc>>>;
+    ) -> Result<Vec<Vec<Result<Doc>>>>;
     /// Entries of a stream after `after`, oldest first, at most `limit`.
     async fn read_stream(
         &self,
@@ -429,6 +429,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn ping(&self) -> Result<()>;
     /// What an operator should know of it.
     async fn inspect(&self) -> Vec<Finding>;
+}
+
+/// A document that an index names is not there. What enters an index is written in the same commit, and nothing that is
+/// found by [`Store::load_indexed`] is ever removed.
+pub(crate) fn missing(index: &str, name: &str) -> StoreError {
+    StoreError::Corrupt(format!("{name} is missing, although `{index}` names it"))
 }
 
 /// The hashed partition of a key: FNV-1a over its bytes, mixed once more, because names that differ in

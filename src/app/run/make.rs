@@ -175,9 +175,10 @@ impl<'a> Run<'a> {
         for (folder, why) in folders.iter().filter_map(|folder| Some((folder, folder.unreadable.as_ref()?))) {
             let affiliate = folder.affiliate.id;
             tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, and no month closes");
-            self.report
-                .waits_for
-                .push(format!("the statements of {affiliate} can't be computed: failed to {why}"));
+            self.report.waits_for.push(format!(
+                "the statements of {affiliate} can't be computed: failed to {why}; {}",
+                self.app.how_to_refill()
+            ));
         }
         folders.retain(|folder| folder.unreadable.is_none());
         folders

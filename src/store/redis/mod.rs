@@ -99,7 +99,7 @@ impl Store for RedisStore {
         partition: Partition,
         indexes: &[String],
         prefix: &str,
-    ) -> Result<Vec<Vec<Doc>>> {
+    ) -> Result<Vec<Vec<Result<Doc>>>> {
         self.get_indexed(partition, indexes, prefix).await
     }
     async fn read_stream(
