@@ -39,7 +39,7 @@ impl App {
         let mut start = self.started.lock().await;
         let meta = match self.store.meta().await? {
             Some(meta) => meta,
-            None => self.store.init_meta(&self.first_meta(start.met)).await?,
+            None => self.store.init_meta(&self.first_meta(start.met).await?).await?,
         };
         let meta = self.notice_another_life(&start, meta).await?;
         start.store_id = Some(meta.store_id.clone());
@@ -60,7 +60,7 @@ impl App {
     }
 
     /// What is known of a store that is empty. One that was met before, by whomever, may have held everything.
-    fn first_meta(&self, met_before: bool) -> StoreMeta {
+    async fn first_meta(&self, met_before: bool) -> Result<StoreMeta> {
         // A store that is this node's own is whole when this node has replayed its journal.
         let recovering = (met_before || self.has_history()) && !self.settings.embedded;
         if recovering {
@@ -68,13 +68,14 @@ impl App {
                 "the store is empty; this node replays its journal, and no month closes until `counterfoil store confirm`"
             );
         }
-        StoreMeta {
+        Ok(StoreMeta {
             store_id: NodeId::random().to_string(),
             format: FORMAT,
             partitions: self.store.partitions(),
             keys_fingerprint: write_digests(self.settings.key_digests.iter().cloned().collect()),
             recovering,
-        }
+            evicted_before: self.evicted_before().await?,
+        })
     }
 
     /// Whoever meets an emptied store first may have no history: a node that has some says so as well.
@@ -274,6 +275,7 @@ impl App {
 
     /// What an operator should know: the store, the journal, the nodes.
     pub async fn inspect(&self) -> Vec<Finding> {
+        self.ask_whether_the_store_forgets().await;
         let mut findings = self.readiness().await;
         findings.extend(self.store.inspect().await);
         findings.push(match self.nodes_behind().await {
@@ -320,8 +322,8 @@ impl App {
             }
         };
         let [facts, clicks] = [Log::Facts, Log::Clicks].map(|log| self.inspect_standstill(log));
-        let (directory, last_run) = (self.inspect_directory(), self.inspect_last_run());
-        vec![journal, store, recovering, facts, clicks, directory, last_run]
+        let looked_at = [self.inspect_keeping(), self.inspect_directory(), self.inspect_last_run()];
+        [journal, store, recovering, facts, clicks].into_iter().chain(looked_at).collect()
     }
 }
 

@@ -18,6 +18,7 @@ use crate::domain::outcome::Verdict;
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 mod error;
 mod open;
@@ -307,6 +308,19 @@ pub struct StoreMeta {
     /// The store was found empty by a node that had history: closing and payouts wait until a person
     /// confirms that all nodes have replayed their journals.
     pub recovering: bool,
+    /// What its servers had evicted before: see [`Keeping::evicted`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evicted_before: BTreeMap<String, u64>,
+}
+
+/// Whether a store keeps what it is given; by default it does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keeping {
+    /// Why it may forget; `None`: it does not.
+    pub may_forget: Option<String>,
+    /// How many keys each of its servers has evicted, by the name of the server's run: a server that is started again
+    /// counts from zero. One that evicted none is not named.
+    pub evicted: BTreeMap<String, u64>,
 }
 
 /// The format of what this version writes.
@@ -421,9 +435,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Its own clock, in Unix milliseconds; `None`: it runs by ours.
     async fn clock_ms(&self) -> Result<Option<i64>>;
-    /// Why it may forget, or has forgotten, what it was given; `None`: it does not.
-    async fn may_forget(&self) -> Result<Option<String>> {
-        Ok(None)
+    /// Whether it keeps what it is given.
+    async fn keeping(&self) -> Result<Keeping> {
+        Ok(Keeping::default())
     }
     /// Whether it answers at all.
     async fn ping(&self) -> Result<()>;

@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
         if !nodes_behind.is_empty() {
             tracing::warn!(nodes = ?nodes_behind, "no month closes: nodes are behind");
         }
-        let store_forgets = app.store.may_forget().await?;
+        let store_forgets = app.why_the_store_forgets().await?;
         if let Some(why) = &store_forgets {
             tracing::warn!("no month closes on a store that forgets: {why}");
         }
