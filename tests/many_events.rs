@@ -88,3 +88,38 @@ async fn on_redis() {
     let redis = Server::start(Program::Redis, &[]);
     thousands_of_events_are_known_and_counted(TestApp::start_with(&redis.url(), "").await).await;
 }
+
+/// What is known of an account whose many events are kept apart, and some of them lost: no month closes by the rest.
+#[tokio::test]
+async fn no_month_closes_while_an_event_that_is_kept_apart_is_lost() {
+    for lost in ["*d:event:busy/last", "*i:events:busy"] {
+        let redis = Server::start(Program::Redis, &[]);
+        let mut app = TestApp::start_with(&redis.url(), "").await;
+        let partner = app.partner("ann").await;
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await;
+        app.signs_up(&visitor, "busy", "growth").await.expect_status(201);
+        app.set_now("2026-05-20T04:15:00-04:00").await;
+        for number in 1..=40 {
+            let kind = if number % 2 == 1 { "suspended" } else { "activated" };
+            let at = format!("2026-01-01T10:{number:02}:00-05:00");
+            app.happens("busy", &format!("e{number:02}"), kind, &at).await.expect_status(201);
+        }
+        app.happens("busy", "last", "canceled", "2026-01-02T10:00:00-05:00").await.expect_status(201);
+        app.settles().await;
+        for key in redis.operate::<Vec<String>>(&["KEYS", lost]) {
+            redis.operate::<()>(&["DEL", &key]);
+        }
+        let body = json!({"as_of": "2026-05-20T04:15:00-04:00"});
+        let run = app.post("/v1/aggregate", &body).await.expect_status(200).json();
+        assert_eq!((&run["closed"], &run["accounts"]), (&json!([]), &json!(0)), "{run}");
+        let named = lost.split_once(':').expect("its kind").1;
+        assert!(run["waits_for"][0].as_str().is_some_and(|why| why.contains(named)), "{run}");
+        // The journal has it still.
+        redis.operate::<()>(&["FLUSHALL"]);
+        app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+        let run = app.night_of("2026-05-20T04:15:00-04:00").await;
+        let closed = json!(["2026-01", "2026-02", "2026-03", "2026-04"]);
+        assert_eq!((&run["closed"], &run["crossings"]), (&closed, &json!(0)), "{run}");
+    }
+}

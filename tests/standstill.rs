@@ -159,7 +159,7 @@ async fn a_damaged_page_that_every_fact_waits_for_is_seen_everywhere_within_five
 }
 
 #[tokio::test]
-async fn no_month_closes_on_a_redis_that_may_forget_or_has_forgotten() {
+async fn no_month_closes_on_a_redis_that_may_forget() {
     let redis = Server::start(Program::Redis, &[]);
     let mut app = TestApp::start_with(&redis.url(), "").await;
     let partner = app.partner("ann").await;
@@ -179,22 +179,75 @@ async fn no_month_closes_on_a_redis_that_may_forget_or_has_forgotten() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{}", app.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // What it forgot before it was set right is gone.
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    let run = app.night_of("2026-02-10T04:15:00-05:00").await;
+    assert_eq!((&run["closed"], &run["store_forgets"]), (&json!(["2026-01"]), &Value::Null), "{run}");
+}
+
+/// Has a server evict what no test but this one looks at: keys that are to live for a day.
+fn evicts(redis: &Server, names: &[&str]) {
+    let all = names.iter().flat_map(|name| redis.operate::<Vec<String>>(&["KEYS", name]));
+    let keys: Vec<String> = all.collect();
+    assert!(keys.len() >= names.len(), "{names:?}: {keys:?}");
+    for key in &keys {
+        redis.operate::<()>(&["EXPIRE", key, "86400"]);
+    }
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
     redis.operate::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     let begun = Instant::now();
-    while redis.operate::<String>(&["INFO", "stats"]).contains("evicted_keys:0\r\n") {
-        assert!(begun.elapsed() < Duration::from_secs(10), "it forgets nothing");
+    while keys.iter().any(|key| redis.operate::<u64>(&["EXISTS", key]) > 0) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it evicts nothing");
     }
     redis.operate::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+}
+
+#[tokio::test]
+async fn a_redis_that_has_evicted_is_not_trusted_again_before_it_was_emptied() {
+    let mut redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    let partner = app.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    for account in ["a", "b", "c"] {
+        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+    }
+    app.settles().await;
+    // Indexes and what they name: nothing that is left names anything that is gone.
+    evicts(&redis, &["*i:affiliates", "*d:affiliate:*", "*i:referrals:*", "*i:accounts", "*d:account:b"]);
+    let is_seen = |doctor: &Value| doctor.to_string().contains("it has evicted ");
+    until("it is seen", &app, "/v1/doctor", is_seen).await;
+    // The operator reads it, sets the policy right where it is kept, and starts everything again.
     redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
-    let doctor = app.get("/v1/doctor").await.expect_status(200).text();
-    assert!(doctor.contains("FLUSHALL"), "{doctor}");
+    app.kill();
+    redis.kill();
+    redis.start_again();
+    assert!(redis.operate::<String>(&["INFO", "stats"]).contains("evicted_keys:0\r\n"));
+    app.run().await;
+    let night = "2026-02-10T04:15:00-05:00";
+    app.set_now(night).await;
+    for _ in 0..2 {
+        let run = app.post("/v1/aggregate", &json!({"as_of": night})).await.expect_status(200).json();
+        let why = run["store_forgets"].as_str().unwrap_or_default();
+        assert!(run["closed"] == json!([]) && why.contains("FLUSHALL"), "{run}");
+    }
+    let keeps = |ready: &Value| {
+        let mut checks = ready["checks"].as_array().expect("checks").iter();
+        checks.any(|check| check["check"] == "store_keeps" && check["ok"] == false)
+    };
+    until("it is seen", &app, "/readyz", |ready| keeps(ready) && ready["status"] == "degraded").await;
+    // Its servers may have counted what was evicted before it was emptied: that is no loss.
+    evicts(&redis, &["*d:account:a"]);
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     redis.operate::<()>(&["FLUSHALL"]);
-    redis.operate::<()>(&["CONFIG", "RESETSTAT"]);
     app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
-    let run = app.night_of("2026-02-10T04:15:00-05:00").await;
-    assert_eq!(run["closed"], json!(["2026-01"]), "{run}");
+    assert!(!redis.operate::<String>(&["INFO", "stats"]).contains("evicted_keys:0\r\n"));
+    let run = app.night_of(night).await;
+    assert_eq!((&run["closed"], &run["accounts"]), (&json!(["2026-01"]), &json!(3)), "{run}");
+    until("all is well", &app, "/readyz", |ready| ready["status"] == "ready").await;
+    // And what is evicted now is missing again.
+    evicts(&redis, &["*d:account:c"]);
+    redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    until("it is seen", &app, "/v1/doctor", is_seen).await;
 }
 
 async fn starts_on_a_full_disk(store: &str) {
@@ -376,4 +429,229 @@ async fn no_month_closes_over_a_signup_that_another_node_can_not_decide_until_it
     assert_eq!(decided["attribution"]["affiliate_id"], json!(ann.id));
     let run = first.post("/v1/aggregate", &json!({"as_of": FEBRUARY})).await.expect_status(200).json();
     assert_ne!(run["closed"], json!([]), "{run}");
+}
+
+/// A document of a store that can't be read any more, until it is put back.
+struct Unreadable {
+    key: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Unreadable {
+    fn make(redis: &Server, name: &str) -> Self {
+        let mut keys: Vec<Vec<u8>> = redis.operate(&["KEYS", &format!("*d:{name}")]);
+        let key = keys.pop().expect("a document");
+        let mut connection = redis.operator();
+        let body: Vec<u8> = redis::cmd("GET").arg(&key).query(&mut connection).expect("a document");
+        // Its version stays.
+        let bad = [&body[..8], b"{\"id\": 7}"].concat();
+        redis::cmd("SET").arg(&key).arg(bad).query::<()>(&mut connection).expect("it takes it");
+        Self { key, body }
+    }
+    fn put_back(self, redis: &Server) {
+        let mut connection = redis.operator();
+        redis::cmd("SET").arg(self.key).arg(self.body).query::<()>(&mut connection).expect("it takes it");
+    }
+}
+
+/// The only fact that is set aside.
+async fn fact_set_aside(app: &TestApp) -> String {
+    let some = |list: &Value| list["data"].as_array().is_some_and(|facts| !facts.is_empty());
+    let list = until("it is set aside", app, "/v1/facts/set-aside", some).await;
+    list["data"][0]["id"].as_str().expect("an id").to_owned()
+}
+
+fn why() -> Value {
+    json!({"reason": "its cause can't be mended"})
+}
+
+#[tokio::test]
+async fn what_a_node_set_aside_that_is_forgotten_is_dropped_at_any_node_and_months_close() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut first = TestApp::start_with(&redis.url(), "").await;
+    let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
+    let ann = first.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&ann.link).await;
+    first.signs_up(&visitor, "damaged", "growth").await.expect_status(201);
+    first.settles().await;
+    let account = Unreadable::make(&redis, "account:damaged");
+    for event in ["e1", "e2"] {
+        second.happens("damaged", event, "suspended", BEGINNING).await.expect_status(202);
+    }
+    second.settles().await;
+    account.put_back(&redis);
+    let both = |list: &Value| list["data"].as_array().is_some_and(|facts| facts.len() == 2);
+    let list = until("both are set aside", &first, "/v1/facts/set-aside", both).await;
+    let facts = [0, 1].map(|fact: usize| list["data"][fact]["id"].as_str().expect("an id").to_owned());
+    // The disk of its node is lost. While the node is known it may come back.
+    second.kill();
+    let path = |fact: usize, what| format!("/v1/facts/set-aside/{}/{what}", facts[fact]);
+    for (fact, what) in [(0, "drop"), (1, "retry")] {
+        let refused = first.post(&path(fact, what), &why()).await.expect_status(409).json();
+        assert_eq!(refused["code"], "of_another_node");
+    }
+    let night = "2026-05-05T04:15:00-04:00";
+    first.set_now(night).await;
+    let node = facts[0].split(':').next().expect("a node");
+    let forgotten =
+        http::send("DELETE", first.internal, &format!("/v1/nodes/{node}"), &bearer(), String::new()).await;
+    forgotten.expect("an answer").expect_status(204);
+    first.post(&path(0, "drop"), &why()).await.expect_status(204);
+    first.post(&path(1, "retry"), &why()).await.expect_status(204);
+    let account = first.get("/v1/accounts/damaged").await.json();
+    let events: Vec<&Value> =
+        account["history"].as_array().expect("a list").iter().filter(|it| it["kind"] == "event").collect();
+    assert!(events.len() == 1 && events[0]["event_id"] == "e2", "{events:?}");
+    let run = first.post("/v1/aggregate", &json!({"as_of": night})).await.expect_status(200).json();
+    assert_eq!(run["closed"], json!(["2026-01", "2026-02", "2026-03", "2026-04"]), "{run}");
+    let audit = first.get("/v1/audit").await.text();
+    assert!(audit.contains("its cause can't be mended"), "{audit}");
+}
+
+#[tokio::test]
+async fn what_was_set_aside_before_a_disk_was_restored_voids_no_fact_journaled_since() {
+    let redis = Server::start(Program::Redis, &[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut app = TestApp::prepare(dir.path(), &redis.url(), "");
+    app.run().await;
+    app.partner("ann").await;
+    app.signs_up(&Visitor::default(), "busy", "growth").await.expect_status(201);
+    app.settles().await;
+    assert_eq!(app.stop().await, Some(0));
+    let (data, backup) = (app.data_dir(), dir.path().join("backup"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(copied.expect("cp runs").success());
+    };
+    copy(&data, &backup);
+    app.run().await;
+    let account = Unreadable::make(&redis, "account:busy");
+    for number in 0..6 {
+        app.signs_up(&Visitor::default(), &format!("x{number}"), "growth").await.expect_status(201);
+    }
+    app.happens("busy", "e1", "suspended", BEGINNING).await.expect_status(202);
+    app.settles().await;
+    account.put_back(&redis);
+    let id = fact_set_aside(&app).await;
+    let position: u64 = id.split(':').nth(1).expect("a position").parse().expect("a number");
+    app.kill();
+    std::fs::remove_dir_all(&data).expect("it is there");
+    copy(&backup, &data);
+    app.run().await;
+    app.set_now("2026-01-01T10:00:00-05:00").await;
+    for number in 0..30 {
+        let kind = if number % 2 == 0 { "suspended" } else { "activated" };
+        let at = format!("2026-01-01T09:{number:02}:30-05:00");
+        app.happens("busy", &format!("n{number}"), kind, &at).await.expect_status(201);
+    }
+    app.settles().await;
+    assert!(app.metric("counterfoil_journal_last_position{log=\"facts\"}").await > position);
+    // One of the new life is set aside as well: it is listed beside the other.
+    let account = Unreadable::make(&redis, "account:busy");
+    app.happens("busy", "n30", "canceled", "2026-01-01T09:40:00-05:00").await.expect_status(202);
+    account.put_back(&redis);
+    let both = |list: &Value| list["data"].as_array().is_some_and(|facts| facts.len() == 2);
+    let list = until("both are set aside", &app, "/v1/facts/set-aside", both).await;
+    for fact in list["data"].as_array().expect("a list") {
+        let path = format!("/v1/facts/set-aside/{}/drop", fact["id"].as_str().expect("an id"));
+        app.post(&path, &why()).await.expect_status(204);
+    }
+    app.settles().await;
+    redis.operate::<()>(&["FLUSHALL"]);
+    until("it is back", &app, "/v1/accounts/busy", |_| true).await;
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    app.settles().await;
+    let account = app.get("/v1/accounts/busy").await.expect_status(200).json();
+    let events = account["history"].as_array().expect("a list").iter().filter(|it| it["kind"] == "event");
+    assert_eq!(events.count(), 30, "{account}");
+    let list = app.get("/v1/facts/set-aside").await.json();
+    assert_eq!(list["data"], json!([]), "{list}");
+}
+
+/// Takes documents and indexes out of a store, as if it had lost them; answers how they are put back.
+fn lose(redis: &Server, name: &str) -> Vec<(String, Vec<u8>)> {
+    let mut connection = redis.operator();
+    let keys: Vec<String> = redis.operate(&["KEYS", &format!("*d:{name}")]);
+    assert!(!keys.is_empty(), "{name}");
+    let body = |key: String| {
+        let body: Vec<u8> = redis::cmd("GETDEL").arg(&key).query(&mut connection).expect("a document");
+        (key, body)
+    };
+    keys.into_iter().map(body).collect()
+}
+fn put_back(redis: &Server, lost: Vec<(String, Vec<u8>)>) {
+    let mut connection = redis.operator();
+    for (key, body) in lost {
+        redis::cmd("SET").arg(key).arg(body).query::<()>(&mut connection).expect("it takes it");
+    }
+}
+
+#[tokio::test]
+async fn what_a_redis_has_lost_is_named_everywhere_and_no_month_closes_by_the_rest() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut app = TestApp::start_with(&redis.url(), "").await;
+    let ann = app.partner("ann").await;
+    let signs_up = async |app: &TestApp, account: &str| {
+        let mut visitor = Visitor::default();
+        visitor.clicks(&ann.link).await;
+        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+    };
+    for account in ["a", "b"] {
+        signs_up(&app, account).await;
+    }
+    let staff = json!({"name": "Boss", "email": "boss@x.example", "role": "admin"});
+    app.post("/v1/staff", &staff).await.expect_status(201);
+    app.settles().await;
+    // Nobody sees it lost before somebody needs it: of the directory, a node that starts.
+    let is_named = async |app: &mut TestApp, night: &str, named: &str| {
+        app.set_now(night).await;
+        let run = app.post("/v1/aggregate", &json!({"as_of": night})).await.expect_status(200).json();
+        let waits_for = run["waits_for"].to_string();
+        assert!(run["closed"] == json!([]) && waits_for.contains(named), "{named}: {run}");
+        let (doctor, ready) = (app.get("/v1/doctor").await, app.get("/readyz").await);
+        for seen in [doctor, ready] {
+            let text = seen.expect_status(200).text();
+            assert!(text.contains(named) && text.contains("FLUSHALL"), "{named}: {text}");
+        }
+        assert_eq!(app.get("/readyz").await.json()["status"], "degraded");
+    };
+    let february = "2026-02-10T04:15:00-05:00";
+    let lost = lose(&redis, "account:a");
+    is_named(&mut app, february, "account:a is missing").await;
+    put_back(&redis, lost);
+    let run = app.night_of(february).await;
+    assert_eq!((&run["closed"], &run["accounts"]), (&json!(["2026-01"]), &json!(2)), "{run}");
+    assert_eq!(app.get("/readyz").await.json()["status"], "ready");
+
+    signs_up(&app, "late").await;
+    app.settles().await;
+    let march = "2026-03-10T04:15:00-04:00";
+    for lost in [format!("statement:{}:2026-01", ann.id), "account:late".to_owned()] {
+        let kept = lose(&redis, &lost);
+        is_named(&mut app, march, &lost).await;
+        put_back(&redis, kept);
+    }
+    for lost in ["affiliate:*", "link:*", "month:2026-01", "staff:*"] {
+        let kept = lose(&redis, lost);
+        assert_eq!(app.stop().await, Some(0));
+        app.run().await;
+        let (_, named) = kept[0].0.split_once("d:").expect("a document");
+        is_named(&mut app, march, named).await;
+        put_back(&redis, kept);
+    }
+    assert_eq!(app.stop().await, Some(0));
+    app.run().await;
+    // One that was lost and made again by a later report lacks what came before.
+    signs_up(&app, "again").await;
+    app.settles().await;
+    lose(&redis, "account:again");
+    app.happens("again", "e1", "suspended", "2026-03-01T09:00:00-05:00").await.expect_status(201);
+    is_named(&mut app, march, "account:again has lost its signup").await;
+
+    redis.operate::<()>(&["FLUSHALL"]);
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    let run = app.night_of(march).await;
+    assert_eq!((&run["closed"], &run["accounts"]), (&json!(["2026-02"]), &json!(4)), "{run}");
+    assert_eq!(app.get("/readyz").await.json()["status"], "ready");
 }

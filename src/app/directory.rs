@@ -7,7 +7,7 @@ use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode, StaffId};
 use crate::domain::person::{StaffMember, same_email};
-use crate::store::{Doc, Partition, Result, Store, StreamId};
+use crate::store::{Doc, Partition, Result, Store, StreamId, missing};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub struct Directory {
     months: BTreeMap<Month, Arc<MonthDoc>>,
     last_run: Option<Arc<RunDoc>>,
     staff: BTreeMap<StaffId, Arc<StaffMember>>,
-    /// Documents that can't be read: whatever needs them waits, and no month closes.
+    /// Documents that can't be read, or are missing: whatever needs them waits, and no month closes.
     unreadable: BTreeSet<String>,
     /// How far `changes` has been followed.
     seen: StreamId,
@@ -114,7 +114,7 @@ impl Directory {
         all
     }
 
-    /// The names of documents that can't be read.
+    /// The names of documents that can't be read, or are missing.
     pub fn unreadable(&self) -> impl ExactSizeIterator<Item = &str> {
         self.unreadable.iter().map(String::as_str)
     }
@@ -158,12 +158,16 @@ impl Directory {
         Ok(Some(next))
     }
 
-    /// Takes documents in; one that can't be read is left out, and named.
+    /// Takes documents in; one that can't be read, or is missing, is left out, and named.
     fn take(&mut self, keys: &[String], docs: Vec<Option<Doc>>) {
         for (key, doc) in keys.iter().zip(docs) {
-            let Some(doc) = doc else { continue };
+            // Before the first night there is no run; all others are in an index, or something is known of them.
+            if doc.is_none() && key == RUN {
+                continue;
+            }
+            let taken = doc.ok_or_else(|| missing("the directory", key));
             self.unreadable.remove(key);
-            if let Err(error) = self.take_one(key, &doc.body) {
+            if let Err(error) = taken.and_then(|doc| self.take_one(key, &doc.body)) {
                 tracing::error!(%error, "a document of the directory can't be read");
                 self.unreadable.insert(key.clone());
             }

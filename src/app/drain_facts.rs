@@ -341,15 +341,15 @@ impl FactsDrainer {
                 Ok(record) => facts.push(Located { cursor, record }),
                 Err(error) => {
                     let cause = format!("it can't be read: {error}; a newer version may have written it");
-                    unreadable.push((cursor.position, cause, payload.to_vec()));
+                    unreadable.push((cursor, cause, payload.to_vec()));
                 }
             }
         }
         let end = read.last();
-        for (position, cause, payload) in unreadable {
-            self.set_aside(position, &cause, &payload).await?;
+        for (cursor, cause, payload) in unreadable {
+            self.set_aside(cursor, &cause, &payload).await?;
             // It may be read again.
-            self.aside.insert(position);
+            self.aside.insert(cursor.position);
         }
         Ok(Batch { facts, end })
     }
@@ -437,8 +437,8 @@ impl FactsDrainer {
     }
 
     /// Has those after a fact go on without it: a person decides about it. It is on disk before anybody passes it.
-    async fn set_aside(&self, position: u64, cause: &str, payload: &[u8]) -> Result<(), DrainError> {
-        let app = &self.app;
+    async fn set_aside(&self, at: Cursor, cause: &str, payload: &[u8]) -> Result<(), DrainError> {
+        let (app, position) = (&self.app, at.position);
         if !self.aside.contains(&position) {
             if app.waiting_aside.load(Ordering::Relaxed) >= MOST_WAITING {
                 return Err(DrainError::Unknown(format!(
@@ -450,7 +450,7 @@ impl FactsDrainer {
                 cause,
                 "a fact can't be applied and is set aside; see `counterfoil facts list`"
             );
-            let fact = set_aside_fact(app.node, position, cause, payload);
+            let fact = set_aside_fact(app.node, at, cause, payload);
             app.append_records(&[Record { at: app.now(), by: "counterfoil".to_owned(), fact }]).await?;
             app.set_aside_here.fetch_add(1, Ordering::Relaxed);
             app.waiting_aside.fetch_add(1, Ordering::Relaxed);
@@ -545,7 +545,7 @@ impl FactsDrainer {
                 Err(Stuck::At(located, cause)) => {
                     // A record is plain data with text keys: JSON can say all of it.
                     let payload = serde_json::to_vec(&located.record).expect("records are plain data");
-                    let aside = self.set_aside(located.cursor.position, &cause, &payload).await;
+                    let aside = self.set_aside(located.cursor, &cause, &payload).await;
                     aside.map_err(|error| (partition, error))?;
                     passed.insert(located.cursor.position);
                 }

@@ -23,8 +23,9 @@
 //! | `claim:<claim>` | directory | [`MissingReferral`](crate::domain::person::MissingReferral) |
 //! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
 //! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
-//! | `aside:<node>:<position>` | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
+//! | `aside:<node>:<position>`, `…:<epoch>` after the first | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
 //! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
+//! | `forgot` | directory | that the store's servers have evicted what it was given; not rebuilt |
 //! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
@@ -52,6 +53,7 @@ pub(crate) const RUN: &str = "run";
 /// Finished runs.
 pub(crate) const RUNS: &str = "runs";
 pub(crate) const NIGHT: &str = "night";
+pub(crate) const FORGOT: &str = "forgot";
 
 pub(crate) fn account_key(id: &AccountId) -> String {
     format!("account:{id}")

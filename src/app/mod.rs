@@ -11,6 +11,7 @@ mod drain_clicks;
 mod drain_facts;
 mod facts;
 mod figures;
+mod forgetting;
 mod layout;
 mod node;
 pub(crate) mod outbox;
@@ -262,7 +263,7 @@ pub struct App {
     clicks_standstill: Mutex<standstill::Standstill>,
     /// Position of the oldest signup that this node has yet to decide; 0: there is none.
     oldest_undecided: AtomicU64,
-    /// Why the store may forget what it was given.
+    /// Why the store may forget what it was given, or that it has.
     may_forget: Mutex<Option<String>>,
     /// The next fact needs one of another node, perhaps.
     waits_for_others: AtomicBool,

@@ -50,7 +50,7 @@ impl App {
         let mut start = self.started.lock().await;
         let meta = match self.store.meta().await? {
             Some(meta) => meta,
-            None => self.store.init_meta(&self.first_meta(start.met)).await?,
+            None => self.store.init_meta(&self.first_meta(start.met).await?).await?,
         };
         let meta = self.notice_another_life(&start, meta).await?;
         let meta = self.notice_a_fall_back(&start, meta).await?;
@@ -92,7 +92,7 @@ impl App {
     }
 
     /// What is known of a store that is empty. One that was met before, by whomever, may have held everything.
-    fn first_meta(&self, met_before: bool) -> StoreMeta {
+    async fn first_meta(&self, met_before: bool) -> Result<StoreMeta> {
         // A store that is this node's own is whole when this node has replayed its journal.
         let recovering = (met_before || self.has_history()) && !self.settings.embedded;
         if recovering {
@@ -100,14 +100,15 @@ impl App {
                 "the store is empty; this node replays its journal, and no month closes until `counterfoil store confirm`"
             );
         }
-        StoreMeta {
+        Ok(StoreMeta {
             store_id: NodeId::random().to_string(),
             format: FORMAT,
             partitions: self.store.partitions(),
             keys_fingerprint: write_digests(self.settings.key_digests.iter().cloned().collect()),
             recovering,
             fell_back: None,
-        }
+            evicted_before: self.evicted_before().await?,
+        })
     }
 
     /// Whoever meets an emptied store first may have no history: a node that has some says so as well.
@@ -342,9 +343,9 @@ impl App {
         for partition in all_partitions(self.store.partitions()) {
             let lists = self.store.load_indexed(partition, &index, "account:").await?;
             for doc in lists.into_iter().flatten() {
-                match decode("account", &doc.body) {
+                match doc.and_then(|doc| decode("account", &doc.body)) {
                     Ok(account) => accounts.push(account),
-                    // Its facts are set aside one by one; the claims of others go on.
+                    // Its facts are set aside one by one, and no month closes; the claims of others go on.
                     Err(error) => tracing::error!(%error, "an account's document can't be read"),
                 }
             }
@@ -358,6 +359,7 @@ impl App {
 
     /// What an operator should know: the store, the journal, the nodes.
     pub async fn inspect(&self) -> Vec<Finding> {
+        self.ask_whether_the_store_forgets().await;
         let mut findings = self.readiness().await;
         findings.extend(self.store.inspect().await);
         findings.push(match self.nodes_behind().await {
@@ -372,7 +374,6 @@ impl App {
             Err(error) => Finding { check: "nodes", ok: false, text: format!("failed to {error}") },
         });
         findings.push(self.inspect_set_aside().await);
-        findings.push(self.inspect_directory());
         findings.push(self.inspect_mail().await);
         findings.push(self.inspect_agreement().await);
         findings
@@ -405,7 +406,8 @@ impl App {
             }
         };
         let [facts, clicks] = [Log::Facts, Log::Clicks].map(|log| self.inspect_standstill(log));
-        vec![journal, store, recovering, facts, clicks]
+        let looked_at = [self.inspect_keeping(), self.inspect_directory(), self.inspect_last_run()];
+        [journal, store, recovering, facts, clicks].into_iter().chain(looked_at).collect()
     }
 }
 

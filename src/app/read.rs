@@ -9,7 +9,7 @@ use super::{AccountList, App, Logged, Page, ReadError, RunDoc, StatementDoc};
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId, LinkId};
-use crate::store::{DayCounts, Entry, Partition, Result, StreamId};
+use crate::store::{DayCounts, Entry, Partition, Result, StoreError, StreamId, missing};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::NaiveDate;
@@ -43,8 +43,19 @@ impl App {
             let partition = account_partition(&account.id, self.store.partitions());
             let index = [events_index(&account.id)];
             let lists = self.store.load_indexed(partition, &index, &events_prefix(&account.id)).await?;
-            let events = lists.into_iter().flatten().map(|doc| decode("event", &doc.body));
-            account.put_events_back(events.collect::<Result<_>>()?);
+            let events = lists.into_iter().flatten().map(|doc| decode("event", &doc?.body));
+            let events = events.collect::<Result<Vec<_>>>()?;
+            // Those that were kept apart since the account was read are found as well.
+            if (events.len() as u64) < account.events_apart {
+                return Err(StoreError::Corrupt(format!(
+                    "{} events of account:{} are kept apart from it, and `{}` names {}",
+                    account.events_apart,
+                    account.id,
+                    index[0],
+                    events.len()
+                )));
+            }
+            account.put_events_back(events);
         }
         Ok(account)
     }
@@ -75,13 +86,12 @@ impl App {
             AccountList::Of(affiliate) => referrals_index(affiliate),
         };
         let (names, next_cursor) = self.page_of(&index, beginning, cursor, limit).await?;
-        let load = names.iter().map(|(_, name)| async move {
-            match name.parse::<AccountId>() {
-                Ok(id) => self.load_account(&id).await,
-                Err(_) => Ok(None),
-            }
+        let load = names.iter().map(async |(_, name)| {
+            let lost = || missing(&index, &format!("account:{name}"));
+            let id = name.parse::<AccountId>().map_err(|_| lost())?;
+            self.load_account(&id).await?.ok_or_else(lost)
         });
-        let mut data: Vec<Account> = try_join_all(load).await?.into_iter().flatten().collect();
+        let mut data: Vec<Account> = try_join_all(load).await?;
         // An index is read from after the beginning on: the account that is named just so stands before.
         if let (None, Ok(id)) = (cursor, beginning.parse::<AccountId>())
             && let Some(named) = self.load_account(&id).await?.filter(|account| is_in(list, account))
@@ -142,9 +152,15 @@ impl App {
             }));
         }
         let load = keys.iter().map(|(partition, key)| self.store.load(*partition, std::slice::from_ref(key)));
-        let docs = try_join_all(load).await?.into_iter().flatten().flatten();
-        let mut data =
-            docs.map(|doc| decode("statement", &doc.body)).collect::<Result<Vec<StatementDoc>>>()?;
+        let docs = try_join_all(load).await?.into_iter().flatten();
+        let mut data = Vec::new();
+        for ((_, key), doc) in keys.iter().zip(docs) {
+            match doc {
+                Some(doc) => data.push(decode::<StatementDoc>(key, &doc.body)?),
+                None if affiliate.is_some() && month.is_some() => {}
+                None => return Err(missing("statements", key).into()),
+            }
+        }
         data.retain(|doc| !doc.withdrawn);
         Ok(Page { data, next_cursor })
     }

@@ -93,7 +93,7 @@ impl App {
         let partition = affiliate_partition(affiliate, self.store.partitions());
         let prefix = format!("statement:{affiliate}:");
         let lists = self.store.load_indexed(partition, &[statements_index(affiliate)], &prefix).await?;
-        let docs = lists.into_iter().flatten().map(|doc| decode("statement", &doc.body));
+        let docs = lists.into_iter().flatten().map(|doc| decode("statement", &doc?.body));
         let mut docs = docs.collect::<Result<Vec<StatementDoc>>>()?;
         docs.retain(|doc| !doc.withdrawn);
         docs.sort_by_key(|doc| std::cmp::Reverse(doc.statement.month));
@@ -145,7 +145,7 @@ impl App {
         for lists in try_join_all(reads).await? {
             for ((affiliate, accounts), docs) in affiliates.iter().zip(&mut all).zip(lists) {
                 for doc in docs {
-                    let account: Account = decode("account", &doc.body)?;
+                    let account: Account = decode("account", &doc?.body)?;
                     if account.credited_to == Some(*affiliate) {
                         accounts.push(self.with_all_events(account).await?);
                     }

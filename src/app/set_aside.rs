@@ -12,7 +12,7 @@ use crate::domain::account::Refusal;
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, BadId, NodeId};
 use crate::domain::outcome::FactOutcome;
-use crate::store::{Finding, Partition, Result};
+use crate::store::{Cursor, Finding, Log, Partition, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,6 +32,9 @@ pub struct SetAside {
     pub node: NodeId,
     /// Where in the journal.
     pub position: u64,
+    /// In which life of the node's disk: a later one may hold another fact at this position.
+    #[serde(default = "fact::first_epoch", skip_serializing_if = "fact::is_first_epoch")]
+    pub epoch: u32,
     /// When it was set aside.
     pub at: DateTime<Utc>,
     /// What is wrong.
@@ -50,24 +53,32 @@ pub struct SetAside {
     pub ended: Option<Ended>,
 }
 
-/// Which fact: its node, and its position in the node's journal.
+/// Which fact: its node, its position in the node's journal, and after the first life of the node's disk in which life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SetAsideId {
     pub(super) node: NodeId,
     pub(super) position: u64,
+    pub(super) epoch: u32,
 }
 
 impl fmt::Display for SetAsideId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}", self.node, self.position)
+        write!(out, "{}:{}", self.node, self.position)?;
+        if fact::is_first_epoch(&self.epoch) { Ok(()) } else { write!(out, ":{}", self.epoch) }
     }
 }
 impl FromStr for SetAsideId {
     type Err = BadId;
     fn from_str(text: &str) -> std::result::Result<Self, BadId> {
         let bad = || BadId("SetAsideId");
-        let (node, position) = text.split_once(':').ok_or_else(bad)?;
-        Ok(Self { node: node.parse()?, position: position.parse().map_err(|_| bad())? })
+        let (node, place) = text.split_once(':').ok_or_else(bad)?;
+        let (position, epoch) = match place.split_once(':') {
+            Some((position, epoch)) => (position, epoch.parse().map_err(|_| bad())?),
+            None => (place, fact::first_epoch()),
+        };
+        let id = Self { node: node.parse()?, position: position.parse().map_err(|_| bad())?, epoch };
+        // Each has one name.
+        Some(id).filter(|id| id.to_string() == text).ok_or_else(bad)
     }
 }
 impl Serialize for SetAsideId {
@@ -79,7 +90,17 @@ impl Serialize for SetAsideId {
 impl SetAside {
     /// Which it is.
     pub const fn id(&self) -> SetAsideId {
-        SetAsideId { node: self.node, position: self.position }
+        SetAsideId { node: self.node, position: self.position, epoch: self.epoch }
+    }
+}
+impl fact::SetAside {
+    pub(super) const fn id(&self) -> SetAsideId {
+        SetAsideId { node: self.node, position: self.position, epoch: self.epoch }
+    }
+}
+impl fact::SetAsideEnded {
+    pub(super) const fn id(&self) -> SetAsideId {
+        SetAsideId { node: self.node, position: self.position, epoch: self.epoch }
     }
 }
 
@@ -104,19 +125,20 @@ struct Glimpse {
 }
 
 /// The fact that says that the one at a position is set aside.
-pub(super) fn set_aside_fact(node: NodeId, position: u64, cause: &str, payload: &[u8]) -> Fact {
+pub(super) fn set_aside_fact(node: NodeId, at: Cursor, cause: &str, payload: &[u8]) -> Fact {
     let glimpse = serde_json::from_slice::<Glimpse>(payload).ok();
     let record = std::str::from_utf8(payload).ok().filter(|text| text.len() <= MOST_BYTES);
     let (kind, account_id) = glimpse.map_or((None, None), |glimpse| (glimpse.fact, glimpse.account_id));
     let (cause, record) = (cause.to_owned(), record.map(str::to_owned));
-    Fact::SetAside(fact::SetAside { node, position, cause, kind, account_id, record })
+    let Cursor { epoch, position } = at;
+    Fact::SetAside(fact::SetAside { node, position, epoch, cause, kind, account_id, record })
 }
 
 impl App {
     /// What is set aside and waits for a person, by node and position.
     pub async fn set_aside(&self) -> std::result::Result<Vec<SetAside>, ReadError> {
         let lists = self.store.load_indexed(Partition::Directory, &[SET_ASIDE.to_owned()], "aside:").await?;
-        let docs = lists.into_iter().flatten().map(|doc| decode(SET_ASIDE, &doc.body));
+        let docs = lists.into_iter().flatten().map(|doc| decode(SET_ASIDE, &doc?.body));
         let mut found = docs.collect::<Result<Vec<SetAside>>>()?;
         found.sort_by_key(SetAside::id);
         Ok(found)
@@ -132,6 +154,10 @@ impl App {
         let aside = self.open_aside(id).await?;
         let record = aside.record.as_deref().and_then(|text| serde_json::from_str::<Record>(text).ok());
         let record = record.ok_or(ActError::Refused(Refusal::StillUnreadable))?;
+        // The places that it names would be taken for places in this node's journal.
+        if matches!(record.fact, Fact::Void(_) | Fact::Decision(_)) && !self.holds(id) {
+            return Err(ActError::Refused(Refusal::StillUnreadable));
+        }
         let mut refused = None;
         // The same words by the same person at the same time: whatever the fact did already, it does once.
         let positions = self.append_records(std::slice::from_ref(&record)).await;
@@ -140,7 +166,8 @@ impl App {
         match tokio::time::timeout(self.settings.apply_patience, applied).await {
             Ok(Ok(submitted)) if submitted.outcome == FactOutcome::Deferred => {
                 // The try was set aside in its turn: one entry stays open for one fact.
-                let again = SetAsideId { node: self.node, position: position_now };
+                let epoch = self.epoch_at(position_now);
+                let again = SetAsideId { node: self.node, position: position_now, epoch };
                 self.end_aside(by, again, false, reason).await?;
                 return Err(ActError::Refused(Refusal::StillUnreadable));
             }
@@ -171,20 +198,22 @@ impl App {
         retried: bool,
         reason: &str,
     ) -> std::result::Result<(), ActError> {
-        let (SetAsideId { node, position }, reason) = (id, reason.to_owned());
-        // At its old place it has no effect any more, also where the store is made again from the journal: a dropped
-        // fact never has one, and a retried one has it where it stands now.
-        let void = Fact::Void(fact::Void { position, reason: "set_aside".to_owned(), account_id: None });
-        let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
-        self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
-        self.act(by, Fact::SetAsideEnded(fact::SetAsideEnded { node, position, retried, reason }))
+        let (SetAsideId { node, position, epoch }, reason) = (id, reason.to_owned());
+        if self.holds(id) {
+            // At its old place it has no effect any more, also where the store is made again from the journal: a
+            // dropped fact never has one, and a retried one has it where it stands now.
+            let void = Fact::Void(fact::Void { position, reason: "set_aside".to_owned(), account_id: None });
+            let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
+            self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
+        }
+        self.act(by, Fact::SetAsideEnded(fact::SetAsideEnded { node, position, epoch, retried, reason }))
             .await
             .map(drop)
     }
 
     async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {
-        // Its position, and those that it may name, are of its own node's journal.
-        if id.node != self.node {
+        // A node that lives decides for itself. One that was forgotten can't be asked any more.
+        if id.node != self.node && self.knows_node(id.node).await? {
             return Err(ActError::Refused(Refusal::OfAnotherNode));
         }
         let key = set_aside_key(id);
@@ -195,6 +224,19 @@ impl App {
         open.ok_or(ActError::Refused(Refusal::NotSetAside))
     }
 
+    async fn knows_node(&self, node: NodeId) -> Result<bool> {
+        Ok(self.store.nodes().await?.iter().any(|state| state.node == node))
+    }
+
+    /// Whether the fact stands in this node's journal. What a former life of the disk held beyond its backup does not:
+    /// another fact may stand at its position.
+    fn holds(&self, id: SetAsideId) -> bool {
+        id.node == self.node && self.epoch_at(id.position) == id.epoch
+    }
+    fn epoch_at(&self, position: u64) -> u32 {
+        self.journal.node().epoch_at(Log::Facts, position)
+    }
+
     /// Why no month may close, beside other nodes and clocks: what is not applied or can't be read may change it.
     pub(super) async fn why_no_month_closes(&self) -> Result<Vec<String>> {
         self.count_set_aside().await?;
@@ -203,7 +245,7 @@ impl App {
             count => Some(format!("{count} facts are set aside; decide about them with `counterfoil facts`")),
         };
         let directory = self.directory();
-        let unreadable = directory.unreadable().map(|name| format!("{name} can't be read"));
+        let unreadable = directory.unreadable().map(|name| format!("{name} can't be read or is missing"));
         Ok(aside.into_iter().chain(unreadable).collect())
     }
 
@@ -241,13 +283,72 @@ impl App {
         let names: Vec<&str> = directory.unreadable().collect();
         let ok = names.is_empty();
         let text = if ok {
-            "all of it can be read".to_owned()
+            "all of it is there and can be read".to_owned()
         } else {
-            format!(
-                "{} can't be read, and no month closes: rebuild the store from the journals",
-                names.join(", ")
-            )
+            let names = names.join(", ");
+            format!("{names} can't be read or is missing, and no month closes; {}", self.how_to_refill())
         };
         Finding { check: "directory", ok, text }
+    }
+    /// Why the last nightly run closed no month: it reads more than anybody else.
+    pub(super) fn inspect_last_run(&self) -> Finding {
+        let directory = self.directory();
+        let waits = directory.last_run().map(|last| &last.run).filter(|run| !run.waits_for.is_empty());
+        let text = waits.map(|run| {
+            let (through, waits_for) = (run.through, run.waits_for.join("; "));
+            format!(
+                "the last one, through {through}, closed no month: {waits_for}; when that is mended, `counterfoil aggregate` makes another"
+            )
+        });
+        let (ok, well) = (text.is_none(), || "the last one read all that it needed".to_owned());
+        Finding { check: "nightly_run", ok, text: text.unwrap_or_else(well) }
+    }
+    /// What an operator does with a store that lost something.
+    pub(super) const fn how_to_refill(&self) -> &'static str {
+        if self.settings.embedded {
+            "stop the server, remove the store's file, start it again: it is made again from the journal"
+        } else {
+            "set `maxmemory-policy noeviction`, then `FLUSHALL` and `counterfoil store confirm`: the nodes refill it from their journals"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_at_one_position_in_two_lives_of_a_disk_have_two_names() {
+        let id = |position, epoch| SetAsideId { node: NodeId::from_bits(5), position, epoch };
+        for (id, text) in [
+            (id(16, 1), "node_0000000000005:16"),
+            (id(16, 2), "node_0000000000005:16:2"),
+            (id(2, 16), "node_0000000000005:2:16"),
+        ] {
+            assert_eq!(id.to_string(), text);
+            assert_eq!(text.parse::<SetAsideId>().expect("ours"), id);
+        }
+        for bad in [
+            "",
+            ":",
+            "16",
+            "node_0000000000005",
+            "node_0000000000005:",
+            "node_0000000000005:16:",
+            "node_0000000000005:16:1",
+            "node_0000000000005:016",
+            "node_0000000000005:16:2:3",
+            "node_0000000000005:+1",
+        ] {
+            assert!(bad.parse::<SetAsideId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_was_set_aside_before_lives_were_noted_is_of_the_first_and_is_written_as_it_was() {
+        let text = r#"{"node":"node_0000000000005","position":16,"retried":false,"reason":"odd"}"#;
+        let ended: fact::SetAsideEnded = serde_json::from_str(text).expect("it reads");
+        assert_eq!(ended.epoch, 1);
+        assert_eq!(serde_json::to_string(&ended).expect("plain data"), text);
     }
 }

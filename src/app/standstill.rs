@@ -16,8 +16,9 @@ const AFTER: Duration = Duration::from_secs(2);
 /// What a drainer said longer ago is not why its log stands still.
 const FRESH: Duration = Duration::from_secs(10);
 const LOGGED_EVERY: Duration = Duration::from_mins(1);
-/// How often the store is asked whether it may forget.
-const ASKED_EVERY: Duration = Duration::from_secs(5);
+/// How often the store is asked whether it may forget. What was evicted less long before a server is started again is
+/// not seen.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of one journal.
 #[derive(Debug, Default)]
@@ -128,15 +129,15 @@ impl App {
         }
     }
 
-    /// Why the store may forget what it was given, as last seen.
+    /// Why the store may forget what it was given, or that it has, as last seen.
     pub(super) fn store_may_forget(&self) -> Option<String> {
         lock(&self.may_forget).clone()
     }
 
-    async fn ask_whether_the_store_forgets(&self) {
-        // What can't be asked now is asked again.
-        if let Ok(why) = self.store.may_forget().await {
-            *lock(&self.may_forget) = why;
+    pub(super) async fn ask_whether_the_store_forgets(&self) {
+        if let Err(error) = self.why_the_store_forgets().await {
+            // It is asked again soon.
+            tracing::debug!(%error, "whether the store forgets is not known");
         }
     }
 

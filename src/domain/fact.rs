@@ -331,6 +331,9 @@ facts! {
         pub node: NodeId,
         /// Its position there.
         pub position: u64,
+        /// In which life of the node's disk; earlier versions did not say so, and it is taken for the first.
+        #[serde(default = "first_epoch", skip_serializing_if = "is_first_epoch")]
+        pub epoch: u32,
         /// What is wrong with it.
         pub cause: String,
         /// Its kind, as far as it can be read.
@@ -349,6 +352,9 @@ facts! {
         pub node: NodeId,
         /// Its position there.
         pub position: u64,
+        /// In which life of the node's disk.
+        #[serde(default = "first_epoch", skip_serializing_if = "is_first_epoch")]
+        pub epoch: u32,
         /// It was journaled again; false: it is dropped.
         pub retried: bool,
         /// Why.
@@ -364,6 +370,14 @@ facts! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub lost: Option<LostMail>,
     },
+}
+
+pub(crate) const fn first_epoch() -> u32 {
+    1
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+pub(crate) const fn is_first_epoch(epoch: &u32) -> bool {
+    *epoch == first_epoch()
 }
 
 /// A limit that must hold where a fact is applied, and not only where it was asked for: of two who ask at once, both may

@@ -77,7 +77,7 @@ problems! {
     AlreadyClosed = 409 "already_closed": "The month is closed",
     PasswordReplaced = 409 "password_replaced": "Another password was set since",
     AlreadyDecided = 409 "already_decided": "The claim was decided before",
-    OfAnotherNode = 409 "of_another_node": "The fact stands in another node's journal; ask that node, whose name begins the fact's id",
+    OfAnotherNode = 409 "of_another_node": "The fact stands in another node's journal; ask that node, whose name begins the fact's id, or forget the node if it never comes back",
     StillUnreadable = 409 "still_unreadable": "The fact still can't be applied; mend its cause first, or drop it",
     Busy = 409 "busy": "A nightly run is under way",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",

@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// The epoch that a position of a log belongs to.
-    pub(super) fn epoch_at(&self, log: Log, position: u64) -> u32 {
+    pub(crate) fn epoch_at(&self, log: Log, position: u64) -> u32 {
         let started = self.epochs.iter().rev().find(|epoch| epoch.first_position(log) <= position);
         started.map_or(0, |epoch| epoch.epoch)
     }

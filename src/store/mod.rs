@@ -18,6 +18,7 @@ use crate::domain::outcome::Verdict;
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 mod error;
 mod open;
@@ -318,6 +319,9 @@ pub struct StoreMeta {
     /// all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fell_back: Option<String>,
+    /// What its servers had evicted before: see [`Keeping::evicted`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evicted_before: BTreeMap<String, u64>,
 }
 
 impl StoreMeta {
@@ -325,6 +329,16 @@ impl StoreMeta {
     pub fn life(&self) -> String {
         format!("{}/{}", self.store_id, self.fell_back.as_deref().unwrap_or_default())
     }
+}
+
+/// Whether a store keeps what it is given; by default it does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keeping {
+    /// Why it may forget; `None`: it does not.
+    pub may_forget: Option<String>,
+    /// How many keys each of its servers has evicted, by the name of the server's run: a server that is started again
+    /// counts from zero. One that evicted none is not named.
+    pub evicted: BTreeMap<String, u64>,
 }
 
 /// The format of what this version writes.
@@ -386,14 +400,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>>;
-    /// For each index, the documents named `{prefix}{member}` by its members, in the members' byte order.
-    /// A member without a document is left out.
+    /// For each index, the documents named `{prefix}{member}` by its members, in the members' byte order. A member
+    /// without a document is an error in its place: the store lost what it was given.
     async fn load_indexed(
         &self,
         partition: Partition,
         indexes: &[String],
         prefix: &str,
-    ) -> Result<Vec<Vec<Doc>>>;
+    ) -> Result<Vec<Vec<Result<Doc>>>>;
     /// Entries of a stream after `after`, oldest first, at most `limit`.
     async fn read_stream(
         &self,
@@ -439,14 +453,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Its own clock, in Unix milliseconds; `None`: it runs by ours.
     async fn clock_ms(&self) -> Result<Option<i64>>;
-    /// Why it may forget, or has forgotten, what it was given; `None`: it does not.
-    async fn may_forget(&self) -> Result<Option<String>> {
-        Ok(None)
+    /// Whether it keeps what it is given.
+    async fn keeping(&self) -> Result<Keeping> {
+        Ok(Keeping::default())
     }
     /// Whether it answers at all.
     async fn ping(&self) -> Result<()>;
     /// What an operator should know of it.
     async fn inspect(&self) -> Vec<Finding>;
+}
+
+/// A document that an index names is not there. What enters an index is written in the same commit, and nothing that is
+/// found by [`Store::load_indexed`] is ever removed.
+pub(crate) fn missing(index: &str, name: &str) -> StoreError {
+    StoreError::Corrupt(format!("{name} is missing, although `{index}` names it"))
 }
 
 /// The hashed partition of a key: FNV-1a over its bytes, mixed once more, because names that differ in

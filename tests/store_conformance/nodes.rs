@@ -91,6 +91,7 @@ pub async fn the_first_meta_stands_until_it_is_replaced(store: Arc<dyn Store>) {
         keys_fingerprint: "f".to_owned(),
         recovering: false,
         fell_back: (store_id == "third").then(|| "a word".to_owned()),
+        evicted_before: std::collections::BTreeMap::from([("a run".to_owned(), 7)]),
     };
     assert_eq!(store.meta().await.expect("an answer"), None);
     assert_eq!(store.init_meta(&meta("first")).await.expect("an answer"), meta("first"));

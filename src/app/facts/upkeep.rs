@@ -3,7 +3,7 @@
 use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
 use crate::app::layout::{SET_ASIDE, lost_mail_key, set_aside_key};
 use crate::app::outbox::{mail_done, mail_key, remember_lost};
-use crate::app::set_aside::{Ended, SetAside, SetAsideId};
+use crate::app::set_aside::{Ended, SetAside};
 use crate::app::work::Work;
 use crate::domain::account::Refusal;
 use crate::domain::fact::{self, MailDone, SetAsideEnded};
@@ -43,17 +43,18 @@ impl Kind for fact::SetAside {
         Subject::Directory
     }
     fn documents(&self) -> Vec<String> {
-        vec![set_aside_key(SetAsideId { node: self.node, position: self.position })]
+        vec![set_aside_key(self.id())]
     }
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied {
-        let Self { node, position, cause, kind, account_id, record } = self.clone();
-        let id = SetAsideId { node, position };
+        let Self { node, position, epoch, cause, kind, account_id, record } = self.clone();
+        let id = self.id();
         let key = set_aside_key(id);
         if work.get::<SetAside>(&key)?.is_some() {
             return Ok(Effect::of(false));
         }
         work.index(SET_ASIDE.to_owned(), id.to_string(), true);
-        let aside = SetAside { node, position, at: context.at, cause, kind, account_id, record, ended: None };
+        let aside =
+            SetAside { node, position, epoch, at: context.at, cause, kind, account_id, record, ended: None };
         work.put(&key, &aside)?;
         Ok(Effect::of(true))
     }
@@ -73,10 +74,10 @@ impl Kind for SetAsideEnded {
         Subject::Directory
     }
     fn documents(&self) -> Vec<String> {
-        vec![set_aside_key(SetAsideId { node: self.node, position: self.position })]
+        vec![set_aside_key(self.id())]
     }
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied {
-        let id = SetAsideId { node: self.node, position: self.position };
+        let id = self.id();
         let key = set_aside_key(id);
         let mut aside: SetAside = work.need(&key, Refusal::NotSetAside)?;
         if aside.ended.is_some() {

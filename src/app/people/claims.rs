@@ -144,7 +144,7 @@ impl App {
         let lists = self.store.load_indexed(Partition::Directory, &[index], "claim:").await?;
         let docs = lists.into_iter().flatten();
         let mut claims: Vec<MissingReferral> =
-            docs.map(|doc| decode("claim", &doc.body)).collect::<Result<_, _>>()?;
+            docs.map(|doc| decode("claim", &doc?.body)).collect::<Result<_, _>>()?;
         claims.sort_by_key(|claim| (claim.filed_at, claim.id));
         Ok(claims)
     }

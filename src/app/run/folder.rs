@@ -14,7 +14,7 @@ use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::program::Rules;
 use crate::domain::statement::{ClosedMonth, Ledger, Referral, Summarizer, Summary};
-use crate::store::{Doc, Partition, Result, StoreError};
+use crate::store::{Doc, Partition, Result, StoreError, missing};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,7 +29,7 @@ pub(super) struct Folder {
     /// Its summaries as kept, and as they are to be kept.
     pub kept: Parts,
     pub bodies: Vec<Vec<u8>>,
-    /// Why not all of its accounts can be read, if so.
+    /// Why not all of its accounts and statements can be read, if so.
     pub unreadable: Option<String>,
     /// Just before its facts were read.
     pub read_at: DateTime<Utc>,
@@ -112,22 +112,29 @@ impl Run<'_> {
         for lists in whole {
             for (place, docs) in all.iter().zip(lists) {
                 for doc in docs {
-                    self.take_doc(&mut folders[*place], &doc, &summarizers[*place]).await?;
+                    self.take_doc(&mut folders[*place], doc, &summarizers[*place]).await?;
                 }
             }
         }
         for ((place, account), doc) in named.into_iter().flatten() {
-            match doc {
-                Some(doc) => self.take_doc(&mut folders[place], &doc, &summarizers[place]).await?,
-                None => drop(folders[place].summaries.remove(&account)),
-            }
+            let doc = doc.ok_or_else(|| missing("the feed", &account_key(&account)));
+            self.take_doc(&mut folders[place], doc, &summarizers[place]).await?;
         }
         Ok(folders)
     }
 
-    /// Takes an account's document; one that can't be read is noted.
-    async fn take_doc(&self, folder: &mut Folder, doc: &Doc, summarizer: &Summarizer<'_>) -> Result<()> {
-        let account = match decode("account", &doc.body) {
+    /// Takes an account's document; one that can't be read, or is missing, is noted.
+    async fn take_doc(
+        &self,
+        folder: &mut Folder,
+        doc: Result<Doc>,
+        summarizer: &Summarizer<'_>,
+    ) -> Result<()> {
+        let account = match doc.and_then(|doc| decode::<Account>("account", &doc.body)) {
+            // It was lost, and a later report made another one.
+            Ok(account) if account.signup.is_none() => {
+                Err(StoreError::Corrupt(format!("account:{} has lost its signup", account.id)))
+            }
             Ok(account) => self.app.with_all_events(account).await,
             Err(error) => Err(error),
         };
@@ -153,14 +160,19 @@ impl Run<'_> {
             }
             Parts::load(&*self.app.store, affiliate.id, parts).await
         };
-        let (statements, kept) = tokio::try_join!(self.kept_statements(affiliate.id), kept)?;
+        let statements = async { Ok(self.kept_statements(affiliate.id).await) };
+        let (statements, kept) = tokio::try_join!(statements, kept)?;
+        let (statements, unreadable) = match statements {
+            Err(error @ StoreError::Corrupt(_)) => (BTreeMap::new(), Some(error.to_string())),
+            statements => (statements?, None),
+        };
         Ok(Folder {
             affiliate: Arc::clone(affiliate),
             summaries: BTreeMap::new(),
             basis: String::new(),
             kept,
             bodies: Vec::new(),
-            unreadable: None,
+            unreadable,
             read_at,
             statements,
         })
@@ -191,6 +203,7 @@ impl Run<'_> {
         let prefix = format!("statement:{affiliate}:");
         let lists = self.app.store.load_indexed(partition, &[statements_index(affiliate)], &prefix).await?;
         let docs = lists.into_iter().flatten().map(|doc| {
+            let doc = doc?;
             let kept: StatementDoc = decode("statement", &doc.body)?;
             Ok((kept.statement.month, (doc.version, kept)))
         });

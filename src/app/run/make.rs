@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
         if !nodes_behind.is_empty() {
             tracing::warn!(nodes = ?nodes_behind, "no month closes: nodes are behind");
         }
-        let store_forgets = app.store.may_forget().await?;
+        let store_forgets = app.why_the_store_forgets().await?;
         if let Some(why) = &store_forgets {
             tracing::warn!("no month closes on a store that forgets: {why}");
         }
@@ -180,9 +180,10 @@ impl<'a> Run<'a> {
         for (folder, why) in folders.iter().filter_map(|folder| Some((folder, folder.unreadable.as_ref()?))) {
             let affiliate = folder.affiliate.id;
             tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, and no month closes");
-            self.report
-                .waits_for
-                .push(format!("the statements of {affiliate} can't be computed: failed to {why}"));
+            self.report.waits_for.push(format!(
+                "the statements of {affiliate} can't be computed: failed to {why}; {}",
+                self.app.how_to_refill()
+            ));
         }
         folders.retain(|folder| folder.unreadable.is_none());
         folders

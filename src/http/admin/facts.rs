@@ -82,7 +82,7 @@ pub async fn drop_it(
 /// A fact that was set aside.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SetAsideView {
-    /// Its node and its position in the node's journal.
+    /// Its node and its position in the node's journal; after the node's disk was restored, also in which of its lives.
     #[schema(value_type = String, example = "node_0a1b2c3d4e5f6:81")]
     pub id: SetAsideId,
     /// When it was set aside.
@@ -108,7 +108,7 @@ impl SetAsideView {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "only the API document reads it")]
 pub struct FactPath {
-    /// Its node and its position in the node's journal.
+    /// Its node and its position in the node's journal; after the node's disk was restored, also in which of its lives.
     #[param(example = "node_0a1b2c3d4e5f6:81")]
     fact_id: String,
 }

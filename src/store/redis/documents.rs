@@ -7,7 +7,7 @@ use super::reply;
 use super::script::{COMMIT, Call};
 use crate::domain::id::NodeId;
 use crate::store::packed;
-use crate::store::{Commit, Committed, Cursor, Doc, Log, Partition, Result, StoreError};
+use crate::store::{Commit, Committed, Cursor, Doc, Log, Partition, Result, StoreError, missing};
 use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 
@@ -115,16 +115,20 @@ impl RedisStore {
         partition: Partition,
         indexes: &[String],
         prefix: &str,
-    ) -> Result<Vec<Vec<Doc>>> {
+    ) -> Result<Vec<Vec<Result<Doc>>>> {
         let mut found = Vec::with_capacity(indexes.len());
         for indexes in indexes.chunks(AT_ONCE) {
             let all = indexes.iter().map(|index| self.get_members(partition, index, None, usize::MAX));
             let members = try_join_all(all).await?;
             let names: Vec<_> = members.iter().flatten().map(String::as_str).collect();
             let mut documents = self.documents(prefix, partition, &names).await?.into_iter();
-            found.extend(
-                members.iter().map(|members| documents.by_ref().take(members.len()).flatten().collect()),
-            );
+            for (index, members) in indexes.iter().zip(&members) {
+                let found_here = members.iter().zip(documents.by_ref());
+                let or_missing = |(member, doc): (&String, Option<Doc>)| {
+                    doc.ok_or_else(|| missing(index, &format!("{prefix}{member}")))
+                };
+                found.push(found_here.map(or_missing).collect());
+            }
         }
         Ok(found)
     }

@@ -4,7 +4,7 @@ use super::RedisStore;
 use super::client::Server;
 use super::reply;
 use crate::clock::Clock;
-use crate::store::{Finding, Result};
+use crate::store::{Finding, Keeping, Result};
 use redis::{Value, cmd};
 use std::collections::HashMap;
 
@@ -28,15 +28,19 @@ impl RedisStore {
 }
 
 impl RedisStore {
-    pub(super) async fn forgets(&self) -> Result<Option<String>> {
+    pub(super) async fn get_keeping(&self) -> Result<Keeping> {
+        let mut keeping = Keeping::default();
         for master in self.client.masters().await? {
             let info = reply::text(master.ask(&cmd("INFO")).await?)?;
-            let finding = eviction(&master.name(), &read_info(&info));
+            let info = read_info(&info);
+            let finding = eviction(&master.name(), &info);
             if !finding.ok {
-                return Ok(Some(finding.text));
+                keeping.may_forget.get_or_insert(finding.text);
             }
+            let run = info.get("run_id").map_or_else(|| master.name(), |run| (*run).to_owned());
+            keeping.evicted.extend(Some(evicted(&info)).filter(|keys| *keys > 0).map(|keys| (run, keys)));
         }
-        Ok(None)
+        Ok(keeping)
     }
 }
 
@@ -117,19 +121,18 @@ fn persistence(name: &str, info: &Info<'_>, appendfsync: Option<&str>) -> Findin
 
 fn eviction(name: &str, info: &Info<'_>) -> Finding {
     let policy = info.get("maxmemory_policy").copied().unwrap_or("unknown");
-    let evicted = info.get("evicted_keys").and_then(|keys| keys.parse::<u64>().ok()).unwrap_or(0);
-    let ok = policy == "noeviction" && evicted == 0;
-    let text = if policy != "noeviction" {
-        format!("{name} forgets keys when memory is short ({policy}); set `maxmemory-policy noeviction`")
-    } else if evicted > 0 {
-        format!(
-            "{name} has forgotten {evicted} keys when memory was short; have it made anew from the journals: `FLUSHALL`, \
-             `CONFIG RESETSTAT`, then `counterfoil store confirm`"
-        )
+    let ok = policy == "noeviction";
+    let text = if ok {
+        format!("{name} evicts nothing when memory is short")
     } else {
-        format!("{name} forgets nothing when memory is short")
+        format!("{name} evicts keys when memory is short ({policy}); set `maxmemory-policy noeviction`")
     };
     Finding { check: "redis_eviction", ok, text }
+}
+
+/// How many keys the server has evicted since it was started. What of it is missing is not known here.
+fn evicted(info: &Info<'_>) -> u64 {
+    info.get("evicted_keys").and_then(|keys| keys.parse().ok()).unwrap_or(0)
 }
 
 /// No replica is no fault: the journals hold what the store was told.
@@ -163,7 +166,6 @@ mod tests {
         for (finding, remedy) in [
             (persistence("r", &debian, None), "appendonly yes"),
             (eviction("r", &debian), "noeviction"),
-            (eviction("r", &read_info("maxmemory_policy:noeviction\r\nevicted_keys:7")), "FLUSHALL"),
             (eviction("r", &read_info("maxmemory_policy:volatile-ttl")), "noeviction"),
             (version("r", &read_info("redis_version:6.2.1")), "upgrade"),
             (persistence("r", &read_info("aof_enabled:1"), Some("no")), "everysec"),

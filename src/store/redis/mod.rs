@@ -8,8 +8,8 @@
 //! without ever waiting long. `keys` makes the keys. The rest is the store's calls.
 
 use super::{
-    ClickBatch, Commit, Committed, Cursor, DayCounts, Doc, Entry, Finding, Lease, Log, NodeState, Partition,
-    Result, Store, StoreMeta, StoreSettings, StreamId,
+    ClickBatch, Commit, Committed, Cursor, DayCounts, Doc, Entry, Finding, Keeping, Lease, Log, NodeState,
+    Partition, Result, Store, StoreMeta, StoreSettings, StreamId,
 };
 use crate::domain::attribution::Visit;
 use crate::domain::id::{AffiliateId, LinkId, NodeId, VisitorId};
@@ -99,7 +99,7 @@ impl Store for RedisStore {
         partition: Partition,
         indexes: &[String],
         prefix: &str,
-    ) -> Result<Vec<Vec<Doc>>> {
+    ) -> Result<Vec<Vec<Result<Doc>>>> {
         self.get_indexed(partition, indexes, prefix).await
     }
     async fn read_stream(
@@ -158,8 +158,8 @@ impl Store for RedisStore {
     async fn clock_ms(&self) -> Result<Option<i64>> {
         self.server_clock().await.map(Some)
     }
-    async fn may_forget(&self) -> Result<Option<String>> {
-        self.forgets().await
+    async fn keeping(&self) -> Result<Keeping> {
+        self.get_keeping().await
     }
     async fn ping(&self) -> Result<()> {
         let ping = cmd("PING");

@@ -4,7 +4,10 @@ use super::SqliteStore;
 use super::streams;
 use crate::domain::id::NodeId;
 use crate::store::packed;
-use crate::store::{Advance, Commit, Committed, Cursor, Doc, IndexChange, Log, Partition, Result, Write};
+use crate::store::{
+    Advance, Commit, Committed, Cursor, Doc, IndexChange, Log, Partition, Result, Write, missing,
+};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// The partition's number in the file.
@@ -78,18 +81,25 @@ impl SqliteStore {
         partition: Partition,
         indexes: &[String],
         prefix: &str,
-    ) -> Result<Vec<Vec<Doc>>> {
+    ) -> Result<Vec<Vec<Result<Doc>>>> {
         let (indexes, prefix) = (indexes.to_vec(), prefix.to_owned());
         self.readers
             .run(move |connection| {
                 let mut find = connection.prepare_cached(
-                    "SELECT version, body FROM members CROSS JOIN documents
+                    "SELECT version, body, member FROM members LEFT JOIN documents
                      ON documents.part = members.part AND documents.name = ?3 || members.member
                      WHERE members.part = ?1 AND members.name = ?2 ORDER BY members.member",
                 )?;
                 let mut found = Vec::with_capacity(indexes.len());
                 for index in &indexes {
-                    let documents = find.query_map(params![part(partition), index, prefix], read_document)?;
+                    let or_missing = |row: &rusqlite::Row<'_>| {
+                        if row.get_ref("version")? == ValueRef::Null {
+                            let member: String = row.get("member")?;
+                            return Ok(Err(missing(index, &format!("{prefix}{member}"))));
+                        }
+                        read_document(row).map(Ok)
+                    };
+                    let documents = find.query_map(params![part(partition), index, prefix], or_missing)?;
                     found.push(documents.collect::<rusqlite::Result<_>>()?);
                 }
                 Ok(found)

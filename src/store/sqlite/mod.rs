@@ -120,7 +120,7 @@ impl Store for SqliteStore {
         partition: Partition,
         indexes: &[String],
         prefix: &str,
-    ) -> Result<Vec<Vec<Doc>>> {
+    ) -> Result<Vec<Vec<Result<Doc>>>> {
         self.get_indexed(partition, indexes, prefix).await
     }
     async fn read_stream(
