@@ -480,6 +480,10 @@ impl App {
         let applied = self.waiters.wait_for(position);
         if let Ok(Ok(submitted)) = tokio::time::timeout(self.settings.apply_patience, applied).await {
             self.count(kind, submitted.outcome);
+            let may_change = submitted.refusal.is_some_and(|refusal| !refusal.is_final());
+            if may_change && self.is_recovering().await.unwrap_or(true) {
+                return Err(SubmitError::Refilling);
+            }
             return Ok(submitted);
         }
         self.waiters.forget(position);
