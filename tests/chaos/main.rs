@@ -14,15 +14,18 @@ mod support;
 
 mod clients;
 mod faults;
+mod outcome;
 mod plan;
+mod strikes;
 mod world;
 
 use clients::{Clients, name_of};
 use faults::{Fault, OF_A_NODE_ALONE, OF_A_PAIR, schedule};
+use outcome::Outcome;
 use plan::{PARTNERS, Plan};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 use support::app::{Partner, TestApp, Visitor};
 use support::dice::Dice;
@@ -30,12 +33,14 @@ use support::disk::Disk;
 use support::gate::Gate;
 use support::history::History;
 use support::servers::{Program, Server};
-use world::{Node, Outcome, World};
+use world::{Node, World};
 
 const SEED: &str = "COUNTERFOIL_CHAOS_SEED";
 const ROUNDS: &str = "COUNTERFOIL_CHAOS_ROUNDS";
 /// Rounds of the short form.
 const FEW: usize = 8;
+/// The world in which nothing goes wrong.
+const CONTROL: &str = "control";
 /// Accounts cross within the rounds, and reach the second tier.
 const PROGRAM: &str = r#"
 [program]
@@ -91,7 +96,7 @@ impl Beginning {
         } else {
             copy(&from.join("keys"), &to.join("keys"));
         }
-        Node { disk: disk.map(|disk| Arc::new(Mutex::new(disk))), gate: None, app, _dir: dir }
+        Node { disk, gate: None, app, _dir: dir }
     }
 
     fn world(
@@ -123,8 +128,6 @@ impl Beginning {
         }
     }
 }
-
-const CONTROL: &str = "control";
 
 /// What was asked for.
 #[derive(Clone, Copy)]
