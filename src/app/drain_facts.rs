@@ -215,6 +215,8 @@ impl FactsDrainer {
             )));
         }
         app.set_applied(Log::Facts, start);
+        let replayed_to = app.journal.facts().last_position();
+        app.replayed_to.store(replayed_to, Ordering::Relaxed);
         // What forgot facts, or was away, may have forgotten clicks.
         app.doubt_clicks();
         let meta = app.store.meta().await?;
@@ -232,7 +234,7 @@ impl FactsDrainer {
             meta,
             batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
             broke_off_at: None,
-            replayed_to: app.journal.facts().last_position(),
+            replayed_to,
             repeated: app.journal.repeated(Log::Facts),
         };
         drainer.recall_claims().await?;

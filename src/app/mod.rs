@@ -257,6 +257,8 @@ pub struct App {
     clicks_standstill: Mutex<standstill::Standstill>,
     /// Position of the oldest signup that this node has yet to decide; 0: there is none.
     oldest_undecided: AtomicU64,
+    /// The facts journal's end when the store was last asked how far it is: up to there facts are replayed.
+    replayed_to: AtomicU64,
     /// Why the store may forget what it was given.
     may_forget: Mutex<Option<String>>,
     /// The next fact needs one of another node, perhaps.
@@ -352,6 +354,8 @@ impl App {
             facts_standstill: Mutex::default(),
             clicks_standstill: Mutex::default(),
             oldest_undecided: AtomicU64::new(0),
+            // It was not asked yet.
+            replayed_to: AtomicU64::new(u64::MAX),
             may_forget: Mutex::new(None),
             waits_for_others: AtomicBool::new(false),
             applied_facts: AtomicU64::new(0),
@@ -503,8 +507,8 @@ impl App {
     /// Whether the store may lack what it had: it was emptied or lost, and what it does not know may be unknown for a moment
     /// only.
     async fn is_refilling(&self) -> bool {
-        let (last, applied) = self.positions(Log::Facts);
-        applied < last || self.is_recovering().await.unwrap_or(true)
+        let (_, applied) = self.positions(Log::Facts);
+        applied < self.replayed_to.load(Ordering::Relaxed) || self.is_recovering().await.unwrap_or(true)
     }
 
     /// Why an account can't be credited to an affiliate by hand. It can be asked before the fact is journaled: an
