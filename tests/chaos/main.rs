@@ -155,18 +155,11 @@ fn disk() -> Option<Disk> {
     }
 }
 
-fn asked_for() -> Run {
-    let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number(SEED).unwrap_or_else(|| getrandom::u64().expect("a random number") % 1_000_000);
-    let rounds = number(ROUNDS).map(|rounds| usize::try_from(rounds).expect("few"));
-    println!("{SEED}={seed}");
-    Run { seed, rounds: rounds.unwrap_or(FEW), is_long: rounds.is_some() }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_acknowledged_in_chaos_ends_as_on_a_quiet_server() {
-    let run = asked_for();
-    let mut dice = Dice::of(run.seed);
+    let mut dice = Dice::seeded_by(SEED);
+    let asked = std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok());
+    let run = Run { seed: dice.seed(), rounds: asked.unwrap_or(FEW), is_long: asked.is_some() };
     let plan = Arc::new(Plan::of(&dice, run.rounds));
     let begun = Instant::now();
     let start = beginning().await;
