@@ -381,9 +381,12 @@ async fn what_staff_do_is_not_refused_for_good_while_the_store_is_filled_again()
     let app = TestApp::start_with(&redis.url(), "").await;
     app.signs_up(&Visitor::default(), "nobodys", "growth").await.expect_status(201);
     let why = json!({"affiliate_id": "aff_0000000000001", "reason": "a call"});
+    let reason = json!({"reason": "a look"});
     let acts = [
         ("/v1/accounts/nobodys/attribution", &why, (404, "unknown_affiliate")),
-        ("/v1/accounts/nobodys/hold", &json!({"reason": "a look"}), (409, "not_referred")),
+        ("/v1/accounts/nobodys/hold", &reason, (409, "not_referred")),
+        ("/v1/accounts/unknown/hold", &reason, (404, "unknown_account")),
+        ("/v1/affiliates/aff_0000000000001/suspend", &reason, (404, "unknown_affiliate")),
     ];
     let answers = async |expected: Option<(u16, &str)>| {
         for (path, body, refusal) in acts {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::app::{BEGINNING, TestApp, Visitor, bearer};
 use support::disk::Disk;
+use support::gate::Gate;
 use support::http;
 use support::servers::{Program, Server};
 
@@ -103,6 +104,38 @@ async fn months_close_beside_a_node_without_facts_and_one_whose_last_fact_was_re
     second.set_now("2026-03-10T04:15:00-05:00").await;
     let run = first.night_of("2026-03-10T04:15:00-05:00").await;
     assert_eq!((&run["nodes_behind"], &run["closed"]), (&json!([]), &json!(["2026-02"])), "{run}");
+}
+
+#[tokio::test]
+async fn no_month_closes_over_what_a_node_that_died_just_now_had_acknowledged() {
+    let redis = Server::start(Program::Redis, &[]);
+    let gate = Gate::before(redis.port, "never").await;
+    let mut first = TestApp::start_with(&redis.url(), "").await;
+    let mut second = TestApp::start_beside(&first, &gate.url(), "").await;
+    let partner = second.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    first.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    let as_of = json!({"as_of": "2026-02-10T04:15:00-05:00"});
+    for app in [&mut second, &mut first] {
+        app.set_now("2026-02-10T04:15:00-05:00").await;
+    }
+    until("it told by the new clock", &first, "/v1/doctor", |doctor| {
+        !doctor.to_string().contains("behind or silent")
+    })
+    .await;
+    // It takes in a fact that it can tell nobody of, and dies.
+    gate.shut();
+    second.happens("a", "e1", "canceled", "2026-01-15T12:00:00-05:00").await.expect_status(202);
+    second.kill();
+    let run = first.post("/v1/aggregate", &as_of).await.expect_status(200).json();
+    assert_eq!(run["closed"], json!([]), "{run}");
+    assert_eq!(run["nodes_behind"].as_array().map(Vec::len), Some(1), "{run}");
+    gate.open();
+    second.run().await;
+    let run = first.night_of("2026-02-10T04:15:00-05:00").await;
+    assert_eq!(run["closed"], json!(["2026-01"]), "{run}");
+    assert_eq!(first.statements("&month=2026-01").await[0]["active_accounts"], 0);
 }
 
 /// Writes rubbish over the page of an embedded store that holds a document.

@@ -506,6 +506,11 @@ impl App {
         let applied = self.waiters.wait_for(position);
         if let Ok(Ok(submitted)) = tokio::time::timeout(self.settings.apply_patience, applied).await {
             self.count(kind, submitted.outcome);
+            let may_change = submitted.refusal.is_some_and(|refusal| !refusal.is_final());
+            // What is missing may be there in a moment.
+            if may_change && self.is_refilling().await {
+                return Err(SubmitError::Refilling);
+            }
             return Ok(submitted);
         }
         self.waiters.forget(position);

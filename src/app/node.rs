@@ -238,13 +238,15 @@ impl App {
         }
     }
 
-    /// Other nodes whose journals hold, or may hold, facts that the store does not know.
-    pub(crate) async fn nodes_behind(&self) -> Result<Vec<NodeId>> {
+    /// Other nodes whose journals hold, or may hold, facts that the store does not know: also those that have told nothing
+    /// since they told this.
+    pub(crate) async fn nodes_behind(&self, told_before: &[NodeState]) -> Result<Vec<NodeId>> {
         let mut behind = Vec::new();
         let others = self.store.nodes().await?.into_iter().filter(|state| state.node != self.node);
         for state in others {
             let applied = self.applied_of(state.node, Log::Facts).await?;
-            let silent = !state.stopped && self.clock.millis() - state.seen_ms > SILENT_MS;
+            let is_old = self.clock.millis() - state.seen_ms > SILENT_MS;
+            let silent = !state.stopped && (is_old || told_before.contains(&state));
             if !is_in(applied, state.facts) || silent {
                 behind.push(state.node);
             }
@@ -362,7 +364,7 @@ impl App {
         self.ask_whether_the_store_forgets().await;
         let mut findings = self.readiness().await;
         findings.extend(self.store.inspect().await);
-        findings.push(match self.nodes_behind().await {
+        findings.push(match self.nodes_behind(&[]).await {
             Ok(behind) if behind.is_empty() => {
                 Finding { check: "nodes", ok: true, text: "all known nodes' facts are in the store".into() }
             }

@@ -1,6 +1,7 @@
 //! All that can go wrong here, and how it ends.
 
 use super::support::dice::Dice;
+use std::fmt::{Display, Formatter};
 
 /// What goes wrong in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,14 +76,25 @@ impl Fault {
     pub const fn needs_a_disk(self) -> bool {
         matches!(self, DiskFrozen | DiskFull)
     }
+    /// Whether it hits one of the nodes, and not what they share.
+    pub const fn hits_a_node(self) -> bool {
+        self.takes_a_node_away() || self.needs_a_disk() || matches!(self, Cut | Swallowed)
+    }
 }
 
-/// A fault, the node that it hits, and a number for when.
+/// A fault, the node that it hits and that makes the night, and a number for when.
 #[derive(Debug, Clone, Copy)]
 pub struct Hit {
     pub fault: Fault,
     pub node: usize,
     pub moment: u64,
+}
+
+impl Display for Hit {
+    fn fmt(&self, to: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{:?}", self.fault)?;
+        if self.fault.hits_a_node() { write!(to, " at node {}", self.node + 1) } else { Ok(()) }
+    }
 }
 
 /// Which faults come, in which order: all of them before one comes again.
@@ -91,10 +103,10 @@ pub fn schedule(dice: &mut Dice, faults: &[Fault], nodes: usize, rounds: usize) 
     while hits.len() < rounds {
         let mut deck = faults.to_vec();
         dice.shuffle(&mut deck);
-        hits.extend(deck.into_iter().map(|fault| Hit {
-            fault,
-            node: dice.index(nodes),
-            moment: dice.below(60),
+        hits.extend(deck.into_iter().map(|fault| {
+            let (node, moment) = (dice.index(nodes), dice.below(60));
+            // The last one's data lies on a disk of its own.
+            Hit { fault, node: if fault.needs_a_disk() { nodes - 1 } else { node }, moment }
         }));
     }
     hits.truncate(rounds);

@@ -14,15 +14,18 @@ mod support;
 
 mod clients;
 mod faults;
+mod outcome;
 mod plan;
+mod strikes;
 mod world;
 
 use clients::{Clients, name_of};
 use faults::{Fault, OF_A_NODE_ALONE, OF_A_PAIR, schedule};
+use outcome::Outcome;
 use plan::{PARTNERS, Plan};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 use support::app::{Partner, TestApp, Visitor};
 use support::dice::Dice;
@@ -30,12 +33,14 @@ use support::disk::Disk;
 use support::gate::Gate;
 use support::history::History;
 use support::servers::{Program, Server};
-use world::{Node, Outcome, World};
+use world::{Node, World};
 
 const SEED: &str = "COUNTERFOIL_CHAOS_SEED";
 const ROUNDS: &str = "COUNTERFOIL_CHAOS_ROUNDS";
 /// Rounds of the short form.
 const FEW: usize = 8;
+/// The world in which nothing goes wrong.
+const CONTROL: &str = "control";
 /// Accounts cross within the rounds, and reach the second tier.
 const PROGRAM: &str = r#"
 [program]
@@ -91,7 +96,7 @@ impl Beginning {
         } else {
             copy(&from.join("keys"), &to.join("keys"));
         }
-        Node { disk: disk.map(|disk| Arc::new(Mutex::new(disk))), gate: None, app, _dir: dir }
+        Node { disk, gate: None, app, _dir: dir }
     }
 
     fn world(
@@ -124,8 +129,6 @@ impl Beginning {
     }
 }
 
-const CONTROL: &str = "control";
-
 /// What was asked for.
 #[derive(Clone, Copy)]
 struct Run {
@@ -152,18 +155,11 @@ fn disk() -> Option<Disk> {
     }
 }
 
-fn asked_for() -> Run {
-    let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number(SEED).unwrap_or_else(|| getrandom::u64().expect("a random number") % 1_000_000);
-    let rounds = number(ROUNDS).map(|rounds| usize::try_from(rounds).expect("few"));
-    println!("{SEED}={seed}");
-    Run { seed, rounds: rounds.unwrap_or(FEW), is_long: rounds.is_some() }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_acknowledged_in_chaos_ends_as_on_a_quiet_server() {
-    let run = asked_for();
-    let mut dice = Dice::of(run.seed);
+    let mut dice = Dice::seeded_by(SEED);
+    let asked = std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok());
+    let run = Run { seed: dice.seed(), rounds: asked.unwrap_or(FEW), is_long: asked.is_some() };
     let plan = Arc::new(Plan::of(&dice, run.rounds));
     let begun = Instant::now();
     let start = beginning().await;

@@ -2,7 +2,10 @@
 
 /// A random number a call.
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct Dice {
+    seed: u64,
+    state: u64,
+}
 
 impl Dice {
     /// By the seed in an environment variable; without it by any. The seed is printed.
@@ -10,19 +13,19 @@ impl Dice {
         let given = std::env::var(variable).ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| getrandom::u64().expect("a random number") % 1_000_000);
         println!("{variable}={seed}");
-        Self::of(seed)
-    }
-    /// By a seed.
-    pub fn of(seed: u64) -> Self {
         // Small seeds differ in few bits, and 0 would stay 0.
-        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self { seed, state: seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
+    }
+    /// What they were seeded by.
+    pub const fn seed(&self) -> u64 {
+        self.seed
     }
     /// One below a limit.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 8) % limit
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state >> 8) % limit
     }
     /// True once in so many times.
     pub fn once_in(&mut self, times: u64) -> bool {

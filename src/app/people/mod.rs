@@ -204,8 +204,6 @@ impl App {
         let submitted = self.submit(by, fact).await?;
         match submitted.outcome {
             FactOutcome::Deferred => Err(ActError::Deferred),
-            // What is missing may be there in a moment.
-            FactOutcome::Refused if self.is_refilling().await => Err(ActError::Unavailable),
             FactOutcome::Refused | FactOutcome::Conflict => {
                 Err(ActError::Refused(submitted.refusal.unwrap_or(Refusal::WrongStatus)))
             }

@@ -54,7 +54,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let directory = app.directory();
         let through = app.zone().last_full_day(as_of);
-        let nodes_behind = wait_for_other_nodes(app).await?;
+        let nodes_behind = wait_for_other_nodes(app, fence.is_none()).await?;
         let undecided = wait_for_decisions(app).await?;
         let mut waits_for = app.why_no_month_closes().await?;
         if let Some(first) = undecided.first() {

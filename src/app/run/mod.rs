@@ -271,11 +271,13 @@ impl App {
     }
 }
 
-/// Waits a moment for other nodes' facts; answers those that are behind all the same.
-async fn wait_for_other_nodes(app: &App) -> Result<Vec<NodeId>> {
+/// Waits a moment for other nodes' facts, and, unless it is dry, until each has told once more where its journal ends: of
+/// what it acknowledged since it last did, nobody else knows. Answers those that are behind all the same.
+async fn wait_for_other_nodes(app: &App, is_dry: bool) -> Result<Vec<NodeId>> {
     let begun = Instant::now();
+    let told_before = if is_dry { Vec::new() } else { app.store.nodes().await? };
     loop {
-        let behind = app.nodes_behind().await?;
+        let behind = app.nodes_behind(&told_before).await?;
         if behind.is_empty() || begun.elapsed() > OTHERS_PATIENCE {
             return Ok(behind);
         }
