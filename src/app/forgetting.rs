@@ -58,10 +58,9 @@ impl App {
     async fn note(&self, forgot: &Forgot) -> Result<()> {
         let mut work = Work::load(&*self.store, Partition::Directory, vec![FORGOT.to_owned()]).await?;
         work.put(FORGOT, forgot)?;
-        match self.store.commit(&work.into_commit()).await? {
-            Committed::Done => tracing::error!(keys = forgot.keys, "the store has evicted what it was given"),
-            // Another node noted it.
-            _ => tracing::debug!("that the store has evicted keys is noted"),
+        // Otherwise another node noted it.
+        if self.store.commit(&work.into_commit()).await? == Committed::Done {
+            tracing::error!(keys = forgot.keys, "the store has evicted what it was given");
         }
         Ok(())
     }

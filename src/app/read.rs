@@ -87,9 +87,9 @@ impl App {
         };
         let (names, next_cursor) = self.page_of(&index, beginning, cursor, limit).await?;
         let load = names.iter().map(async |(_, name)| {
-            let lost = || missing(&index, &format!("account:{name}"));
-            let id = name.parse::<AccountId>().map_err(|_| lost())?;
-            self.load_account(&id).await?.ok_or_else(lost)
+            let gone = || missing(&index, &format!("account:{name}"));
+            let id = name.parse::<AccountId>().map_err(|_| gone())?;
+            self.load_account(&id).await?.ok_or_else(gone)
         });
         let mut data: Vec<Account> = try_join_all(load).await?;
         // An index is read from after the beginning on: the account that is named just so stands before.

@@ -1,7 +1,7 @@
 //! Documents and indexes.
 
 use crate::make::{derived, enters, leaves, write};
-use counterfoil::store::{Commit, Committed, Partition, Store};
+use counterfoil::store::{Commit, Committed, Doc, Partition, Store};
 use std::sync::Arc;
 
 const HERE: Partition = Partition::Hashed(0);
