@@ -7,6 +7,7 @@
 mod confirm;
 mod decide;
 mod directory;
+mod disks;
 mod drain_clicks;
 mod drain_facts;
 mod facts;
