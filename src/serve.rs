@@ -471,10 +471,15 @@ fn edge(
         ),
     }
     let listening = Arc::clone(&edge);
-    running.app.on_directory(move |directory| {
+    running.app.on_directory(move |directory, is_whole| {
         let affiliates = directory.affiliates();
         let affiliates = affiliates.iter().map(AsRef::as_ref);
-        listening.take_routes(Routes::build(affiliates, directory.links().map(AsRef::as_ref), &allowed));
+        let routes = Routes::build(affiliates, directory.links().map(AsRef::as_ref), &allowed);
+        if is_whole {
+            listening.take_routes(routes);
+        } else {
+            listening.take_new_routes(routes);
+        }
     });
     Ok(edge)
 }

@@ -598,6 +598,51 @@ async fn a_restored_disk_takes_a_new_epoch_and_skips_nothing() {
     }
 }
 
+/// An old copy of the disk runs for a while under the node's id; the real disk comes back with facts that wait.
+#[tokio::test]
+async fn a_backlog_is_not_skipped_when_an_old_copy_of_the_disk_went_further() {
+    let mut redis = Server::start(Program::Redis, &[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut app = TestApp::prepare(dir.path(), &redis.url(), "");
+    app.run().await;
+    let partner = app.partner("old").await;
+    assert_eq!(app.stop().await, Some(0));
+    let (data, backup, real) = (app.data_dir(), dir.path().join("backup"), dir.path().join("real"));
+    copy_dir(&data, &backup);
+    app.run().await;
+    let signs_up = async |app: &TestApp, account: &str, status: u16| {
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await.expect_status(302);
+        app.signs_up(&visitor, account, "growth").await.expect_status(status);
+    };
+    signs_up(&app, "a", 201).await;
+    app.settles().await;
+    redis.kill();
+    for account in ["b", "c", "d", "e"] {
+        signs_up(&app, account, 202).await;
+    }
+    app.kill();
+    redis.start_again();
+    std::fs::rename(&data, &real).expect("it was there");
+    copy_dir(&backup, &data);
+    app.run().await;
+    for account in ["f", "g", "h", "i", "j", "k"] {
+        signs_up(&app, account, 201).await;
+    }
+    app.settles().await;
+    app.kill();
+    std::fs::remove_dir_all(&data).expect("it was there");
+    std::fs::rename(&real, &data).expect("it was there");
+    app.run().await;
+    app.settles().await;
+    for account in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"] {
+        let account = decided_account(&app, account).await;
+        assert_eq!(account["attribution"]["affiliate_id"], json!(partner.id), "{account}");
+    }
+    let path = format!("/v1/stats?affiliate_id={}&from=2025-12-31&to=2026-01-02&by=day", partner.id);
+    assert_eq!(app.get(&path).await.json()["clicks"]["total"], 11, "each click counts once");
+}
+
 /// It answers, whether or not it has met its store.
 async fn until_it_answers(app: &TestApp) {
     let begun = Instant::now();

@@ -220,6 +220,7 @@ impl FactsDrainer {
     /// Asks the store how far it is, and reads what lies ahead in the journal.
     async fn connect(app: &Arc<App>, one_by_one: bool) -> Result<Self, DrainError> {
         app.meet_store().await?;
+        let is_recovering = app.is_recovering().await?;
         let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Facts).await?.into_iter().collect();
         let lowest = lowest(&cursors);
         let start = app.journal.resume_after(Log::Facts, lowest);
@@ -231,6 +232,7 @@ impl FactsDrainer {
             )));
         }
         app.set_applied(Log::Facts, start);
+        app.set_whole(!is_recovering && start >= app.journal.facts().last_position());
         // What forgot facts, or was away, may have forgotten clicks.
         app.doubt_clicks();
         let meta = app.store.meta().await?;
@@ -422,6 +424,7 @@ impl FactsDrainer {
     async fn tell_when_replayed(&self) -> Result<(), DrainError> {
         if self.reader.next_position() > self.replayed_to {
             self.app.replays_from(NOTHING).await?;
+            self.app.set_whole(!self.recovering);
         }
         Ok(())
     }

@@ -24,6 +24,7 @@
 //! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
 //! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
 //! | `aside:<node>:<position>`, `…:<epoch>` after the first | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
+//! | `disks:<node>` | directory | [`Disks`](crate::journal::Disks): which disk of the node was met; not rebuilt |
 //! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
 //! | `forgot` | directory | that the store's servers have evicted what it was given; not rebuilt |
 //! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
@@ -90,6 +91,9 @@ pub(crate) fn claims_index(node: NodeId) -> String {
 pub(crate) const FORGOTTEN: &str = "forgotten_nodes";
 /// Signups that are claimed by a node and not decided.
 pub(crate) const UNDECIDED: &str = "undecided";
+pub(crate) fn disks_key(node: NodeId) -> String {
+    format!("disks:{node}")
+}
 pub(crate) fn affiliate_key(id: AffiliateId) -> String {
     format!("affiliate:{id}")
 }

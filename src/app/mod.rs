@@ -7,6 +7,7 @@
 mod confirm;
 mod decide;
 mod directory;
+mod disks;
 mod drain_clicks;
 mod drain_facts;
 mod facts;
@@ -236,7 +237,7 @@ pub struct Parts {
 }
 
 /// Is told of every new directory.
-type DirectoryListener = Box<dyn Fn(&Directory) + Send + Sync>;
+type DirectoryListener = Box<dyn Fn(&Directory, bool) + Send + Sync>;
 
 /// The server's inside.
 pub struct App {
@@ -273,6 +274,8 @@ pub struct App {
     replays_from: AtomicI64,
     /// The life of the store that was met last.
     life: Mutex<Option<String>>,
+    /// The directory says all that is journaled: no lost store is being filled again.
+    is_whole: AtomicBool,
     /// How far this node's clock is behind another node's, in milliseconds.
     clock_behind_ms: AtomicI64,
     /// How far facts had been applied when that was last known.
@@ -373,6 +376,7 @@ impl App {
             replays_from: AtomicI64::new(replay::NOTHING),
             life: Mutex::default(),
             clock_behind_ms: AtomicI64::new(0),
+            is_whole: AtomicBool::new(false),
             seen_cursors: Mutex::default(),
             settings,
             applied_facts: AtomicU64::new(0),
@@ -441,9 +445,10 @@ impl App {
         let token = self.keyring.sign_link(&LinkClaim { affiliate: link.affiliate, link: link.id });
         format!("{}/r/{token}", self.settings.public_url)
     }
-    /// Calls `listener` with the directory now and whenever it changed.
-    pub fn on_directory(&self, listener: impl Fn(&Directory) + Send + Sync + 'static) {
-        listener(&self.directory.load());
+    /// Calls `listener` with the directory now and whenever it changed, and with whether it is whole: while a lost store is
+    /// filled again it is not, and what it says of an affiliate may be long over.
+    pub fn on_directory(&self, listener: impl Fn(&Directory, bool) + Send + Sync + 'static) {
+        listener(&self.directory.load(), self.is_whole.load(Ordering::Relaxed));
         *lock(&self.listener) = Some(Box::new(listener));
     }
     async fn reload_directory(&self) -> Result<(), StoreError> {
@@ -474,11 +479,20 @@ impl App {
             first.month
         )))
     }
+    /// Says whether the directory is whole.
+    fn set_whole(&self, is_whole: bool) {
+        if self.is_whole.swap(is_whole, Ordering::Relaxed) != is_whole
+            && is_whole
+            && let Some(listener) = lock(&self.listener).as_ref()
+        {
+            listener(&self.directory.load(), true);
+        }
+    }
     fn set_directory(&self, directory: Directory) {
         let directory = Arc::new(directory);
         self.directory.store(Arc::clone(&directory));
         if let Some(listener) = lock(&self.listener).as_ref() {
-            listener(&directory);
+            listener(&directory, self.is_whole.load(Ordering::Relaxed));
         }
     }
 

@@ -60,9 +60,10 @@ impl App {
         if !start.met {
             self.check_nobody_else_is_this_node().await?;
             self.notice_a_wiped_store(&start).await?;
-            self.take_new_epoch_if_behind().await?;
-            start.met = true;
+            self.meet_as_this_disk().await?;
         }
+        self.name_this_disk(start.met).await?;
+        start.met = true;
         let is_new = lock(&self.life).replace(life.clone()) != Some(life);
         if is_new {
             // How far it is, it finds out next: until then others wait for it. Whoever finds this node ready finds it among
@@ -181,25 +182,6 @@ impl App {
             self.store.set_meta(&StoreMeta { recovering: true, ..meta }).await?;
         }
         Ok(())
-    }
-
-    /// A disk restored from a backup lacks what it journaled since; positions of that time must not be
-    /// used again. What was journaled before the store was met is repeated in the new epoch.
-    async fn take_new_epoch_if_behind(&self) -> Result<()> {
-        let facts = self.highest_cursor(Log::Facts).await?;
-        let clicks = self.highest_cursor(Log::Clicks).await?;
-        let met = self.journal.meet(facts, clicks);
-        if let Some(epoch) = met.map_err(|error| StoreError::Corrupt(error.to_string()))? {
-            tracing::warn!(
-                epoch,
-                "the store remembers more than this disk holds: it was restored from a backup; a new epoch begins"
-            );
-        }
-        Ok(())
-    }
-    async fn highest_cursor(&self, log: Log) -> Result<Cursor> {
-        let cursors = self.store.cursors(self.node, log).await?;
-        Ok(cursors.into_iter().map(|(_, cursor)| cursor).max().unwrap_or_default())
     }
 
     pub(super) fn refuse(&self, why: &str) -> StoreError {

@@ -62,7 +62,8 @@ impl Credentials {
             let is_earlier = known.origin.is_some_and(|known| origin < known);
             known.version < version || (known.version == version && is_earlier)
         });
-        let ended = known.map_or(0, |known| known.ended);
+        // One that takes the place of another of the same version ends the sessions and links of that one.
+        let ended = known.map_or(0, |known| known.ended.saturating_add(u32::from(known.version == version)));
         let set = Self { version, ended, hash: hash.clone(), changed_at: origin.at, origin: Some(origin) };
         stands.then_some(set)
     }
@@ -296,8 +297,20 @@ mod tests {
             assert_eq!(after.is_some(), stands, "{known:?} {replaces} {from:?}");
             let Some(after) = after else { continue };
             assert_eq!((after.version, after.changed_at), (replaces + 1, from.at));
-            assert_eq!(after.ended, known.map_or(0, |known| known.ended), "sessions that ended stay ended");
+            let displaced = known.as_ref().is_some_and(|known| known.version == after.version);
+            assert_eq!(after.ended, known.map_or(0, |known| known.ended) + u32::from(displaced));
         }
+    }
+
+    #[test]
+    fn a_password_that_takes_the_place_of_a_later_one_ends_its_sessions_and_links() {
+        let first =
+            Credentials::after(None, &PasswordHash::new("first"), 0, origin(1, 5)).expect("it stands");
+        let earlier = Credentials::after(Some(&first), &PasswordHash::new("earlier"), 0, origin(2, 4));
+        let earlier = earlier.expect("it stands");
+        assert!(earlier.generation() > first.generation());
+        let next = Credentials::after(Some(&earlier), &PasswordHash::new("next"), 1, origin(1, 6));
+        assert!(next.expect("it stands").generation() > earlier.generation());
     }
 
     proptest::proptest! {
@@ -313,10 +326,12 @@ mod tests {
                     Credentials::after(known.as_ref(), &hash, *replaces, origin).or(known)
                 })
             };
+            // How often sessions ended is of this store alone, as the sessions are.
+            let stands = |sets: &[_]| fold(sets).map(|known| (known.version, known.origin, known.hash));
             let mut sets: Vec<_> = sets.into_iter().enumerate().collect();
-            let one = fold(&sets);
+            let one = stands(&sets);
             sets.sort_by_key(|(place, _)| order[*place]);
-            proptest::prop_assert_eq!(fold(&sets), one);
+            proptest::prop_assert_eq!(stands(&sets), one);
         }
     }
 

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! <data_dir>/lock                               held while a process has the directory; holds its id
-//! <data_dir>/node.json                          the node's id, and where each of its epochs began
+//! <data_dir>/node.json                          the node's id, its epochs, and who wrote the journal
 //! <data_dir>/journal/{clicks,facts}/
 //!     00000000000000000001.seg …                segments, named by their first position (20 digits)
 //!     next                                      a segment being made: nothing, or renamed when next opened
@@ -39,15 +39,21 @@
 //!
 //! # Epochs
 //!
-//! An epoch is a life of the node's disk. When the store remembers more than the journal had before it met the
-//! store, the disk was restored or cloned, and [`Journal::meet`] begins a later life: positions go on, in a new
-//! segment, and compare as later than all that the store remembers.
+//! A disk may be restored from a backup, or a copy of it may run, and both have records under the same positions that are
+//! not the same. So each process that opens a journal gives the disk another name from there on (`lives` in `node.json`),
+//! and the store keeps `node.json` of the disk that it met last, and how far the disks before that were applied. When they
+//! meet, [`Journal::meet`] finds (module `lives`):
 //!
-//! What was journaled before the store was met has positions that the store may know otherwise: the new epoch
-//! begins with the same records once more, and only these count ([`Journal::repeated`]). `node.json` says
-//! where the logs ended before (`unmet`: written when a journal is opened, taken away when the store was met) and how
-//! many records an epoch repeats. It is replaced once, before anything is repeated: from then on an open
-//! goes on with what is left, before the log takes any other record.
+//! 1. up to which record both disks have the same ones: what is applied of these, the store's cursors say;
+//! 2. which later ones of this disk were applied when another one took its place;
+//! 3. what is left. If the store knows these positions of the other disk, a new **epoch** begins: positions go on, in a new
+//!    segment, and compare as later than all that the store remembers. It begins with the same records once more, and
+//!    only these count ([`Journal::repeated`]). Cursors are moved to where this disk has what they have.
+//!
+//! Where the store knows no disks (an older version wrote to it), what was journaled since a process last met the store is
+//! left: `unmet` in `node.json` says where that begins. `node.json` also says how many records an epoch repeats. It is
+//! replaced once, before anything is repeated: from then on an open goes on with what is left, before the log takes any
+//! other record.
 
 mod clicks;
 mod disk;
@@ -56,6 +62,7 @@ mod facts;
 mod faults;
 mod flushed;
 mod keeper;
+mod lives;
 mod node;
 mod read;
 mod record;
@@ -71,6 +78,7 @@ mod tests;
 use crate::domain::id::NodeId;
 use crate::store::{Cursor, Log};
 use faults::Faults;
+use lives::Meeting;
 use recover::Recovered;
 use std::fs::{self, File};
 use std::ops::Range;
@@ -81,6 +89,7 @@ use std::time::Duration;
 pub use clicks::{ClickLog, LOCK_WAIT};
 pub use error::{AppendError, Damage, JournalError, TornTail};
 pub use facts::{FactLog, MAX_BATCH_BYTES, MAX_WAITING_APPENDS, MAX_WAITING_BYTES};
+pub use lives::{Applied, Disks, Life, Move, Remembered};
 pub use node::{Ends, EpochStart, Node};
 pub use read::{Batch, Reader};
 pub use record::{MAX_CLICK_BYTES, MAX_FACT_BYTES};
@@ -184,21 +193,17 @@ impl Journal {
         let since = node.unmet().unwrap_or(ends);
         let data_dir = data_dir.to_owned();
         let journal = Self { data_dir, node: Mutex::new(node), facts, clicks, since, torn, _lock: lock };
-        journal.note_unmet(since);
+        journal.note_life(ends);
         Ok(journal)
     }
 
     /// A full disk is no reason not to start: what is lost is the note, should this process die before it has met
     /// the store, on a disk that was restored.
-    fn note_unmet(&self, since: Ends) {
+    fn note_life(&self, ends: Ends) {
         let mut node = self.node();
-        if node.unmet().is_some() {
-            return;
-        }
-        let next = node.with_unmet(Some(since));
-        match next.write(&self.data_dir) {
-            Ok(()) => *node = next,
-            Err(error) => tracing::warn!(%error, "it is not noted that the store was not met yet"),
+        *node = node.with_life(ends);
+        if let Err(error) = node.write(&self.data_dir) {
+            tracing::warn!(%error, "it is not noted that the store was not met yet");
         }
     }
 
@@ -252,38 +257,64 @@ impl Journal {
         self.node().repeated(log)
     }
 
-    /// Agrees with a store that remembers these cursors, before anything is applied to it. If they lie beyond what
-    /// this disk had when it was opened, a later epoch begins, and is answered: it repeats what was journaled since.
-    /// Facts wait meanwhile, and clicks are dropped. After an error it is called again.
-    pub fn meet(&self, facts: Cursor, clicks: Cursor) -> Result<Option<u32>, JournalError> {
+    fn meeting<'a>(&self, node: &'a Node, store: &'a Remembered) -> Meeting<'a> {
+        Meeting { node, store, since: self.since, last: self.ends() }
+    }
+
+    fn ends(&self) -> Ends {
+        Ends { facts: self.facts.last_position(), clicks: self.clicks.last_position() }
+    }
+
+    /// Agrees with a store on what is applied of this disk, before anything is applied to it. If the store remembers what
+    /// another disk of the node wrote, a later epoch begins and repeats what is not applied of this one.
+    /// Facts wait meanwhile, and clicks are dropped. After an error it is called again. The cursors of partitions must be
+    /// moved before anything else is done with the store, and [kept](Remembered::replaced_by) before that.
+    pub fn meet(&self, store: &Remembered) -> Result<Met, JournalError> {
         // What an error interrupted comes first.
         drop(self.facts.hold()?);
         self.clicks.go_on_beginning()?;
         let mut node = self.node();
-        let is_beyond = |cursor: Cursor, end: u64| {
-            cursor.epoch > node.epoch() || (cursor.epoch == node.epoch() && cursor.position > end)
-        };
-        if is_beyond(facts, self.since.facts) || is_beyond(clicks, self.since.clicks) {
-            let epoch = node.epoch().max(facts.epoch).max(clicks.epoch) + 1;
-            return self.begin_epoch(&mut node, epoch).map(|()| Some(epoch));
-        }
-        if node.unmet().is_some() {
-            let met = node.with_unmet(None);
+        let began = self.meeting(&node, store).needs_an_epoch();
+        if began {
+            self.begin_epoch(&mut node, store)?;
+        } else if node.unmet().is_some() {
+            let met = node.met();
             met.write(&self.data_dir)?;
             *node = met;
         }
-        Ok(None)
+        let moves = self.meeting(&node, store).moves().collect();
+        Ok(Met { epoch: began.then_some(node.epoch()), moves })
     }
 
-    fn begin_epoch(&self, node: &mut Node, epoch: u32) -> Result<(), JournalError> {
+    fn begin_epoch(&self, node: &mut Node, store: &Remembered) -> Result<(), JournalError> {
         let (mut facts, mut clicks) = (self.facts.hold()?, self.clicks.hold()?);
         let last = Ends { facts: facts.last_position(), clicks: clicks.last_position() };
-        let next = node.with_epoch(epoch, last, self.since);
+        let meeting = Meeting { last, ..self.meeting(node, store) };
+        // Old clicks that are gone were applied.
+        let gone = self.first_click()?.saturating_sub(1).min(last.clicks);
+        let since = Ends { facts: meeting.base(Log::Facts), clicks: meeting.base(Log::Clicks).max(gone) };
+        let remembered = store.highest(Log::Facts).max(store.highest(Log::Clicks));
+        let next = node.with_epoch(node.epoch().max(remembered.epoch) + 1, last, since);
         next.write(&self.data_dir)?;
         *node = next;
         let begun = facts.begin(&node.beginning(Log::Facts));
         clicks.begin(&node.beginning(Log::Clicks)).and(begun)
     }
+
+    fn first_click(&self) -> Result<u64, JournalError> {
+        let dir = node::log_dir(&self.data_dir, Log::Clicks);
+        let firsts = disk::segments(&dir).map_err(JournalError::io("list", &dir))?;
+        Ok(firsts.first().copied().unwrap_or(1))
+    }
+}
+
+/// What it came to that a journal and a store met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// The epoch that began.
+    pub epoch: Option<u32>,
+    /// What partitions have of this disk, by its places in that epoch.
+    pub moves: Vec<Move>,
 }
 
 /// A new node, in a directory without records. `node.json` comes last: where it is, the logs are.

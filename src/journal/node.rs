@@ -2,6 +2,7 @@
 
 use super::disk::{replace_file, sync_dir};
 use super::error::{Damage, JournalError};
+use super::lives::{Life, with_another};
 use super::record::{FORMAT, hex, short_hash};
 use crate::domain::id::NodeId;
 use crate::store::{Cursor, Log};
@@ -60,6 +61,15 @@ pub struct Ends {
     pub clicks: u64,
 }
 
+impl Ends {
+    pub(super) const fn of(&self, log: Log) -> u64 {
+        match log {
+            Log::Facts => self.facts,
+            Log::Clicks => self.clicks,
+        }
+    }
+}
+
 /// How one log begins an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Beginning {
@@ -91,6 +101,9 @@ pub struct Node {
     /// Where the logs ended when a process opened them that has not met the store yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unmet: Option<Ends>,
+    /// Processes that wrote the journal, oldest first; none before that was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lives: Vec<Life>,
 }
 
 /// What stands in the file: the node, and the first 16 bytes of the SHA-256 of its compact JSON, in hex.
@@ -120,7 +133,7 @@ impl Node {
             repeated_facts: 0,
             repeated_clicks: 0,
         };
-        Self { format: FORMAT, id: NodeId::random(), epochs: vec![first], unmet: None }
+        Self { format: FORMAT, id: NodeId::random(), epochs: vec![first], unmet: None, lives: Vec::new() }
     }
 
     /// The node's id.
@@ -153,7 +166,7 @@ impl Node {
 
     /// The same node in a later life, which begins after `last` and repeats what was journaled after `since`.
     pub(super) fn with_epoch(&self, epoch: u32, last: Ends, since: Ends) -> Self {
-        let mut node = self.with_unmet(None);
+        let mut node = self.met();
         node.epochs.push(EpochStart {
             epoch,
             first_position_facts: last.facts + 1,
@@ -164,13 +177,68 @@ impl Node {
         node
     }
 
-    /// The same node, whose process has journaled after these places and not met the store.
-    pub(super) fn with_unmet(&self, unmet: Option<Ends>) -> Self {
-        Self { unmet, ..self.clone() }
+    /// The same node, which has met the store.
+    pub(super) fn met(&self) -> Self {
+        Self { unmet: None, ..self.clone() }
     }
 
     pub(super) const fn unmet(&self) -> Option<Ends> {
         self.unmet
+    }
+
+    /// The same node, whose journal another process opened that ended there.
+    pub(super) fn with_life(&self, ends: Ends) -> Self {
+        let mut lives = self.lives.clone();
+        // Nobody knows of a process that wrote nothing and met no store.
+        lives.pop_if(|last| self.unmet.is_some() && last.after == ends);
+        let lives = with_another(lives, ends);
+        Self { unmet: self.unmet.or(Some(ends)), lives, ..self.clone() }
+    }
+
+    pub(super) fn lives(&self) -> &[Life] {
+        &self.lives
+    }
+
+    pub(super) fn cursor_at(&self, log: Log, position: u64) -> Cursor {
+        Cursor { epoch: self.epoch_at(log, position), position }
+    }
+
+    /// The place of the first record after a position that counts, or that may come next.
+    pub(super) fn next_that_counts(&self, log: Log, after: u64) -> Cursor {
+        let repeated = self.repeated(log);
+        let mut next = after + 1;
+        while let Some(range) = repeated.iter().find(|range| range.contains(&next)) {
+            next = range.end;
+        }
+        self.cursor_at(log, next)
+    }
+
+    /// Where this disk, which went on after `shared`, has what stands at a position up to there; before all that follows.
+    pub(super) fn copy_of(&self, log: Log, position: u64, shared: u64) -> Cursor {
+        let mut copy = self.cursor_at(log, position);
+        for epoch in self.epochs.iter().skip(1).filter(|epoch| epoch.first_position(log) > shared) {
+            let range = epoch.repeated(log);
+            if range.start <= copy.position + 1 && copy.position < range.end {
+                let position = copy.position + (range.end - range.start);
+                copy = Cursor { epoch: epoch.epoch, position };
+            }
+        }
+        copy
+    }
+
+    /// The same the other way: what is applied of the records up to `shared`, if this disk is applied up to a cursor.
+    pub(super) fn original_of(&self, log: Log, applied: Cursor, shared: u64) -> u64 {
+        let mut position = self.resume_after(log, applied);
+        for epoch in self.epochs.iter().rev().filter(|epoch| epoch.first_position(log) > shared) {
+            let range = epoch.repeated(log);
+            if epoch.epoch > applied.epoch {
+                // What is repeated later is passed without effect.
+                position = position.min(range.start - 1);
+            } else if position + 1 >= range.end {
+                position -= range.end - range.start;
+            }
+        }
+        position.min(shared)
     }
 
     /// How a log begins the current epoch.
@@ -181,10 +249,19 @@ impl Node {
         Beginning { epoch: self.epoch(), first, repeated }
     }
 
-    /// Positions of a log whose records stand in it once more, further on: only the later ones count.
+    /// Positions of a log whose records stand in it once more, further on: only the later ones count. An epoch may have
+    /// repeated such a record as well: its copy does not count either.
     pub(super) fn repeated(&self, log: Log) -> Vec<Range<u64>> {
-        let ranges = self.epochs.iter().map(|epoch| epoch.repeated(log));
-        ranges.filter(|range| !range.is_empty()).collect()
+        let mut all: Vec<Range<u64>> = Vec::new();
+        for range in self.epochs.iter().map(|epoch| epoch.repeated(log)) {
+            let count = range.end - range.start;
+            let within = |known: &Range<u64>| known.start.max(range.start)..known.end.min(range.end);
+            let copies = |within: Range<u64>| within.start + count..within.end + count;
+            let more: Vec<_> = all.iter().map(within).filter(|it| !it.is_empty()).map(copies).collect();
+            all.extend(more);
+            all.extend((!range.is_empty()).then_some(range));
+        }
+        all
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -311,7 +388,7 @@ mod tests {
     #[test]
     fn a_node_that_repeats_records_and_has_not_met_the_store_has_these_bytes() {
         let (last, since) = (Ends { facts: 410, clicks: 9_001 }, Ends { facts: 408, clicks: 9_001 });
-        let node = node().with_epoch(4, last, since).with_unmet(Some(last));
+        let node = Node { unmet: Some(last), ..node().with_epoch(4, last, since) };
         let text = String::from_utf8(node.encode()).expect("JSON is UTF-8");
         let expected = concat!(
             r#"{"epoch":4,"first_position_facts":411,"first_position_clicks":9002,"repeated_facts":2}],"#,

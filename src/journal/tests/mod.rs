@@ -1,6 +1,7 @@
 //! Stories about a whole journal; what a file alone decides is tested at its bottom.
 
 mod clicks;
+mod copies;
 mod damage;
 mod epochs;
 mod facts;
