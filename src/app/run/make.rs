@@ -39,6 +39,8 @@ pub(super) struct Run<'a> {
     closed_statements: BTreeMap<Month, u64>,
     /// The hashes of what it said of each affiliate, closed by it or open.
     said: BTreeMap<AffiliateId, String>,
+    /// The life of the store that it reads.
+    life: Option<String>,
     /// A random word of this run.
     pub word: String,
     /// The versions of its marks.
@@ -52,10 +54,13 @@ impl<'a> Run<'a> {
         as_of: DateTime<Utc>,
         fence: Option<u64>,
     ) -> Result<Self> {
-        let directory = app.directory();
+        let life = app.store.meta().await?.map(|meta| meta.life());
         let through = app.zone().last_full_day(as_of);
         let nodes_behind = wait_for_other_nodes(app, fence.is_none()).await?;
         let undecided = wait_for_decisions(app).await?;
+        // With what those who were waited for say of months.
+        app.follow_directory().await?;
+        let directory = app.directory();
         let mut waits_for = app.why_no_month_closes().await?;
         if let Some(first) = undecided.first() {
             let text = format!("{} signups are not decided yet, that of {first} among them", undecided.len());
@@ -111,6 +116,7 @@ impl<'a> Run<'a> {
             found: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
             said: BTreeMap::new(),
+            life,
             word: NodeId::random().to_string(),
             marks: Mutex::default(),
         })
@@ -160,7 +166,7 @@ impl<'a> Run<'a> {
                     fence,
                 })
             });
-            self.app.close(self.by, months.collect()).await?;
+            self.close(months.collect()).await?;
         }
         self.leave(ends).await?;
         tracing::info!(
@@ -302,6 +308,20 @@ impl<'a> Run<'a> {
         projected.collect()
     }
 
+    /// Journals what closes something, if what was read so far was read from a whole store: it may have lost what it had
+    /// since the run began.
+    async fn close(&self, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
+        if facts.is_empty() {
+            return Ok(());
+        }
+        self.app.wait_until_drained().await?;
+        let meta = self.app.store.meta().await?.filter(|meta| !meta.recovering);
+        if meta.map(|meta| meta.life()) != self.life || !self.app.nodes_behind(&[]).await?.is_empty() {
+            return Err(AggregateError::Recovering);
+        }
+        self.app.close(self.by, facts).await
+    }
+
     /// Closes statements: first each month's closing begins, then its statements are closed.
     async fn close_statements(
         &mut self,
@@ -326,7 +346,7 @@ impl<'a> Run<'a> {
                 fence,
             })
         });
-        self.app.close(self.by, facts.collect()).await?;
+        self.close(facts.collect()).await?;
         self.closing.extend(begin.into_iter().map(|month| (month, Arc::clone(&rules))));
         let mut docs = Vec::with_capacity(due.len());
         for (folder, closed_months) in folders.iter().zip(self.closed_months(folders)) {
@@ -347,7 +367,7 @@ impl<'a> Run<'a> {
                 referrals: doc.referrals.clone(),
             })
         });
-        self.app.close(self.by, facts.collect()).await?;
+        self.close(facts.collect()).await?;
         for doc in docs {
             let whose = |folder: &&mut Folder| folder.affiliate.id == doc.statement.affiliate_id;
             if let Some(folder) = folders.iter_mut().find(whose) {
