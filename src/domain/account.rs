@@ -408,10 +408,12 @@ impl Account {
             return FactOutcome::Conflict;
         }
         let within = self.events.iter_mut().find(|kept| kept.event.event_id == event.event_id);
-        if let Some(known) = within.or(apart.event.as_mut()) {
-            return report_known_event(known, event, delivery);
-        }
         let key = |event: &AccountEvent| (event.occurred_at, event.event_id.clone());
+        if let Some(known) = within.or(apart.event.as_mut()) {
+            let outcome = report_known_event(known, event, delivery);
+            self.events.sort_by_key(|kept| key(&kept.event));
+            return outcome;
+        }
         let place = self.events.partition_point(|kept| key(&kept.event) < key(event));
         self.events.insert(place, KeptEvent { event: event.clone(), delivery: delivery.cloned() });
         if matches!(event.change, Change::Unknown { .. }) { FactOutcome::Ignored } else { FactOutcome::New }
@@ -591,8 +593,8 @@ impl Account {
 
 /// Takes in an event under an id that is known.
 ///
-/// An instant that was rounded on its way is the same, and the first one stands. Of an event without effect and one with
-/// the same id and instant that has an effect, the latter stands, whichever comes first: so replays end alike.
+/// An instant that was rounded on its way is the same, and the earlier one stands. Of an event without effect and one with
+/// the same id and instant that has an effect, the latter stands. Whichever comes first: so replays end alike.
 fn report_known_event(
     known: &mut KeptEvent,
     event: &AccountEvent,
@@ -602,7 +604,7 @@ fn report_known_event(
     if !same_instant(known.event.occurred_at, event.occurred_at) {
         return FactOutcome::Conflict;
     }
-    match (has_effect(&known.event), has_effect(event)) {
+    let outcome = match (has_effect(&known.event), has_effect(event)) {
         (false, true) => {
             known.event.change = event.change.clone();
             known.delivery = delivery.cloned();
@@ -610,8 +612,10 @@ fn report_known_event(
         }
         (true, false) => FactOutcome::Replayed,
         _ if known.event.change == event.change => FactOutcome::Replayed,
-        _ => FactOutcome::Conflict,
-    }
+        _ => return FactOutcome::Conflict,
+    };
+    known.event.occurred_at = known.event.occurred_at.min(event.occurred_at);
+    outcome
 }
 
 const HOLD: &str = "hold";
@@ -792,6 +796,44 @@ mod tests {
         account.decide(&first, origin(1, 1), &credited(None, &[]));
         assert_eq!(account.report_signup(&again, None, origin(1, 3), at(3)), SignupOutcome::Replayed);
         assert_eq!(account.signup.map(|claim| claim.signup), Some(first));
+    }
+
+    #[test]
+    fn of_two_instants_of_one_event_within_a_millisecond_the_earlier_stands_whichever_comes_first() {
+        let unknown = Change::Unknown { name: "cancelled".into() };
+        for first_change in [Change::Canceled, unknown] {
+            let early = event("e", 2, first_change);
+            let late = AccountEvent {
+                occurred_at: early.occurred_at + TimeDelta::microseconds(400),
+                ..event("e", 2, Change::Canceled)
+            };
+            let between = AccountEvent {
+                occurred_at: early.occurred_at + TimeDelta::microseconds(200),
+                ..event("d", 2, Change::Suspended)
+            };
+            let after = |order: [&AccountEvent; 3]| {
+                let mut account = account();
+                for event in order {
+                    assert_ne!(
+                        account.report_event(event, None, &mut Apart::default()),
+                        FactOutcome::Conflict
+                    );
+                }
+                account.events
+            };
+            let events = after([&early, &between, &late]);
+            assert_eq!(events[0].event.occurred_at, early.occurred_at);
+            assert_eq!(after([&late, &between, &early]), events);
+            assert_eq!(after([&between, &late, &early]), events);
+        }
+        let mut apart = Apart {
+            event: Some(KeptEvent { event: event("e", 2, Change::Canceled), delivery: None }),
+            delivery: None,
+        };
+        let mut earlier = event("e", 2, Change::Canceled);
+        earlier.occurred_at -= TimeDelta::microseconds(400);
+        assert_eq!(account().report_event(&earlier, None, &mut apart), FactOutcome::Replayed);
+        assert_eq!(apart.event.map(|kept| kept.event), Some(earlier));
     }
 
     /// As the store keeps them: what does not fit into the account's document, by event and by delivery.
