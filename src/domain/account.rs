@@ -383,17 +383,28 @@ impl Account {
     /// Takes in a decision about a signup; answers whether it stands.
     ///
     /// Two nodes may both have decided when a store forgot a claim. The signup received first stands,
-    /// so that all replays in whatever order end alike.
+    /// so that all replays in whatever order end alike. Those that said something else are conflicts.
     pub fn decide(&mut self, signup: &Signup, origin: Origin, attribution: &Attribution) -> bool {
         if self.signup.as_ref().is_some_and(|standing| standing.origin <= origin) {
+            if self.contradicts(signup) {
+                self.note_conflict(origin, "signup".to_owned());
+            }
             return false;
         }
-        self.claim = None;
-        self.pending.clear();
+        let others = self.claim.take().into_iter().chain(self.pending.drain(..)).chain(self.signup.take());
+        let lost: Vec<_> = others.filter(|other| !other.signup.says_the_same(signup)).collect();
+        for other in lost {
+            self.note_conflict(other.origin, "signup".to_owned());
+        }
         self.signup = Some(Claim { origin, claimed_at: origin.at, signup: signup.clone() });
         self.attribution = Some(attribution.clone());
         self.fold();
         true
+    }
+
+    /// Whether another signup stands that says something else.
+    pub fn contradicts(&self, signup: &Signup) -> bool {
+        self.signup.as_ref().is_some_and(|standing| !standing.signup.says_the_same(signup))
     }
 
     /// Takes in an event. `apart` is what is kept apart of this event and its delivery; what it becomes is put there.
@@ -714,6 +725,27 @@ mod tests {
             }
             assert_eq!(account.credited_to, Some(AffiliateId::from_bits(8)));
         }
+    }
+
+    #[test]
+    fn a_signup_with_other_facts_that_was_claimed_while_another_one_was_decided_is_a_conflict() {
+        let mut account = account();
+        let claimed = account.report_signup(&signup("connect"), None, origin(2, 9), at(9));
+        assert_eq!(claimed, SignupOutcome::Claimed);
+        account.decide(&signup("growth"), origin(1, 1), &credited_to_ann());
+        let conflict = [Conflict { origin: origin(2, 9), what: "signup".to_owned() }];
+        assert_eq!(account.conflicts, conflict);
+        // Its node decides all the same; in whatever order the two decisions come, the conflict is the same.
+        assert!(!account.decide(&signup("connect"), origin(2, 9), &credited_to_ann()));
+        assert_eq!(account.conflicts, conflict);
+        let mut replayed = Account::new(account.id.clone());
+        replayed.decide(&signup("connect"), origin(2, 9), &credited_to_ann());
+        assert!(replayed.decide(&signup("growth"), origin(1, 1), &credited_to_ann()));
+        assert_eq!(replayed, account);
+        let mut same = Account::new(account.id);
+        same.report_signup(&signup("growth"), None, origin(2, 9), at(9));
+        same.decide(&signup("growth"), origin(1, 1), &credited_to_ann());
+        assert_eq!(same.conflicts, []);
     }
 
     #[test]

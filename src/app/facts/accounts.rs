@@ -130,7 +130,8 @@ impl Kind for Decision {
                 // Hundreds of events before a signup are nobody's story: who reads the feed asks the account for them.
                 feed.extend((account.events_apart > 0).then(|| json!({"kind": "changed"})));
             }
-            Ok(Effect::of(stands))
+            let contradicts = account.contradicts(signup);
+            Ok(if contradicts { Effect::done(FactOutcome::Conflict) } else { Effect::of(stands) })
         })
     }
 }
