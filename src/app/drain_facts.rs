@@ -150,7 +150,7 @@ struct Part {
     claims: Vec<Claim>,
     pending: Vec<(AccountId, u64)>,
     completed: Vec<(u64, Submitted)>,
-    decided: Vec<(u64, Arc<Account>)>,
+    decided: Vec<(u64, Arc<Account>, FactOutcome)>,
     voided: Vec<u64>,
 }
 
@@ -518,8 +518,12 @@ impl FactsDrainer {
         for (account, position) in part.pending {
             self.pending.entry(account).or_default().push(position);
         }
-        for (signup_position, account) in part.decided {
+        for (signup_position, account, outcome) in part.decided {
             self.decided.remove(&signup_position);
+            if outcome == FactOutcome::Conflict {
+                self.app.complete(signup_position, Submitted { outcome, account: None, refusal: None });
+                continue;
+            }
             let answer = |outcome| Submitted { outcome, account: Some(Arc::clone(&account)), refusal: None };
             self.app.complete(signup_position, answer(FactOutcome::New));
             for copy in self.pending.remove(&account.id).unwrap_or_default() {
@@ -801,7 +805,7 @@ impl Part {
             }
             Effect::Done { account, outcome } => match (&located.record.fact, account) {
                 (Fact::Decision(fact::Decision { signup_position, .. }), Some(account)) => {
-                    self.decided.push((*signup_position, account));
+                    self.decided.push((*signup_position, account, outcome));
                 }
                 // In the directory, a fact about an account only leaves its trace in the audit log.
                 (_, account) if at_home => {

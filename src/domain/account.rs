@@ -383,17 +383,28 @@ impl Account {
     /// Takes in a decision about a signup; answers whether it stands.
     ///
     /// Two nodes may both have decided when a store forgot a claim. The signup received first stands,
-    /// so that all replays in whatever order end alike.
+    /// so that all replays in whatever order end alike. Those that said something else are conflicts.
     pub fn decide(&mut self, signup: &Signup, origin: Origin, attribution: &Attribution) -> bool {
         if self.signup.as_ref().is_some_and(|standing| standing.origin <= origin) {
+            if self.contradicts(signup) {
+                self.note_conflict(origin, "signup".to_owned());
+            }
             return false;
         }
-        self.claim = None;
-        self.pending.clear();
+        let others = self.claim.take().into_iter().chain(self.pending.drain(..)).chain(self.signup.take());
+        let lost: Vec<_> = others.filter(|other| !other.signup.says_the_same(signup)).collect();
+        for other in lost {
+            self.note_conflict(other.origin, "signup".to_owned());
+        }
         self.signup = Some(Claim { origin, claimed_at: origin.at, signup: signup.clone() });
         self.attribution = Some(attribution.clone());
         self.fold();
         true
+    }
+
+    /// Whether another signup stands that says something else.
+    pub fn contradicts(&self, signup: &Signup) -> bool {
+        self.signup.as_ref().is_some_and(|standing| !standing.signup.says_the_same(signup))
     }
 
     /// Takes in an event. `apart` is what is kept apart of this event and its delivery; what it becomes is put there.
@@ -408,10 +419,12 @@ impl Account {
             return FactOutcome::Conflict;
         }
         let within = self.events.iter_mut().find(|kept| kept.event.event_id == event.event_id);
-        if let Some(known) = within.or(apart.event.as_mut()) {
-            return report_known_event(known, event, delivery);
-        }
         let key = |event: &AccountEvent| (event.occurred_at, event.event_id.clone());
+        if let Some(known) = within.or(apart.event.as_mut()) {
+            let outcome = report_known_event(known, event, delivery);
+            self.events.sort_by_key(|kept| key(&kept.event));
+            return outcome;
+        }
         let place = self.events.partition_point(|kept| key(&kept.event) < key(event));
         self.events.insert(place, KeptEvent { event: event.clone(), delivery: delivery.cloned() });
         if matches!(event.change, Change::Unknown { .. }) { FactOutcome::Ignored } else { FactOutcome::New }
@@ -591,8 +604,8 @@ impl Account {
 
 /// Takes in an event under an id that is known.
 ///
-/// An instant that was rounded on its way is the same, and the first one stands. Of an event without effect and one with
-/// the same id and instant that has an effect, the latter stands, whichever comes first: so replays end alike.
+/// An instant that was rounded on its way is the same, and the earlier one stands. Of an event without effect and one with
+/// the same id and instant that has an effect, the latter stands. Whichever comes first: so replays end alike.
 fn report_known_event(
     known: &mut KeptEvent,
     event: &AccountEvent,
@@ -602,7 +615,7 @@ fn report_known_event(
     if !same_instant(known.event.occurred_at, event.occurred_at) {
         return FactOutcome::Conflict;
     }
-    match (has_effect(&known.event), has_effect(event)) {
+    let outcome = match (has_effect(&known.event), has_effect(event)) {
         (false, true) => {
             known.event.change = event.change.clone();
             known.delivery = delivery.cloned();
@@ -610,8 +623,10 @@ fn report_known_event(
         }
         (true, false) => FactOutcome::Replayed,
         _ if known.event.change == event.change => FactOutcome::Replayed,
-        _ => FactOutcome::Conflict,
-    }
+        _ => return FactOutcome::Conflict,
+    };
+    known.event.occurred_at = known.event.occurred_at.min(event.occurred_at);
+    outcome
 }
 
 const HOLD: &str = "hold";
@@ -713,6 +728,27 @@ mod tests {
     }
 
     #[test]
+    fn a_signup_with_other_facts_that_was_claimed_while_another_one_was_decided_is_a_conflict() {
+        let mut account = account();
+        let claimed = account.report_signup(&signup("connect"), None, origin(2, 9), at(9));
+        assert_eq!(claimed, SignupOutcome::Claimed);
+        account.decide(&signup("growth"), origin(1, 1), &credited_to_ann());
+        let conflict = [Conflict { origin: origin(2, 9), what: "signup".to_owned() }];
+        assert_eq!(account.conflicts, conflict);
+        // Its node decides all the same; in whatever order the two decisions come, the conflict is the same.
+        assert!(!account.decide(&signup("connect"), origin(2, 9), &credited_to_ann()));
+        assert_eq!(account.conflicts, conflict);
+        let mut replayed = Account::new(account.id.clone());
+        replayed.decide(&signup("connect"), origin(2, 9), &credited_to_ann());
+        assert!(replayed.decide(&signup("growth"), origin(1, 1), &credited_to_ann()));
+        assert_eq!(replayed, account);
+        let mut same = Account::new(account.id);
+        same.report_signup(&signup("growth"), None, origin(2, 9), at(9));
+        same.decide(&signup("growth"), origin(1, 1), &credited_to_ann());
+        assert_eq!(same.conflicts, []);
+    }
+
+    #[test]
     fn only_a_node_with_the_same_signup_takes_over_a_claim_that_is_too_old() {
         let mut account = account();
         account.report_signup(&signup("growth"), None, origin(1, 0), at(100));
@@ -792,6 +828,44 @@ mod tests {
         account.decide(&first, origin(1, 1), &credited(None, &[]));
         assert_eq!(account.report_signup(&again, None, origin(1, 3), at(3)), SignupOutcome::Replayed);
         assert_eq!(account.signup.map(|claim| claim.signup), Some(first));
+    }
+
+    #[test]
+    fn of_two_instants_of_one_event_within_a_millisecond_the_earlier_stands_whichever_comes_first() {
+        let unknown = Change::Unknown { name: "cancelled".into() };
+        for first_change in [Change::Canceled, unknown] {
+            let early = event("e", 2, first_change);
+            let late = AccountEvent {
+                occurred_at: early.occurred_at + TimeDelta::microseconds(400),
+                ..event("e", 2, Change::Canceled)
+            };
+            let between = AccountEvent {
+                occurred_at: early.occurred_at + TimeDelta::microseconds(200),
+                ..event("d", 2, Change::Suspended)
+            };
+            let after = |order: [&AccountEvent; 3]| {
+                let mut account = account();
+                for event in order {
+                    assert_ne!(
+                        account.report_event(event, None, &mut Apart::default()),
+                        FactOutcome::Conflict
+                    );
+                }
+                account.events
+            };
+            let events = after([&early, &between, &late]);
+            assert_eq!(events[0].event.occurred_at, early.occurred_at);
+            assert_eq!(after([&late, &between, &early]), events);
+            assert_eq!(after([&between, &late, &early]), events);
+        }
+        let mut apart = Apart {
+            event: Some(KeptEvent { event: event("e", 2, Change::Canceled), delivery: None }),
+            delivery: None,
+        };
+        let mut earlier = event("e", 2, Change::Canceled);
+        earlier.occurred_at -= TimeDelta::microseconds(400);
+        assert_eq!(account().report_event(&earlier, None, &mut apart), FactOutcome::Replayed);
+        assert_eq!(apart.event.map(|kept| kept.event), Some(earlier));
     }
 
     /// As the store keeps them: what does not fit into the account's document, by event and by delivery.

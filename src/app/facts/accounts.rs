@@ -64,34 +64,38 @@ impl Kind for Event {
     }
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied {
         on_account(work, context, &self.account_id, |work, account, feed| {
-            let outcome = report_event(work, account, &self.event, self.delivery.as_ref())?;
+            let (outcome, apart_changed) = report_event(work, account, &self.event, self.delivery.as_ref())?;
             if outcome == FactOutcome::Conflict {
                 return Ok(Effect::conflict(format!("event:{}", self.event.event_id)));
             }
             if outcome == FactOutcome::New && account.credited_to.is_some() {
                 feed.push(json!({"kind": "event", "event": self.event}));
+            } else if apart_changed && account.credited_to.is_some() {
+                feed.push(json!({"kind": "changed"}));
             }
             Ok(Effect::done(outcome))
         })
     }
 }
 
-/// Takes in an event, and keeps apart what does not fit into the account's document.
+/// Takes in an event, and keeps apart what does not fit into the account's document; answers also whether one that was
+/// kept apart has changed.
 fn report_event(
     work: &mut Work,
     account: &mut Account,
     event: &AccountEvent,
     delivery: Option<&Delivery>,
-) -> Result<FactOutcome> {
+) -> Result<(FactOutcome, bool)> {
     let id = account.id.clone();
     let seen = seen(work, &id, delivery)?;
     let mut apart = Apart { event: work.get(&event_key(&id, &event.event_id))?, delivery: seen };
     let known = apart.event.clone();
     let outcome = account.report_event(event, delivery, &mut apart);
     if outcome == FactOutcome::Conflict {
-        return Ok(outcome);
+        return Ok((outcome, false));
     }
     let changed = apart.event.filter(|event| known.as_ref() != Some(event));
+    let apart_changed = changed.is_some();
     for kept in account.take_events_to_keep_apart().into_iter().chain(changed) {
         let event_id = &kept.event.event_id;
         work.index(events_index(&id), event_id.to_string(), true);
@@ -100,7 +104,7 @@ fn report_event(
             work.put(&delivery_key(&id, delivery), delivery)?;
         }
     }
-    Ok(outcome)
+    Ok((outcome, apart_changed))
 }
 
 impl Kind for Decision {
@@ -126,7 +130,8 @@ impl Kind for Decision {
                 // Hundreds of events before a signup are nobody's story: who reads the feed asks the account for them.
                 feed.extend((account.events_apart > 0).then(|| json!({"kind": "changed"})));
             }
-            Ok(Effect::of(stands))
+            let contradicts = account.contradicts(signup);
+            Ok(if contradicts { Effect::done(FactOutcome::Conflict) } else { Effect::of(stands) })
         })
     }
 }
