@@ -11,11 +11,9 @@ use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl}
 use crate::domain::destination::AllowList;
 use crate::domain::email::canonical_email;
 use crate::domain::event_types::EventTypes;
-use crate::domain::history::{History, Progress as MarkProgress, Standing};
 use crate::domain::outcome::ClickDrop;
 use crate::domain::pepper::Pepper;
 use crate::domain::program::hex;
-use crate::domain::statement::Referral;
 use crate::domain::token::Keyring;
 use crate::edge::{ClickSink, Routes, kept};
 use crate::http::auth::{self, ApiKey, ApiKeys};
@@ -23,7 +21,7 @@ use crate::http::click::{self, Edge, EdgeSettings};
 use crate::http::client_ip::Peer;
 use crate::http::pages::{self, PageState, Shown, Site, Views};
 use crate::http::refused::Refusals;
-use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings, ProgressView};
+use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings};
 use crate::http::visitor_cookie::{CookieMode, VisitorCookie};
 use crate::http::webhook::WebhookSecrets;
 use crate::jobs::mail::Post;
@@ -600,19 +598,7 @@ fn page_state(config: &Config, state: &ApiState) -> Result<PageState, ServeError
 
 fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hooks, ServeError> {
     let allowed = allow_list(config)?;
-    let [hashing, counting, zoned] = [(); 3].map(|()| Arc::clone(app));
-    let progress = move |referral: &Referral| {
-        let now = counting.now();
-        let through = counting.zone().last_full_day(now);
-        let progress = MarkProgress::of(referral, &counting.marks(), through);
-        let history = History::before(referral, now);
-        ProgressView {
-            active_days: progress.active_days,
-            crossed_on: progress.crossed_on,
-            expected_on: progress.expected_on,
-            active: history.is_some_and(|history| history.standing() == Standing::Active),
-        }
-    };
+    let [hashing, zoned] = [(); 2].map(|()| Arc::clone(app));
     let (shown, observed) = (Arc::clone(metrics), Observed::new(metrics));
     Ok(Hooks {
         email_hash: Box::new({
@@ -624,7 +610,6 @@ fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hook
             Ok(destination) => Ok(destination.as_str().to_owned()),
             Err(_) => Err(DestinationRefused),
         }),
-        progress: Box::new(progress),
         day_of: Box::new(move |instant| zoned.zone().date_of(instant)),
         metrics: Box::new(move || shown.encode()),
         observe: Box::new(move |answered| observed.note(answered)),

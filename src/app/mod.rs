@@ -42,7 +42,7 @@ pub use overlooked::Overlooked;
 pub use program::{ProgramDay, ProgramFigures};
 pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, RebuildReport, import_journals};
-pub use referrals::{EarnedFor, ReferralState, ReferralSummary};
+pub use referrals::{AccountState, AccountStatus, EarnedFor, ReferralState, ReferralSummary};
 pub use run::{AggregateError, Progress};
 pub use set_aside::{SetAside, SetAsideId};
 pub use stop::Stop;

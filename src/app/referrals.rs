@@ -38,6 +38,57 @@ pub enum ReferralState {
     Rejected,
 }
 
+/// Where an account stands, as the company may know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// It has events, and no signup yet.
+    Waiting,
+    /// Its signup is being decided.
+    Deciding,
+    /// Credited to nobody.
+    Unattributed,
+    /// Credited, in good standing.
+    Active,
+    /// Credited, not in good standing: a trial, suspended, or canceled.
+    Inactive,
+    /// Credited, and kept out of months not yet closed until it is reviewed.
+    Held,
+    /// It never counts.
+    Rejected,
+}
+
+impl AccountState {
+    fn of(account: &Account, standing: Option<Standing>) -> Self {
+        match () {
+            () if account.signup.is_none() && account.claim.is_some() => Self::Deciding,
+            () if account.signup.is_none() => Self::Waiting,
+            () if account.credited_to.is_none() => Self::Unattributed,
+            () if account.standing.rejected_since.is_some() => Self::Rejected,
+            () if account.is_held() => Self::Held,
+            () if standing == Some(Standing::Active) => Self::Active,
+            () => Self::Inactive,
+        }
+    }
+}
+
+/// Where an account stands, and how far it is on its way to a commission: every face asks this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountStatus {
+    /// Where it stands.
+    pub state: AccountState,
+    /// Whether it is in good standing with the company.
+    pub is_active: bool,
+    /// Active days through the last full day.
+    pub active_days: u32,
+    /// Active days that make the mark.
+    pub mark_days: u32,
+    /// The day that completed the mark; `None` for one that was rejected.
+    pub crossed_on: Option<NaiveDate>,
+    /// The day that will, if nothing changes.
+    pub expected_on: Option<NaiveDate>,
+}
+
 /// A referral, as its affiliate may know it: no personal data.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReferralSummary {
@@ -133,6 +184,17 @@ impl App {
     ) -> Vec<ReferralSummary> {
         let (stated, teller) = (Stated::of(statements), Teller::new(self));
         accounts.into_iter().filter_map(|account| teller.tell(&account, &stated)).collect()
+    }
+
+    /// Where some accounts stand, in their order.
+    pub fn statuses_of<'a>(&self, accounts: impl IntoIterator<Item = &'a Account>) -> Vec<AccountStatus> {
+        let teller = Teller::new(self);
+        accounts.into_iter().map(|account| teller.status(account)).collect()
+    }
+
+    /// Where an account stands.
+    pub fn status_of(&self, account: &Account) -> AccountStatus {
+        Teller::new(self).status(account)
     }
 
     /// The accounts credited to each of some affiliates.
@@ -256,10 +318,40 @@ impl<'a> Teller<'a> {
         Self { app, now, through, end: app.zone().end_of(through), marks: app.marks() }
     }
 
+    fn status(&self, account: &Account) -> AccountStatus {
+        let Some(referral) = account.referral() else {
+            let (state, mark_days) = (AccountState::of(account, None), self.marks.of_open().days);
+            return AccountStatus {
+                state,
+                is_active: false,
+                active_days: 0,
+                mark_days,
+                crossed_on: None,
+                expected_on: None,
+            };
+        };
+        let history = History::of(&referral);
+        let progress = Progress::of(&referral, &self.marks, self.through);
+        let counts = !referral.rejected;
+        // A plan without a rate earns nothing: nothing is to be expected of it.
+        let has_rate = self.app.settings().rules.has_rate(history.plan_before(self.now));
+        AccountStatus {
+            state: AccountState::of(account, Some(history.standing())),
+            is_active: history.standing() == Standing::Active,
+            active_days: progress.active_days,
+            mark_days: progress.mark_days,
+            crossed_on: progress.crossed_on.filter(|_| counts),
+            // By all that is known: an account that signed up today has its day too.
+            expected_on: history
+                .crossing(&self.marks)
+                .filter(|day| has_rate && counts && *day > self.through),
+        }
+    }
+
     fn tell(&self, account: &Account, stated: &Stated<'_>) -> Option<ReferralSummary> {
         let referral = account.referral()?;
         let history = History::of(&referral);
-        let progress = Progress::of(&referral, &self.marks, self.through);
+        let status = self.status(account);
         let judged = account.is_held() || referral.rejected;
         let by_end = History::before(&referral, self.end);
         let stated = stated.0.get(&account.id);
@@ -281,17 +373,12 @@ impl<'a> Teller<'a> {
                 Standing::Suspended => ReferralState::Suspended,
                 Standing::Canceled => ReferralState::Canceled,
             },
-            active_days: progress.active_days,
-            mark_days: progress.mark_days,
+            active_days: status.active_days,
+            mark_days: status.mark_days,
             // A month that closed under other rules says when the account crossed by these. A crossing that was learned
             // late has no line, and one that was undone has one that does not stand.
-            crossed_on: line
-                .map(|line| line.crossed_on)
-                .or_else(|| progress.crossed_on.filter(|_| !referral.rejected)),
-            // By all that is known: an account that signed up today has its day too.
-            expected_on: history
-                .crossing(&self.marks)
-                .filter(|day| has_rate && *day > self.through && !referral.rejected),
+            crossed_on: line.map(|line| line.crossed_on).or(status.crossed_on),
+            expected_on: status.expected_on,
             earned: stated.map(Said::earned),
             earned_for: line.map(|line| line.earned_for.clone()),
             via: if is_by_hand(account) { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
@@ -305,6 +392,40 @@ impl<'a> Teller<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::account::{Claim, Origin};
+    use crate::domain::account;
+    use crate::domain::fact::{Evidence, Signup};
+    use crate::domain::id::NodeId;
+
+    #[test]
+    fn an_account_stands_in_one_state() {
+        let now: DateTime<Utc> = "2026-06-01T12:00:00Z".parse().expect("a literal");
+        let origin = Origin { at: now, node: NodeId::from_bits(1), position: 1 };
+        let mut account = Account::new("acct_81".parse().expect("a literal"));
+        let signup = Signup {
+            account_id: account.id.clone(),
+            plan: "growth".parse().expect("a literal"),
+            signed_up_at: now,
+            active: true,
+            evidence: Evidence::default(),
+            delivery: None,
+            warnings: Vec::new(),
+        };
+        let claim = Some(Claim { origin, claimed_at: now, signup });
+        let state = |account: &Account| AccountState::of(account, Some(Standing::Active));
+        assert_eq!(state(&account), AccountState::Waiting);
+        account.claim.clone_from(&claim);
+        assert_eq!(state(&account), AccountState::Deciding);
+        (account.claim, account.signup) = (None, claim);
+        assert_eq!(state(&account), AccountState::Unattributed);
+        account.credited_to = Some(AffiliateId::from_bits(1));
+        assert_eq!(state(&account), AccountState::Active);
+        assert_eq!(AccountState::of(&account, Some(Standing::Suspended)), AccountState::Inactive);
+        account.standing = account::Standing { held_since: Some(now), ..account::Standing::default() };
+        assert_eq!(state(&account), AccountState::Held);
+        account.standing.rejected_since = Some(now);
+        assert_eq!(state(&account), AccountState::Rejected);
+    }
 
     fn day(text: &str) -> NaiveDate {
         text.parse().expect("a day")

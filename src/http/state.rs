@@ -6,7 +6,6 @@ use super::webhook::WebhookSecrets;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::domain::event_types::EventTypes;
-use crate::domain::statement::Referral;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,19 +46,6 @@ pub struct ProgramSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DestinationRefused;
 
-/// How far a referral is on its way to the mark.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ProgressView {
-    /// Active days so far.
-    pub active_days: u32,
-    /// The day that completed the mark.
-    pub crossed_on: Option<NaiveDate>,
-    /// The day that will, if nothing interrupts it.
-    pub expected_on: Option<NaiveDate>,
-    /// Whether it is active now.
-    pub active: bool,
-}
-
 /// A function of another part of the server.
 pub type Hook<In, Out> = Box<dyn Fn(In) -> Out + Send + Sync>;
 /// The same of a text.
@@ -84,8 +70,6 @@ pub struct Hooks {
     pub ip_hash: Hook<std::net::IpAddr, String>,
     /// The canonical form of a link's destination, if links may lead there.
     pub destination_allowed: TextHook<Result<String, DestinationRefused>>,
-    /// How far a referral is, now.
-    pub progress: Box<dyn Fn(&Referral) -> ProgressView + Send + Sync>,
     /// The day of an instant in the program's time zone.
     pub day_of: Hook<DateTime<Utc>, NaiveDate>,
     /// All metrics in Prometheus' text format.
@@ -103,7 +87,6 @@ impl Hooks {
             email_hash: Box::new(|email| format!("hash of {email}")),
             ip_hash: Box::new(|ip| format!("hash of {ip}")),
             destination_allowed: Box::new(|text| Ok(text.to_owned())),
-            progress: Box::new(|_| ProgressView::default()),
             day_of: Box::new(|at| at.date_naive()),
             metrics: Box::new(String::new),
             observe: Box::new(|_| ()),

@@ -2,7 +2,7 @@
 
 use super::affiliates::Paging;
 use super::{deferred, required_reason, submit};
-use crate::app::AccountList;
+use crate::app::{AccountList, AccountState, AccountStatus};
 use crate::domain::account::{Account, Action, Conflict};
 use crate::domain::attribution::{Attribution, Considered};
 use crate::domain::fact::{self, Fact, ReviewAction};
@@ -17,7 +17,7 @@ use crate::http::error::Problem;
 use crate::http::fields::{Params, parsed};
 use crate::http::guard::{PathId, path};
 use crate::http::openapi::ProblemDoc;
-use crate::http::state::{ApiState, ProgressView};
+use crate::http::state::ApiState;
 use axum::Extension;
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
@@ -42,7 +42,10 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
     let page = params.page()?;
     params.done()?;
     let page = state.app.accounts(list, page.cursor.as_deref(), page.limit).await?;
-    Ok(ok(&List::of(page, |account| AccountRow::of(&account, &progress_of(&account, &state)))))
+    let mut statuses = state.app.statuses_of(&page.data).into_iter();
+    // One for each account of the page, in their order.
+    let rows = |account| AccountRow::of(&account, &statuses.next().expect("as many as accounts"));
+    Ok(ok(&List::of(page, rows)))
 }
 
 /// Shows an account: its attribution with the whole trace, its history, its way to the mark.
@@ -164,54 +167,11 @@ fn which_list(params: &mut Params) -> Result<AccountList, Problem> {
 
 async fn view_of(state: &ApiState, id: &AccountId) -> Result<AccountView, Problem> {
     let account = state.app.account(id).await?.ok_or(Problem::UnknownAccount)?;
-    let progress = progress_of(&account, state);
+    let status = state.app.status_of(&account);
     let directory = state.app.directory();
     let affiliate = account.credited_to.and_then(|id| directory.affiliate(id));
     let name = affiliate.map(|affiliate| affiliate.profile.name.clone());
-    Ok(AccountView::of(&account, name, &progress, state.program.mark_days))
-}
-
-fn progress_of(account: &Account, state: &ApiState) -> ProgressView {
-    account.referral().map_or_else(ProgressView::default, |referral| (state.hooks.progress)(&referral))
-}
-
-/// Where an account stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AccountState {
-    /// It has events, and no signup yet.
-    Waiting,
-    /// Its signup is being decided.
-    Deciding,
-    /// Credited to nobody.
-    Unattributed,
-    /// Credited, in good standing.
-    Active,
-    /// Credited, not in good standing: a trial, suspended, or canceled.
-    Inactive,
-    /// Credited, and kept out of months not yet closed until it is reviewed.
-    Held,
-    /// It never counts.
-    Rejected,
-}
-
-impl AccountState {
-    fn of(account: &Account, progress: &ProgressView) -> Self {
-        if account.signup.is_none() {
-            return if account.claim.is_some() { Self::Deciding } else { Self::Waiting };
-        }
-        if account.credited_to.is_none() {
-            Self::Unattributed
-        } else if account.standing.rejected_since.is_some() {
-            Self::Rejected
-        } else if account.is_held() {
-            Self::Held
-        } else if progress.active {
-            Self::Active
-        } else {
-            Self::Inactive
-        }
-    }
+    Ok(AccountView::of(&account, name, &status))
 }
 
 /// An account, in a list.
@@ -243,18 +203,18 @@ pub struct AccountRow {
 }
 
 impl AccountRow {
-    fn of(account: &Account, progress: &ProgressView) -> Self {
+    fn of(account: &Account, status: &AccountStatus) -> Self {
         let signup = account.signup.as_ref().map(|claim| &claim.signup);
         Self {
             account_id: account.id.clone(),
-            state: AccountState::of(account, progress),
+            state: status.state,
             affiliate_id: account.credited_to,
             plan: signup.map(|signup| signup.plan.clone()),
             signed_up_at: signup.map(|signup| signup.signed_up_at),
             held: account.is_held(),
             hold_reasons: account.standing.hold_reasons.clone(),
             conflicts: account.conflicts.len(),
-            crossed_on: progress.crossed_on,
+            crossed_on: status.crossed_on,
         }
     }
 }
@@ -424,12 +384,7 @@ pub struct ConflictView {
 }
 
 impl AccountView {
-    fn of(
-        account: &Account,
-        affiliate_name: Option<String>,
-        progress: &ProgressView,
-        mark_days: u32,
-    ) -> Self {
+    fn of(account: &Account, affiliate_name: Option<String>, status: &AccountStatus) -> Self {
         let signup = account.signup.as_ref().map(|claim| SignupView {
             plan: claim.signup.plan.clone(),
             signed_up_at: claim.signup.signed_up_at,
@@ -438,7 +393,7 @@ impl AccountView {
         let events = account.events.iter().map(|kept| event_entry(&kept.event));
         Self {
             account_id: account.id.clone(),
-            state: AccountState::of(account, progress),
+            state: status.state,
             signup,
             affiliate_id: account.credited_to,
             affiliate_name,
@@ -449,10 +404,10 @@ impl AccountView {
             held_since: account.standing.held_since,
             hold_reasons: account.standing.hold_reasons.clone(),
             rejected_since: account.standing.rejected_since,
-            active_days: progress.active_days,
-            mark_days,
-            crossed_on: progress.crossed_on,
-            expected_on: progress.expected_on,
+            active_days: status.active_days,
+            mark_days: status.mark_days,
+            crossed_on: status.crossed_on,
+            expected_on: status.expected_on,
         }
     }
 }

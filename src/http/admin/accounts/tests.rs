@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::account::{Claim, Origin, Standing};
+use crate::domain::account::{Claim, Origin};
 use crate::domain::fact::{Evidence, Signup};
 use crate::domain::id::NodeId;
 use serde_json::{Value, json};
@@ -32,25 +32,6 @@ fn signed_up() -> Account {
 }
 
 #[test]
-fn an_account_stands_in_one_state() {
-    let active = ProgressView { active: true, ..ProgressView::default() };
-    let state = |account: &Account| AccountState::of(account, &active);
-    assert_eq!(state(&account()), AccountState::Waiting);
-    let mut deciding = account();
-    deciding.claim = signed_up().signup;
-    assert_eq!(state(&deciding), AccountState::Deciding);
-    let mut account = signed_up();
-    assert_eq!(state(&account), AccountState::Unattributed);
-    account.credited_to = Some(AffiliateId::from_bits(1));
-    assert_eq!(state(&account), AccountState::Active);
-    assert_eq!(AccountState::of(&account, &ProgressView::default()), AccountState::Inactive);
-    account.standing = Standing { held_since: Some(now()), ..Standing::default() };
-    assert_eq!(state(&account), AccountState::Held);
-    account.standing.rejected_since = Some(now());
-    assert_eq!(state(&account), AccountState::Rejected);
-}
-
-#[test]
 fn an_account_is_shown_with_its_history() {
     let mut account = signed_up();
     let event = AccountEvent {
@@ -60,9 +41,16 @@ fn an_account_is_shown_with_its_history() {
     };
     account.report_event(&event, None, &mut crate::domain::account::Apart::default());
     account.credit(Some(AffiliateId::from_bits(2)), true, ("asked", "staff"), origin()).expect("signed up");
-    let progress = ProgressView { active_days: 31, active: true, ..ProgressView::default() };
-    let view = serde_json::to_value(AccountView::of(&account, Some("Ann".to_owned()), &progress, 90))
-        .expect("plain data");
+    let status = AccountStatus {
+        state: AccountState::Active,
+        is_active: true,
+        active_days: 31,
+        mark_days: 90,
+        crossed_on: None,
+        expected_on: None,
+    };
+    let view = AccountView::of(&account, Some("Ann".to_owned()), &status);
+    let view = serde_json::to_value(view).expect("plain data");
     assert_eq!(
         view["history"],
         json!([

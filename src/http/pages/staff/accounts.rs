@@ -2,7 +2,7 @@
 
 use super::words::{self, Words};
 use super::{Act, Outcome, Staff, export_pages, not_found_if_foreign, show_list};
-use crate::app::{AccountList, Directory};
+use crate::app::{AccountList, AccountStatus, Directory};
 use crate::domain::account::{Account, Refusal};
 use crate::domain::attribution::{Attribution, Considered};
 use crate::domain::fact::{self, Fact, ReviewAction};
@@ -14,7 +14,6 @@ use crate::http::guard::PathId;
 use crate::http::pages::payout;
 use crate::http::pages::table::{Cell, Column, Filter, List, Pages, Query, ROWS, Row, Spec};
 use crate::http::pages::{Fault, FormView, PageState, see_other};
-use crate::http::state::ProgressView;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -45,11 +44,6 @@ pub async fn all_of(
 ) -> Result<(Vec<Account>, bool), Fault> {
     let (all, next) = read(state, list, "", None, most).await?;
     Ok((all, next.is_some()))
-}
-
-/// How far an account is on its way to the mark.
-pub fn progress_of(state: &PageState, account: &Account) -> ProgressView {
-    account.referral().map_or_else(ProgressView::default, |referral| (state.hooks.progress)(&referral))
 }
 
 fn spec() -> Spec {
@@ -143,22 +137,23 @@ async fn sorted(
 ) -> Result<Response, Fault> {
     let (accounts, next) = read(state, which, &query.search, None, SORTED).await?;
     let directory = state.app.directory();
-    let measured = accounts.into_iter().map(|account| {
-        let (progress, name) = (progress_of(state, &account), name_of(&directory, account.credited_to));
-        (account, progress, name)
+    let statuses = state.app.statuses_of(&accounts);
+    let measured = accounts.into_iter().zip(statuses).map(|(account, status)| {
+        let name = name_of(&directory, account.credited_to);
+        (account, status, name)
     });
-    let mut found: Vec<(Account, ProgressView, String)> = measured.collect();
+    let mut found: Vec<(Account, AccountStatus, String)> = measured.collect();
     let signup = |account: &Account| {
         account.signup.as_ref().map(|claim| (claim.signup.plan.clone(), claim.signup.signed_up_at))
     };
     query.arrange(&mut found, |key, (one, ours, name), (other, theirs, other_name)| match key {
-        "state" => words::account_state(one, ours).0.cmp(words::account_state(other, theirs).0),
+        "state" => words::account_state(ours.state).0.cmp(words::account_state(theirs.state).0),
         "affiliate" => name.to_lowercase().cmp(&other_name.to_lowercase()),
         "plan" => signup(one).map(|(plan, _)| plan).cmp(&signup(other).map(|(plan, _)| plan)),
         "signed_up" => signup(one).map(|(_, at)| at).cmp(&signup(other).map(|(_, at)| at)),
         "progress" => {
-            let of = |account: &Account, progress: &ProgressView| {
-                account.credited_to.map(|_| (progress.crossed_on.is_some(), progress.active_days))
+            let of = |account: &Account, status: &AccountStatus| {
+                account.credited_to.map(|_| (status.crossed_on.is_some(), status.active_days))
             };
             of(one, ours).cmp(&of(other, theirs))
         }
@@ -180,8 +175,8 @@ async fn sorted(
 
 fn row(state: &PageState, account: &Account) -> Row {
     let words = Words::of(state);
-    let progress = progress_of(state, account);
-    let (stands, tone) = words::account_state(account, &progress);
+    let status = state.app.status_of(account);
+    let (stands, tone) = words::account_state(status.state);
     let signup = account.signup.as_ref().map(|claim| &claim.signup);
     let id = Cell::link(account.id.as_str(), path(&account.id)).mono();
     vec![
@@ -198,7 +193,7 @@ fn row(state: &PageState, account: &Account) -> Row {
         signup.map_or_else(words::none, |signup| Cell::text(signup.plan.to_string())),
         words.when_any(signup.map(|signup| signup.signed_up_at)),
         match account.credited_to {
-            Some(_) => Cell::text(words::progress(&progress, state.program.mark_days)).whole(),
+            Some(_) => Cell::text(words::progress(&status)).whole(),
             None => words::none(),
         },
     ]
@@ -224,8 +219,8 @@ async fn show(
     form: &FormView,
 ) -> Result<Response, Fault> {
     let (words, directory) = (Words::of(state), state.app.directory());
-    let progress = progress_of(state, account);
-    let (stands, tone) = words::account_state(account, &progress);
+    let status = state.app.status_of(account);
+    let (stands, tone) = words::account_state(status.state);
     let affiliate = |id: Option<AffiliateId>| {
         id.map(|id| {
             json!({"id": id, "name": name_of(&directory, Some(id)),
@@ -254,10 +249,10 @@ async fn show(
         "id": account.id, "path": path(&account.id), "state": stands, "tone": tone, "signup": signup,
         "affiliate": affiliate(account.credited_to), "corrected": corrected,
         "decision": account.attribution.as_ref().map(|decided| decision(&words, &directory, decided)),
-        "progress": {"days": progress.active_days, "mark": state.program.mark_days, "active": progress.active,
-            "crossed": progress.crossed_on.map(|day| words.day(day)),
-            "expected": progress.expected_on.map(|day| words.day(day))},
-        "without_rate": plan_without_rate(state, account).filter(|_| progress.crossed_on.is_none()),
+        "progress": {"days": status.active_days, "mark": status.mark_days, "active": status.is_active,
+            "crossed": status.crossed_on.map(|day| words.day(day)),
+            "expected": status.expected_on.map(|day| words.day(day))},
+        "without_rate": plan_without_rate(state, account).filter(|_| status.crossed_on.is_none()),
         "held": account.is_held(), "holds": holds,
         "held_since": account.standing.held_since.map(|at| words.at(at)),
         "rejected_since": account.standing.rejected_since.map(|at| words.at(at)),

@@ -122,7 +122,7 @@ async fn show(
         None => None,
     };
     let account = account.map(|account| {
-        let (stands, tone) = words::account_state(&account, &accounts::progress_of(state, &account));
+        let (stands, tone) = words::account_state(state.app.status_of(&account).state);
         let reason = account.attribution.as_ref().map(|decided| decided.reason.sentence());
         json!({"seen": seen(&account), "takes": account.signup.is_some() && takes(&account, claim),
             "held": account.is_held(), "rejected": account.standing.rejected_since.is_some(), "id": account.id, "path": accounts::path(&account.id), "state": stands, "tone": tone,

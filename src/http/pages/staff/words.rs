@@ -1,6 +1,6 @@
 //! Facts in plain words, as the staff's pages say them.
 
-use crate::app::ReferralState;
+use crate::app::{AccountState, AccountStatus, ReferralState};
 use crate::domain::account::Account;
 use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::attribution::{Attribution, Considered};
@@ -12,7 +12,6 @@ use crate::domain::statement::Change;
 use crate::http::pages::PageState;
 use crate::http::pages::table::{Cell, Tone};
 use crate::http::pages::view;
-use crate::http::state::ProgressView;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
 
@@ -130,24 +129,15 @@ pub fn applied_at(affiliate: &Affiliate) -> DateTime<Utc> {
 }
 
 /// Where an account stands.
-pub fn account_state(account: &Account, progress: &ProgressView) -> (&'static str, Tone) {
-    if account.signup.is_none() {
-        return if account.claim.is_some() {
-            ("Deciding", Tone::Info)
-        } else {
-            ("No signup yet", Tone::Warn)
-        };
-    }
-    if account.credited_to.is_none() {
-        ("Not referred", Tone::Info)
-    } else if account.standing.rejected_since.is_some() {
-        ("Rejected", Tone::Bad)
-    } else if account.is_held() {
-        ("Held", Tone::Warn)
-    } else if progress.active {
-        ("Active", Tone::Good)
-    } else {
-        ("Inactive", Tone::Info)
+pub const fn account_state(state: AccountState) -> (&'static str, Tone) {
+    match state {
+        AccountState::Waiting => ("No signup yet", Tone::Warn),
+        AccountState::Deciding => ("Deciding", Tone::Info),
+        AccountState::Unattributed => ("Not referred", Tone::Info),
+        AccountState::Active => ("Active", Tone::Good),
+        AccountState::Inactive => ("Inactive", Tone::Info),
+        AccountState::Held => ("Held", Tone::Warn),
+        AccountState::Rejected => ("Rejected", Tone::Bad),
     }
 }
 
@@ -164,10 +154,10 @@ pub const fn referral_state(state: ReferralState) -> (&'static str, Tone) {
 }
 
 /// How far it is: "day 63 of 90".
-pub fn progress(progress: &ProgressView, mark_days: u32) -> String {
-    match progress.crossed_on {
+pub fn progress(status: &AccountStatus) -> String {
+    match status.crossed_on {
         Some(day) => format!("crossed {}", view::show_day(day)),
-        None => format!("day {} of {mark_days}", progress.active_days.min(mark_days)),
+        None => format!("day {} of {}", status.active_days.min(status.mark_days), status.mark_days),
     }
 }
 
