@@ -476,7 +476,7 @@ fn edge(
         if is_whole {
             listening.take_routes(routes);
         } else {
-            listening.take_new_routes(routes);
+            listening.take_new_routes(&routes);
         }
     });
     Ok(edge)

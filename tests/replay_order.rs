@@ -258,10 +258,10 @@ async fn an_act_on_what_another_node_knows_is_not_refused_before_that_node_is_in
         json!({"kind": "event", "account_id": format!("w{number}"), "event_id": "e", "type": "suspended",
             "occurred_at": BEGINNING})
     };
-    let lines: String = (0..3_000).map(|number| format!("{}\n", event(number))).collect();
+    let lines: Vec<String> = (0..3_000).map(|number| event(number).to_string()).collect();
     let mut headers = bearer();
     headers.push(("content-type".to_owned(), "application/x-ndjson".to_owned()));
-    let imported = http::send("POST", pair.first.internal, "/v1/import", &headers, lines).await;
+    let imported = http::send("POST", pair.first.internal, "/v1/import", &headers, lines.join("\n")).await;
     imported.expect("an answer").expect_status(200);
     let ben = format!("/v1/affiliates/{}", pair.first.partner("ben").await.id);
     until(&pair.second, &ben, |known| known["status"] == "active").await;

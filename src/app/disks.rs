@@ -22,8 +22,8 @@ impl App {
                 "the store remembers more than this disk holds: it was restored from a backup, or a copy of it ran; a new epoch begins"
             );
         }
-        if met.epoch.is_some() || !met.moves.is_empty() {
-            let node = self.journal.node().clone();
+        let node = self.journal.node().clone();
+        if !store.disks.has_epochs_of(&node) || !met.moves.is_empty() {
             let disks = store.replaced_by(&node, met.moves);
             self.keep_disks(&disks).await?;
             self.make_moves(&disks).await?;

@@ -392,8 +392,8 @@ impl<'a> Teller<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::account::{Claim, Origin};
     use crate::domain::account;
+    use crate::domain::account::{Claim, Origin};
     use crate::domain::fact::{Evidence, Signup};
     use crate::domain::id::NodeId;
 

@@ -110,9 +110,9 @@ impl Edge {
         self.routes.store(Arc::new(routes.with_those_of(&known)));
     }
     /// Takes in the links that were not known; what is known of others stands.
-    pub fn take_new_routes(&self, routes: Routes) {
+    pub fn take_new_routes(&self, routes: &Routes) {
         let known = self.routes.load_full();
-        self.routes.store(Arc::new(Routes::clone(&known).with_those_of(&routes)));
+        self.routes.store(Arc::new(Routes::clone(&known).with_those_of(routes)));
     }
     /// The links that it knows.
     pub fn routes(&self) -> Arc<Routes> {

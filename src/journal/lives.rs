@@ -55,6 +55,12 @@ impl Disks {
         &self.moves
     }
 
+    /// Whether the disk that was met last has this one's epochs: one that was begun since, by a process that was killed
+    /// before it said so, has taken the place of that disk.
+    pub fn has_epochs_of(&self, disk: &Node) -> bool {
+        self.met.as_ref().is_none_or(|met| met.epoch() == disk.epoch())
+    }
+
     /// Whether the process that met the store last wrote a disk that this one has never been.
     pub fn is_another(&self, disk: &Node) -> bool {
         let last = self.met.as_ref().and_then(|met| met.lives().last());

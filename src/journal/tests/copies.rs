@@ -76,7 +76,7 @@ impl Copies {
         let store = self.remembered();
         let met = (steps > 0).then(|| self.journal().meet(&store).expect("met"))?;
         let node = self.journal().node().clone();
-        if steps > 1 && (met.epoch.is_some() || !met.moves.is_empty()) {
+        if steps > 1 && (!store.disks.has_epochs_of(&node) || !met.moves.is_empty()) {
             self.known = store.replaced_by(&node, met.moves);
         }
         if steps > 2 {

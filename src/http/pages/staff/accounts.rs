@@ -219,8 +219,8 @@ async fn show(
     form: &FormView,
 ) -> Result<Response, Fault> {
     let (words, directory) = (Words::of(state), state.app.directory());
-    let status = state.app.status_of(account);
-    let (stands, tone) = words::account_state(status.state);
+    let account_status = state.app.status_of(account);
+    let (stands, tone) = words::account_state(account_status.state);
     let affiliate = |id: Option<AffiliateId>| {
         id.map(|id| {
             json!({"id": id, "name": name_of(&directory, Some(id)),
@@ -249,10 +249,10 @@ async fn show(
         "id": account.id, "path": path(&account.id), "state": stands, "tone": tone, "signup": signup,
         "affiliate": affiliate(account.credited_to), "corrected": corrected,
         "decision": account.attribution.as_ref().map(|decided| decision(&words, &directory, decided)),
-        "progress": {"days": status.active_days, "mark": status.mark_days, "active": status.is_active,
-            "crossed": status.crossed_on.map(|day| words.day(day)),
-            "expected": status.expected_on.map(|day| words.day(day))},
-        "without_rate": plan_without_rate(state, account).filter(|_| status.crossed_on.is_none()),
+        "progress": {"days": account_status.active_days, "mark": account_status.mark_days, "active": account_status.is_active,
+            "crossed": account_status.crossed_on.map(|day| words.day(day)),
+            "expected": account_status.expected_on.map(|day| words.day(day))},
+        "without_rate": plan_without_rate(state, account).filter(|_| account_status.crossed_on.is_none()),
         "held": account.is_held(), "holds": holds,
         "held_since": account.standing.held_since.map(|at| words.at(at)),
         "rejected_since": account.standing.rejected_since.map(|at| words.at(at)),

@@ -1,7 +1,6 @@
 //! Facts in plain words, as the staff's pages say them.
 
 use crate::app::{AccountState, AccountStatus, ReferralState};
-use crate::domain::account::Account;
 use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::attribution::{Attribution, Considered};
 use crate::domain::calendar::{Month, Zone};
