@@ -71,6 +71,20 @@ fn assert_says(now: &Value, before: &Value, place: &str) {
     }
 }
 
+/// The accounts as that version said them, but for one thing that it said wrong: a rejected account has crossed nowhere.
+fn accounts_of(kept: &Kept) -> Value {
+    let mut accounts = kept.answer("accounts.json");
+    let all = accounts["data"].as_array_mut().expect("a list");
+    let rejected = all.iter_mut().filter(|account| account["state"] == "rejected");
+    let mut count = 0;
+    for account in rejected {
+        account["crossed_on"] = Value::Null;
+        count += 1;
+    }
+    assert!(count > 0, "one was rejected");
+    accounts
+}
+
 async fn answered(app: &TestApp, path: &str) -> Value {
     app.get(path).await.expect_status(200).json()
 }
@@ -89,7 +103,7 @@ async fn a_data_directory_of_1a67ac4_says_what_it_said() {
         &kept.answer("statements.json"),
         "statements",
     );
-    assert_says(&answered(&app, "/v1/accounts?limit=500").await, &kept.answer("accounts.json"), "accounts");
+    assert_says(&answered(&app, "/v1/accounts?limit=500").await, &accounts_of(&kept), "accounts");
     let affiliate = &kept.answer("accounts.json")["data"][0]["affiliate_id"];
     let stats = format!(
         "/v1/stats?affiliate_id={}&from=2026-01-01&to=2026-01-31&by=day",
@@ -115,7 +129,7 @@ async fn the_journal_of_1a67ac4_makes_the_same_store_again() {
     let mut app = kept.serve().await;
     let before = kept.answer("statements.json");
     assert_eq!(closed(&answered(&app, "/v1/statements?limit=500").await), closed(&before));
-    assert_says(&answered(&app, "/v1/accounts?limit=500").await, &kept.answer("accounts.json"), "accounts");
+    assert_says(&answered(&app, "/v1/accounts?limit=500").await, &accounts_of(&kept), "accounts");
     app.night_of("2026-06-05T05:00:00-04:00").await;
     assert_says(&answered(&app, "/v1/statements?limit=500").await, &before, "statements");
 }
