@@ -31,7 +31,7 @@ pub async fn run(app: Arc<App>, at: NaiveTime) {
             continue;
         }
         waits = false;
-        match app.aggregate("counterfoil", None, false).await {
+        match app.aggregate_due(due).await {
             Ok(report) if report.may_miss_facts() => {
                 tracing::warn!(nodes = ?report.nodes_behind, store = ?report.store_forgets,
                     "facts may be missing: no month closed; tried again in a minute");

@@ -130,6 +130,24 @@ impl App {
         as_of: Option<DateTime<Utc>>,
         dry_run: bool,
     ) -> std::result::Result<RunReport, AggregateError> {
+        self.aggregate_unless_made(by, as_of, dry_run, None).await
+    }
+
+    /// Makes the nightly run that was due at a time, unless another node makes it, or just has.
+    pub(crate) async fn aggregate_due(
+        self: &Arc<Self>,
+        due: DateTime<Utc>,
+    ) -> std::result::Result<RunReport, AggregateError> {
+        self.aggregate_unless_made("counterfoil", None, false, Some(due)).await
+    }
+
+    async fn aggregate_unless_made(
+        self: &Arc<Self>,
+        by: &str,
+        as_of: Option<DateTime<Utc>>,
+        dry_run: bool,
+        due: Option<DateTime<Utc>>,
+    ) -> std::result::Result<RunReport, AggregateError> {
         let as_of = as_of.unwrap_or_else(|| self.now());
         if as_of > self.now() {
             return Err(AggregateError::AsOfInFuture);
@@ -139,7 +157,7 @@ impl App {
         }
         let _underway = Underway(&self.run);
         let begun = Instant::now();
-        let made = self.aggregate_alone(by, as_of, dry_run).await;
+        let made = self.aggregate_alone(by, as_of, dry_run, due).await;
         if !dry_run {
             let (outcome, months) = match &made {
                 Ok(report) => (RunOutcome::Done, report.closed.len() as u64),
@@ -171,6 +189,7 @@ impl App {
         by: &str,
         as_of: DateTime<Utc>,
         dry_run: bool,
+        due: Option<DateTime<Utc>>,
     ) -> std::result::Result<RunReport, AggregateError> {
         self.wait_until_drained().await?;
         self.follow_directory().await?;
@@ -186,7 +205,11 @@ impl App {
             return Err(AggregateError::Busy);
         };
         let renewal = Renewal(tokio::spawn(keep_lease(Arc::clone(self), ttl)));
-        let made = self.make_run(by, as_of, token).await;
+        // Whoever had the lease before may have made it.
+        self.follow_directory().await?;
+        let last = self.directory().last_run().map(|last| (last.run.as_of, last.run.may_miss_facts()));
+        let is_made = due.zip(last).is_some_and(|(due, (as_of, misses))| due <= as_of && !misses);
+        let made = if is_made { Err(AggregateError::Busy) } else { self.make_run(by, as_of, token).await };
         drop(renewal);
         // A lease that can't be given back ends by itself.
         if let Err(error) = self.store.release(LEASE, &self.node.to_string()).await {
