@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod edge;
+pub mod files;
 pub mod http;
 pub mod jobs;
 pub mod journal;

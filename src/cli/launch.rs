@@ -71,9 +71,7 @@ impl ServeFile {
 
     /// Writes it, whole or not at all.
     pub fn write(&self, data_dir: &Path) -> io::Result<()> {
-        let draft = data_dir.join("serve.json.new");
-        std::fs::write(&draft, serde_json::to_vec(self)?)?;
-        std::fs::rename(draft, data_dir.join(Self::NAME))
+        crate::files::replace(&data_dir.join(Self::NAME), &serde_json::to_vec(self)?)
     }
     /// Reads it, if a server has written one.
     pub fn read(data_dir: &Path) -> Option<Self> {

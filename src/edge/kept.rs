@@ -9,10 +9,11 @@ use crate::domain::click::LinkState;
 use crate::domain::destination::AllowList;
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::program::hex;
+use crate::files;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 const FILE: &str = "links.jsonl";
@@ -70,11 +71,7 @@ pub fn write(data_dir: &Path, routes: &Routes) -> io::Result<()> {
     let end = End { sha256: digest(&lines) };
     serde_json::to_writer(&mut lines, &end)?;
     lines.push(b'\n');
-    let (path, draft) = (data_dir.join(FILE), data_dir.join(format!("{FILE}.new")));
-    let mut file = File::create(&draft)?;
-    file.write_all(&lines)?;
-    file.sync_all()?;
-    fs::rename(draft, path)
+    files::replace(&data_dir.join(FILE), &lines)
 }
 
 #[cfg(test)]

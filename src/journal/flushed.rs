@@ -8,9 +8,9 @@
 //! finds it behind an acknowledgement. It is itself flushed a second later at most: after a power cut it
 //! may name an earlier flush, and a record that is both newer and damaged reads as a torn tail.
 
-use super::disk::{replace_file, sync_dir};
 use super::error::{Damage, JournalError};
 use super::record::{Chain, part, short_hash};
+use crate::files::{self, sync_dir};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -98,7 +98,7 @@ impl Flushed {
     /// A new file for a log that starts with `mark`.
     pub fn create(dir: &Path, mark: Mark) -> io::Result<()> {
         let slot = mark.encode();
-        replace_file(&path(dir), &[slot, slot].concat())?;
+        files::replace(&path(dir), &[slot, slot].concat())?;
         sync_dir(dir)
     }
 

@@ -1,11 +1,12 @@
 //! The keeper of the clicks log: flushes it, makes the next segment ahead, and changes segments.
 
 use super::clicks::{Shared, Tail};
-use super::disk::{Disk, NEXT, segment_path, sync_dir};
+use super::disk::{Disk, NEXT, segment_path};
 use super::error::JournalError;
 use super::flushed::{Flushed, Mark};
 use super::record::{HEADER_BYTES, Header};
 use super::walk::{Step, Walk};
+use crate::files::sync_dir;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;

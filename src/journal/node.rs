@@ -1,10 +1,10 @@
 //! Who owns the data directory: the file `node.json`, and the lock.
 
-use super::disk::{replace_file, sync_dir};
 use super::error::{Damage, JournalError};
 use super::lives::{Life, with_another};
 use super::record::{FORMAT, hex, short_hash};
 use crate::domain::id::NodeId;
+use crate::files::{self, sync_dir};
 use crate::store::{Cursor, Log};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
@@ -273,7 +273,7 @@ impl Node {
 
     pub(super) fn write(&self, data_dir: &Path) -> Result<(), JournalError> {
         let path = path(data_dir);
-        replace_file(&path, &self.encode()).map_err(JournalError::io("write", &path))
+        files::replace(&path, &self.encode()).map_err(JournalError::io("write", &path))
     }
 
     /// The node of a data directory; `None`: it has none yet.

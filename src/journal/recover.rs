@@ -7,12 +7,13 @@
 //!   was never promised: it is cut off, with all that follows it.
 //! - What is left is flushed, and known to be.
 
-use super::disk::{NEXT, segment_path, segments, sync_dir};
+use super::disk::{NEXT, segment_path, segments};
 use super::error::{Damage, JournalError, TornTail};
 use super::flushed::{self, Flushed, Mark};
 use super::node::Node;
 use super::record::{Chain, HEADER_BYTES, Header, genesis};
 use super::walk::{Step, Walk};
+use crate::files::sync_dir;
 use crate::store::Log;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -1,10 +1,11 @@
 //! Removing clicks that nobody needs any more.
 
 use super::Journal;
-use super::disk::{segment_path, segments, sync_dir};
+use super::disk::{segment_path, segments};
 use super::error::JournalError;
 use super::node::log_dir;
 use super::walk::{Step, Walk};
+use crate::files::sync_dir;
 use crate::store::Log;
 use std::fs;
 
