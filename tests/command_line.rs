@@ -94,6 +94,21 @@ const ADA: [&str; 8] = [
     "2025-12-01T00:00:00Z",
 ];
 
+/// The groups of commands that have a list, as the program's own help names them.
+fn groups_with_a_list(terminal: &Terminal) -> Vec<String> {
+    let commands_of = |words: &[&str]| {
+        let help = String::from_utf8(terminal.types(words).stdout).expect("text");
+        let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let commands = commands.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+        let names = commands.filter_map(|line| line.split_whitespace().next()).map(str::to_owned);
+        names.collect::<Vec<String>>()
+    };
+    let mut groups = commands_of(&["--help"]);
+    groups.retain(|group| group != "help" && commands_of(&[group, "--help"]).iter().any(|one| one == "list"));
+    assert!(groups.len() >= 7, "{groups:?}");
+    groups
+}
+
 /// What staff do in a quarter, whoever answers.
 fn a_quarter(terminal: &Terminal) {
     let affiliate = terminal.reads(&ADA);
@@ -153,6 +168,15 @@ fn a_quarter(terminal: &Terminal) {
     assert!(said.contains("--json") && !said.contains("token="), "{said}");
     terminal.reads(&["affiliate", "invite", id]);
 
+    for group in groups_with_a_list(terminal) {
+        let of_whom = match group.as_str() {
+            "link" => vec![id],
+            "statement" => vec!["--affiliate", id],
+            _ => Vec::new(),
+        };
+        let shown = terminal.reads(&[&[group.as_str(), "list"], of_whom.as_slice()].concat());
+        assert!(shown["data"].is_array(), "{group} list: {shown}");
+    }
     assert_eq!(terminal.reads(&["doctor"])["ok"], true);
     assert_eq!(terminal.reads(&["verify"])["untouched"], true);
     assert_eq!(terminal.reads(&["node", "list"])["data"].as_array().map(Vec::len), Some(1));

@@ -91,15 +91,17 @@ impl Client {
         let mut page = format!("{path}{join}limit=500");
         loop {
             let mut body = self.get(&page).await?;
-            match body["data"].take() {
-                Value::Array(items) => data.extend(items),
-                _ => return Err(Failure::other("the server did not answer with a list")),
-            }
+            data.extend(items_of(&mut body)?);
             match body["next_cursor"].as_str() {
                 Some(cursor) => page = format!("{path}{join}limit=500&cursor={}", encode(cursor)),
                 None => return Ok(data),
             }
         }
+    }
+
+    /// A list that is short: it has one page and takes no limit.
+    pub(super) async fn short_list(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        items_of(&mut self.get(path).await?)
     }
 
     /// Any request, its answer read whole, whatever its status.
@@ -189,4 +191,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
+}
+
+fn items_of(body: &mut Value) -> Result<Vec<Value>, Failure> {
+    match body["data"].take() {
+        Value::Array(items) => Ok(items),
+        _ => Err(Failure::other("the server did not answer with a list")),
+    }
 }

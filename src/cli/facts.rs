@@ -28,7 +28,7 @@ pub(super) async fn run(context: Context<'_>, command: Facts) -> Result<(), Fail
         };
         match &command {
             Facts::List => {
-                let facts = client.list("/v1/facts/set-aside").await?;
+                let facts = client.short_list("/v1/facts/set-aside").await?;
                 show.list(&facts, LIST, "no fact is set aside")
             }
             Facts::Retry { id, reason } => decide("retry", "was tried again", id, reason).await,

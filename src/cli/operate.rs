@@ -120,12 +120,7 @@ pub(super) async fn store(context: Context<'_>, command: Store) -> Result<(), Fa
 pub(super) async fn node(context: Context<'_>, command: Node) -> Result<(), Failure> {
     let show = context.show;
     with_server(&context, async |client: &Client| match command {
-        Node::List => {
-            // They are few: the list has one page and takes no limit.
-            let mut nodes = client.get("/v1/nodes").await?;
-            let nodes = nodes["data"].as_array_mut().map(std::mem::take).unwrap_or_default();
-            show.list(&nodes, NODES, "no nodes")
-        }
+        Node::List => show.list(&client.short_list("/v1/nodes").await?, NODES, "no nodes"),
         Node::Forget { id } => {
             client.send(Method::DELETE, &format!("/v1/nodes/{id}"), &Value::Null).await?;
             show.result(&json!({ "forgotten": id }), || line(&format!("{id} is forgotten")))
