@@ -731,3 +731,27 @@ async fn a_form_that_was_open_meanwhile_puts_nothing_back() {
     let audit = admin.get("/admin/audit?q=the+admin").await.expect_status(200).text();
     assert!(audit.contains("Sent a link that sets the password"), "{audit}");
 }
+
+#[tokio::test]
+async fn a_rejected_account_has_crossed_on_no_page() {
+    let mut app = TestApp::start().await;
+    let partner = app.partner("ann").await;
+    let mut visitor = Visitor::default();
+    visitor.clicks(&partner.link).await;
+    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.set_now("2026-05-01T09:00:00-04:00").await;
+    let admin = member(&app, "admin").await;
+    let crossed = async |app: &TestApp| app.get("/v1/accounts/acct").await.json()["crossed_on"].clone();
+    assert_eq!(crossed(&app).await, "2026-04-01");
+    let page = admin.get("/admin/accounts/acct").await.expect_status(200).text();
+    assert!(page.contains("Crossed the mark"), "{page}");
+    app.post("/v1/accounts/acct/reject", &json!({"reason": "fraud"})).await.expect_status(200);
+    assert_eq!(crossed(&app).await, Value::Null);
+    let page = admin.get("/admin/accounts/acct").await.expect_status(200).text();
+    assert!(
+        page.contains("It was rejected: it earns nothing.") && !page.contains("Crossed the mark"),
+        "{page}"
+    );
+    let list = admin.get("/admin/accounts").await.expect_status(200).text();
+    assert!(list.contains("does not count") && !list.contains("crossed "), "{list}");
+}

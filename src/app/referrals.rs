@@ -77,8 +77,6 @@ impl AccountState {
 pub struct AccountStatus {
     /// Where it stands.
     pub state: AccountState,
-    /// Whether it is in good standing with the company.
-    pub is_active: bool,
     /// Active days through the last full day.
     pub active_days: u32,
     /// Active days that make the mark.
@@ -321,14 +319,7 @@ impl<'a> Teller<'a> {
     fn status(&self, account: &Account) -> AccountStatus {
         let Some(referral) = account.referral() else {
             let (state, mark_days) = (AccountState::of(account, None), self.marks.of_open().days);
-            return AccountStatus {
-                state,
-                is_active: false,
-                active_days: 0,
-                mark_days,
-                crossed_on: None,
-                expected_on: None,
-            };
+            return AccountStatus { state, active_days: 0, mark_days, crossed_on: None, expected_on: None };
         };
         let history = History::of(&referral);
         let progress = Progress::of(&referral, &self.marks, self.through);
@@ -337,7 +328,6 @@ impl<'a> Teller<'a> {
         let has_rate = self.app.settings().rules.has_rate(history.plan_before(self.now));
         AccountStatus {
             state: AccountState::of(account, Some(history.standing())),
-            is_active: history.standing() == Standing::Active,
             active_days: progress.active_days,
             mark_days: progress.mark_days,
             crossed_on: progress.crossed_on.filter(|_| counts),

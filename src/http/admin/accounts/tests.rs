@@ -43,7 +43,6 @@ fn an_account_is_shown_with_its_history() {
     account.credit(Some(AffiliateId::from_bits(2)), true, ("asked", "staff"), origin()).expect("signed up");
     let status = AccountStatus {
         state: AccountState::Active,
-        is_active: true,
         active_days: 31,
         mark_days: 90,
         crossed_on: None,

@@ -249,7 +249,7 @@ async fn show(
         "id": account.id, "path": path(&account.id), "state": stands, "tone": tone, "signup": signup,
         "affiliate": affiliate(account.credited_to), "corrected": corrected,
         "decision": account.attribution.as_ref().map(|decided| decision(&words, &directory, decided)),
-        "progress": {"days": account_status.active_days, "mark": account_status.mark_days, "active": account_status.is_active,
+        "progress": {"days": account_status.active_days, "mark": account_status.mark_days,
             "crossed": account_status.crossed_on.map(|day| words.day(day)),
             "expected": account_status.expected_on.map(|day| words.day(day))},
         "without_rate": plan_without_rate(state, account).filter(|_| account_status.crossed_on.is_none()),
