@@ -735,6 +735,44 @@ async fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     check(&app, &partner, &customers).await;
 }
 
+/// Redis is emptied between two requests of a night that closes a month, and is refilled while the night reads.
+#[tokio::test]
+async fn a_night_closes_no_month_by_what_is_left_of_a_redis_that_is_emptied_meanwhile() {
+    const FEBRUARY: &str = "2026-02-10T04:15:00-05:00";
+    let redis = Server::start(Program::Redis, &[]);
+    let gate = Gate::before(redis.port, "undecided").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut app = TestApp::prepare(dir.path(), &gate.url(), "");
+    // So long it waits at the gate.
+    app.environment.push(("COUNTERFOIL__STORE__TIMEOUT_MS", "10000".to_owned()));
+    app.run().await;
+    let partner = app.partner("ann").await;
+    for number in 0..30 {
+        let signup = json!({"account_id": format!("a{number}"), "plan": "growth", "code": partner.code,
+            "signed_up_at": "2025-10-15T09:00:00-04:00"});
+        app.post("/v1/signups", &signup).await.expect_status(201);
+    }
+    app.settles().await;
+    app.set_now(FEBRUARY).await;
+    gate.swallow_after(1);
+    let asked = json!({"as_of": FEBRUARY}).to_string();
+    let internal = app.internal;
+    let night = tokio::spawn(async move { http::post(internal, "/v1/aggregate", &bearer(), asked).await });
+    gate.is_swallowing().await;
+    redis.operate::<()>(&["FLUSHALL"]);
+    gate.open();
+    let night = night.await.expect("it is answered");
+    assert!(matches!(night.status, 409 | 503), "{}", night.text());
+    app.post("/v1/store/confirm", &json!({})).await.expect_status(200);
+    app.settles().await;
+    let closed = app.statements("").await.into_iter().filter(|one| one["status"] == "closed");
+    assert_eq!(closed.count(), 0, "{}", app.log());
+    app.night_of(FEBRUARY).await;
+    let january = app.statements("&month=2026-01").await;
+    assert_eq!((january.len(), &january[0]["active_accounts"]), (1, &json!(30)));
+    assert_eq!(january[0]["total"], "4470.00");
+}
+
 /// Redis is killed after one of a night's requests, each in turn, and comes back with what it had then, or before the
 /// night: what it lost of projections, of what the night left, and of facts, the next night computes.
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ pub struct Gate {
     word: &'static [u8],
     /// Requests with the word that still pass.
     left: AtomicI64,
+    /// After them nothing passes on; otherwise all connections are cut.
+    swallows: AtomicBool,
     shut: watch::Sender<bool>,
     /// Everything is taken in, and nothing comes out on either side.
     hole: watch::Sender<bool>,
@@ -28,8 +30,9 @@ impl Gate {
     pub async fn before(port: u16, word: &'static str) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");
-        let (left, shut, hole) = (AtomicI64::new(OPEN), watch::Sender::new(false), watch::Sender::new(false));
-        let gate = Arc::new(Self { at, port, word: word.as_bytes(), left, shut, hole });
+        let (left, swallows) = (AtomicI64::new(OPEN), AtomicBool::new(false));
+        let (shut, hole) = (watch::Sender::new(false), watch::Sender::new(false));
+        let gate = Arc::new(Self { at, port, word: word.as_bytes(), left, swallows, shut, hole });
         let kept = Arc::clone(&gate);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -45,6 +48,12 @@ impl Gate {
     }
     /// Lets so many requests with the word pass, and nothing after them.
     pub fn shut_after(&self, count: i64) {
+        self.swallows.store(false, Ordering::SeqCst);
+        self.left.store(count, Ordering::SeqCst);
+    }
+    /// Lets so many requests with the word pass, and keeps all others until it is opened: what was asked waits.
+    pub fn swallow_after(&self, count: i64) {
+        self.swallows.store(true, Ordering::SeqCst);
         self.left.store(count, Ordering::SeqCst);
     }
     /// Lets everything pass.
@@ -60,6 +69,11 @@ impl Gate {
     /// Keeps all connections, takes new ones, and passes nothing on.
     pub fn swallow(&self) {
         self.hole.send_replace(true);
+    }
+    /// Waits until it swallows everything.
+    pub async fn is_swallowing(&self) {
+        // The sender lives in `self`.
+        drop(self.hole.subscribe().wait_for(|hole| *hole).await);
     }
     /// Waits until it is shut.
     pub async fn is_shut(&self) {
@@ -103,7 +117,8 @@ impl Gate {
                 return;
             }
             if is_last {
-                self.shut.send_replace(true);
+                let done = if self.swallows.load(Ordering::SeqCst) { &self.hole } else { &self.shut };
+                done.send_replace(true);
             }
         }
     }

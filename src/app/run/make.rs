@@ -10,7 +10,7 @@ use crate::domain::fact::{self, Fact, RunReport};
 use crate::domain::id::{AffiliateId, NodeId};
 use crate::domain::program::{Rules, hex};
 use crate::domain::statement::{ClosingReferrals, Statement, project};
-use crate::store::{Partition, Result};
+use crate::store::{Partition, Result, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -168,6 +168,9 @@ impl<'a> Run<'a> {
             });
             self.close(months.collect()).await?;
         }
+        if self.fence.is_some() {
+            self.check_life().await?;
+        }
         self.leave(ends).await?;
         tracing::info!(
             through = %self.through,
@@ -315,11 +318,18 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.app.wait_until_drained().await?;
-        let meta = self.app.store.meta().await?.filter(|meta| !meta.recovering);
-        if meta.map(|meta| meta.life()) != self.life || !self.app.nodes_behind(&[]).await?.is_empty() {
-            return Err(AggregateError::Recovering);
+        self.check_life().await?;
+        if !wait_for_other_nodes(self.app, true).await?.is_empty() {
+            return Err(lost("a node fell behind"));
         }
         self.app.close(self.by, facts).await
+    }
+
+    /// Ends a run whose store lost what it had since it began: what it read is not all there was.
+    async fn check_life(&self) -> std::result::Result<(), AggregateError> {
+        let meta = self.app.store.meta().await?.filter(|meta| !meta.recovering);
+        let now = meta.map(|meta| meta.life());
+        if now.is_some() && now == self.life { Ok(()) } else { Err(lost("the store lost what it had")) }
     }
 
     /// Closes statements: first each month's closing begins, then its statements are closed.
@@ -376,6 +386,11 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+fn lost(what: &str) -> AggregateError {
+    let text = format!("{what} while a nightly run was under way; the next one goes on");
+    StoreError::Unavailable(text).into()
 }
 
 /// Months that the node's clock would close, and the store's clock keeps open.

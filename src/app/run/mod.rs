@@ -205,17 +205,25 @@ impl App {
             return Err(AggregateError::Busy);
         };
         let renewal = Renewal(tokio::spawn(keep_lease(Arc::clone(self), ttl)));
-        // Whoever had the lease before may have made it.
-        self.follow_directory().await?;
-        let last = self.directory().last_run().map(|last| (last.run.as_of, last.run.may_miss_facts()));
-        let is_made = due.zip(last).is_some_and(|(due, (as_of, misses))| due <= as_of && !misses);
-        let made = if is_made { Err(AggregateError::Busy) } else { self.make_run(by, as_of, token).await };
+        let made = match self.is_made_by_now(due).await {
+            Ok(true) => Err(AggregateError::Busy),
+            Ok(false) => self.make_run(by, as_of, token).await,
+            Err(error) => Err(error.into()),
+        };
         drop(renewal);
         // A lease that can't be given back ends by itself.
         if let Err(error) = self.store.release(LEASE, &self.node.to_string()).await {
             tracing::warn!(%error, "the nightly run's lease ends by itself");
         }
         made
+    }
+
+    /// Whether a run that is due was made: whoever had the lease before may have.
+    async fn is_made_by_now(&self, due: Option<DateTime<Utc>>) -> Result<bool> {
+        self.follow_directory().await?;
+        let directory = self.directory();
+        let last = directory.last_run().map(|last| &last.run);
+        Ok(due.zip(last).is_some_and(|(due, last)| due <= last.as_of && !last.may_miss_facts()))
     }
 
     async fn make_run(
