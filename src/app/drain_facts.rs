@@ -72,7 +72,7 @@ pub(crate) enum DrainError {
     #[error("{0}")]
     Unknown(String),
     #[error(
-        "apply the fact at position {0}: it needs one that another node has yet to replay; when all nodes are in, run `counterfoil store confirm`"
+        "apply the fact at position {0}: it needs one that another node has yet to replay; start that node, or forget one that never comes back with `counterfoil node forget`; after the store was emptied, run `counterfoil store confirm` when all are in"
     )]
     WaitsForOthers(u64),
     #[error("go on while the server is stopping")]
@@ -181,8 +181,10 @@ pub(crate) async fn run(app: Arc<App>) {
                 app.waits_for_others.store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
                 told.ill(&error, "facts wait in the journal");
                 if matches!(error, DrainError::WaitsForOthers(_)) {
-                    // They need not wait for this node, which waits for them.
-                    drop(app.beat().await);
+                    // They need not wait for this node, which waits for them; they hear it with its next beat at the latest.
+                    if let Err(error) = app.beat().await {
+                        tracing::debug!(%error, "the heartbeat was not heard");
+                    }
                 }
             }
             Err(error) => {
@@ -220,7 +222,8 @@ impl FactsDrainer {
     /// Asks the store how far it is, and reads what lies ahead in the journal.
     async fn connect(app: &Arc<App>, one_by_one: bool) -> Result<Self, DrainError> {
         app.meet_store().await?;
-        let is_recovering = app.is_recovering().await?;
+        let meta = app.store.meta().await?;
+        let recovering = meta.as_ref().is_none_or(|meta| meta.recovering);
         let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Facts).await?.into_iter().collect();
         let lowest = lowest(&cursors);
         let start = app.journal.resume_after(Log::Facts, lowest);
@@ -232,10 +235,9 @@ impl FactsDrainer {
             )));
         }
         app.set_applied(Log::Facts, start);
-        app.set_whole(!is_recovering && start >= app.journal.facts().last_position());
+        app.set_whole(!recovering && start >= app.journal.facts().last_position());
         // What forgot facts, or was away, may have forgotten clicks.
         app.doubt_clicks();
-        let meta = app.store.meta().await?;
         let mut drainer = Self {
             app: Arc::clone(app),
             reader,
@@ -246,7 +248,7 @@ impl FactsDrainer {
             undecided: Vec::new(),
             pending: HashMap::new(),
             last_idle: Instant::now(),
-            recovering: meta.as_ref().is_none_or(|meta| meta.recovering),
+            recovering,
             meta,
             batch_records: if one_by_one { 1 } else { BATCH_RECORDS },
             broke_off_at: None,
@@ -394,7 +396,7 @@ impl FactsDrainer {
         facts: &[Located],
         times: &[i64],
     ) -> Result<(usize, Option<NodeId>), DrainError> {
-        self.app.replays_from(times[0]).await?;
+        self.app.tell_replay_from(times[0]).await?;
         let life = self.meta.as_ref().map(StoreMeta::life).unwrap_or_default();
         let others = self.app.other_replays(&life).await?;
         for (place, (located, at_ms)) in facts.iter().zip(times).enumerate() {
@@ -423,7 +425,7 @@ impl FactsDrainer {
     /// Tells the other nodes when all is applied that was journaled before the store was met.
     async fn tell_when_replayed(&self) -> Result<(), DrainError> {
         if self.reader.next_position() > self.replayed_to {
-            self.app.replays_from(NOTHING).await?;
+            self.app.tell_replay_from(NOTHING).await?;
             self.app.set_whole(!self.recovering);
         }
         Ok(())

@@ -64,11 +64,12 @@ impl App {
         }
         self.name_this_disk(start.met).await?;
         start.met = true;
-        let is_new = lock(&self.life).replace(life.clone()) != Some(life);
-        if is_new {
-            // How far it is, it finds out next: until then others wait for it. Whoever finds this node ready finds it among
-            // the nodes.
-            self.replays_from.store(0, Ordering::Relaxed);
+        if lock(&self.life).as_ref() != Some(&life) {
+            // How far it is, it finds out next: until then others wait for it. This is said before it names the life, as
+            // its heart may beat in between.
+            self.replays_from.store(0, Ordering::SeqCst);
+            *lock(&self.life) = Some(life);
+            // Whoever finds this node ready finds it among the nodes.
             self.beat().await?;
         }
         Ok(())
@@ -77,9 +78,11 @@ impl App {
     /// A store that has less of this node's facts than it had, but is not empty: it came back from a snapshot, or a replica
     /// that was behind took over. Other nodes' facts may be lost as well.
     async fn notice_a_fall_back(&self, start: &Start, meta: StoreMeta) -> Result<StoreMeta> {
-        let seen = std::mem::take(&mut *lock(&self.seen_cursors));
-        let cursors = self.store.cursors(self.node, Log::Facts).await?;
-        let lost = cursors.iter().any(|(partition, now)| seen.get(partition).is_some_and(|seen| now < seen));
+        let cursors = self.store.cursors(self.node, Log::Facts).await?.into_iter().collect();
+        let seen = std::mem::replace(&mut *lock(&self.seen_cursors), cursors);
+        let is_less =
+            |(partition, now): (&Partition, &Cursor)| seen.get(partition).is_some_and(|seen| now < seen);
+        let lost = lock(&self.seen_cursors).iter().any(is_less);
         if !lost || start.store_id.as_ref() != Some(&meta.store_id) || self.settings.embedded {
             return Ok(meta);
         }
@@ -200,6 +203,7 @@ impl App {
             clicks: Cursor { epoch, position: self.journal.clicks().last_position() },
             stopped,
             waits_for_others: self.waits_for_others.load(Ordering::Relaxed),
+            // Read before how far it is: see `meet_store`.
             met: lock(&self.life).clone(),
             replays_from: Some(self.replays_from.load(Ordering::Relaxed)).filter(|from| *from != NOTHING),
         }
@@ -408,6 +412,7 @@ pub(super) async fn heartbeat(app: Arc<App>) {
         {
             tracing::debug!(%error, "the heartbeat was not heard");
         }
+        app.keep_peers().await;
         if app.journal_trouble().is_some() {
             app.try_the_disk().await;
         }

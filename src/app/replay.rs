@@ -11,9 +11,9 @@ use super::node::is_in;
 use super::{App, lock};
 use crate::domain::id::NodeId;
 use crate::store::{Log, NodeState, Partition, Result};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 const FILE: &str = "peers.json";
@@ -23,60 +23,50 @@ pub(super) const NOTHING: i64 = i64::MAX;
 /// The other nodes that are known, each with the life of the store in which it was last seen.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    path: PathBuf,
     known: BTreeMap<NodeId, String>,
+    /// They stand so on the disk.
+    are_kept: bool,
 }
-
-#[derive(Serialize, Deserialize)]
-struct Kept(BTreeMap<NodeId, String>);
 
 impl Peers {
     pub(super) fn open(data_dir: &Path) -> Self {
-        let path = data_dir.join(FILE);
-        let known = match std::fs::read(&path).map(|bytes| serde_json::from_slice::<Kept>(&bytes)) {
-            Ok(Ok(Kept(known))) => known,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the list of other nodes can't be read; it is made again from the store");
-                BTreeMap::new()
-            }
-            Err(_) => BTreeMap::new(),
+        let known = match std::fs::read(data_dir.join(FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            read => read.and_then(|bytes| Ok(serde_json::from_slice(&bytes)?)),
         };
-        Self { path, known }
+        match known {
+            Ok(known) => Self { known, are_kept: true },
+            Err(error) => {
+                tracing::warn!(%error, "{FILE}, the list of other nodes, can't be read; it is made again from the store");
+                Self::default()
+            }
+        }
     }
 
     /// With nodes that no store needs to know.
     pub(super) fn with(mut self, others: Vec<NodeId>) -> Self {
-        self.known.extend(others.into_iter().map(|node| (node, String::new())));
+        self.change(|known| known.extend(others.into_iter().map(|node| (node, String::new()))));
         self
     }
 
     /// Takes in whom the store knows: one that it does not know any more in the same life was forgotten.
     fn notice(&mut self, own: NodeId, nodes: &[NodeState], life: &str) {
-        let before = self.known.clone();
         let is_there = |node: &NodeId| nodes.iter().any(|state| state.node == *node);
-        self.known.retain(|node, seen_in| seen_in != life || is_there(node));
-        for state in nodes.iter().filter(|state| state.node != own) {
-            self.known.insert(state.node, life.to_owned());
-        }
-        if self.known != before
-            && let Err(error) = self.keep()
-        {
-            tracing::warn!(%error, "the list of other nodes is not kept on the disk");
-            self.known = before;
-        }
-    }
-
-    fn keep(&self) -> std::io::Result<()> {
-        let draft = self.path.with_extension("json.new");
-        std::fs::write(&draft, serde_json::to_vec(&Kept(self.known.clone()))?)?;
-        std::fs::rename(draft, &self.path)
+        self.change(|known| {
+            known.retain(|node, seen_in| seen_in != life || is_there(node));
+            let others = nodes.iter().filter(|state| state.node != own);
+            known.extend(others.map(|state| (state.node, life.to_owned())));
+        });
     }
 
     fn forget(&mut self, node: NodeId) {
-        self.known.remove(&node);
-        if let Err(error) = self.keep() {
-            tracing::warn!(%error, "the list of other nodes is not kept on the disk");
-        }
+        self.change(|known| drop(known.remove(&node)));
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<NodeId, String>)) {
+        let before = self.known.clone();
+        change(&mut self.known);
+        self.are_kept &= self.known == before;
     }
 }
 
@@ -143,7 +133,9 @@ impl App {
         }
         let forgotten = self.store.members(Partition::Directory, FORGOTTEN, None, usize::MAX).await?;
         let mut others = Others::of(self.node, &lock(&self.peers), &nodes, life);
-        others.behind.retain(|node, from| from.is_some() || !forgotten.contains(&node.to_string()));
+        // One that came back all the same is a node as any other.
+        let is_back = |node: &NodeId| nodes.iter().any(|state| state.node == *node);
+        others.behind.retain(|node, _| is_back(node) || !forgotten.contains(&node.to_string()));
         Ok(others)
     }
 
@@ -152,9 +144,35 @@ impl App {
         lock(&self.peers).notice(self.node, nodes, life);
     }
 
-    /// Whether another node is known to this one.
-    pub fn is_peer(&self, node: NodeId) -> bool {
-        lock(&self.peers).known.contains_key(&node)
+    /// Keeps the list of other nodes on the disk, if it has changed.
+    pub(super) async fn keep_peers(&self) {
+        let known = {
+            let peers = lock(&self.peers);
+            if peers.are_kept {
+                return;
+            }
+            peers.known.clone()
+        };
+        let path = self.settings.data_dir.join(FILE);
+        // The disk may be full or stand still: not on a thread that serves.
+        let written = tokio::task::spawn_blocking({
+            let bytes = serde_json::to_vec(&known);
+            move || crate::files::replace(&path, &bytes?)
+        });
+        match written.await {
+            Ok(Ok(())) => {
+                let mut peers = lock(&self.peers);
+                peers.are_kept = peers.known == known;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the list of other nodes is not kept on the disk"),
+            Err(error) => tracing::error!(%error, "keeping the list of other nodes ended badly"),
+        }
+    }
+
+    /// Whether a node is known: to the store, or to this node from before the store was emptied.
+    pub async fn knows_node(&self, node: NodeId) -> Result<bool> {
+        let is_there = self.store.nodes().await?.iter().any(|state| state.node == node);
+        Ok(is_there || lock(&self.peers).known.contains_key(&node))
     }
 
     /// No longer waits for a node.
@@ -163,7 +181,7 @@ impl App {
     }
 
     /// Tells the others how far this node's replay is; [`NOTHING`]: it replays nothing.
-    pub(super) async fn replays_from(&self, at_ms: i64) -> Result<()> {
+    pub(super) async fn tell_replay_from(&self, at_ms: i64) -> Result<()> {
         if self.replays_from.swap(at_ms, Ordering::Relaxed) != at_ms {
             self.beat().await?;
         }
@@ -220,15 +238,20 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mut peers = Peers::open(dir.path());
         let both = [state(5, Some("one"), None, false), state(1, Some("one"), None, false)];
+        assert!(peers.are_kept);
         peers.notice(node(5), &both, "one");
+        assert!(!peers.are_kept);
+        let bytes = serde_json::to_vec(&peers.known).expect("plain data");
+        crate::files::replace(&dir.path().join(FILE), &bytes).expect("writable");
         // The store was emptied: it does not know the other one, which is missing.
         let mut peers_again = Peers::open(dir.path());
         peers_again.notice(node(5), &both[..1], "two");
+        assert!(peers_again.are_kept, "nothing has changed");
         let others = Others::of(node(5), &peers_again, &both[..1], "two");
         assert_eq!(others.missing().collect::<Vec<_>>(), [node(1)]);
         assert_eq!(others.before(node(5), 100), Some(node(1)));
         // In the same life it was forgotten by somebody.
         peers.notice(node(5), &both[..1], "one");
-        assert!(Peers::open(dir.path()).known.is_empty());
+        assert!(peers.known.is_empty() && !peers.are_kept);
     }
 }

@@ -224,10 +224,6 @@ impl App {
         open.ok_or(ActError::Refused(Refusal::NotSetAside))
     }
 
-    async fn knows_node(&self, node: NodeId) -> Result<bool> {
-        Ok(self.store.nodes().await?.iter().any(|state| state.node == node))
-    }
-
     /// Whether the fact stands in this node's journal. What a former life of the disk held beyond its backup does not:
     /// another fact may stand at its position.
     fn holds(&self, id: SetAsideId) -> bool {

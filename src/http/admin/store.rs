@@ -47,14 +47,12 @@ pub async fn nodes(State(state): State<ApiState>, params: Params) -> Result<Resp
     security(("bearer" = []))
 )]
 pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -> Result<Response, Problem> {
-    let nodes = state.app.nodes().await?;
-    let node = nodes.iter().find(|node| node.node == id);
-    // A store that was emptied does not know those that have not been back.
-    if node.is_none() && !state.app.is_peer(id) {
+    if !state.app.knows_node(id).await? {
         return Err(Problem::NotFound);
     }
+    let nodes = state.app.nodes().await?;
     let is_fresh = |node: &NodeState| state.app.now().timestamp_millis() - node.seen_ms < ALIVE_MS;
-    if node.is_some_and(|node| !node.stopped && is_fresh(node)) {
+    if nodes.iter().any(|node| node.node == id && !node.stopped && is_fresh(node)) {
         return Err(Problem::NodeAlive);
     }
     state.app.forget_node(id).await?;

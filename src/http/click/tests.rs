@@ -568,3 +568,21 @@ fn many_clicks_at_once_are_all_counted_and_kept_once() {
     assert_eq!((ids.len(), records.len()), (15_000, 15_000));
     assert!(counts.journaled(Verdict::Flood) > 0 && counts.journaled(Verdict::Bot) > 0);
 }
+
+/// While a lost store is filled again, the directory says for a moment what an affiliate was long ago.
+#[test]
+fn what_is_known_of_a_link_stands_until_the_directory_is_whole() {
+    let stage = Stage::new();
+    let known_as = || {
+        let routes = stage.edge.routes();
+        let claim = LinkClaim { affiliate: AffiliateId::from_bits(EARNS), link: LinkId::from_bits(EARNS) };
+        routes.find(&claim).map(|route| route.state)
+    };
+    let affiliate = AffiliateId::from_bits(EARNS);
+    let route = Route { affiliate, state: LinkState::AffiliateNotActive, destination: None };
+    let suspended = Routes::from_iter([(LinkId::from_bits(EARNS), route)]);
+    stage.edge.take_new_routes(&suspended);
+    assert_eq!(known_as(), Some(LinkState::Known));
+    stage.edge.take_routes(suspended);
+    assert_eq!(known_as(), Some(LinkState::AffiliateNotActive));
+}
