@@ -1,10 +1,12 @@
 //! Starts servers for the command line: in earnest, or for one command.
 
+use crate::app::actor::Actor;
+use crate::app::people::NewStaff;
 use crate::app::{RebuildError, import_journals};
 use crate::cli::{Failure, Launcher, Rebuilt, ServeFile, Started, Stop};
 use crate::clock::Clock;
 use crate::config::{Config, Secrets};
-use crate::domain::person::{Action, Person, Role};
+use crate::domain::person::{Permission, Person, Role};
 use crate::journal::JournalError;
 use crate::serve::{Foundation, Purpose, ServeError, Serving};
 use async_trait::async_trait;
@@ -127,13 +129,15 @@ async fn first_staff_link(serving: &Serving, has_pages: bool) -> Option<(String,
             return None;
         }
     }
-    let link = match staff.iter().find(|member| member.may(Action::ManageStaff)) {
+    let link = match staff.iter().find(|member| member.may(Permission::ManageStaff)) {
         Some(member) => {
-            app.invite_staff("counterfoil", member.id).await.map(|link| (member.email.clone(), link))
+            app.invite_staff(&Actor::server(), member.id).await.map(|link| (member.email.clone(), link))
         }
         None if staff.is_empty() => {
-            let made = app.create_staff("counterfoil", "Administrator", FIRST_EMAIL, Role::Admin).await;
-            made.map(|(member, link)| (member.email, link))
+            let (name, email) = ("Administrator".parse(), FIRST_EMAIL.parse());
+            // Both are fit: they are literals, which a test reads.
+            let new = NewStaff { name: name.ok()?, email: email.ok()?, role: Role::Admin };
+            app.create_staff(&Actor::server(), new).await.map(|(member, link)| (member.email, link))
         }
         None => return None,
     };

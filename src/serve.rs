@@ -21,7 +21,7 @@ use crate::http::click::{self, Edge, EdgeSettings};
 use crate::http::client_ip::Peer;
 use crate::http::pages::{self, PageState, Shown, Site, Views};
 use crate::http::refused::Refusals;
-use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings};
+use crate::http::state::{Answered, ApiState, Hooks, ProgramSettings};
 use crate::http::visitor_cookie::{CookieMode, VisitorCookie};
 use crate::http::webhook::WebhookSecrets;
 use crate::jobs::mail::Post;
@@ -191,6 +191,8 @@ fn settings(config: &Config, secrets: &Secrets) -> Result<Settings, ConfigError>
             support_email: config.portal.support_email.clone(),
             templates: config.pages.templates.clone(),
         }),
+        partner_types: config.program.partner_types.clone(),
+        destinations: allow_list(config)?,
         data_dir: config.data_dir.clone(),
         embedded: matches!(config.store_url()?, StoreUrl::Sqlite(_)),
         apply_patience: Duration::from_millis(config.limits.apply_ms),
@@ -551,12 +553,11 @@ fn api_state(
         webhooks: Arc::new(webhooks),
         refusals: Arc::new(Refusals::new(Arc::clone(metrics))),
         program: Arc::new(ProgramSettings {
-            partner_types: config.program.partner_types.clone(),
             currency: config.program.currency.clone(),
             mark_days: config.program.mark_days,
             event_types: EventTypes::new(&config.events.aliases, &config.events.ignore),
         }),
-        hooks: Arc::new(hooks(config, &app, metrics)?),
+        hooks: Arc::new(hooks(&app, metrics)),
         app,
         settable_clock,
     })
@@ -596,24 +597,19 @@ fn page_state(config: &Config, state: &ApiState) -> Result<PageState, ServeError
     })
 }
 
-fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hooks, ServeError> {
-    let allowed = allow_list(config)?;
+fn hooks(app: &Arc<App>, metrics: &Arc<Metrics>) -> Hooks {
     let [hashing, zoned] = [(); 2].map(|()| Arc::clone(app));
     let (shown, observed) = (Arc::clone(metrics), Observed::new(metrics));
-    Ok(Hooks {
+    Hooks {
         email_hash: Box::new({
             let hashing = Arc::clone(&hashing);
             move |email| hashing.settings().pepper.email(email)
         }),
         ip_hash: Box::new(move |ip| hashing.settings().pepper.ip(ip)),
-        destination_allowed: Box::new(move |text| match allowed.destination(text) {
-            Ok(destination) => Ok(destination.as_str().to_owned()),
-            Err(_) => Err(DestinationRefused),
-        }),
         day_of: Box::new(move |instant| zoned.zone().date_of(instant)),
         metrics: Box::new(move || shown.encode()),
         observe: Box::new(move |answered| observed.note(answered)),
-    })
+    }
 }
 
 /// The counters of the internal listener's routes, made when a route is first answered: their number is

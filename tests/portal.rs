@@ -663,3 +663,67 @@ async fn every_page_says_whom_to_write_to_and_bad_news_says_it_beside_the_reason
         assert!(!ben.sees(path).await.contains("mailto:"), "{path}");
     }
 }
+
+/// What is typed into a form is held to the rules of the API, and the other way round.
+#[tokio::test]
+async fn every_entrance_takes_the_same_links_web_sites_and_kinds_of_partner() {
+    let app = TestApp::start().await;
+    let (partner, mut person) = signed_in(&app, "ann").await;
+    let (at, links) =
+        (format!("/v1/affiliates/{}", partner.id), format!("/v1/affiliates/{}/links", partner.id));
+
+    // A web site may be typed without its scheme.
+    let mut json = support::app::bearer();
+    json.push(("content-type".into(), "application/json".into()));
+    let patch = |body: Value| http::send("PATCH", app.internal, &at, &json, body.to_string());
+    let changed = patch(json!({"website": "example.com"})).await.expect("an answer").expect_status(200);
+    assert_eq!(changed.json()["website"], "https://example.com/");
+    let form = [("name", "Ann"), ("website", "example.com/x")];
+    person.sends_signed("/portal/profile", "/portal/profile", &form).await.expect_status(303);
+    assert_eq!(app.get(&at).await.json()["website"], "https://example.com/x");
+
+    // A kind of partner is one of the list, from wherever it comes.
+    let refused = patch(json!({"partner_type": "pirate"})).await.expect("an answer").expect_status(422);
+    assert_eq!(refused.json()["code"], "invalid_partner_type");
+    let applies = [
+        ("name", "Bob"),
+        ("email", "bob@partners.example"),
+        ("company", "Bob"),
+        ("website", "bob.example"),
+        ("promotion", "By mail"),
+        ("partner_type", "pirate"),
+    ];
+    person.sends("/apply", &applies).await.expect_status(422);
+
+    // A destination may be typed without its scheme, is of at most 1,024 characters, and on the program's hosts.
+    let whole = "https://www.calltrackingmetrics.com/plans";
+    let made = app.post(&links, &json!({"destination": "www.calltrackingmetrics.com/plans"})).await;
+    assert_eq!(made.expect_status(201).json()["destination"], whole);
+    let form = [("label", "One"), ("destination", "www.calltrackingmetrics.com/plans")];
+    person.sends_signed("/portal/links", "/portal/links", &form).await.expect_status(303);
+    let long = format!("{whole}?{}", "x".repeat(1_024));
+    for destination in [long.as_str(), "https://evil.example/"] {
+        let refused = app.post(&links, &json!({"destination": destination})).await.expect_status(422);
+        assert_eq!(refused.json()["code"], "invalid_destination");
+        let form = [("label", "Two"), ("destination", destination)];
+        person.sends_signed("/portal/links", "/portal/links", &form).await.expect_status(422);
+    }
+
+    // People name their links.
+    person.sends_signed("/portal/links", "/portal/links", &[("label", " ")]).await.expect_status(422);
+
+    // Nobody switches a default link off.
+    let default = app.get(&links).await.json()["data"][0]["id"].as_str().expect("an id").to_owned();
+    let off = format!("/portal/links/{default}/disable");
+    person.sends_signed("/portal/links", &off, &[]).await.expect_status(409);
+    app.post(&format!("/v1/links/{default}/disable"), &json!({})).await.expect_status(409);
+
+    // 200 links are the most, whoever makes them.
+    for _ in 3..200 {
+        app.post(&links, &json!({})).await.expect_status(201);
+    }
+    let refused = app.post(&links, &json!({})).await.expect_status(409).json();
+    assert_eq!(refused["code"], "too_many_links");
+    let refused = person.sends_signed("/portal/links", "/portal/links", &[("label", "One more")]).await;
+    assert!(refused.expect_status(422).text().contains("You have 200 links"));
+}

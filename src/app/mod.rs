@@ -4,6 +4,7 @@
 //! [facts drainer](drain_facts), which asks the pure rules what it does, and what became of it is answered. What
 //! is read is read from the store, but for the directory, which every node holds in memory.
 
+pub mod actor;
 mod confirm;
 mod decide;
 mod directory;
@@ -52,6 +53,7 @@ use crate::clock::Clock;
 use crate::domain::account::{Account, Refusal};
 use crate::domain::affiliate::Link;
 use crate::domain::calendar::Zone;
+use crate::domain::destination::AllowList;
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, AffiliateId, NodeId};
 use crate::domain::mark::Marks;
@@ -64,6 +66,7 @@ use crate::domain::token::{Keyring, LinkClaim};
 use crate::journal::{AppendError, Journal};
 use crate::metrics::{FactKind, Metrics};
 use crate::store::{Cursor, Log, Partition, Store, StoreError};
+use actor::Actor;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -98,6 +101,9 @@ pub enum SubmitError {
     /// The server is stopping.
     #[error("take in facts while stopping")]
     Stopping,
+    /// Whoever hands it in may not.
+    #[error("take in a fact from somebody who may not hand it in")]
+    Forbidden,
     /// What it is about is not in the store, which is being filled again.
     #[error("find what it is about while the store is being filled again")]
     Refilling,
@@ -190,6 +196,10 @@ pub struct Settings {
     pub staff_url: String,
     /// What people see of the program.
     pub portal: Arc<PortalSettings>,
+    /// The kinds of partner that an affiliate may say it is.
+    pub partner_types: Vec<String>,
+    /// Where links may lead.
+    pub destinations: AllowList,
     /// Where the journal lives.
     pub data_dir: std::path::PathBuf,
     /// The store is this node's own.
@@ -498,10 +508,8 @@ impl App {
 
     /// Takes a fact in: journals it, waits for it to be applied, and says what became of it.
     /// `Deferred`: it is on disk, but the store did not answer in time.
-    pub async fn submit(self: &Arc<Self>, by: &str, fact: Fact) -> Result<Submitted, SubmitError> {
-        if self.stop.is_set() {
-            return Err(SubmitError::Stopping);
-        }
+    pub async fn submit(self: &Arc<Self>, actor: &Actor, fact: Fact) -> Result<Submitted, SubmitError> {
+        self.check_permitted(actor, &fact)?;
         let kind = facts::metric(&fact);
         if let Some(refusal) = self.refuses(&fact).await {
             if self.is_refilling().await {
@@ -510,9 +518,7 @@ impl App {
             self.count(kind, FactOutcome::Refused);
             return Ok(Submitted { outcome: FactOutcome::Refused, account: None, refusal: Some(refusal) });
         }
-        let record = Record { at: self.by_all_clocks(), by: by.to_owned(), fact };
-        let positions = self.append_records(std::slice::from_ref(&record)).await;
-        let position = positions.map_err(|error| SubmitError::Journal(error.to_string()))?[0];
+        let position = self.take_in(actor, fact).await?;
         if !self.store_is_up() {
             self.count(kind, FactOutcome::Deferred);
             return Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None });
@@ -530,6 +536,24 @@ impl App {
         self.waiters.forget(position);
         self.count(kind, FactOutcome::Deferred);
         Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None })
+    }
+
+    /// Journals what somebody hands in, if it may; answers its position once it is on disk.
+    pub(crate) async fn take_in(&self, actor: &Actor, fact: Fact) -> Result<u64, SubmitError> {
+        self.check_permitted(actor, &fact)?;
+        let record = Record { at: self.by_all_clocks(), by: actor.name(), fact };
+        let positions = self.append_records(std::slice::from_ref(&record)).await;
+        Ok(positions.map_err(|error| SubmitError::Journal(error.to_string()))?[0])
+    }
+
+    fn check_permitted(&self, actor: &Actor, fact: &Fact) -> Result<(), SubmitError> {
+        if self.stop.is_set() {
+            Err(SubmitError::Stopping)
+        } else if facts::permits(fact, actor) {
+            Ok(())
+        } else {
+            Err(SubmitError::Forbidden)
+        }
     }
 
     /// Why a fact is refused before it is journaled.

@@ -1,5 +1,6 @@
 //! The store again from the journals: each node's journal is replayed as the node itself would.
 
+use super::actor::Actor;
 use super::{App, Parts, Running, Settings};
 use crate::clock::Clock;
 use crate::domain::id::NodeId;
@@ -111,7 +112,7 @@ async fn project_again(app: &Arc<App>) -> Result<(), RebuildError> {
     if let Some(last) = app.directory().last_run()
         && !app.is_recovering().await?
     {
-        app.aggregate("counterfoil", Some(last.run.as_of), false).await?;
+        app.aggregate(&Actor::server(), Some(last.run.as_of), false).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! The drainer journals that it sets such a fact aside and goes on. What is set aside is counted, shown with its
 //! cause, and waits: a person has it tried again (when the cause is mended) or drops it.
 
+use super::actor::Actor;
 use super::layout::{SET_ASIDE, set_aside_key};
 use super::people::ActError;
 use super::work::decode;
@@ -11,6 +12,7 @@ use super::{App, ReadError};
 use crate::domain::account::Refusal;
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, BadId, NodeId};
+use crate::domain::input::Reason;
 use crate::domain::outcome::FactOutcome;
 use crate::store::{Cursor, Finding, Log, Partition, Result};
 use chrono::{DateTime, Utc};
@@ -147,9 +149,9 @@ impl App {
     /// Has a fact that was set aside tried again: its record is journaled once more, and applied as any other.
     pub async fn retry_set_aside(
         self: &Arc<Self>,
-        by: &str,
+        actor: &Actor,
         id: SetAsideId,
-        reason: &str,
+        reason: Reason,
     ) -> std::result::Result<(), ActError> {
         let aside = self.open_aside(id).await?;
         let record = aside.record.as_deref().and_then(|text| serde_json::from_str::<Record>(text).ok());
@@ -168,7 +170,7 @@ impl App {
                 // The try was set aside in its turn: one entry stays open for one fact.
                 let epoch = self.epoch_at(position_now);
                 let again = SetAsideId { node: self.node, position: position_now, epoch };
-                self.end_aside(by, again, false, reason).await?;
+                self.end_aside(actor, again, false, reason).await?;
                 return Err(ActError::Refused(Refusal::StillUnreadable));
             }
             // It was applied, and the rules refused it: that is an end too.
@@ -176,29 +178,29 @@ impl App {
             Ok(Err(_)) => {}
             Err(_) => self.waiters.forget(position_now),
         }
-        self.end_aside(by, id, true, reason).await?;
+        self.end_aside(actor, id, true, reason).await?;
         refused.map_or(Ok(()), |refusal| Err(ActError::Refused(refusal)))
     }
 
     /// Drops a fact that was set aside: it never has an effect.
     pub async fn drop_set_aside(
         self: &Arc<Self>,
-        by: &str,
+        actor: &Actor,
         id: SetAsideId,
-        reason: &str,
+        reason: Reason,
     ) -> std::result::Result<(), ActError> {
         self.open_aside(id).await?;
-        self.end_aside(by, id, false, reason).await
+        self.end_aside(actor, id, false, reason).await
     }
 
     async fn end_aside(
         self: &Arc<Self>,
-        by: &str,
+        actor: &Actor,
         id: SetAsideId,
         retried: bool,
-        reason: &str,
+        reason: Reason,
     ) -> std::result::Result<(), ActError> {
-        let (SetAsideId { node, position, epoch }, reason) = (id, reason.to_owned());
+        let (SetAsideId { node, position, epoch }, reason) = (id, String::from(reason));
         if self.holds(id) {
             // At its old place it has no effect any more, also where the store is made again from the journal: a
             // dropped fact never has one, and a retried one has it where it stands now.
@@ -206,9 +208,7 @@ impl App {
             let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
             self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
         }
-        self.act(by, Fact::SetAsideEnded(fact::SetAsideEnded { node, position, epoch, retried, reason }))
-            .await
-            .map(drop)
+        self.act(actor, fact::SetAsideEnded { node, position, epoch, retried, reason }).await.map(drop)
     }
 
     async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {

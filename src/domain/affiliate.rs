@@ -327,6 +327,9 @@ fn next_status(from: Status, step: Step) -> Option<Status> {
     }
 }
 
+/// Links that an affiliate may have, at most. Sub ids tell clicks on one link apart.
+pub const MOST_LINKS: u32 = 200;
+
 /// A signed address of an affiliate, without its token: that is made from the ids when it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

@@ -5,6 +5,7 @@
 //! carries, scheme, host and port stay those of the destination.
 
 use super::query::{self, Query};
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use url::{Host, Url};
 
@@ -45,6 +46,18 @@ pub struct BadHost(pub String);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AllowList {
     hosts: Vec<(Host, Option<u16>)>,
+}
+
+impl fmt::Display for AllowList {
+    /// The hosts as they are shown to people.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (host, port)) in self.hosts.iter().enumerate() {
+            out.write_str(if index == 0 { "" } else { ", " })?;
+            host.fmt(out)?;
+            port.map_or(Ok(()), |port| write!(out, ":{port}"))?;
+        }
+        Ok(())
+    }
 }
 
 impl AllowList {

@@ -468,6 +468,22 @@ pub struct AffiliateChange {
     pub exempt_from_holds: Option<bool>,
 }
 
+impl AffiliateChange {
+    /// Whether it changes where mail and payouts go, and whether it changes anything else.
+    pub fn touches(&self) -> (bool, bool) {
+        let before = self.before.clone().unwrap_or_default();
+        let Some(after) = &self.profile else { return (false, !self.is_of_profile()) };
+        let addresses = before.email != after.email || before.paypal_email != after.paypal_email;
+        let (email, paypal_email) = (after.email.clone(), after.paypal_email.clone());
+        let others = Profile { email, paypal_email, ..before } != *after;
+        (addresses, others || !self.is_of_profile())
+    }
+    /// Whether it changes nothing but the profile.
+    pub const fn is_of_profile(&self) -> bool {
+        self.code.is_none() && self.exempt_from_holds.is_none()
+    }
+}
+
 /// What a nightly run did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunReport {

@@ -25,6 +25,7 @@ pub mod fact;
 pub mod followed;
 pub mod history;
 pub mod id;
+pub mod input;
 pub mod known_browser;
 pub mod mail;
 pub mod mail_domains;

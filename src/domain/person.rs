@@ -34,6 +34,18 @@ impl FromStr for Person {
     }
 }
 
+impl From<AffiliateId> for Person {
+    fn from(id: AffiliateId) -> Self {
+        Self::Affiliate(id)
+    }
+}
+
+impl From<StaffId> for Person {
+    fn from(id: StaffId) -> Self {
+        Self::Staff(id)
+    }
+}
+
 impl Serialize for Person {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
@@ -115,7 +127,7 @@ pub enum Role {
 
 /// What only some members of staff may do. Looking is for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
+pub enum Permission {
     /// Approve or reject an application.
     ReviewApplications,
     /// Suspend and reinstate affiliates, sign them out, change their data, send them a link to set a password.
@@ -142,7 +154,7 @@ pub enum Action {
     ManageStaff,
 }
 
-impl Action {
+impl Permission {
     /// Each of them.
     pub const ALL: [Self; 12] = [
         Self::ReviewApplications,
@@ -174,21 +186,24 @@ impl Role {
         }
     }
     /// The table of what each may do.
-    pub const fn may(self, action: Action) -> bool {
+    pub const fn may(self, action: Permission) -> bool {
         match self {
             Self::Admin => true,
             Self::Reviewer => matches!(
                 action,
-                Action::ReviewApplications
-                    | Action::ChangeAffiliates
-                    | Action::WriteNotes
-                    | Action::JudgeHolds
-                    | Action::DecideClaims
-                    | Action::Credit
+                Permission::ReviewApplications
+                    | Permission::ChangeAffiliates
+                    | Permission::WriteNotes
+                    | Permission::JudgeHolds
+                    | Permission::DecideClaims
+                    | Permission::Credit
             ),
             Self::Finance => matches!(
                 action,
-                Action::ChangeAddresses | Action::Aggregate | Action::Export | Action::Payouts
+                Permission::ChangeAddresses
+                    | Permission::Aggregate
+                    | Permission::Export
+                    | Permission::Payouts
             ),
             Self::ReadOnly => false,
         }
@@ -236,7 +251,7 @@ const fn is_zero(number: &u32) -> bool {
 
 impl StaffMember {
     /// Whether it may do something now.
-    pub const fn may(&self, action: Action) -> bool {
+    pub const fn may(&self, action: Permission) -> bool {
         self.disabled_at.is_none() && self.role.may(action)
     }
 }
@@ -356,10 +371,10 @@ mod tests {
 
     #[test]
     fn the_table_of_what_each_role_may_do() {
-        use Action::*;
+        use Permission::*;
         let judges = [ReviewApplications, ChangeAffiliates, WriteNotes, JudgeHolds, DecideClaims, Credit];
         let pays = [ChangeAddresses, Aggregate, Export, Payouts];
-        for action in Action::ALL {
+        for action in Permission::ALL {
             assert!(Role::Admin.may(action), "{action:?}");
             assert_eq!(Role::Reviewer.may(action), judges.contains(&action), "{action:?}");
             assert_eq!(Role::Finance.may(action), pays.contains(&action), "{action:?}");
@@ -379,9 +394,9 @@ mod tests {
             disabled_at: None,
             disablings: 0,
         };
-        assert!(member.may(Action::ManageStaff));
+        assert!(member.may(Permission::ManageStaff));
         member.disabled_at = Some(at);
-        assert!(!member.may(Action::ManageStaff));
+        assert!(!member.may(Permission::ManageStaff));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::error::Problem;
 use super::refused::Cause;
 use super::state::ApiState;
 use super::webhook::only;
+use crate::app::actor::Actor;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -105,7 +106,7 @@ pub async fn staff_only(
     let allowed: &[Scope] = if reads { &[Scope::Admin, Scope::Read] } else { &[Scope::Admin] };
     let caller = state.keys.caller_for(request.headers(), allowed);
     let caller = caller.map_err(|cause| state.refusals.refuse(&cause))?.clone();
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(Actor::Key(caller.name));
     Ok(next.run(request).await)
 }
 

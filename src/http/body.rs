@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// The largest body that is read; only an import may be longer.
@@ -30,13 +31,13 @@ pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// A JSON object from staff's programs; an empty body is an empty object.
+/// What a program of staff's asks for, as JSON; an empty body is an empty object.
 ///
 /// A media type other than JSON's is refused: a form on somebody's page can't send JSON's.
 #[derive(Debug)]
-pub struct JsonBody(pub Fields);
+pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -45,7 +46,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             return Err(Problem::UnsupportedMediaType);
         }
         let bytes = read(&parts.headers, body).await?;
-        if bytes.is_empty() { Ok(Self(Fields::default())) } else { Fields::read(&bytes).map(Self) }
+        let fields = if bytes.is_empty() { Fields::default() } else { Fields::read(&bytes)? };
+        fields.read_into().map(Self)
     }
 }
 

@@ -14,10 +14,11 @@ use super::refused::Cause;
 use super::state::{ApiState, Hooks};
 use super::webhook;
 use crate::app::Submitted;
+use crate::app::actor::Actor;
 use crate::domain::account::Account;
 use crate::domain::attribution::domain_of;
 use crate::domain::event_types::{EventType, EventTypes};
-use crate::domain::fact::{self, Delivery, Evidence, Fact, Signup};
+use crate::domain::fact::{self, Delivery, Evidence, Signup};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, Plan, ReferralCode};
 use crate::domain::outcome::{FactOutcome, Reason, Via};
 use crate::domain::program::{Model, Rules, hex};
@@ -65,7 +66,7 @@ pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<R
     let fields = Fields::read_report(&report.body)?;
     let signup = read_signup(fields, report.delivery, &Reading::of(&state))?;
     let (id, warnings) = (signup.account_id.clone(), signup.warnings.clone());
-    let submitted = state.app.submit(&report.by, Fact::Signup(signup)).await?;
+    let submitted = state.app.submit(&report.from, signup.into()).await?;
     signup_answer(&id, warnings, &submitted)
 }
 
@@ -99,8 +100,8 @@ pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Re
     }
     let (event, warnings) = read_event(fields, &Reading::of(&state))?;
     let unknown = matches!(event.change, Change::Unknown { .. });
-    let fact = Fact::Event(fact::Event { account_id: account_id.clone(), event, delivery: report.delivery });
-    let submitted = state.app.submit(&report.by, fact).await?;
+    let fact = fact::Event { account_id: account_id.clone(), event, delivery: report.delivery };
+    let submitted = state.app.submit(&report.from, fact.into()).await?;
     event_answer(&account_id, unknown, warnings, &submitted)
 }
 
@@ -131,8 +132,8 @@ impl<'a> Reading<'a> {
 /// A callback that came from whom it says: its bytes, not yet parsed.
 #[derive(Debug)]
 pub struct Callback {
-    /// The name of the caller.
-    pub by: String,
+    /// Who sent it.
+    pub from: Actor,
     /// The account in the path, if the path has one.
     pub account_id: Option<String>,
     /// The raw body.
@@ -149,12 +150,12 @@ impl FromRequest<ApiState> for Callback {
         // The path of a signup has no part to read: an error there is no fault.
         let account_id = path::<String, _>(&mut parts, state).await.ok();
         let bytes = body::read(&parts.headers, body).await?;
-        let by = sender(state, &parts.headers, &bytes).map_err(|cause| state.refusals.refuse(&cause))?;
+        let from = sender(state, &parts.headers, &bytes).map_err(|cause| state.refusals.refuse(&cause))?;
         let delivery = webhook::only(&parts.headers, webhook::ID)
             .ok()
             .filter(|id| webhook::is_delivery_id(id))
             .map(|id| Delivery { id: short_hash(id), body: short_hash(&bytes) });
-        Ok(Self { by, account_id, body: bytes, delivery })
+        Ok(Self { from: Actor::SignupFlow(from.into()), account_id, body: bytes, delivery })
     }
 }
 

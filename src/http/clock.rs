@@ -3,17 +3,26 @@
 use super::answer::ok;
 use super::body::JsonBody;
 use super::error::Problem;
-use super::fields::instant;
 use super::state::ApiState;
+use crate::domain::input::Instant;
 use axum::extract::State;
 use axum::response::Response;
+use serde::Deserialize;
 
-/// Sets the clock to `now`; without it, only tells it.
-pub async fn set(State(state): State<ApiState>, JsonBody(mut fields): JsonBody) -> Result<Response, Problem> {
+/// What the clock is set to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockRequest {
+    now: Option<Instant>,
+}
+
+/// Sets the clock to `now`; without it, only reads it.
+pub async fn set(
+    State(state): State<ApiState>,
+    JsonBody(asked): JsonBody<ClockRequest>,
+) -> Result<Response, Problem> {
     let clock = state.settable_clock.as_ref().ok_or(Problem::NotFound)?;
-    let now = fields.optional("now", Problem::InvalidNow, instant)?;
-    fields.done()?;
-    if let Some(now) = now {
+    if let Some(Instant(now)) = asked.now {
         clock.set(now);
     }
     Ok(ok(&serde_json::json!({ "now": clock.now() })))

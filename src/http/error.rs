@@ -68,6 +68,7 @@ problems! {
 
     Conflict = 409 "conflict": "Other facts stand under this name; nothing changed",
     DefaultLink = 409 "default_link": "An affiliate's default link can't be switched off; suspend the affiliate instead",
+    TooManyLinks = 409 "too_many_links": "The affiliate has 200 links, which is the most; sub ids tell clicks on one link apart",
     WrongStatus = 409 "wrong_status": "The affiliate's status does not allow this step",
     EmailTaken = 409 "email_taken": "Another affiliate has this e-mail",
     CodeTaken = 409 "code_taken": "Another affiliate has this referral code",
@@ -143,6 +144,12 @@ problems! {
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 impl Problem {
+    /// A field of a request has a value that it can't have, or is missing.
+    pub fn invalid(field: &str) -> Self {
+        let is_of_field = |problem: &&Self| problem.code().strip_prefix("invalid_") == Some(field);
+        // A test holds the fields of all requests against the table.
+        Self::ALL.iter().find(is_of_field).copied().unwrap_or(Self::UnknownField)
+    }
     /// After how many seconds trying again is worth it.
     const fn retry_after(self) -> Option<&'static str> {
         match self {
@@ -179,6 +186,7 @@ impl From<SubmitError> for Problem {
                 Self::JournalUnavailable
             }
             SubmitError::Stopping => Self::Stopping,
+            SubmitError::Forbidden => Self::Forbidden,
             SubmitError::Refilling => Self::StoreUnavailable,
         }
     }
@@ -208,6 +216,10 @@ impl From<ReadError> for Problem {
 impl From<ActError> for Problem {
     fn from(error: ActError) -> Self {
         match error {
+            ActError::Forbidden => Self::Forbidden,
+            ActError::Invalid(faults) => {
+                faults.first().map_or(Self::UnknownField, |(field, _)| Self::invalid(field))
+            }
             ActError::Refused(refusal) => refusal.into(),
             ActError::TooMany => Self::TooManyRequests,
             ActError::Deferred | ActError::Unavailable => Self::StoreUnavailable,
@@ -218,6 +230,7 @@ impl From<ActError> for Problem {
 impl From<AggregateError> for Problem {
     fn from(error: AggregateError) -> Self {
         match error {
+            AggregateError::Forbidden => Self::Forbidden,
             AggregateError::AsOfInFuture => Self::AsOfInFuture,
             AggregateError::Busy | AggregateError::Overtaken => Self::Busy,
             AggregateError::Recovering => Self::Recovering,
@@ -250,10 +263,9 @@ impl From<Refusal> for Problem {
             Refusal::NeverActive => Self::AffiliateNeverActive,
             Refusal::UnknownLink => Self::UnknownLink,
             Refusal::DefaultLink => Self::DefaultLink,
-            // No key of the API signs an agreement, or is held to the limits of an affiliate or a member of staff.
-            Refusal::WrongStatus | Refusal::AgreementChanged | Refusal::LastAdmin | Refusal::TooManyLinks => {
-                Self::WrongStatus
-            }
+            Refusal::TooManyLinks => Self::TooManyLinks,
+            // No key of the API signs an agreement, or is held to the limits of a member of staff.
+            Refusal::WrongStatus | Refusal::AgreementChanged | Refusal::LastAdmin => Self::WrongStatus,
             Refusal::EmailTaken => Self::EmailTaken,
             Refusal::CodeTaken => Self::CodeTaken,
             Refusal::NotActive => Self::AffiliateNotActive,
@@ -317,6 +329,7 @@ mod tests {
             Refusal::EmailTaken,
             Refusal::CodeTaken,
             Refusal::NotActive,
+            Refusal::TooManyLinks,
             Refusal::AlreadyClosed,
             Refusal::PasswordReplaced,
             Refusal::UnknownStaff,

@@ -2,9 +2,12 @@
 //! own, and what is left over can be refused.
 
 use super::error::Problem;
-use crate::domain::text::is_blank;
+use crate::domain::input::Instant;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,26 +93,15 @@ impl Fields {
     ) -> Result<T, Problem> {
         self.optional(name, fault, parse)?.ok_or(fault)
     }
-    /// Takes a field whose absence (`None`) and `null` (`Some(None)`) mean different things.
-    pub fn patch<T>(
-        &mut self,
-        name: &str,
-        fault: Problem,
-        parse: impl FnOnce(&Value) -> Option<T>,
-    ) -> Result<Option<Option<T>>, Problem> {
-        match self.fields.remove(name) {
-            None => Ok(None),
-            Some(Value::Null) => Ok(Some(None)),
-            Some(value) => parse(&value).map(|parsed| Some(Some(parsed))).ok_or(fault),
-        }
-    }
     /// The names of fields that nobody took.
     pub fn left(&self) -> impl Iterator<Item = &str> {
         self.fields.keys().map(String::as_str)
     }
-    /// Refuses fields that nobody took: a misspelt name must not pass for an absent field.
-    pub fn done(self) -> Result<(), Problem> {
-        if self.fields.is_empty() { Ok(()) } else { Err(Problem::UnknownField) }
+    /// Reads the fields into what they ask for. Its type says which fields there are: a misspelt name must not pass for
+    /// an absent field.
+    pub fn read_into<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        let left = Left { fields: self.fields.into_iter(), next: None };
+        T::deserialize(MapAccessDeserializer::new(left)).map_err(|Misfit(problem)| problem)
     }
 }
 
@@ -153,60 +145,59 @@ impl<'de> Deserialize<'de> for Lossy {
     }
 }
 
-const YEAR_2000: i64 = 946_684_800;
 const YEAR_2015: i64 = 1_420_070_400;
-
-/// Reads an instant: RFC 3339, from the year 2000 on.
-pub fn instant(value: &Value) -> Option<DateTime<Utc>> {
-    parse_instant(value.as_str()?)
-}
 
 /// Reads an instant from 2015 to five minutes after now: how far a sender's clock may run ahead.
 pub fn recent_instant(now: DateTime<Utc>) -> impl Fn(&Value) -> Option<DateTime<Utc>> {
     let earliest = DateTime::from_timestamp(YEAR_2015, 0).unwrap_or_default();
-    move |value| instant(value).filter(|at| *at >= earliest && *at <= now + TimeDelta::minutes(5))
-}
-
-/// Reads a text of 1 to `most` characters, trimmed, of which something can be seen, without control characters or such
-/// as turn the direction.
-pub fn line(most: usize) -> impl Fn(&Value) -> Option<String> {
     move |value| {
-        let text = value.as_str()?.trim();
-        let fits = (1..=most).contains(&text.chars().count())
-            && !is_blank(text)
-            && !text.contains(breaks_line)
-            && !text.contains(turns_direction);
-        fits.then(|| text.to_owned())
+        parsed::<Instant>(value)
+            .map(|Instant(at)| at)
+            .filter(|at| *at >= earliest && *at <= now + TimeDelta::minutes(5))
     }
 }
 
-/// What has no place in a text of one line.
-pub fn breaks_line(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')
-}
+/// Why a request's fields are not what it asks for.
+#[derive(Debug)]
+struct Misfit(Problem);
 
-/// Turns the direction of what follows it, beyond the text that it stands in: a name could make the page around it say
-/// something else. Names in scripts that run from right to left do without.
-pub fn turns_direction(letter: char) -> bool {
-    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+impl fmt::Display for Misfit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.0.code())
+    }
 }
+impl std::error::Error for Misfit {}
 
-/// Reads a text of 1 to `most` characters, trimmed, that may have several lines.
-pub fn paragraph(most: usize) -> impl Fn(&Value) -> Option<String> {
-    move |value| {
-        let text = value.as_str()?.trim();
-        let hostile = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t');
-        let fits = (1..=most).contains(&text.chars().count()) && !is_blank(text) && !text.contains(hostile);
-        fits.then(|| text.to_owned())
+impl de::Error for Misfit {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self(Problem::NotAnObject)
+    }
+    fn missing_field(field: &'static str) -> Self {
+        Self(Problem::invalid(field))
+    }
+    fn unknown_field(_: &str, _: &'static [&'static str]) -> Self {
+        Self(Problem::UnknownField)
     }
 }
 
-/// Reads RFC 3339 from the year 2000 on. A leap second is the first instant of the next minute.
-pub fn parse_instant(text: &str) -> Option<DateTime<Utc>> {
-    let at = DateTime::parse_from_rfc3339(text).ok()?;
-    let nanos = i64::from(at.timestamp_subsec_nanos());
-    let at = DateTime::from_timestamp(at.timestamp(), 0)? + TimeDelta::nanoseconds(nanos);
-    (at.timestamp() >= YEAR_2000).then_some(at)
+/// The fields of a request that are not read yet.
+struct Left {
+    fields: std::collections::btree_map::IntoIter<String, Value>,
+    next: Option<(String, Value)>,
+}
+
+impl<'de> MapAccess<'de> for Left {
+    type Error = Misfit;
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
+        self.next = self.fields.next();
+        let name = self.next.as_ref().map(|(name, _)| name.clone());
+        name.map(|name| seed.deserialize(name.into_deserializer())).transpose()
+    }
+    /// Whatever is wrong with a field's value, the field is named.
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
+        let (name, value) = self.next.take().unwrap_or_default();
+        seed.deserialize(value).map_err(|_| Misfit(Problem::invalid(&name)))
+    }
 }
 
 /// A JSON object's fields as they stand in it.

@@ -4,12 +4,12 @@
 //! order of the lines. However long the file, memory is bounded by the lines in flight: a client must read
 //! results while it sends, or the server stops reading.
 
-use super::auth::Caller;
 use super::callbacks::{Reading, read_event, read_signup};
 use super::error::Problem;
 use super::fields::{Fields, Params, parsed};
 use super::lines::{Line, Lines};
 use super::state::ApiState;
+use crate::app::actor::Actor;
 use crate::domain::account::{Account, Apart, Origin, SignupOutcome};
 use crate::domain::fact::{self, Fact};
 use crate::domain::id::{AccountId, NodeId};
@@ -48,13 +48,13 @@ const NDJSON: &str = "application/x-ndjson";
 )]
 pub async fn import(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     mut params: Params,
     request: Request,
 ) -> Result<Response, Problem> {
     let dry_run = params.optional("dry_run", Problem::InvalidDryRun)?.unwrap_or(false);
     params.done()?;
-    let job = Job { state, by: caller.name.to_string(), dry_run };
+    let job = Job { state, actor, dry_run };
     let mut response = Response::new(Body::from_stream(results(job, Lines::new(request.into_body()))));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
     Ok(response)
@@ -114,7 +114,7 @@ fn result_of(line: u64, account_id: Option<AccountId>, ending: Ending, warnings:
 
 struct Job {
     state: ApiState,
-    by: String,
+    actor: Actor,
     dry_run: bool,
 }
 
@@ -189,7 +189,7 @@ impl Job {
         if self.dry_run {
             return self.foresee(id, &fact).await;
         }
-        let submitted = self.state.app.submit(&self.by, fact).await?;
+        let submitted = self.state.app.submit(&self.actor, fact).await?;
         match submitted.outcome {
             FactOutcome::Refused => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
             outcome => ending_of(outcome),

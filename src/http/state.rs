@@ -32,8 +32,6 @@ pub struct ApiState {
 /// What the program's configuration says to this layer.
 #[derive(Debug, Clone, Default)]
 pub struct ProgramSettings {
-    /// The kinds of partner that an affiliate may say it is.
-    pub partner_types: Vec<String>,
     /// ISO 4217 code.
     pub currency: String,
     /// Active days after which an account earns its affiliate a commission.
@@ -41,10 +39,6 @@ pub struct ProgramSettings {
     /// What types of events are called.
     pub event_types: EventTypes,
 }
-
-/// A destination is not on one of the program's hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DestinationRefused;
 
 /// A function of another part of the server.
 pub type Hook<In, Out> = Box<dyn Fn(In) -> Out + Send + Sync>;
@@ -68,8 +62,6 @@ pub struct Hooks {
     pub email_hash: TextHook<String>,
     /// The keyed hash, in hex, that an address is kept as.
     pub ip_hash: Hook<std::net::IpAddr, String>,
-    /// The canonical form of a link's destination, if links may lead there.
-    pub destination_allowed: TextHook<Result<String, DestinationRefused>>,
     /// The day of an instant in the program's time zone.
     pub day_of: Hook<DateTime<Utc>, NaiveDate>,
     /// All metrics in Prometheus' text format.
@@ -86,7 +78,6 @@ impl Hooks {
         Self {
             email_hash: Box::new(|email| format!("hash of {email}")),
             ip_hash: Box::new(|ip| format!("hash of {ip}")),
-            destination_allowed: Box::new(|text| Ok(text.to_owned())),
             day_of: Box::new(|at| at.date_naive()),
             metrics: Box::new(String::new),
             observe: Box::new(|_| ()),

@@ -7,7 +7,8 @@
 //! anybody is a fact that staff see. Nothing is sent while the store is being rebuilt: what was sent before is not known yet.
 
 use crate::app::App;
-use crate::domain::fact::{self, Fact};
+use crate::app::actor::Actor;
+use crate::domain::fact::MailDone;
 use crate::domain::mail::{AfterFailure, Asked, LostMail, Mail, MailOutcome, Message, SERVER_PAUSE};
 use crate::domain::one_time::Purpose;
 use crate::domain::person::Person;
@@ -296,9 +297,8 @@ impl Sending {
     }
     async fn record_the_rest(&mut self) {
         while let Some(Ended { id, outcome, lost }) = self.unrecorded.last() {
-            let fact =
-                Fact::MailDone(fact::MailDone { mail_id: id.clone(), outcome: *outcome, lost: lost.clone() });
-            if let Err(error) = self.app.submit("counterfoil", fact).await {
+            let done = MailDone { mail_id: id.clone(), outcome: *outcome, lost: lost.clone() };
+            if let Err(error) = self.app.submit(&Actor::server(), done.into()).await {
                 tracing::warn!(%error, "that a mail has ended could not be recorded yet");
                 return;
             }

@@ -1,6 +1,7 @@
 //! Facts about accounts.
 
 use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use crate::app::actor::Actor;
 use crate::app::layout::{
     FEED, MISSING_OWED, account_key, delivery_key, event_key, events_index, index_changes,
 };
@@ -9,6 +10,7 @@ use crate::domain::account::{Account, Apart, Claim, Origin, SignupOutcome};
 use crate::domain::fact::{Credit, Decision, Delivery, Event, Review, ReviewAction, Signup, Void};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::FactOutcome;
+use crate::domain::person::Permission;
 use crate::domain::statement::AccountEvent;
 use crate::metrics::FactKind;
 use crate::store::{Partition, Result};
@@ -22,6 +24,9 @@ impl Kind for Signup {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Account(&self.account_id)
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.reports()
     }
     fn documents(&self) -> Vec<String> {
         let delivery = self.delivery.as_ref().map(|delivery| delivery_key(&self.account_id, delivery));
@@ -55,6 +60,9 @@ impl Kind for Event {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Account(&self.account_id)
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.reports()
     }
     /// Events are looked for one by one, so that the work for one does not grow with how many there are.
     fn documents(&self) -> Vec<String> {
@@ -115,6 +123,9 @@ impl Kind for Decision {
     fn subject(&self) -> Subject<'_> {
         Subject::Account(&self.signup.account_id)
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
+    }
     fn documents(&self) -> Vec<String> {
         vec![account_key(&self.signup.account_id)]
     }
@@ -144,6 +155,9 @@ impl Kind for Void {
     fn subject(&self) -> Subject<'_> {
         self.account_id.as_ref().map_or(Subject::Nothing, Subject::Account)
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
+    }
     fn documents(&self) -> Vec<String> {
         self.account_id.iter().map(account_key).collect()
     }
@@ -170,6 +184,9 @@ impl Kind for Review {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Account(&self.account_id)
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::JudgeHolds)
     }
     fn documents(&self) -> Vec<String> {
         vec![account_key(&self.account_id)]
@@ -200,6 +217,9 @@ impl Kind for Credit {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Account(&self.account_id)
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::Credit)
     }
     fn documents(&self) -> Vec<String> {
         vec![account_key(&self.account_id)]

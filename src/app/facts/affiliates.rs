@@ -2,18 +2,20 @@
 
 use super::puts::{code_key, end_sessions, link_key, put_affiliate, put_link, write_to};
 use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use crate::app::actor::{APPLICANT, Actor};
 use crate::app::layout::{affiliate_key, applied_again_key, credentials_key, email_key, notes_key};
 use crate::app::outbox::enqueue_in;
-use crate::app::people::{APPLICANT, NOTES};
+use crate::app::people::NOTES;
 use crate::app::work::Work;
 use crate::domain::account::Refusal;
-use crate::domain::affiliate::{Affiliate, MOST_FORMER, Profile, Step};
+use crate::domain::affiliate::{Affiliate, MOST_FORMER, Profile, Status, Step};
 use crate::domain::fact::{
     ActivationSent, AffiliateChanged, AffiliateCreated, AffiliateStep, NoteAdded, SignedOutEverywhere,
 };
 use crate::domain::id::AffiliateId;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::password::Credentials;
+use crate::domain::person::Permission;
 use crate::domain::person::{Note, Person, mask_email, same_email};
 use crate::metrics::FactKind;
 use crate::store::Result;
@@ -29,6 +31,13 @@ impl Kind for AffiliateCreated {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        match actor {
+            Actor::Key(_) => true,
+            Actor::Applicant => self.affiliate.status() == Status::Applied,
+            _ => false,
+        }
     }
     fn documents(&self) -> Vec<String> {
         let (affiliate, email) = (&self.affiliate, &self.affiliate.profile.email);
@@ -98,6 +107,15 @@ impl Kind for AffiliateStep {
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        match self.step {
+            Step::Approve | Step::Reject => actor.may(Permission::ReviewApplications),
+            Step::Suspend | Step::Reinstate => actor.may(Permission::ChangeAffiliates),
+            Step::Close => actor.may(Permission::CloseAffiliates),
+            // These come with a password that is set and an agreement that is signed.
+            Step::Activate | Step::Sign => actor.is_server(),
+        }
+    }
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.affiliate_id)]
     }
@@ -132,6 +150,15 @@ impl Kind for AffiliateChanged {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        let (addresses, others) = self.change.touches();
+        let may_change = |touched: bool, permission| !touched || actor.may(permission);
+        // Its code and its exemption from holds are for staff to change.
+        let is_own = actor.is(self.affiliate_id) && self.change.is_of_profile();
+        is_own
+            || may_change(addresses, Permission::ChangeAddresses)
+                && may_change(others, Permission::ChangeAffiliates)
     }
     fn documents(&self) -> Vec<String> {
         let email = self.change.profile.as_ref().map(|profile| email_key(&profile.email));
@@ -221,6 +248,9 @@ impl Kind for NoteAdded {
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::WriteNotes)
+    }
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.affiliate_id), notes_key(self.affiliate_id)]
     }
@@ -244,6 +274,9 @@ impl Kind for ActivationSent {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::ChangeAffiliates)
     }
     fn documents(&self) -> Vec<String> {
         let id = self.affiliate_id;
@@ -269,6 +302,9 @@ impl Kind for SignedOutEverywhere {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is(self.affiliate_id) || actor.may(Permission::ChangeAffiliates)
     }
     fn documents(&self) -> Vec<String> {
         let id = self.affiliate_id;

@@ -2,6 +2,7 @@
 
 use super::puts::{put_affiliate, write_to};
 use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use crate::app::actor::Actor;
 use crate::app::layout::{affiliate_key, agreement_key};
 use crate::app::work::Work;
 use crate::domain::account::Refusal;
@@ -24,6 +25,9 @@ impl Kind for AgreementPublished {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
     }
     fn documents(&self) -> Vec<String> {
         vec![agreement_key(&self.agreement.version)]
@@ -50,6 +54,9 @@ impl Kind for AgreementSigned {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is(self.affiliate_id)
     }
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.affiliate_id), agreement_key(&self.signature.version)]

@@ -2,6 +2,7 @@
 
 use super::puts::{link_key, put_link, write_to};
 use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use crate::app::actor::Actor;
 use crate::app::layout::{affiliate_key, link_count_key};
 use crate::app::work::Work;
 use crate::domain::account::Refusal;
@@ -9,6 +10,7 @@ use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::fact::{LinkCreated, LinkDisabled, LinkEnabled, Within};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::mail::Message;
+use crate::domain::person::Permission;
 use crate::metrics::FactKind;
 use crate::store::Result;
 
@@ -19,6 +21,9 @@ impl Kind for LinkCreated {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is(self.link.affiliate) || actor.may(Permission::ChangeAffiliates)
     }
     fn documents(&self) -> Vec<String> {
         let affiliate = self.link.affiliate;
@@ -58,6 +63,9 @@ impl Kind for LinkDisabled {
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is(self.affiliate_id) || actor.may(Permission::ChangeAffiliates)
+    }
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.affiliate_id), link_key(self.link_id)]
     }
@@ -86,6 +94,9 @@ impl Kind for LinkEnabled {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::ChangeAffiliates)
     }
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.affiliate_id), link_key(self.link_id)]

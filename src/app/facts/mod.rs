@@ -1,5 +1,5 @@
-//! The kinds of facts. Each says in one place what it is about, which documents it needs, how many mails it may cause, how
-//! it is counted, how the audit log shows it, and what it does to the store's documents: a kind that leaves something out
+//! The kinds of facts. Each says in one place what it is about, who may hand it in, which documents it needs, how many mails it
+//! may cause, how it is counted, how the audit log shows it, and what it does to the store's documents: a kind that leaves something out
 //! does not compile. The drainer applies facts and knows no kind.
 
 mod accounts;
@@ -14,6 +14,7 @@ mod upkeep;
 
 pub(crate) use months::{crossing_entries, statement_indexes};
 
+use super::actor::Actor;
 use super::layout::{AUDIT, account_partition, affiliate_partition};
 use super::outbox;
 use super::work::{Source, Work};
@@ -39,6 +40,8 @@ trait Kind {
 
     /// What it is about.
     fn subject(&self) -> Subject<'_>;
+    /// Whether somebody may hand it in.
+    fn permits(&self, actor: &Actor) -> bool;
     /// The documents in its subject's partition that it reads or changes, but for those of its mails.
     fn documents(&self) -> Vec<String>;
     /// Applies it to the documents of a partition: its subject's, or the directory's.
@@ -173,6 +176,10 @@ macro_rules! kinds {
         pub(crate) fn subject(fact: &Fact) -> Subject<'_> {
             match fact { $( Fact::$kind(fact) => fact.subject(), )* }
         }
+        /// Whether somebody may hand it in.
+        pub(crate) fn permits(fact: &Fact, actor: &Actor) -> bool {
+            match fact { $( Fact::$kind(fact) => fact.permits(actor), )* }
+        }
         /// How it is counted when it is submitted, if it is.
         pub(crate) const fn metric(fact: &Fact) -> Option<FactKind> {
             match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::METRIC, )* }
@@ -302,6 +309,69 @@ pub fn in_words(kind: &str, entry: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::affiliate::{Profile, Step};
+    use crate::domain::fact::{AffiliateChange, AffiliateChanged, AffiliateStep, ClaimDecided};
+    use crate::domain::id::{ClaimId, StaffId};
+    use crate::domain::person::Role;
+
+    #[test]
+    fn who_may_hand_in_a_fact_is_said_by_the_fact() {
+        let (own, others) = (AffiliateId::from_bits(1), AffiliateId::from_bits(2));
+        let step = |step| AffiliateStep { affiliate_id: own, step, reason: None }.into();
+        let changed = |change| AffiliateChanged { affiliate_id: own, change }.into();
+        let profile = |email: &str, name: &str| {
+            let (name, email) = (name.to_owned(), email.to_owned());
+            Some(Profile { name, email, ..Profile::default() })
+        };
+        let exempt = AffiliateChange { exempt_from_holds: Some(true), ..AffiliateChange::default() };
+        let renamed = |email, name| AffiliateChange {
+            before: profile("a@b.example", "Ann"),
+            profile: profile(email, name),
+            ..AffiliateChange::default()
+        };
+        let claim_id = ClaimId::from_bits(1);
+        let granted = |account: Option<&str>| {
+            let account_id = account.map(|id| id.parse().expect("a literal"));
+            ClaimDecided { claim_id, affiliate_id: own, granted: true, reason: "x".into(), account_id }.into()
+        };
+        let key = || Actor::Key("office".into());
+        let staff = |role| Actor::Staff(StaffId::from_bits(1), role);
+        let table: [(&str, Fact, &[Actor], &[Actor]); 9] = [
+            ("approve", step(Step::Approve), &[key(), staff(Role::Reviewer)], &[staff(Role::Finance)]),
+            ("close", step(Step::Close), &[key(), staff(Role::Admin)], &[staff(Role::Reviewer)]),
+            ("sign", step(Step::Sign), &[Actor::server()], &[key(), staff(Role::Admin)]),
+            (
+                "another name",
+                changed(renamed("a@b.example", "Bob")),
+                &[key(), staff(Role::Reviewer), Actor::Affiliate(own)],
+                &[staff(Role::Finance), Actor::Affiliate(others)],
+            ),
+            (
+                "another address",
+                changed(renamed("b@b.example", "Ann")),
+                &[key(), staff(Role::Finance), Actor::Affiliate(own)],
+                &[staff(Role::Reviewer), Actor::Affiliate(others)],
+            ),
+            (
+                "both",
+                changed(renamed("b@b.example", "Bob")),
+                &[key(), staff(Role::Admin)],
+                &[staff(Role::Reviewer), staff(Role::Finance)],
+            ),
+            ("exempt", changed(exempt), &[key(), staff(Role::Reviewer)], &[Actor::Affiliate(own)]),
+            ("grant", granted(None), &[key(), staff(Role::Reviewer)], &[staff(Role::Finance)]),
+            ("grant and credit", granted(Some("a")), &[key(), staff(Role::Reviewer)], &[Actor::Applicant]),
+        ];
+        for (name, fact, may, may_not) in table {
+            for actor in may {
+                assert!(permits(&fact, actor), "{name} by {actor:?}");
+            }
+            let never = [Actor::SignupFlow("flow".into()), staff(Role::ReadOnly), Actor::Applicant];
+            for actor in may_not.iter().chain(&never) {
+                assert!(!permits(&fact, actor), "{name} by {actor:?}");
+            }
+        }
+    }
 
     #[test]
     fn an_unknown_fact_is_said_by_its_name() {

@@ -1,6 +1,7 @@
 //! Facts of nightly runs: statements, months, and the runs themselves.
 
 use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use crate::app::actor::Actor;
 use crate::app::layout::{CHANGES, FEED, RUN, RUNS, statement_key, statements_index};
 use crate::app::work::Work;
 use crate::app::{MonthDoc, RunDoc, StatementDoc};
@@ -19,6 +20,9 @@ impl Kind for StatementClosed {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Statement { affiliate: self.statement.affiliate_id, fence: self.fence }
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
     }
     fn documents(&self) -> Vec<String> {
         vec![statement_key(self.statement.affiliate_id, self.statement.month)]
@@ -84,6 +88,9 @@ impl Kind for MonthClosing {
     fn subject(&self) -> Subject<'_> {
         Subject::Run { fence: self.fence }
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
+    }
     fn documents(&self) -> Vec<String> {
         vec![month_key(self.month)]
     }
@@ -114,6 +121,9 @@ impl Kind for MonthClosed {
     fn subject(&self) -> Subject<'_> {
         Subject::Run { fence: self.fence }
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
+    }
     fn documents(&self) -> Vec<String> {
         vec![month_key(self.month)]
     }
@@ -142,6 +152,9 @@ impl Kind for RunFinished {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Run { fence: self.fence }
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
     }
     fn documents(&self) -> Vec<String> {
         vec![RUN.to_owned()]

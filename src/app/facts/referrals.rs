@@ -2,12 +2,14 @@
 
 use super::puts::write_to;
 use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use crate::app::actor::Actor;
 use crate::app::layout::{MISSING, MISSING_OPEN, MISSING_OWED, affiliate_key, claim_key, missing_index};
 use crate::app::work::Work;
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::Affiliate;
 use crate::domain::fact::{ClaimDecided, ClaimFiled};
 use crate::domain::mail::Message;
+use crate::domain::person::Permission;
 use crate::domain::person::{ClaimState, MissingReferral};
 use crate::metrics::FactKind;
 
@@ -18,6 +20,9 @@ impl Kind for ClaimFiled {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is(self.claim.affiliate_id)
     }
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.claim.affiliate_id), claim_key(self.claim.id)]
@@ -43,6 +48,9 @@ impl Kind for ClaimDecided {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::DecideClaims) && (self.account_id.is_none() || actor.may(Permission::Credit))
     }
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.affiliate_id), claim_key(self.claim_id)]

@@ -2,6 +2,7 @@
 
 use super::puts::{end_sessions, put_affiliate};
 use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use crate::app::actor::Actor;
 use crate::app::layout::{ADMINS, CHANGES, affiliate_key, credentials_key, staff_email_key, staff_key};
 use crate::app::outbox::enqueue_in;
 use crate::app::work::Work;
@@ -11,7 +12,7 @@ use crate::domain::fact::{PasswordSet, StaffChanged, StaffCreated, StaffInvited,
 use crate::domain::id::StaffId;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::password::Credentials;
-use crate::domain::person::{Action, Person, StaffMember};
+use crate::domain::person::{Permission, Person, StaffMember};
 use crate::metrics::FactKind;
 use crate::store::Result;
 use serde_json::json;
@@ -24,6 +25,9 @@ impl Kind for StaffCreated {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::ManageStaff)
     }
     fn documents(&self) -> Vec<String> {
         vec![staff_key(self.member.id), staff_email_key(&self.member.email), ADMINS.to_owned()]
@@ -50,6 +54,9 @@ impl Kind for StaffChanged {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::ManageStaff)
     }
     fn documents(&self) -> Vec<String> {
         let id = self.staff_id;
@@ -86,7 +93,7 @@ impl Kind for StaffChanged {
 fn count_admin(work: &mut Work, member: &StaffMember, asked: Option<&BTreeSet<StaffId>>) -> Result<bool> {
     let counted: Option<BTreeSet<StaffId>> = work.get(ADMINS)?;
     let Some(mut admins) = counted.or_else(|| asked.cloned()) else { return Ok(true) };
-    if member.may(Action::ManageStaff) {
+    if member.may(Permission::ManageStaff) {
         admins.insert(member.id);
     } else if admins.remove(&member.id) && admins.is_empty() && asked.is_some() {
         return Ok(false);
@@ -108,6 +115,9 @@ impl Kind for StaffInvited {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.may(Permission::ManageStaff)
     }
     fn documents(&self) -> Vec<String> {
         vec![staff_key(self.staff_id), credentials_key(Person::Staff(self.staff_id))]
@@ -135,6 +145,9 @@ impl Kind for StaffSignedOutEverywhere {
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
     }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is(self.staff_id)
+    }
     fn documents(&self) -> Vec<String> {
         vec![staff_key(self.staff_id), credentials_key(Person::Staff(self.staff_id))]
     }
@@ -152,6 +165,9 @@ impl Kind for PasswordSet {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is(self.person)
     }
     fn documents(&self) -> Vec<String> {
         let owner = match self.person {

@@ -1,6 +1,7 @@
 //! Facts by which the server looks after itself: mail that ended, facts that were set aside.
 
 use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use crate::app::actor::Actor;
 use crate::app::layout::{SET_ASIDE, lost_mail_key, set_aside_key};
 use crate::app::outbox::{mail_done, mail_key, remember_lost};
 use crate::app::set_aside::{Ended, SetAside};
@@ -20,6 +21,9 @@ impl Kind for MailDone {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
     }
     fn documents(&self) -> Vec<String> {
         let lost = self.lost.as_ref().map(|lost| lost_mail_key(lost.person));
@@ -41,6 +45,9 @@ impl Kind for fact::SetAside {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        actor.is_server()
     }
     fn documents(&self) -> Vec<String> {
         vec![set_aside_key(self.id())]
@@ -72,6 +79,9 @@ impl Kind for SetAsideEnded {
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
+    }
+    fn permits(&self, actor: &Actor) -> bool {
+        matches!(actor, Actor::Key(_))
     }
     fn documents(&self) -> Vec<String> {
         vec![set_aside_key(self.id())]

@@ -4,19 +4,18 @@
 //! nor takes a signature: nobody's name may come to stand under a text that they did not read.
 
 use super::{ActError, App};
+use crate::app::actor::Actor;
 use crate::app::layout::agreement_key;
 use crate::app::work::decode;
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Status};
-use crate::domain::fact::{self, AffiliateChange, Fact};
+use crate::domain::fact::{AffiliateChange, AffiliateChanged, AgreementPublished, AgreementSigned};
 use crate::domain::id::AffiliateId;
-use crate::domain::person::{Agreement, Person, Signature};
+use crate::domain::input::{Name, PaypalEmail};
+use crate::domain::person::{Agreement, Signature};
 use crate::store::{Finding, Partition, StoreError};
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// What a node itself does is recorded under this name.
-const OURSELVES: &str = "counterfoil";
 
 impl App {
     /// What affiliates sign now.
@@ -32,7 +31,7 @@ impl App {
     pub async fn sign_agreement(
         self: &Arc<Self>,
         id: AffiliateId,
-        name: &str,
+        name: &Name,
         ip: IpAddr,
     ) -> Result<(), ActError> {
         self.publish_agreement().await?;
@@ -40,12 +39,11 @@ impl App {
         let signature = Signature {
             version: agreement.version.clone(),
             sha256: agreement.sha256.clone(),
-            name: name.trim().to_owned(),
+            name: name.to_string(),
             ip: ip.to_canonical().to_string(),
             at: self.now(),
         };
-        let fact = Fact::AgreementSigned(fact::AgreementSigned { affiliate_id: id, signature });
-        self.act(&Person::Affiliate(id).to_string(), fact).await?;
+        self.act(&Actor::Affiliate(id), AgreementSigned { affiliate_id: id, signature }).await?;
         Ok(())
     }
 
@@ -56,9 +54,8 @@ impl App {
             Some(known) if known.sha256 == agreement.sha256 => return Ok(()),
             Some(_) => Err(ActError::Refused(Refusal::AgreementChanged)),
             None => {
-                let fact =
-                    Fact::AgreementPublished(fact::AgreementPublished { agreement: agreement.clone() });
-                self.act(OURSELVES, fact).await.map(drop)
+                let agreement = agreement.clone();
+                self.act(&Actor::server(), AgreementPublished { agreement }).await.map(drop)
             }
         };
         match ended {
@@ -121,7 +118,7 @@ impl App {
     pub async fn settle_paypal(
         self: &Arc<Self>,
         id: AffiliateId,
-        paypal_email: Option<String>,
+        paypal_email: Option<PaypalEmail>,
     ) -> Result<(), ActError> {
         let directory = self.directory();
         let affiliate = directory.affiliate(id).ok_or(ActError::Refused(Refusal::UnknownAffiliate))?;
@@ -129,6 +126,7 @@ impl App {
             return Err(ActError::Refused(Refusal::WrongStatus));
         }
         let before = affiliate.profile.clone();
+        let paypal_email = paypal_email.map(String::from);
         if before.paypal_email == paypal_email {
             return Ok(());
         }
@@ -136,11 +134,7 @@ impl App {
         profile.paypal_email = paypal_email;
         let change =
             AffiliateChange { before: Some(before), profile: Some(profile), ..AffiliateChange::default() };
-        self.act(
-            &Person::Affiliate(id).to_string(),
-            Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }),
-        )
-        .await?;
+        self.act(&Actor::Affiliate(id), AffiliateChanged { affiliate_id: id, change }).await?;
         Ok(())
     }
 }

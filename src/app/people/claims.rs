@@ -2,12 +2,14 @@
 
 use super::limits::CLAIMS_OF;
 use super::{ActError, App};
+use crate::app::actor::Actor;
 use crate::app::layout::{MISSING, MISSING_OPEN, MISSING_OWED, claim_key, missing_index, notes_key};
 use crate::app::work::decode;
 use crate::domain::account::Refusal;
-use crate::domain::fact::{self, Fact};
+use crate::domain::fact::{ClaimDecided, ClaimFiled, Credit, NoteAdded};
 use crate::domain::id::{AccountId, AffiliateId, ClaimId};
-use crate::domain::person::{ClaimState, MissingReferral, Note, Person};
+use crate::domain::input::{Name, Reason, Text};
+use crate::domain::person::{ClaimState, MissingReferral, Note};
 use crate::store::{Partition, StoreError};
 use chrono::TimeDelta;
 use std::sync::Arc;
@@ -16,11 +18,11 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewClaim {
     /// The account's id, if the affiliate knows it.
-    pub account_hint: Option<String>,
+    pub account_hint: Option<AccountId>,
     /// The customer's company.
-    pub company: String,
+    pub company: Name,
     /// Why the affiliate should be credited.
-    pub evidence: String,
+    pub evidence: Text,
 }
 
 impl App {
@@ -40,9 +42,9 @@ impl App {
         let claim = MissingReferral {
             id,
             affiliate_id,
-            account_hint: claim.account_hint,
-            company: claim.company,
-            evidence: claim.evidence,
+            account_hint: claim.account_hint.map(|id| id.to_string()),
+            company: claim.company.into(),
+            evidence: claim.evidence.into(),
             filed_at: self.now(),
             state: ClaimState::Open,
             reason: None,
@@ -50,8 +52,7 @@ impl App {
             decided_at: None,
             account_id: None,
         };
-        self.act(&Person::Affiliate(affiliate_id).to_string(), Fact::ClaimFiled(fact::ClaimFiled { claim }))
-            .await?;
+        self.act(&Actor::Affiliate(affiliate_id), ClaimFiled { claim }).await?;
         Ok(id)
     }
 
@@ -59,10 +60,10 @@ impl App {
     /// affiliate; should the server stop between the two, [the rest is done later](Self::credit_what_is_owed).
     pub async fn decide_claim(
         self: &Arc<Self>,
-        by: &str,
+        actor: &Actor,
         claim_id: ClaimId,
         granted: bool,
-        reason: &str,
+        reason: &Reason,
         credit: Option<&AccountId>,
     ) -> Result<(), ActError> {
         let claim = self.claim(claim_id).await?.ok_or(ActError::Refused(Refusal::UnknownClaim))?;
@@ -81,12 +82,8 @@ impl App {
         {
             return Err(ActError::Refused(refusal));
         }
-        let (affiliate_id, reason) = (claim.affiliate_id, reason.to_owned());
-        self.act(
-            by,
-            Fact::ClaimDecided(fact::ClaimDecided { claim_id, affiliate_id, granted, reason, account_id }),
-        )
-        .await?;
+        let (affiliate_id, reason) = (claim.affiliate_id, reason.to_string());
+        self.act(actor, ClaimDecided { claim_id, affiliate_id, granted, reason, account_id }).await?;
         match self.claim(claim_id).await.map_err(ActError::from)? {
             // It is decided, and credited a little later.
             Some(decided) => self.credit_claim(&decided).await.map_err(|_| ActError::Deferred),
@@ -97,14 +94,15 @@ impl App {
     /// Credits the account that a decision granted. Said twice, it counts once.
     async fn credit_claim(self: &Arc<Self>, claim: &MissingReferral) -> Result<(), ActError> {
         let Some(account_id) = claim.account_id.clone() else { return Ok(()) };
-        let fact = Fact::Credit(fact::Credit {
+        let credit = Credit {
             account_id,
             affiliate_id: Some(claim.affiliate_id),
             reason: claim.reason.clone().unwrap_or_default(),
             claim_id: Some(claim.id),
             ends_judgement: true,
-        });
-        self.act(claim.decided_by.as_deref().unwrap_or_default(), fact).await.map(drop)
+        };
+        let decided_by = Actor::Server(claim.decided_by.as_deref().unwrap_or_default().into());
+        self.act(&decided_by, credit).await.map(drop)
     }
 
     /// Credits what was granted more than `age` ago and is not credited yet: whoever granted it was stopped between.
@@ -152,11 +150,11 @@ impl App {
     /// Writes a note about an affiliate, for staff.
     pub async fn add_note(
         self: &Arc<Self>,
-        by: &str,
+        actor: &Actor,
         affiliate_id: AffiliateId,
-        text: &str,
+        text: Text,
     ) -> Result<(), ActError> {
-        self.act(by, Fact::NoteAdded(fact::NoteAdded { affiliate_id, text: text.to_owned() })).await?;
+        self.act(actor, NoteAdded { affiliate_id, text: text.into() }).await?;
         Ok(())
     }
     /// The newest [`NOTES`](super::NOTES) notes about an affiliate, the oldest first.

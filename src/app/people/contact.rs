@@ -2,10 +2,12 @@
 
 use super::limits::CHANGES_OF;
 use super::{ActError, App};
+use crate::app::actor::Actor;
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::Profile;
-use crate::domain::fact::{self, AffiliateChange, Fact};
+use crate::domain::fact::{AffiliateChange, AffiliateChanged};
 use crate::domain::id::AffiliateId;
+use crate::domain::input::{Email, PaypalEmail};
 use crate::domain::mail::{Asked, Letter, Message};
 use crate::domain::one_time::{OneTimeError, Purpose};
 use crate::domain::person::{Person, Realm, same_email};
@@ -42,9 +44,9 @@ pub enum ConfirmError {
 impl App {
     /// Asks a new e-mail whether it is meant. Whether somebody else has it already is found out after this has
     /// answered, so that neither the answer nor its time tells.
-    pub async fn ask_to_change_email(self: &Arc<Self>, id: AffiliateId, new: &str) -> Result<(), ActError> {
+    pub async fn ask_to_change_email(self: &Arc<Self>, id: AffiliateId, new: &Email) -> Result<(), ActError> {
         let (profile, asked) = self.changing(id).await?;
-        let (app, new) = (Arc::clone(self), new.to_owned());
+        let (app, new) = (Arc::clone(self), new.to_string());
         self.do_later(async move {
             if let Err(error) = app.ask_new_email(id, profile, asked, new).await {
                 tracing::warn!(%error, "a mail to a new address was not written");
@@ -68,13 +70,13 @@ impl App {
     }
 
     /// Asks the affiliate's own e-mail whether payouts shall go to another address.
-    pub async fn ask_to_change_paypal(&self, id: AffiliateId, new: &str) -> Result<(), ActError> {
+    pub async fn ask_to_change_paypal(&self, id: AffiliateId, new: &PaypalEmail) -> Result<(), ActError> {
         let (profile, asked) = self.changing(id).await?;
-        if profile.paypal_email.as_deref().is_some_and(|present| same_email(present, new)) {
+        if profile.paypal_email.as_deref().is_some_and(|present| same_email(present, new.as_str())) {
             return Ok(());
         }
         let first = profile.paypal_email.is_none();
-        let message = Message::ConfirmPaypal { new_email: new.to_owned(), first, asked };
+        let message = Message::ConfirmPaypal { new_email: new.to_string(), first, asked };
         let person = Some(Person::Affiliate(id));
         Ok(self.enqueue(Letter { to: profile.email, name: profile.name, person, message }).await?)
     }
@@ -122,11 +124,7 @@ impl App {
         };
         let change =
             AffiliateChange { before: Some(before), profile: Some(profile), ..AffiliateChange::default() };
-        self.act(
-            &link.person.to_string(),
-            Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }),
-        )
-        .await?;
+        self.act(&Actor::Affiliate(id), AffiliateChanged { affiliate_id: id, change }).await?;
         Ok(confirmed)
     }
 }

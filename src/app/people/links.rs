@@ -1,128 +1,61 @@
-//! One-time links: made when a mail is written out or a terminal is told, read by pages, spent by what they do.
+//! Making the links of affiliates.
 
-use super::{App, Contact, LinkError, NewSession, OpenLink, Session, SetPasswordError, SignInError};
-use crate::domain::fact::{self, Fact};
-use crate::domain::mail::Asked;
-use crate::domain::one_time::{OneTime, OneTimeError, Purpose};
-use crate::domain::outcome::FactOutcome;
-use crate::domain::password;
-use crate::domain::person::{Person, Realm};
-use crate::store::StoreError;
-use std::sync::Arc;
+use super::{ActError, App};
+use crate::app::actor::Actor;
+use crate::domain::account::Refusal;
+use crate::domain::affiliate::{Link, MOST_LINKS, Switch};
+use crate::domain::fact::{LinkCreated, Within};
+use crate::domain::id::{AffiliateId, LinkId};
+use crate::domain::input::{BadInput, Label, Line, with_scheme};
+use serde::Deserialize;
+
+/// A new link.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"destination": "https://www.calltrackingmetrics.com/plans?ref=spring", "label": "Spring mail"}))]
+pub struct NewLink {
+    /// Where it leads, on one of the program's hosts; absent: the program's landing page.
+    #[schema(inline)]
+    pub destination: Option<Line<1_024>>,
+    /// The affiliate's own name for it. Only programs may leave it out.
+    #[schema(inline)]
+    pub label: Option<Label>,
+}
 
 impl App {
-    /// The whole address of a link made now. `new_address`: the one to be confirmed. `None`: the person is not known,
-    /// or may not do this (any more).
-    pub async fn one_time_url(
+    /// A link to be made for an affiliate.
+    pub fn new_link(
         &self,
-        purpose: Purpose,
-        person: Person,
-        new_address: Option<&str>,
-    ) -> Result<Option<String>, StoreError> {
-        self.one_time_url_if(purpose, person, new_address, None).await
-    }
-
-    /// The same, but `None` also if the account does not stand any more as it did when the link was asked for.
-    pub(crate) async fn one_time_url_if(
-        &self,
-        purpose: Purpose,
-        person: Person,
-        new_address: Option<&str>,
-        asked: Option<Asked>,
-    ) -> Result<Option<String>, StoreError> {
-        let Some(contact) = self.contact(person).filter(|contact| contact.may_sign_in) else {
-            return Ok(None);
+        actor: &Actor,
+        affiliate: AffiliateId,
+        new: NewLink,
+    ) -> Result<LinkCreated, ActError> {
+        let directory = self.directory();
+        directory.affiliate(affiliate).ok_or(ActError::Refused(Refusal::UnknownAffiliate))?;
+        let link = Link {
+            id: LinkId::random(),
+            affiliate,
+            destination: self.link_destination(new.destination)?,
+            label: new.label.map(String::from),
+            created_at: self.now(),
+            switch: Switch::default(),
         };
-        let credentials = self.credentials(person).await?;
-        let version = credentials.map_or(0, |credentials| credentials.generation());
-        if asked.is_some_and(|asked| asked != contact.asked(version)) {
-            return Ok(None);
+        // A person knows a link by its name. A program may know it by its id.
+        if link.label.is_none() && !matches!(actor, Actor::Key(_)) {
+            return Err(ActError::Invalid(vec![("label", BadInput::Blank)]));
         }
-        let new_address = new_address.map(str::to_owned);
-        let link = OneTime::new(purpose, person, contact.present(version), new_address, self.now());
-        let token = link.sign(&self.keyring);
-        let settings = self.settings();
-        Ok(Some(match (purpose, person.realm()) {
-            (Purpose::ConfirmEmail | Purpose::ConfirmPaypal, _) => {
-                format!("{}/confirm?token={token}", settings.public_url)
-            }
-            (_, Realm::Portal) => format!("{}/activate?token={token}", settings.public_url),
-            (_, Realm::Staff) => format!("{}/admin/activate?token={token}", settings.staff_url),
-        }))
+        let known = u32::try_from(directory.links_of(affiliate).len()).unwrap_or(u32::MAX);
+        let within = Some(Within { most: MOST_LINKS, known });
+        Ok(LinkCreated { link, within })
     }
 
-    /// Reads a link. This spends nothing: mail scanners open links too.
-    pub async fn read_one_time(&self, token: &str) -> Result<OpenLink, LinkError> {
-        let (link, contact, _) = self.open_link(token).await?;
-        Ok(OpenLink { link, name: contact.name, email: contact.email })
-    }
-
-    /// A good link, its person, and the version and the ends of the person's credentials.
-    pub(super) async fn open_link(&self, token: &str) -> Result<(OneTime, Contact, (u32, u32)), LinkError> {
-        let link = OneTime::verify(token, &self.keyring)?;
-        let known = self.contact(link.person).filter(|contact| contact.may_sign_in);
-        let credentials = self.credentials(link.person).await?;
-        let (version, ended) = credentials.map_or((0, 0), |known| (known.version, known.ended));
-        // Whoever was closed or disabled since has no use of it.
-        let contact = known.ok_or(OneTimeError::Spent)?;
-        link.check(contact.present(version.saturating_add(ended)), self.now())?;
-        Ok((link, contact, (version, ended)))
-    }
-
-    /// Sets the password that a link is for, and signs its person in; an approved affiliate is activated by it.
-    /// This spends the link: of two who use it at once, one wins.
-    pub async fn set_password(
-        self: &Arc<Self>,
-        token: &str,
-        new: &str,
-        agent: &str,
-    ) -> Result<NewSession, SetPasswordError> {
-        let (link, contact, replaces) = self.open_link(token).await?;
-        if !link.purpose.sets_password() {
-            return Err(OneTimeError::Bad.into());
-        }
-        self.replace_password(link.person, &contact, replaces, new, agent).await
-    }
-
-    /// Changes the password of somebody who is signed in and knows the present one. All other sessions end.
-    pub async fn change_password(
-        self: &Arc<Self>,
-        session: &Session,
-        old: &str,
-        new: &str,
-        agent: &str,
-    ) -> Result<NewSession, SetPasswordError> {
-        let person = session.person;
-        let replaces = self.knows_password(person, old).await.map_err(|error| match error {
-            SignInError::Wrong => SetPasswordError::Wrong,
-            SignInError::TooMany => SetPasswordError::TooMany,
-            SignInError::Unavailable => SetPasswordError::Unavailable,
-        })?;
-        let contact = self.contact(person).ok_or(SetPasswordError::Wrong)?;
-        self.replace_password(person, &contact, replaces, new, agent).await
-    }
-
-    async fn replace_password(
-        self: &Arc<Self>,
-        person: Person,
-        contact: &Contact,
-        (replaces, ended): (u32, u32),
-        new: &str,
-        agent: &str,
-    ) -> Result<NewSession, SetPasswordError> {
-        password::check(new, &contact.email, &contact.name)?;
-        let busy = |_| SetPasswordError::Unavailable;
-        let hash = self.hasher.turn().await.map_err(busy)?.hash(new).await.map_err(busy)?;
-        let fact = Fact::PasswordSet(fact::PasswordSet { person, hash, replaces });
-        let submitted = self.submit(&person.to_string(), fact).await.map_err(|error| {
-            tracing::warn!(%error, "a new password was not kept");
-            SetPasswordError::Unavailable
-        })?;
-        match submitted.outcome {
-            FactOutcome::Deferred => Err(SetPasswordError::Deferred),
-            // Another password was faster, or the person was closed or disabled meanwhile.
-            FactOutcome::Refused | FactOutcome::Conflict => Err(OneTimeError::Spent.into()),
-            _ => Ok(self.begin_session(person, (replaces + 1, ended), agent).await?),
-        }
+    fn link_destination(&self, typed: Option<Line<1_024>>) -> Result<Option<String>, ActError> {
+        let Some(typed) = typed else { return Ok(None) };
+        let allowed = self.settings.destinations.destination(&with_scheme(typed.as_str()));
+        let refused = |_| {
+            let hosts = self.settings.destinations.to_string();
+            ActError::Invalid(vec![("destination", BadInput::NotADestination(hosts))])
+        };
+        allowed.map(|allowed| Some(allowed.as_str().to_owned())).map_err(refused)
     }
 }

@@ -10,17 +10,23 @@ mod contact;
 mod hasher;
 mod limits;
 mod links;
+mod one_time_links;
+
 mod sign_in;
 mod staff;
 #[cfg(test)]
 mod tests;
 
+pub use affiliates::{ChangedAffiliate, NewAffiliate};
 pub(crate) use agreement::SAMPLE_IN_USE;
 pub use claims::NewClaim;
 pub use contact::{ConfirmError, Confirmed};
 pub(crate) use hasher::Hasher;
+pub use links::NewLink;
 pub use sign_in::Knock;
+pub use staff::NewStaff;
 
+use super::actor::Actor;
 use super::layout::{credentials_key, email_key};
 use super::work::decode;
 use super::{App, ReadError, SubmitError, Submitted};
@@ -28,6 +34,7 @@ use crate::domain::account::Refusal;
 use crate::domain::email::canonical_email;
 use crate::domain::fact::Fact;
 use crate::domain::id::AffiliateId;
+use crate::domain::input::BadInput;
 use crate::domain::mail::Asked;
 use crate::domain::one_time::{OneTimeError, Present};
 use crate::domain::outcome::FactOutcome;
@@ -40,9 +47,6 @@ pub use super::sessions::{NewSession, Session, ShownSession};
 
 /// Notes about an affiliate that are kept to be shown, the newest; the audit log has all.
 pub const NOTES: usize = 200;
-
-/// The name that facts of people who have no account yet are recorded under.
-pub const APPLICANT: &str = "applicant";
 
 /// Why somebody could not sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +65,12 @@ pub enum SignInError {
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
+    /// Whoever asks for it may not do it.
+    #[error("do what is not permitted")]
+    Forbidden,
+    /// Fields that are not taken, each with why not.
+    #[error("take an input that is not fit")]
+    Invalid(Vec<(&'static str, BadInput)>),
     /// The rules don't allow it.
     #[error("{0}")]
     Refused(Refusal),
@@ -199,9 +209,9 @@ impl App {
         docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
     }
 
-    /// Takes in what somebody did.
-    pub(crate) async fn act(self: &Arc<Self>, by: &str, fact: Fact) -> Result<Submitted, ActError> {
-        let submitted = self.submit(by, fact).await?;
+    /// Takes in what somebody did: the one way in of every act of people and of staff's programs.
+    pub async fn act(self: &Arc<Self>, actor: &Actor, fact: impl Into<Fact>) -> Result<Submitted, ActError> {
+        let submitted = self.submit(actor, fact.into()).await?;
         match submitted.outcome {
             FactOutcome::Deferred => Err(ActError::Deferred),
             FactOutcome::Refused | FactOutcome::Conflict => {
@@ -230,6 +240,9 @@ impl Contact {
 
 impl From<SubmitError> for ActError {
     fn from(error: SubmitError) -> Self {
+        if matches!(error, SubmitError::Forbidden) {
+            return Self::Forbidden;
+        }
         tracing::warn!(%error, "what somebody did was not kept");
         Self::Unavailable
     }

@@ -5,7 +5,8 @@ use super::limits::{
     FORGOTTEN_BY_BROWSER, FORGOTTEN_FROM,
 };
 use super::{ActError, App, NewSession, Session, SignInError};
-use crate::domain::fact::{self, Fact};
+use crate::app::actor::Actor;
+use crate::domain::fact::{Fact, SignedOutEverywhere, StaffSignedOutEverywhere};
 use crate::domain::known_browser::KnownBrowser;
 use crate::domain::mail::{Letter, Message};
 use crate::domain::password::{Credentials, LONGEST};
@@ -177,16 +178,16 @@ impl App {
     }
 
     /// Ends all sessions and open links of a person, and knows none of its browsers any more; the password stays.
-    pub async fn sign_out_everywhere(self: &Arc<Self>, by: &str, person: Person) -> Result<(), ActError> {
-        let fact = match person {
-            Person::Affiliate(affiliate_id) => {
-                Fact::SignedOutEverywhere(fact::SignedOutEverywhere { affiliate_id })
-            }
-            Person::Staff(staff_id) => {
-                Fact::StaffSignedOutEverywhere(fact::StaffSignedOutEverywhere { staff_id })
-            }
+    pub async fn sign_out_everywhere(
+        self: &Arc<Self>,
+        actor: &Actor,
+        person: Person,
+    ) -> Result<(), ActError> {
+        let fact: Fact = match person {
+            Person::Affiliate(affiliate_id) => SignedOutEverywhere { affiliate_id }.into(),
+            Person::Staff(staff_id) => StaffSignedOutEverywhere { staff_id }.into(),
         };
-        self.act(by, fact).await?;
+        self.act(actor, fact).await?;
         Ok(())
     }
 

@@ -1,12 +1,30 @@
 //! Members of staff: made by whoever may, signed in by a one-time link.
 
 use super::{ActError, App};
+use crate::app::actor::Actor;
 use crate::domain::account::Refusal;
-use crate::domain::fact::{self, Fact};
+use crate::domain::fact::{StaffChanged, StaffCreated, StaffInvited};
 use crate::domain::id::StaffId;
+use crate::domain::input::{Email, Name};
 use crate::domain::one_time::Purpose;
-use crate::domain::person::{Action, Person, Role, StaffMember};
+use crate::domain::person::{Permission, Person, Role, StaffMember};
+use serde::Deserialize;
 use std::sync::Arc;
+
+/// A member of staff to be made.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Ann Smith", "email": "ann@example.com", "role": "reviewer"}))]
+pub struct NewStaff {
+    /// The person's name.
+    #[schema(inline)]
+    pub name: Name,
+    /// What the person signs in with.
+    #[schema(inline)]
+    pub email: Email,
+    /// What it may do.
+    pub role: Role,
+}
 
 impl App {
     /// All members of staff, oldest first.
@@ -17,28 +35,26 @@ impl App {
     /// Makes a member of staff; answers it with the link that sets its first password, which is told nobody else.
     pub async fn create_staff(
         self: &Arc<Self>,
-        by: &str,
-        name: &str,
-        email: &str,
-        role: Role,
+        actor: &Actor,
+        new: NewStaff,
     ) -> Result<(StaffMember, String), ActError> {
         let member = StaffMember {
             id: StaffId::random(),
-            name: name.to_owned(),
-            email: email.to_owned(),
-            role,
+            name: new.name.into(),
+            email: new.email.into(),
+            role: new.role,
             created_at: self.now(),
             disabled_at: None,
             disablings: 0,
         };
-        self.act(by, Fact::StaffCreated(fact::StaffCreated { member: member.clone() })).await?;
+        self.act(actor, StaffCreated { member: member.clone() }).await?;
         let url = self.staff_link(member.id).await?;
         Ok((member, url))
     }
 
     /// A new link that sets a member's password. That it was made is on record, and told a member that has a password.
-    pub async fn invite_staff(self: &Arc<Self>, by: &str, id: StaffId) -> Result<String, ActError> {
-        self.act(by, Fact::StaffInvited(fact::StaffInvited { staff_id: id })).await?;
+    pub async fn invite_staff(self: &Arc<Self>, actor: &Actor, id: StaffId) -> Result<String, ActError> {
+        self.act(actor, StaffInvited { staff_id: id }).await?;
         self.staff_link(id).await
     }
 
@@ -51,16 +67,16 @@ impl App {
     /// administrator; whoever has a key of the API can make another one.
     pub async fn change_staff(
         self: &Arc<Self>,
-        by: &str,
+        actor: &Actor,
         staff_id: StaffId,
         role: Option<Role>,
         disabled: Option<bool>,
     ) -> Result<(), ActError> {
-        let is_member = by.parse::<StaffId>().is_ok();
+        let is_member = matches!(actor, Actor::Staff(..));
         let all = is_member.then(|| self.staff());
-        let admins =
-            all.map(|all| all.iter().filter(|one| one.may(Action::ManageStaff)).map(|one| one.id).collect());
-        self.act(by, Fact::StaffChanged(fact::StaffChanged { staff_id, role, disabled, admins })).await?;
+        let admins = all
+            .map(|all| all.iter().filter(|one| one.may(Permission::ManageStaff)).map(|one| one.id).collect());
+        self.act(actor, StaffChanged { staff_id, role, disabled, admins }).await?;
         Ok(())
     }
 }

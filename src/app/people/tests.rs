@@ -9,12 +9,14 @@ use crate::domain::fact;
 use crate::domain::id::{LinkId, StaffId};
 use crate::domain::mail::{Letter, Message};
 use crate::domain::one_time::Purpose;
-use crate::domain::person::{Action, ClaimState, Role};
+use crate::domain::person::{ClaimState, Permission, Role};
 use crate::journal::Journal;
 use crate::serve::Foundation;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use std::net::IpAddr;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 const GOOD: &str = "tulip anvil rain";
@@ -28,6 +30,25 @@ fn ip() -> IpAddr {
 /// A stranger.
 fn knock() -> Knock<'static> {
     Knock { ip: ip(), agent: AGENT, known_browser: None }
+}
+
+/// A program with an API key of this name.
+fn key(name: &str) -> Actor {
+    Actor::Key(name.into())
+}
+
+/// What is typed where it is known to be taken.
+fn typed<T: FromStr<Err = BadInput>>(text: &str) -> T {
+    text.parse().expect("fit")
+}
+
+fn new_member(name: &str, email: &str, role: Role) -> NewStaff {
+    NewStaff { name: typed(name), email: typed(email), role }
+}
+
+fn new_affiliate(name: &str, email: &str) -> NewAffiliate {
+    let fields = json!({"name": name, "email": email});
+    serde_json::from_value(fields).expect("an application")
 }
 
 fn beginning() -> DateTime<Utc> {
@@ -132,8 +153,7 @@ impl Story {
         Arc::clone(self.app().directory().affiliate(id).expect("known"))
     }
     async fn applies(&self, email: &str) -> AffiliateId {
-        let profile = Profile { name: "Ann Smith".into(), email: email.into(), ..Profile::default() };
-        self.app().apply_as_affiliate(profile, ip()).await.expect("taken in");
+        self.app().apply_as_affiliate(new_affiliate("Ann Smith", email), ip()).await.expect("taken in");
         let found = || self.app().directory().affiliates().into_iter().find(|one| one.profile.email == email);
         until("the application is there", async || found().is_some()).await;
         found().expect("just seen").id
@@ -144,7 +164,7 @@ impl Story {
             step,
             reason: Some("because".into()),
         });
-        self.app().act("ann", fact).await.expect("allowed");
+        self.app().act(&Actor::Server("ann".into()), fact).await.expect("allowed");
     }
     async fn token(&self, purpose: Purpose, person: Person, address: Option<&str>) -> String {
         let url = self.app().one_time_url(purpose, person, address).await.expect("the store is there");
@@ -204,8 +224,8 @@ async fn from_the_application_to_the_signature() {
     story.signs_in(" Ann@Example.COM ", password).await.expect("the password that won");
 
     assert!(app.must_sign(&story.affiliate(id)));
-    app.sign_agreement(id, " Ann Smith ", ip()).await.expect("activated");
-    app.sign_agreement(id, "Ann Smith", ip()).await.expect("said twice");
+    app.sign_agreement(id, &typed(" Ann Smith "), ip()).await.expect("activated");
+    app.sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("said twice");
     let affiliate = story.affiliate(id);
     assert_eq!((affiliate.status(), affiliate.signatures.len()), (Status::Active, 1));
     let signature = affiliate.signature().expect("signed").clone();
@@ -299,7 +319,10 @@ async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_ne
                 (Person::Affiliate(id), session)
             }
             Realm::Staff => {
-                let made = app.create_staff("x", "Ann", "ann@example.com", Role::Admin).await.expect("made");
+                let made = app
+                    .create_staff(&key("x"), new_member("Ann", "ann@example.com", Role::Admin))
+                    .await
+                    .expect("made");
                 let token = made.1.split_once("token=").expect("a token").1.to_owned();
                 (Person::Staff(made.0.id), app.set_password(&token, GOOD, AGENT).await.expect("a good link"))
             }
@@ -341,7 +364,7 @@ async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_ne
         let guesses = async || while tries(GOOD, None).await.err() != Some(SignInError::TooMany) {};
         guesses().await;
         let kept = tries(OTHER, other).await.expect("known");
-        app.sign_out_everywhere("ann", person).await.expect("a store");
+        app.sign_out_everywhere(&Actor::Server("ann".into()), person).await.expect("a store");
         assert_eq!(
             tries(OTHER, Some(&kept.known_browser)).await.err(),
             Some(SignInError::TooMany),
@@ -365,7 +388,7 @@ async fn a_known_browser_is_known_for_its_own_person_and_realm_alone() {
     let story = Story::begins().await;
     let (app, (_, ann)) = (story.app(), story.activated("ann@example.com").await);
     story.activated("bob@example.com").await;
-    app.create_staff("x", "Ann", "ann@example.com", Role::Admin).await.expect("made");
+    app.create_staff(&key("x"), new_member("Ann", "ann@example.com", Role::Admin)).await.expect("made");
     let knock = Knock { known_browser: Some(&ann.known_browser), ..knock() };
     for (realm, email) in [(Realm::Portal, "bob@example.com"), (Realm::Staff, "ann@example.com")] {
         for _ in 0..10 {
@@ -422,16 +445,24 @@ async fn of_two_last_administrators_who_disable_each_other_one_is_left() {
     let mut ids = Vec::new();
     for name in ["ann", "bob"] {
         let email = format!("{name}@example.com");
-        ids.push(story.app().create_staff("a key", name, &email, Role::Admin).await.expect("made").0.id);
+        ids.push(
+            story
+                .app()
+                .create_staff(&key("a key"), new_member(name, &email, Role::Admin))
+                .await
+                .expect("made")
+                .0
+                .id,
+        );
     }
     let (one, other) = (ids[0], ids[1]);
     for round in 0..3 {
         let app = story.app();
         let disables = async |by: StaffId, whom: StaffId| {
-            app.change_staff(&by.to_string(), whom, None, Some(true)).await
+            app.change_staff(&Actor::Staff(by, Role::Admin), whom, None, Some(true)).await
         };
         let demotes = async |by: StaffId, whom: StaffId| {
-            app.change_staff(&by.to_string(), whom, Some(Role::Finance), None).await
+            app.change_staff(&Actor::Staff(by, Role::Admin), whom, Some(Role::Finance), None).await
         };
         let ended = if round == 1 {
             let ended = tokio::join!(demotes(one, other), disables(other, one));
@@ -444,15 +475,15 @@ async fn of_two_last_administrators_who_disable_each_other_one_is_left() {
         assert_eq!(ended.iter().filter(|one| refused(one)).count(), 1, "{round}: {ended:?}");
         story = story.loses_the_store().await;
         let app = story.app();
-        let left = app.staff().iter().filter(|member| member.may(Action::ManageStaff)).count();
+        let left = app.staff().iter().filter(|member| member.may(Permission::ManageStaff)).count();
         assert_eq!(left, 1, "{round}: also after a replay");
         for id in [one, other] {
-            app.change_staff("a key", id, Some(Role::Admin), Some(false)).await.expect("as before");
+            app.change_staff(&key("a key"), id, Some(Role::Admin), Some(false)).await.expect("as before");
         }
     }
     // A key of the API may: it can make another one.
     for id in [one, other] {
-        story.app().change_staff("a key", id, None, Some(true)).await.expect("allowed");
+        story.app().change_staff(&key("a key"), id, None, Some(true)).await.expect("allowed");
     }
     story.running.stop().await;
 }
@@ -464,7 +495,7 @@ async fn links_made_at_once_do_not_pass_the_limit_and_a_replay_keeps_what_was_ma
     use crate::domain::id::LinkId;
     let story = Story::begins().await;
     let (id, _) = story.activated("ann@example.com").await;
-    story.app().sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
+    story.app().sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("activated");
     let makes = async |story: &Story, within: Option<Within>| {
         let affiliate = id;
         let (destination, label, created_at) = (None, None, story.now);
@@ -476,7 +507,7 @@ async fn links_made_at_once_do_not_pass_the_limit_and_a_replay_keeps_what_was_ma
             created_at,
             switch: Switch::default(),
         };
-        story.app().act("ann", Fact::LinkCreated(fact::LinkCreated { link, within })).await
+        story.app().act(&key("ann"), Fact::LinkCreated(fact::LinkCreated { link, within })).await
     };
     let links = |story: &Story| story.app().directory().links_of(id).len();
     // As made before there was a limit, and by staff, who have none.
@@ -502,12 +533,20 @@ async fn links_made_at_once_do_not_pass_the_limit_and_a_replay_keeps_what_was_ma
 async fn signing_out_everywhere_ends_open_links_too() {
     let story = Story::begins().await;
     let (id, session) = story.activated("ann@example.com").await;
-    let made = story.app().create_staff("x", "Bob", "bob@example.com", Role::Admin).await.expect("made");
+    let made = story
+        .app()
+        .create_staff(&key("x"), new_member("Bob", "bob@example.com", Role::Admin))
+        .await
+        .expect("made");
     let token = made.1.split_once("token=").expect("a token").1;
     let staff = story.app().set_password(token, GOOD, AGENT).await.expect("a good link");
     for (person, session) in [(Person::Affiliate(id), session), (Person::Staff(made.0.id), staff)] {
         let link = story.token(Purpose::Reset, person, None).await;
-        story.app().sign_out_everywhere(&person.to_string(), person).await.expect("a store");
+        story
+            .app()
+            .sign_out_everywhere(&Actor::Server(person.to_string().into()), person)
+            .await
+            .expect("a store");
         assert!(story.session(&session).await.is_none(), "{person}");
         let ended = story.app().set_password(&link, OTHER, AGENT).await;
         assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
@@ -558,7 +597,7 @@ async fn a_new_password_ends_all_other_sessions() {
     assert_eq!(shown.len(), 2);
     app.sign_out(&session).await.expect("a store");
     assert!(story.session(&third).await.is_none() && story.session(&fourth).await.is_some());
-    app.sign_out_everywhere("ann", Person::Affiliate(id)).await.expect("a store");
+    app.sign_out_everywhere(&key("ann"), Person::Affiliate(id)).await.expect("a store");
     assert!(story.session(&fourth).await.is_none());
     story.running.stop().await;
 }
@@ -648,8 +687,7 @@ async fn applying_again_tells_the_address_and_nobody_else() {
     let mut story = Story::begins().await;
     let first = story.applies("ann@example.com").await;
     let app = Arc::clone(story.app());
-    let again =
-        |name: &str| Profile { name: name.into(), email: "ANN@example.com".into(), ..Profile::default() };
+    let again = |name: &str| new_affiliate(name, "ANN@example.com");
     for _ in 0..2 {
         app.apply_as_affiliate(again("Mallory"), ip()).await.expect("the same answer");
     }
@@ -680,8 +718,8 @@ async fn a_new_e_mail_counts_when_it_is_confirmed() {
     let (id, session) = story.activated("ann@example.com").await;
     story.applies("taken@example.com").await;
     let (app, person) = (story.app(), Person::Affiliate(id));
-    app.ask_to_change_email(id, "taken@example.com").await.expect("the same answer");
-    app.ask_to_change_email(id, "new@example.com").await.expect("the same answer");
+    app.ask_to_change_email(id, &typed("taken@example.com")).await.expect("the same answer");
+    app.ask_to_change_email(id, &typed("new@example.com")).await.expect("the same answer");
     story.gets("new@example.com", "confirm_email").await;
     assert_eq!(story.kinds_to("taken@example.com").await, ["application_received"]);
     assert_eq!(story.affiliate(id).profile.email, "ann@example.com", "not yet");
@@ -712,7 +750,7 @@ async fn a_new_e_mail_counts_when_it_is_confirmed() {
     story.signs_in("new@example.com", GOOD).await.expect("the new one");
     let mut ended = Ok(());
     for _ in 0..5 {
-        ended = app.ask_to_change_email(id, "third@example.com").await;
+        ended = app.ask_to_change_email(id, &typed("third@example.com")).await;
     }
     assert!(matches!(ended, Err(ActError::TooMany)), "{ended:?}");
     story.running.stop().await;
@@ -723,7 +761,7 @@ async fn a_changed_paypal_address_holds_payouts_for_seven_days() {
     let mut story = Story::begins().await;
     let (id, _) = story.activated("ann@example.com").await;
     let (app, person) = (Arc::clone(story.app()), Person::Affiliate(id));
-    app.ask_to_change_paypal(id, "pay@example.com").await.expect("asked");
+    app.ask_to_change_paypal(id, &typed("pay@example.com")).await.expect("asked");
     assert_eq!(story.kinds_to("ann@example.com").await.first(), Some(&"application_received"));
     story.gets("ann@example.com", "confirm_paypal").await;
     let token = story.token(Purpose::ConfirmPaypal, person, Some("pay@example.com")).await;
@@ -753,7 +791,7 @@ async fn a_changed_paypal_address_holds_payouts_for_seven_days() {
         let profile = Some(Profile { paypal_email, ..before.clone() });
         let change =
             crate::domain::fact::AffiliateChange { before: Some(before), profile, ..Default::default() };
-        app.act("ann", Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }))
+        app.act(&key("ann"), Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }))
             .await
             .expect("allowed");
         assert!(story.affiliate(id).payouts_are_held_at(story.now + TimeDelta::days(6)));
@@ -766,11 +804,14 @@ async fn an_affiliate_that_was_brought_over_sets_its_first_password() {
     let story = Story::begins().await;
     let app = story.app();
     let id = story.applies("ann@example.com").await;
-    assert!(matches!(app.send_activation("ann", id).await, Err(ActError::Refused(Refusal::WrongStatus))));
+    assert!(matches!(
+        app.send_activation(&key("ann"), id).await,
+        Err(ActError::Refused(Refusal::WrongStatus))
+    ));
     for step in [Step::Approve, Step::Activate, Step::Sign] {
         story.step(id, step).await;
     }
-    app.send_activation("ann", id).await.expect("active");
+    app.send_activation(&key("ann"), id).await.expect("active");
     assert_eq!(story.kinds_to("ann@example.com").await, ["application_received", "approved", "approved"]);
     app.forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("the same answer");
     story.gets("ann@example.com", "password_reset").await;
@@ -778,7 +819,7 @@ async fn an_affiliate_that_was_brought_over_sets_its_first_password() {
     app.set_password(&token, GOOD, AGENT).await.expect("a good link");
     assert_eq!(story.affiliate(id).status(), Status::Active);
     assert!(app.must_sign(&story.affiliate(id)), "it signed elsewhere, and is asked here");
-    app.sign_agreement(id, "Ann Smith", ip()).await.expect("active");
+    app.sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("active");
     assert_eq!(story.affiliate(id).signatures.len(), 1);
     story.running.stop().await;
 }
@@ -787,10 +828,12 @@ async fn an_affiliate_that_was_brought_over_sets_its_first_password() {
 async fn staff_come_by_a_link_and_go_when_disabled() {
     let mut story = Story::begins().await;
     let app = Arc::clone(story.app());
-    let (member, url) =
-        app.create_staff("ann", "Bob Jones", "bob@example.com", Role::Reviewer).await.expect("new");
+    let (member, url) = app
+        .create_staff(&key("ann"), new_member("Bob Jones", "bob@example.com", Role::Reviewer))
+        .await
+        .expect("new");
     assert!(url.starts_with("http://127.0.0.1:8081/admin/activate?token="), "{url}");
-    let again = app.create_staff("ann", "Bob", " BOB@example.com", Role::Admin).await;
+    let again = app.create_staff(&key("ann"), new_member("Bob", " BOB@example.com", Role::Admin)).await;
     assert!(matches!(again, Err(ActError::Refused(Refusal::EmailTaken))), "{again:?}");
     let token = url.split_once("token=").expect("a token").1;
     let session = app.set_password(token, GOOD, AGENT).await.expect("a good link");
@@ -799,19 +842,19 @@ async fn staff_come_by_a_link_and_go_when_disabled() {
     assert_eq!(signs_in("Bob@example.com").await, Ok(Person::Staff(member.id)));
     assert_eq!(story.signs_in("bob@example.com", GOOD).await.err(), Some(SignInError::Wrong), "not there");
     assert!(story.session(&session).await.is_some());
-    app.change_staff("ann", member.id, Some(Role::Admin), None).await.expect("known");
+    app.change_staff(&key("ann"), member.id, Some(Role::Admin), None).await.expect("known");
     assert_eq!(app.staff()[0].role, Role::Admin);
     app.forgot_password(Realm::Staff, "bob@example.com", &knock()).await.expect("the same answer");
     story.gets("bob@example.com", "staff_password_reset").await;
 
     let reset = story.token(Purpose::Reset, Person::Staff(member.id), None).await;
-    app.change_staff("ann", member.id, None, Some(true)).await.expect("known");
+    app.change_staff(&key("ann"), member.id, None, Some(true)).await.expect("known");
     assert!(story.session(&session).await.is_none());
     assert_eq!(signs_in("bob@example.com").await, Err(SignInError::Wrong));
     let ended = app.set_password(&reset, OTHER, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
-    assert!(app.invite_staff("ann", member.id).await.is_err());
-    app.change_staff("ann", member.id, None, Some(false)).await.expect("known");
+    assert!(app.invite_staff(&key("ann"), member.id).await.is_err());
+    app.change_staff(&key("ann"), member.id, None, Some(false)).await.expect("known");
     assert_eq!(signs_in("bob@example.com").await, Ok(Person::Staff(member.id)));
     story.passes(TimeDelta::minutes(121));
     assert!(story.session(&session).await.is_none(), "two hours unused");
@@ -825,18 +868,21 @@ async fn a_lost_store_keeps_people_and_signs_everybody_out() {
     let mut story = Story::begins().await;
     let (id, session) = story.activated("ann@example.com").await;
     let app = Arc::clone(story.app());
-    app.sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
-    let claim = NewClaim { account_hint: None, company: "Acme".into(), evidence: "we met".into() };
+    app.sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("activated");
+    let claim = NewClaim { account_hint: None, company: typed("Acme"), evidence: typed("we met") };
     let granted = app.file_claim(id, claim.clone()).await.expect("known");
     let open = app.file_claim(id, claim).await.expect("known");
-    app.decide_claim("bob", granted, true, "they said so", None).await.expect("open");
-    let twice = app.decide_claim("bob", granted, false, "no", None).await;
+    app.decide_claim(&key("bob"), granted, true, &typed("they said so"), None).await.expect("open");
+    let twice = app.decide_claim(&key("bob"), granted, false, &typed("no"), None).await;
     assert!(matches!(twice, Err(ActError::Refused(Refusal::AlreadyDecided))), "{twice:?}");
-    app.add_note("bob", id, "called").await.expect("known");
+    app.add_note(&key("bob"), id, typed("called")).await.expect("known");
     story.passes(TimeDelta::minutes(1));
-    app.add_note("bob", id, "called again").await.expect("known");
-    let (member, _) = app.create_staff("ann", "Bob", "bob@example.com", Role::Finance).await.expect("new");
-    app.change_staff("ann", member.id, Some(Role::Admin), None).await.expect("known");
+    app.add_note(&key("bob"), id, typed("called again")).await.expect("known");
+    let (member, _) = app
+        .create_staff(&key("ann"), new_member("Bob", "bob@example.com", Role::Finance))
+        .await
+        .expect("new");
+    app.change_staff(&key("ann"), member.id, Some(Role::Admin), None).await.expect("known");
     let change = async |old, new| {
         let session = story.signs_in("ann@example.com", old).await.expect("known");
         let session = story.session(&session).await.expect("just begun");
@@ -844,12 +890,7 @@ async fn a_lost_store_keeps_people_and_signs_everybody_out() {
     };
     change(GOOD, OTHER).await;
     let session_then = change(OTHER, "a third one, longer").await;
-    app.apply_as_affiliate(
-        Profile { name: "X".into(), email: "ann@example.com".into(), ..Profile::default() },
-        ip(),
-    )
-    .await
-    .expect("the same answer");
+    app.apply_as_affiliate(new_affiliate("X", "ann@example.com"), ip()).await.expect("the same answer");
     story.gets("ann@example.com", "application_known").await;
     assert!(story.kinds_to("ann@example.com").await.contains(&"claim_decided"));
 
@@ -887,7 +928,7 @@ impl Story {
     /// An affiliate that has signed: there may be something to pay.
     async fn active(&self, email: &str) -> (AffiliateId, NewSession) {
         let (id, session) = self.activated(email).await;
-        self.app().sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
+        self.app().sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("activated");
         (id, session)
     }
     /// Staff change a profile.
@@ -901,7 +942,7 @@ impl Story {
             ..Default::default()
         };
         let fact = Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change });
-        self.app().act("ann", fact).await.expect("allowed");
+        self.app().act(&Actor::Server("ann".into()), fact).await.expect("allowed");
     }
     /// Who did what, the latest first.
     async fn log(&self) -> Vec<(String, String)> {
@@ -992,8 +1033,8 @@ async fn what_a_thief_asked_for_dies_with_the_password() {
     let story = Story::begins().await;
     let (id, session) = story.active("ann@example.com").await;
     let (app, person) = (story.app(), Person::Affiliate(id));
-    app.ask_to_change_paypal(id, "mallory@example.com").await.expect("asked");
-    app.ask_to_change_email(id, "mallory@example.com").await.expect("asked");
+    app.ask_to_change_paypal(id, &typed("mallory@example.com")).await.expect("asked");
+    app.ask_to_change_email(id, &typed("mallory@example.com")).await.expect("asked");
     story.gets("mallory@example.com", "confirm_email").await;
     let link = async |kind| {
         let (purpose, new, asked) = match story.message(kind).await {
@@ -1016,7 +1057,7 @@ async fn staff_sign_an_affiliate_out_everywhere() {
     let (id, session) = story.activated("ann@example.com").await;
     let (app, person) = (story.app(), Person::Affiliate(id));
     let reset = story.token(Purpose::Reset, person, None).await;
-    app.sign_out_everywhere("ann", Person::Affiliate(id)).await.expect("known");
+    app.sign_out_everywhere(&key("ann"), Person::Affiliate(id)).await.expect("known");
     assert!(story.session(&session).await.is_none());
     let ended = app.set_password(&reset, OTHER, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
@@ -1027,7 +1068,7 @@ async fn staff_sign_an_affiliate_out_everywhere() {
     let token = story.token(Purpose::Reset, person, None).await;
     let fourth = app.set_password(&token, GOOD, AGENT).await.expect("a good link");
     assert!(story.session(&fourth).await.is_some() && story.session(&third).await.is_none());
-    app.send_activation("bob", id).await.expect("may sign in");
+    app.send_activation(&key("bob"), id).await.expect("may sign in");
     let log = story.log().await;
     for (by, fact) in [("ann", "signed_out_everywhere"), ("bob", "activation_sent")] {
         assert!(log.contains(&(by.to_owned(), fact.to_owned())), "{fact}: {log:?}");
@@ -1039,23 +1080,25 @@ async fn staff_sign_an_affiliate_out_everywhere() {
 async fn who_makes_links_for_staff_is_on_record_and_disabling_ends_them() {
     let story = Story::begins().await;
     let app = story.app();
-    let (member, first) =
-        app.create_staff("ann", "Bob Jones", "bob@example.com", Role::Admin).await.expect("new");
+    let (member, first) = app
+        .create_staff(&key("ann"), new_member("Bob Jones", "bob@example.com", Role::Admin))
+        .await
+        .expect("new");
     let token = |url: &str| url.split_once("token=").expect("a token").1.to_owned();
     // A link that nobody has used yet does not come back with its member.
-    app.change_staff("ann", member.id, None, Some(true)).await.expect("known");
-    app.change_staff("ann", member.id, None, Some(false)).await.expect("known");
+    app.change_staff(&key("ann"), member.id, None, Some(true)).await.expect("known");
+    app.change_staff(&key("ann"), member.id, None, Some(false)).await.expect("known");
     let ended = app.set_password(&token(&first), GOOD, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
-    let second = app.invite_staff("ann", member.id).await.expect("enabled");
+    let second = app.invite_staff(&key("ann"), member.id).await.expect("enabled");
     assert!(story.kinds_to("bob@example.com").await.is_empty(), "nobody had a password yet");
     let session = app.set_password(&token(&second), GOOD, AGENT).await.expect("a good link");
 
-    let third = app.invite_staff("mallory", member.id).await.expect("enabled");
+    let third = app.invite_staff(&key("mallory"), member.id).await.expect("enabled");
     assert_eq!(story.kinds_to("bob@example.com").await, ["staff_link_made"]);
     assert!(story.log().await.contains(&("mallory".to_owned(), "staff_invited".to_owned())));
-    app.change_staff("ann", member.id, None, Some(true)).await.expect("known");
-    app.change_staff("ann", member.id, None, Some(false)).await.expect("known");
+    app.change_staff(&key("ann"), member.id, None, Some(true)).await.expect("known");
+    app.change_staff(&key("ann"), member.id, None, Some(false)).await.expect("known");
     assert!(story.session(&session).await.is_none(), "also once it is enabled again");
     let ended = app.set_password(&token(&third), OTHER, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "{ended:?}");
@@ -1066,7 +1109,7 @@ async fn who_makes_links_for_staff_is_on_record_and_disabling_ends_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_by_hand_is_on_record_with_who_asked_for_it() {
     let story = Story::begins().await;
-    story.app().aggregate("bob", None, false).await.expect("made");
+    story.app().aggregate(&key("bob"), None, false).await.expect("made");
     assert!(story.log().await.contains(&("bob".to_owned(), "run_finished".to_owned())));
     story.running.stop().await;
 }
@@ -1084,7 +1127,7 @@ async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
     };
     let done =
         Fact::MailDone(fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent, lost: None });
-    story.app().submit("counterfoil", done).await.expect("taken in");
+    story.app().submit(&Actor::server(), done).await.expect("taken in");
     assert_eq!(story.app().waiting_mail_ids().await.expect("a store"), Vec::<String>::new());
 
     story.passes(TimeDelta::days(3));
@@ -1155,7 +1198,11 @@ async fn what_is_done_after_the_answer_is_done_before_the_end() {
     let story = Story::begins().await;
     let (id, _) = story.activated("ann@example.com").await;
     for nth in 0..3 {
-        story.app().ask_to_change_email(id, &format!("new{nth}@example.com")).await.expect("taken in");
+        story
+            .app()
+            .ask_to_change_email(id, &typed(&format!("new{nth}@example.com")))
+            .await
+            .expect("taken in");
     }
     story.app().forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("taken in");
     let app = Arc::clone(story.app());
@@ -1173,7 +1220,8 @@ async fn the_newest_notes_are_kept_to_be_shown() {
     let story = Story::begins().await;
     let id = story.applies("ann@example.com").await;
     let texts: Vec<String> = (0..NOTES + 5).map(|number| format!("note {number:03}")).collect();
-    let added = texts.iter().map(|text| story.app().add_note("ann", id, text));
+    let ann = key("ann");
+    let added = texts.iter().map(|text| story.app().add_note(&ann, id, typed(text)));
     futures_util::future::try_join_all(added).await.expect("allowed");
     let notes = story.app().notes(id).await.expect("a store");
     let kept: Vec<&String> = notes.iter().map(|note| &note.text).collect();
@@ -1198,14 +1246,14 @@ async fn a_signed_text_is_never_another() {
     // Until somebody signs it, a text may change.
     story = restarts_with_agreement(story, "You earn $99.").await;
     assert_eq!(story.app().agreement_trouble().await.expect("a store"), None);
-    story.app().sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
+    story.app().sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("activated");
 
     story = restarts_with_agreement(story, "You earn $9.").await;
     let trouble = story.app().agreement_trouble().await.expect("a store").expect("another text");
     assert!(trouble.starts_with("portal.agreement_file: ") && trouble.contains("2026-01"), "{trouble}");
     let finding = story.app().inspect().await.into_iter().find(|one| one.check == "agreement");
     assert_eq!(finding.map(|one| (one.ok, one.text)), Some((false, trouble)));
-    let signed = story.app().sign_agreement(ben, "Ben", ip()).await;
+    let signed = story.app().sign_agreement(ben, &typed("Ben"), ip()).await;
     assert!(matches!(signed, Err(ActError::Unavailable)), "{signed:?}");
     let signature = story.affiliate(id).signature().expect("signed").clone();
     let text = story.app().signed_text(&signature).await.expect("a store").expect("it is kept");
@@ -1225,10 +1273,10 @@ async fn where_payouts_go_is_settled_before_the_first_signature() {
     let story = Story::begins().await;
     let (id, _) = story.activated("ann@example.com").await;
     let app = story.app();
-    app.settle_paypal(id, Some("pay@example.com".into())).await.expect("activated");
+    app.settle_paypal(id, Some(typed("pay@example.com"))).await.expect("activated");
     assert_eq!(story.affiliate(id).profile.paypal_email.as_deref(), Some("pay@example.com"));
-    app.sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
-    let later = app.settle_paypal(id, Some("thief@example.com".into())).await;
+    app.sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("activated");
+    let later = app.settle_paypal(id, Some(typed("thief@example.com"))).await;
     assert!(matches!(later, Err(ActError::Refused(Refusal::WrongStatus))), "{later:?}");
     story.running.stop().await;
 }
@@ -1238,15 +1286,15 @@ async fn who_is_closed_is_told_and_reads_what_is_left() {
     let story = Story::begins().await;
     let (id, session) = story.activated("ann@example.com").await;
     let app = story.app();
-    app.sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
+    app.sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("activated");
     story.step(id, Step::Close).await;
     assert_eq!(story.message("closed").await, Message::Closed { reason: "because".into() });
     assert!(story.session(&session).await.is_some());
     story.signs_in("ann@example.com", GOOD).await.expect("to read");
-    let claim = NewClaim { account_hint: None, company: "Acme".into(), evidence: "we met".into() };
+    let claim = NewClaim { account_hint: None, company: typed("Acme"), evidence: typed("we met") };
     let refused = app.file_claim(id, claim).await;
     assert!(matches!(refused, Err(ActError::Refused(Refusal::WrongStatus))), "{refused:?}");
-    let refused = app.ask_to_change_paypal(id, "else@example.com").await;
+    let refused = app.ask_to_change_paypal(id, &typed("else@example.com")).await;
     assert!(matches!(refused, Err(ActError::Refused(Refusal::WrongStatus))), "{refused:?}");
     // One that never got in hears nothing.
     let stranger = story.applies("bob@example.com").await;
@@ -1262,8 +1310,9 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
     let (id, _) = story.activated("ann@example.com").await;
     let app = story.app();
     let account: crate::domain::id::AccountId = "acct_1".parse().expect("an id");
+    let bob = key("bob");
     let never_active = app.submit(
-        "bob",
+        &bob,
         Fact::Credit(fact::Credit {
             account_id: account.clone(),
             affiliate_id: Some(id),
@@ -1273,9 +1322,9 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
         }),
     );
     assert_eq!(never_active.await.expect("answered").refusal, Some(Refusal::NeverActive));
-    app.sign_agreement(id, "Ann Smith", ip()).await.expect("activated");
+    app.sign_agreement(id, &typed("Ann Smith"), ip()).await.expect("activated");
     let unknown = app.file_claim(id, acme()).await.expect("known");
-    let refused = app.decide_claim("bob", unknown, true, "yes", Some(&account)).await;
+    let refused = app.decide_claim(&key("bob"), unknown, true, &typed("yes"), Some(&account)).await;
     assert!(matches!(refused, Err(ActError::Refused(Refusal::UnknownAccount))), "{refused:?}");
     let signup = Signup {
         account_id: account.clone(),
@@ -1286,7 +1335,7 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
         delivery: None,
         warnings: Vec::new(),
     };
-    app.submit("signup-flow", Fact::Signup(signup)).await.expect("kept");
+    app.submit(&Actor::SignupFlow("signup-flow".into()), Fact::Signup(signup)).await.expect("kept");
     let credited = async || app.account(&account).await.expect("a store").expect("known").credited_to;
     let credit = |to: Option<AffiliateId>| {
         Fact::Credit(fact::Credit {
@@ -1300,10 +1349,11 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
 
     for _ in 0..8 {
         let claim = app.file_claim(id, acme()).await.expect("known");
-        app.act("bob", credit(None)).await.expect("known");
+        app.act(&key("bob"), credit(None)).await.expect("known");
+        let (bob, eve, yes, no) = (key("bob"), key("eve"), typed("yes"), typed("no"));
         let (yes, no) = tokio::join!(
-            app.decide_claim("bob", claim, true, "yes", Some(&account)),
-            app.decide_claim("eve", claim, false, "no", None),
+            app.decide_claim(&bob, claim, true, &yes, Some(&account)),
+            app.decide_claim(&eve, claim, false, &no, None),
         );
         assert!(yes.is_ok() != no.is_ok(), "one of them decides: {yes:?} {no:?}");
         assert_eq!(credited().await, yes.is_ok().then_some(id), "and what it decided is done");
@@ -1311,7 +1361,7 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
 
     // The server stops between the decision and the credit.
     let claim = app.file_claim(id, acme()).await.expect("known");
-    app.act("bob", credit(None)).await.expect("known");
+    app.act(&key("bob"), credit(None)).await.expect("known");
     let decided = Fact::ClaimDecided(fact::ClaimDecided {
         claim_id: claim,
         affiliate_id: id,
@@ -1319,12 +1369,12 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
         reason: "yes".into(),
         account_id: Some(account.clone()),
     });
-    app.act("bob", decided).await.expect("open");
+    app.act(&key("bob"), decided).await.expect("open");
     assert_eq!(credited().await, None);
     app.credit_what_is_owed(TimeDelta::zero()).await.expect("a store");
     assert_eq!(credited().await, Some(id));
     // What staff put right afterwards stays: nothing is owed any more, and said again it counts once.
-    app.act("bob", credit(None)).await.expect("known");
+    app.act(&key("bob"), credit(None)).await.expect("known");
     app.credit_what_is_owed(TimeDelta::zero()).await.expect("a store");
     let again = Fact::Credit(fact::Credit {
         account_id: account.clone(),
@@ -1333,13 +1383,13 @@ async fn a_claim_is_decided_once_and_credited_even_after_a_crash() {
         claim_id: Some(claim),
         ends_judgement: true,
     });
-    app.act("bob", again).await.expect("known");
+    app.act(&key("bob"), again).await.expect("known");
     assert_eq!(credited().await, None);
     story.running.stop().await;
 }
 
 fn acme() -> NewClaim {
-    NewClaim { account_hint: None, company: "Acme".into(), evidence: "we met".into() }
+    NewClaim { account_hint: None, company: typed("Acme"), evidence: typed("we met") }
 }
 
 /// Another link of an affiliate.
@@ -1355,7 +1405,7 @@ async fn another_link(story: &Story, affiliate: AffiliateId) -> LinkId {
     let id = link.id;
     story
         .app()
-        .act("ann", Fact::LinkCreated(fact::LinkCreated { link, within: None }))
+        .act(&key("ann"), Fact::LinkCreated(fact::LinkCreated { link, within: None }))
         .await
         .expect("active");
     id
@@ -1371,7 +1421,7 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
     let (id, _) = story.active("ann@example.com").await;
     let link = another_link(&story, id).await;
     let switch = |story: &Story| story.app().directory().link(link).expect("known").switch.clone();
-    story.app().act("staff", link_off(link, id, Some("spam"))).await.expect("allowed");
+    story.app().act(&key("staff"), link_off(link, id, Some("spam"))).await.expect("allowed");
     let since = switch(&story).disabled_at;
     assert_eq!((switch(&story).disabled_reason.as_deref(), since.is_some()), (Some("spam"), true));
     let (label, made_at) = (Some("Spring mail".to_owned()), story.now);
@@ -1379,14 +1429,14 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
     assert_eq!(story.message("link_disabled").await, told);
     // Said again it changes nothing, and nobody hears of it twice.
     story.passes(TimeDelta::minutes(1));
-    story.app().act("staff", link_off(link, id, Some("again"))).await.expect("done before");
+    story.app().act(&key("staff"), link_off(link, id, Some("again"))).await.expect("done before");
     assert_eq!(
         (switch(&story).disabled_at, switch(&story).disabled_reason.as_deref()),
         (since, Some("spam"))
     );
     story
         .app()
-        .act("staff", Fact::LinkEnabled(fact::LinkEnabled { link_id: link, affiliate_id: id }))
+        .act(&key("staff"), Fact::LinkEnabled(fact::LinkEnabled { link_id: link, affiliate_id: id }))
         .await
         .expect("allowed");
     assert!(!switch(&story).is_off());
@@ -1397,7 +1447,7 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
     }
     // What they do themselves is no news to them.
     story.passes(TimeDelta::minutes(1));
-    story.app().act(&id.to_string(), link_off(link, id, Some(""))).await.expect("their own");
+    story.app().act(&Actor::Affiliate(id), link_off(link, id, Some(""))).await.expect("their own");
     assert!(switch(&story).is_off_by(id));
     let before = switch(&story);
     let kinds = story.kinds_to("ann@example.com").await;
@@ -1414,21 +1464,21 @@ async fn a_default_link_stays_on_but_for_one_that_an_older_version_switched_off(
     let link = story.affiliate(id).default_link;
     let is_off = |story: &Story| story.app().directory().link(link).expect("known").switch.is_off();
     for reason in ["spam", ""] {
-        let refused = story.app().act("staff", link_off(link, id, Some(reason))).await;
+        let refused = story.app().act(&key("staff"), link_off(link, id, Some(reason))).await;
         assert!(matches!(refused, Err(ActError::Refused(Refusal::DefaultLink))), "{refused:?}");
     }
-    let unknown = story.app().act("staff", link_off(LinkId::random(), id, Some("x"))).await;
+    let unknown = story.app().act(&key("staff"), link_off(LinkId::random(), id, Some("x"))).await;
     assert!(matches!(unknown, Err(ActError::Refused(Refusal::UnknownLink))), "{unknown:?}");
     assert!(!is_off(&story));
     // Facts of that version name no reason. They stand, also in a replay, until somebody switches the link on.
-    story.app().act("staff", link_off(link, id, None)).await.expect("as it was then");
+    story.app().act(&key("staff"), link_off(link, id, None)).await.expect("as it was then");
     assert!(is_off(&story));
     let mut story = story.loses_the_store().await;
     assert!(is_off(&story));
     story.passes(TimeDelta::minutes(1));
     story
         .app()
-        .act("staff", Fact::LinkEnabled(fact::LinkEnabled { link_id: link, affiliate_id: id }))
+        .act(&key("staff"), Fact::LinkEnabled(fact::LinkEnabled { link_id: link, affiliate_id: id }))
         .await
         .expect("allowed");
     assert!(!is_off(&story));

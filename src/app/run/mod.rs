@@ -21,11 +21,13 @@ mod since;
 mod summaries;
 mod write;
 
+use super::actor::{Actor, SERVER};
 use super::layout::{UNDECIDED, all_partitions};
 use super::{App, SubmitError};
 use crate::domain::fact::{self, Fact, Record, RunReport};
 use crate::domain::id::NodeId;
 use crate::domain::outcome::FactOutcome;
+use crate::domain::person::Permission;
 use crate::metrics::RunOutcome;
 use crate::store::{Lease, Log, Partition, Result, StoreError};
 use chrono::{DateTime, Utc};
@@ -58,6 +60,9 @@ const WRITE_TRIES: usize = 5;
 /// Why a nightly run was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum AggregateError {
+    /// Whoever asks for it may not.
+    #[error("run for somebody who may not ask for it")]
+    Forbidden,
     /// `as_of` lies after now.
     #[error("run as of a time in the future")]
     AsOfInFuture,
@@ -126,11 +131,14 @@ impl App {
     /// writes nothing and says what it would do.
     pub async fn aggregate(
         self: &Arc<Self>,
-        by: &str,
+        actor: &Actor,
         as_of: Option<DateTime<Utc>>,
         dry_run: bool,
     ) -> std::result::Result<RunReport, AggregateError> {
-        self.aggregate_unless_made(by, as_of, dry_run, None).await
+        if !actor.may(Permission::Aggregate) {
+            return Err(AggregateError::Forbidden);
+        }
+        self.aggregate_unless_made(&actor.name(), as_of, dry_run, None).await
     }
 
     /// Makes the nightly run that was due at a time, unless another node makes it, or just has.
@@ -138,7 +146,7 @@ impl App {
         self: &Arc<Self>,
         due: DateTime<Utc>,
     ) -> std::result::Result<RunReport, AggregateError> {
-        self.aggregate_unless_made("counterfoil", None, false, Some(due)).await
+        self.aggregate_unless_made(SERVER, None, false, Some(due)).await
     }
 
     async fn aggregate_unless_made(
@@ -181,7 +189,7 @@ impl App {
         if since::are_left(self).await? {
             return Ok(true);
         }
-        self.aggregate("counterfoil", Some(last), false).await.map(|_| true)
+        self.aggregate(&Actor::server(), Some(last), false).await.map(|_| true)
     }
 
     async fn aggregate_alone(

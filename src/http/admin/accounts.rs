@@ -1,20 +1,21 @@
 //! Accounts: who is credited and why, what happened, and staff's judgement.
 
 use super::affiliates::Paging;
-use super::{deferred, required_reason, submit};
+use super::{ReviewRequest, answer};
+use crate::app::actor::Actor;
 use crate::app::{AccountList, AccountState, AccountStatus};
 use crate::domain::account::{Account, Action, Conflict};
 use crate::domain::attribution::{Attribution, Considered};
-use crate::domain::fact::{self, Fact, ReviewAction};
+use crate::domain::fact::{Credit, Review, ReviewAction};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, EventId, LinkId, Plan};
-use crate::domain::outcome::{FactOutcome, HoldReason, Reason, Via};
+use crate::domain::input;
+use crate::domain::outcome::{HoldReason, Reason, Via};
 use crate::domain::program::Model;
 use crate::domain::statement::{AccountEvent, Change};
 use crate::http::answer::{List, ok};
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
-use crate::http::fields::{Params, parsed};
+use crate::http::fields::Params;
 use crate::http::guard::{PathId, path};
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
@@ -23,7 +24,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
 use http::request::Parts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Lists accounts, by name.
 #[utoipa::path(
@@ -76,22 +77,14 @@ pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) 
 )]
 pub async fn credit(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(account_id): PathId<AccountId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(asked): JsonBody<CreditRequest>,
 ) -> Result<Response, Problem> {
-    let fault = Problem::InvalidAffiliateId;
-    // Crediting nobody must be said: a forgotten field must not take a credit away.
-    let affiliate_id = fields.patch("affiliate_id", fault, parsed::<AffiliateId>)?.ok_or(fault)?;
-    let reason = required_reason(&mut fields)?;
-    fields.done()?;
-    act(
-        &state,
-        &caller,
-        &account_id.clone(),
-        Fact::Credit(fact::Credit { account_id, affiliate_id, reason, claim_id: None, ends_judgement: true }),
-    )
-    .await
+    let CreditRequest { affiliate_id, reason } = asked;
+    let (id, reason) = (account_id.clone(), reason.into());
+    let credit = Credit { account_id, affiliate_id, reason, claim_id: None, ends_judgement: true };
+    answer(state.app.act(&actor, credit).await, &id, async |_| show_now(&state, &id).await).await
 }
 
 /// Holds, releases or rejects a referral.
@@ -111,25 +104,16 @@ pub async fn credit(
 )]
 pub async fn review(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
-    PathReview(account_id, action): PathReview,
-    JsonBody(mut fields): JsonBody,
+    Extension(actor): Extension<Actor>,
+    PathReview(id, action): PathReview,
+    JsonBody(ReviewRequest { reason }): JsonBody<ReviewRequest>,
 ) -> Result<Response, Problem> {
-    let reason = required_reason(&mut fields)?;
-    fields.done()?;
-    act(&state, &caller, &account_id.clone(), Fact::Review(fact::Review { account_id, action, reason })).await
+    let review = Review { account_id: id.clone(), action, reason: reason.into() };
+    answer(state.app.act(&actor, review).await, &id, async |_| show_now(&state, &id).await).await
 }
 
-async fn act(
-    state: &ApiState,
-    caller: &Caller,
-    account_id: &AccountId,
-    fact: Fact,
-) -> Result<Response, Problem> {
-    if submit(state, caller, fact).await?.outcome == FactOutcome::Deferred {
-        return Ok(deferred(account_id));
-    }
-    Ok(ok(&view_of(state, account_id).await?))
+async fn show_now(state: &ApiState, id: &AccountId) -> Result<Response, Problem> {
+    Ok(ok(&view_of(state, id).await?))
 }
 
 /// The account and the judgement in a path.
@@ -474,24 +458,17 @@ fn action_entry(action: &Action) -> HistoryEntry {
 }
 
 /// To whom an account is credited.
-#[derive(Debug, utoipa::ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"affiliate_id": "aff_0a1b2c3d4e5f6", "reason": "The customer told us who sent them"}))]
 pub struct CreditRequest {
-    /// The affiliate; null: nobody. Must be there.
-    #[schema(required)]
-    pub affiliate_id: Option<String>,
+    /// The affiliate; null: nobody. Crediting nobody must be said: a forgotten field must not take a credit away.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required, value_type = Option<String>)]
+    pub affiliate_id: Option<AffiliateId>,
     /// Why.
-    #[schema(min_length = 1, max_length = 500)]
-    pub reason: String,
-}
-
-/// Why a referral is judged so.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(example = json!({"reason": "Spoke with the customer"}))]
-pub struct ReviewRequest {
-    /// In words.
-    #[schema(min_length = 1, max_length = 500)]
-    pub reason: String,
+    #[schema(inline)]
+    pub reason: input::Reason,
 }
 
 /// A judgement that staff may make.

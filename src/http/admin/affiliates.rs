@@ -1,20 +1,19 @@
 //! Affiliates: applying for them, their life, their profile.
 
 use super::links::LinkView;
-use super::{deferred, optional_reason, required_reason, submit};
+use super::{ReasonRequest, ReviewRequest, answer};
 use crate::app::Page;
-use crate::domain::affiliate::{Addresses, Affiliate, Link, Profile, Status, StatusChange, Step, Switch};
-use crate::domain::email::read_email;
-use crate::domain::fact::{self, AffiliateChange, Fact};
-use crate::domain::id::{AffiliateId, LinkId, ReferralCode};
-use crate::domain::outcome::FactOutcome;
+use crate::app::actor::Actor;
+use crate::app::people::{ChangedAffiliate, NewAffiliate};
+use crate::domain::affiliate::{Affiliate, Link, Status, StatusChange, Step};
+use crate::domain::fact::AffiliateStep;
+use crate::domain::id::{AffiliateId, ReferralCode};
+use crate::domain::input::Reason;
 use crate::domain::person::Signature;
-use crate::domain::website::read_website;
 use crate::http::answer::{List, json, ok};
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
-use crate::http::fields::{Fields, PageParams, Params, instant, line, paragraph, parsed};
+use crate::http::fields::{PageParams, Params};
 use crate::http::guard::{PathId, path};
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
@@ -25,7 +24,6 @@ use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
-use serde_json::Value;
 
 /// Adds an affiliate.
 ///
@@ -43,20 +41,17 @@ use serde_json::Value;
 )]
 pub async fn create(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
-    JsonBody(fields): JsonBody,
+    Extension(actor): Extension<Actor>,
+    JsonBody(new): JsonBody<NewAffiliate>,
 ) -> Result<Response, Problem> {
-    let now = state.app.now();
-    let (affiliate, link) = read_new(fields, now, &state.program.partner_types)?;
-    let fact =
-        Fact::AffiliateCreated(fact::AffiliateCreated { affiliate: affiliate.clone(), link: link.clone() });
-    let submitted = submit(&state, &caller, fact).await?;
-    if submitted.outcome == FactOutcome::Deferred {
-        return Ok(deferred(&affiliate.id));
-    }
-    let mut view = AffiliateView::of(&affiliate, Some(&link), &state);
-    view.counts = Some(Counts { links: 1, referrals: 0 });
-    Ok(json(StatusCode::CREATED, &view))
+    let fact = state.app.new_affiliate(new)?;
+    let (affiliate, link) = (fact.affiliate.clone(), fact.link.clone());
+    answer(state.app.act(&actor, fact).await, &affiliate.id, async |_| {
+        let mut view = AffiliateView::of(&affiliate, Some(&link), &state);
+        view.counts = Some(Counts { links: 1, referrals: 0 });
+        Ok(json(StatusCode::CREATED, &view))
+    })
+    .await
 }
 
 /// Lists affiliates, by id.
@@ -113,20 +108,12 @@ pub async fn show(
 )]
 pub async fn change(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<AffiliateId>,
-    JsonBody(fields): JsonBody,
+    JsonBody(changed): JsonBody<ChangedAffiliate>,
 ) -> Result<Response, Problem> {
-    let directory = state.app.directory();
-    let affiliate = directory.affiliate(id).ok_or(Problem::UnknownAffiliate)?;
-    let change = read_change(fields, &affiliate.profile, &state.program.partner_types)?;
-    if change != AffiliateChange::default() {
-        let fact = Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change });
-        if submit(&state, &caller, fact).await?.outcome == FactOutcome::Deferred {
-            return Ok(deferred(&id));
-        }
-    }
-    Ok(ok(&view_of(&state, id).await?))
+    let ended = state.app.change_affiliate(&actor, id, changed).await;
+    answer(ended, &id, async |_| show_now(&state, id).await).await
 }
 
 /// Takes a step of an affiliate's life.
@@ -145,20 +132,18 @@ pub async fn change(
 )]
 pub async fn step(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathStep(id, step): PathStep,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(why): JsonBody<ReasonRequest>,
 ) -> Result<Response, Problem> {
-    let reason = optional_reason(&mut fields)?;
-    fields.done()?;
-    take_step(&state, &caller, id, step, reason).await
+    take_step(&state, &actor, id, step, why.reason).await
 }
 
 /// Turns an application down, with a reason.
 #[utoipa::path(
     post, path = "/v1/affiliates/{affiliate_id}/reject", tag = "affiliates",
     params(AffiliatePath),
-    request_body(content = super::accounts::ReviewRequest, description = "Why"),
+    request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 200, body = AffiliateView, description = "The affiliate as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
@@ -168,27 +153,27 @@ pub async fn step(
 )]
 pub async fn reject(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<AffiliateId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(why): JsonBody<ReviewRequest>,
 ) -> Result<Response, Problem> {
-    let reason = required_reason(&mut fields)?;
-    fields.done()?;
-    take_step(&state, &caller, id, Step::Reject, Some(reason)).await
+    take_step(&state, &actor, id, Step::Reject, Some(why.reason)).await
 }
 
 async fn take_step(
     state: &ApiState,
-    caller: &Caller,
+    actor: &Actor,
     affiliate_id: AffiliateId,
     step: Step,
-    reason: Option<String>,
+    reason: Option<Reason>,
 ) -> Result<Response, Problem> {
-    let fact = Fact::AffiliateStep(fact::AffiliateStep { affiliate_id, step, reason });
-    if submit(state, caller, fact).await?.outcome == FactOutcome::Deferred {
-        return Ok(deferred(&affiliate_id));
-    }
-    Ok(ok(&view_of(state, affiliate_id).await?))
+    let step = AffiliateStep { affiliate_id, step, reason: reason.map(String::from) };
+    answer(state.app.act(actor, step).await, &affiliate_id, async |_| show_now(state, affiliate_id).await)
+        .await
+}
+
+async fn show_now(state: &ApiState, id: AffiliateId) -> Result<Response, Problem> {
+    Ok(ok(&view_of(state, id).await?))
 }
 
 /// The affiliate and the step in a path.
@@ -250,194 +235,6 @@ fn parse_status(text: &str) -> Option<Status> {
         .find(|status| status.code() == text)
 }
 
-/// Reads a new affiliate, with its default link.
-fn read_new(
-    mut fields: Fields,
-    now: DateTime<Utc>,
-    partner_types: &[String],
-) -> Result<(Affiliate, Link), Problem> {
-    let profile = Profile {
-        name: fields.required("name", Problem::InvalidName, line(200))?,
-        email: fields.required("email", Problem::InvalidEmail, email(254))?,
-        company: fields.optional("company", Problem::InvalidCompany, line(200))?,
-        website: fields.optional("website", Problem::InvalidWebsite, website)?,
-        promotion: fields.optional("promotion", Problem::InvalidPromotion, paragraph(2_000))?,
-        partner_type: fields.optional("partner_type", Problem::InvalidPartnerType, one_of(partner_types))?,
-        paypal_email: fields.optional("paypal_email", Problem::InvalidPaypalEmail, email(127))?,
-    };
-    let code = fields.optional::<ReferralCode>("code", Problem::InvalidCode, parsed)?;
-    let exempt = fields.optional("exempt_from_holds", Problem::InvalidExemptFromHolds, Value::as_bool)?;
-    let active = fields.optional("active", Problem::InvalidActive, Value::as_bool)?.unwrap_or(false);
-    let fault = Problem::InvalidAgreementAcceptedAt;
-    let agreed = fields.optional("agreement_accepted_at", fault, instant)?;
-    fields.done()?;
-    // The time of an agreement and being active belong together.
-    let since = match (active, agreed) {
-        (true, Some(agreed)) if agreed <= now => agreed,
-        (false, None) => now,
-        _ => return Err(fault),
-    };
-    let link = LinkId::random();
-    let mut affiliate = Affiliate {
-        id: AffiliateId::random(),
-        profile,
-        code: code.unwrap_or_else(ReferralCode::random),
-        default_link: link,
-        history: vec![StatusChange { at: since, status: Status::Applied, reason: None }],
-        exempt_from_holds: exempt.unwrap_or(false),
-        signatures: Vec::new(),
-        addresses: Addresses::default(),
-    };
-    if active {
-        for step in [Step::Approve, Step::Activate, Step::Sign] {
-            // The table of an affiliate's life leads from `applied` to `active` by these.
-            affiliate.step(step, None, since).map_err(|_| Problem::WrongStatus)?;
-        }
-    }
-    let affiliate_id = affiliate.id;
-    let link = Link {
-        id: link,
-        affiliate: affiliate_id,
-        destination: None,
-        label: None,
-        created_at: now,
-        switch: Switch::default(),
-    };
-    Ok((affiliate, link))
-}
-
-/// Reads what changes of an affiliate; nothing given, or nothing else than what is: no change.
-fn read_change(
-    mut fields: Fields,
-    before: &Profile,
-    partner_types: &[String],
-) -> Result<AffiliateChange, Problem> {
-    let mut profile = before.clone();
-    // A name and an e-mail can be changed, but not cleared.
-    if let Some(name) = fields.patch("name", Problem::InvalidName, line(200))? {
-        profile.name = name.ok_or(Problem::InvalidName)?;
-    }
-    if let Some(email) =
-        fields.patch("email", Problem::InvalidEmail, changed_email(254, Some(&before.email)))?
-    {
-        profile.email = email.ok_or(Problem::InvalidEmail)?;
-    }
-    if let Some(company) = fields.patch("company", Problem::InvalidCompany, line(200))? {
-        profile.company = company;
-    }
-    if let Some(website) = fields.patch("website", Problem::InvalidWebsite, website)? {
-        profile.website = website;
-    }
-    if let Some(promotion) = fields.patch("promotion", Problem::InvalidPromotion, paragraph(2_000))? {
-        profile.promotion = promotion;
-    }
-    let fault = Problem::InvalidPartnerType;
-    if let Some(partner_type) = fields.patch("partner_type", fault, one_of(partner_types))? {
-        profile.partner_type = partner_type;
-    }
-    let paypal_email = changed_email(127, before.paypal_email.as_deref());
-    if let Some(paypal) = fields.patch("paypal_email", Problem::InvalidPaypalEmail, paypal_email)? {
-        profile.paypal_email = paypal;
-    }
-    let code = fields.optional("code", Problem::InvalidCode, parsed)?;
-    let exempt = fields.optional("exempt_from_holds", Problem::InvalidExemptFromHolds, Value::as_bool)?;
-    fields.done()?;
-    let profile = (profile != *before).then_some(profile);
-    let before = profile.as_ref().map(|_| before.clone());
-    Ok(AffiliateChange { before, profile, code, exempt_from_holds: exempt })
-}
-
-/// Reads an e-mail address that mail can be sent to.
-pub(super) fn email(most: usize) -> impl Fn(&Value) -> Option<String> {
-    move |value| read_email(value.as_str()?, most)
-}
-
-/// The same, but an address that was not changed is taken as it is: it may be older than the rule.
-fn changed_email(most: usize, kept: Option<&str>) -> impl Fn(&Value) -> Option<String> {
-    move |value| match value.as_str()? {
-        text if Some(text) == kept => Some(text.to_owned()),
-        text => read_email(text, most),
-    }
-}
-
-/// Reads the address of a web site.
-fn website(value: &Value) -> Option<String> {
-    read_website(&line(2_048)(value)?)
-}
-
-fn one_of(allowed: &[String]) -> impl Fn(&Value) -> Option<String> {
-    move |value| {
-        let text = value.as_str()?;
-        allowed.iter().find(|one| *one == text).cloned()
-    }
-}
-
-/// A new affiliate.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(example = json!({"name": "Jane Doe", "email": "jane@example.org", "paypal_email": "pay@example.org"}))]
-pub struct NewAffiliate {
-    /// The person's or company's name.
-    #[schema(min_length = 1, max_length = 200)]
-    pub name: String,
-    /// Where mail goes; no other affiliate has it.
-    #[schema(max_length = 254, format = Email)]
-    pub email: String,
-    /// Company.
-    #[schema(min_length = 1, max_length = 200)]
-    pub company: Option<String>,
-    /// Web site, http or https.
-    #[schema(max_length = 2048)]
-    pub website: Option<String>,
-    /// How it will promote.
-    #[schema(min_length = 1, max_length = 2000)]
-    pub promotion: Option<String>,
-    /// One of the program's kinds of partner.
-    pub partner_type: Option<String>,
-    /// Where payouts go; may come later.
-    #[schema(max_length = 127)]
-    pub paypal_email: Option<String>,
-    /// The referral code; made up when absent.
-    #[schema(min_length = 3, max_length = 32)]
-    pub code: Option<String>,
-    /// Never hold its referrals for review.
-    pub exempt_from_holds: Option<bool>,
-    /// Brought over: active at once. Needs `agreement_accepted_at`.
-    pub active: Option<bool>,
-    /// When it accepted the agreement: it is active from then on.
-    pub agreement_accepted_at: Option<DateTime<Utc>>,
-}
-
-/// What changes of an affiliate; null clears.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(example = json!({"paypal_email": "pay@example.org", "website": null}))]
-pub struct ChangedAffiliate {
-    /// The name; can't be cleared.
-    #[schema(min_length = 1, max_length = 200)]
-    pub name: Option<String>,
-    /// Where mail goes; can't be cleared.
-    #[schema(max_length = 254)]
-    pub email: Option<String>,
-    /// Company.
-    #[schema(min_length = 1, max_length = 200)]
-    pub company: Option<String>,
-    /// Web site, http or https.
-    #[schema(max_length = 2048)]
-    pub website: Option<String>,
-    /// How it will promote.
-    #[schema(min_length = 1, max_length = 2000)]
-    pub promotion: Option<String>,
-    /// One of the program's kinds of partner.
-    pub partner_type: Option<String>,
-    /// Where payouts go.
-    #[schema(max_length = 127)]
-    pub paypal_email: Option<String>,
-    /// The referral code; can't be cleared.
-    #[schema(min_length = 3, max_length = 32)]
-    pub code: Option<String>,
-    /// Never hold its referrals for review; can't be cleared.
-    pub exempt_from_holds: Option<bool>,
-}
-
 /// A step that staff may take.
 #[derive(Debug, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -448,7 +245,7 @@ pub enum StepName {
     Suspend,
     /// Let them earn again.
     Reinstate,
-    /// It leaves for good.
+    /// It leaves permanently.
     Close,
 }
 

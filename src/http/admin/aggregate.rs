@@ -1,19 +1,17 @@
 //! The nightly run, by hand.
 
 use crate::app::Progress;
+use crate::app::actor::Actor;
 use crate::domain::fact::RunReport;
+use crate::domain::input;
 use crate::http::answer::ok;
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
-use crate::http::fields::instant;
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use axum::extract::{Extension, State};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Makes a nightly run.
@@ -30,17 +28,12 @@ use std::time::Instant;
 )]
 pub async fn run(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
-    JsonBody(mut fields): JsonBody,
+    Extension(actor): Extension<Actor>,
+    JsonBody(asked): JsonBody<RunRequest>,
 ) -> Result<Response, Problem> {
-    let as_of = fields.optional("as_of", Problem::InvalidAsOf, instant)?;
-    let dry_run = fields.optional("dry_run", Problem::InvalidDryRun, Value::as_bool)?.unwrap_or(false);
-    fields.done()?;
-    if as_of.is_some_and(|as_of| as_of > state.app.now()) {
-        return Err(Problem::AsOfInFuture);
-    }
+    let as_of = asked.as_of.map(|input::Instant(at)| at);
     let start = Instant::now();
-    let report = state.app.aggregate(&caller.name, as_of, dry_run).await?;
+    let report = state.app.aggregate(&actor, as_of, asked.dry_run.unwrap_or(false)).await?;
     let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(ok(&RunAnswer { report, duration_ms }))
 }
@@ -56,11 +49,13 @@ pub async fn progress(State(state): State<ApiState>) -> Response {
 }
 
 /// As of when to run.
-#[derive(Debug, utoipa::ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"as_of": "2026-05-04T04:15:00-04:00", "dry_run": true}))]
 pub struct RunRequest {
     /// The time whose last full day is the last that counts; absent: now.
-    pub as_of: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub as_of: Option<input::Instant>,
     /// Only say what it would close and adjust.
     #[schema(default = false)]
     pub dry_run: Option<bool>,

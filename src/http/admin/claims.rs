@@ -1,14 +1,15 @@
 //! Claims: referrals that affiliates say are missing, and what staff decide.
 
 use super::affiliates::{Paging, first_of};
-use super::{act, deferred, required_reason};
+use super::answer;
+use crate::app::actor::Actor;
 use crate::domain::id::{AccountId, AffiliateId, ClaimId};
+use crate::domain::input::Reason;
 use crate::domain::person::{ClaimState, MissingReferral};
 use crate::http::answer::{List, ok};
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
-use crate::http::fields::{Params, parsed};
+use crate::http::fields::Params;
 use crate::http::guard::PathId;
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
@@ -16,8 +17,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// Lists claims, the oldest first.
@@ -62,20 +62,17 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
 )]
 pub async fn decide(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<ClaimId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(new): JsonBody<NewDecision>,
 ) -> Result<Response, Problem> {
-    let granted = fields.required("granted", Problem::InvalidGranted, Value::as_bool)?;
-    let reason = required_reason(&mut fields)?;
-    let account = fields.optional::<AccountId>("account_id", Problem::InvalidAccountId, parsed)?;
-    fields.done()?;
-    let decided = state.app.decide_claim(&caller.name, id, granted, &reason, account.as_ref()).await;
-    if !act(decided)? {
-        return Ok(deferred(&id));
-    }
-    let claim = state.app.claim(id).await?.ok_or(Problem::UnknownClaim)?;
-    Ok(ok(&ClaimView::of(claim)))
+    let NewDecision { granted, reason, account_id } = new;
+    let decided = state.app.decide_claim(&actor, id, granted, &reason, account_id.as_ref()).await;
+    answer(decided, &id, async |()| {
+        let claim = state.app.claim(id).await?.ok_or(Problem::UnknownClaim)?;
+        Ok(ok(&ClaimView::of(claim)))
+    })
+    .await
 }
 
 /// A state as it was given.
@@ -94,16 +91,17 @@ impl FromStr for Wanted {
 }
 
 /// What staff decide about a claim.
-#[derive(Debug, utoipa::ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewDecision {
     /// Whether the referral is the affiliate's.
     pub granted: bool,
     /// In words: the affiliate reads it.
-    #[schema(min_length = 1, max_length = 500)]
-    pub reason: String,
+    #[schema(inline)]
+    pub reason: Reason,
     /// The account to be credited, if the claim is granted.
-    #[schema(min_length = 1, max_length = 128)]
-    pub account_id: Option<String>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    pub account_id: Option<AccountId>,
 }
 
 /// A claim, as shown to staff.

@@ -1,9 +1,9 @@
 //! Facts that could not be applied and wait for a person.
 
-use super::{ReasonRequest, act, deferred, required_reason};
+use super::{ReviewRequest, answer};
+use crate::app::actor::Actor;
 use crate::app::{SetAside, SetAsideId};
 use crate::http::answer::{List, ok};
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
 use crate::http::fields::Params;
@@ -35,7 +35,7 @@ pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<
 #[utoipa::path(
     post, path = "/v1/facts/set-aside/{fact_id}/retry", tag = "operation",
     params(FactPath),
-    request_body(content = ReasonRequest, description = "Why"),
+    request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 204, description = "It was applied; if the rules refuse it, that is the answer"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
@@ -45,21 +45,19 @@ pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<
 )]
 pub async fn retry(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<SetAsideId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(ReviewRequest { reason }): JsonBody<ReviewRequest>,
 ) -> Result<Response, Problem> {
-    let reason = required_reason(&mut fields)?;
-    fields.done()?;
-    let done = act(state.app.retry_set_aside(&caller.name, id, &reason).await)?;
-    Ok(if done { StatusCode::NO_CONTENT.into_response() } else { deferred(&id) })
+    let ended = state.app.retry_set_aside(&actor, id, reason).await;
+    answer(ended, &id, async |()| Ok(StatusCode::NO_CONTENT.into_response())).await
 }
 
 /// Drops a fact that was set aside: it never has an effect.
 #[utoipa::path(
     post, path = "/v1/facts/set-aside/{fact_id}/drop", tag = "operation",
     params(FactPath),
-    request_body(content = ReasonRequest, description = "Why"),
+    request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 204, description = "It is dropped"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
@@ -69,14 +67,12 @@ pub async fn retry(
 )]
 pub async fn drop_it(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<SetAsideId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(ReviewRequest { reason }): JsonBody<ReviewRequest>,
 ) -> Result<Response, Problem> {
-    let reason = required_reason(&mut fields)?;
-    fields.done()?;
-    let done = act(state.app.drop_set_aside(&caller.name, id, &reason).await)?;
-    Ok(if done { StatusCode::NO_CONTENT.into_response() } else { deferred(&id) })
+    let ended = state.app.drop_set_aside(&actor, id, reason).await;
+    answer(ended, &id, async |()| Ok(StatusCode::NO_CONTENT.into_response())).await
 }
 
 /// A fact that was set aside.

@@ -1,16 +1,16 @@
 //! Links of affiliates.
 
 use super::affiliates::{AffiliatePath, Paging, first_of, read_cursor};
-use super::{deferred, optional_reason, submit};
-use crate::domain::affiliate::{Link, Switch};
-use crate::domain::fact::{self, Fact};
+use super::{Nothing, ReasonRequest, answer};
+use crate::app::actor::Actor;
+use crate::app::people::NewLink;
+use crate::domain::affiliate::Link;
+use crate::domain::fact::{LinkDisabled, LinkEnabled};
 use crate::domain::id::{AffiliateId, LinkId};
-use crate::domain::outcome::FactOutcome;
 use crate::http::answer::{List, json, ok};
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
-use crate::http::fields::{Params, line};
+use crate::http::fields::Params;
 use crate::http::guard::PathId;
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
@@ -20,7 +20,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use std::sync::Arc;
 
 /// Makes a link for an affiliate.
 #[utoipa::path(
@@ -30,31 +30,22 @@ use serde_json::Value;
     responses(
         (status = 201, body = LinkView, description = "Made"),
         (status = 202, body = super::Deferred, description = "Kept; made when the store is back"),
-        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`affiliate_not_active`"),
+        (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`affiliate_not_active`, `too_many_links`"),
     ),
     security(("bearer" = []))
 )]
 pub async fn create(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(affiliate): PathId<AffiliateId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(new): JsonBody<NewLink>,
 ) -> Result<Response, Problem> {
-    let allowed = |value: &Value| (state.hooks.destination_allowed)(value.as_str()?).ok();
-    let link = Link {
-        id: LinkId::random(),
-        affiliate,
-        destination: fields.optional("destination", Problem::InvalidDestination, allowed)?,
-        label: fields.optional("label", Problem::InvalidLabel, line(100))?,
-        created_at: state.app.now(),
-        switch: Switch::default(),
-    };
-    fields.done()?;
-    let fact = Fact::LinkCreated(fact::LinkCreated { link: link.clone(), within: None });
-    if submit(&state, &caller, fact).await?.outcome == FactOutcome::Deferred {
-        return Ok(deferred(&link.id));
-    }
-    Ok(json(StatusCode::CREATED, &LinkView::of(&link, state.app.link_url(&link))))
+    let fact = state.app.new_link(&actor, affiliate, new)?;
+    let link = fact.link.clone();
+    answer(state.app.act(&actor, fact).await, &link.id, async |_| {
+        Ok(json(StatusCode::CREATED, &LinkView::of(&link, state.app.link_url(&link))))
+    })
+    .await
 }
 
 /// Lists the links of an affiliate, oldest first.
@@ -98,16 +89,15 @@ pub async fn list(
 )]
 pub async fn disable(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
-    PathId(link_id): PathId<LinkId>,
-    JsonBody(mut fields): JsonBody,
+    Extension(actor): Extension<Actor>,
+    PathId(id): PathId<LinkId>,
+    JsonBody(why): JsonBody<ReasonRequest>,
 ) -> Result<Response, Problem> {
     // Programs that are older than the reason give none.
-    let reason = optional_reason(&mut fields)?.unwrap_or_default();
-    fields.done()?;
-    let disabled =
-        |affiliate_id| Fact::LinkDisabled(fact::LinkDisabled { link_id, affiliate_id, reason: Some(reason) });
-    switch(&state, &caller, link_id, disabled).await
+    let reason = Some(why.reason.map(String::from).unwrap_or_default());
+    let link = find(&state, id)?;
+    let disabled = LinkDisabled { link_id: id, affiliate_id: link.affiliate, reason };
+    answer(state.app.act(&actor, disabled).await, &id, async |_| Ok(show(&state, &link))).await
 }
 
 /// Switches a link on again: new clicks on it earn. Clicks made while it was off stay without credit.
@@ -123,41 +113,23 @@ pub async fn disable(
 )]
 pub async fn enable(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
-    PathId(link_id): PathId<LinkId>,
-    JsonBody(fields): JsonBody,
+    Extension(actor): Extension<Actor>,
+    PathId(id): PathId<LinkId>,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<Response, Problem> {
-    fields.done()?;
-    switch(&state, &caller, link_id, |affiliate_id| {
-        Fact::LinkEnabled(fact::LinkEnabled { link_id, affiliate_id })
-    })
-    .await
+    let link = find(&state, id)?;
+    let enabled = LinkEnabled { link_id: id, affiliate_id: link.affiliate };
+    answer(state.app.act(&actor, enabled).await, &id, async |_| Ok(show(&state, &link))).await
 }
 
-async fn switch(
-    state: &ApiState,
-    caller: &Caller,
-    id: LinkId,
-    fact: impl FnOnce(AffiliateId) -> Fact,
-) -> Result<Response, Problem> {
-    let before = state.app.directory().link(id).cloned().ok_or(Problem::UnknownLink)?;
-    if submit(state, caller, fact(before.affiliate)).await?.outcome == FactOutcome::Deferred {
-        return Ok(deferred(&id));
-    }
-    let link = state.app.directory().link(id).cloned().unwrap_or(before);
-    Ok(ok(&LinkView::of(&link, state.app.link_url(&link))))
+fn find(state: &ApiState, id: LinkId) -> Result<Arc<Link>, Problem> {
+    state.app.directory().link(id).cloned().ok_or(Problem::UnknownLink)
 }
 
-/// A new link.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(example = json!({"destination": "https://www.calltrackingmetrics.com/plans?ref=spring", "label": "Spring mail"}))]
-pub struct NewLink {
-    /// Where it leads, on one of the program's hosts; absent: the program's landing page.
-    #[schema(max_length = 2048)]
-    pub destination: Option<String>,
-    /// The affiliate's own name for it.
-    #[schema(min_length = 1, max_length = 100)]
-    pub label: Option<String>,
+/// A link as it is now.
+fn show(state: &ApiState, before: &Arc<Link>) -> Response {
+    let link = state.app.directory().link(before.id).cloned().unwrap_or_else(|| Arc::clone(before));
+    ok(&LinkView::of(&link, state.app.link_url(&link)))
 }
 
 /// Which link.

@@ -15,39 +15,29 @@ pub mod stats;
 pub mod store;
 
 use super::answer::json;
-use super::auth::Caller;
 use super::error::Problem;
-use super::fields::{Fields, line};
-use super::state::ApiState;
-use crate::app::Submitted;
 use crate::app::people::ActError;
-use crate::domain::fact::Fact;
-use crate::domain::outcome::FactOutcome;
+use crate::domain::input::Reason;
 use axum::response::Response;
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// Takes in what staff decided; a refusal is a problem.
-async fn submit(state: &ApiState, caller: &Caller, fact: Fact) -> Result<Submitted, Problem> {
-    let submitted = state.app.submit(&caller.name, fact).await?;
-    match submitted.outcome {
-        FactOutcome::Refused => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
-        FactOutcome::Conflict => Err(Problem::Conflict),
-        _ => Ok(submitted),
-    }
-}
-
-/// Whether something was done; `false`: it is on disk, and will be done when the store is back.
-fn act(ended: Result<(), ActError>) -> Result<bool, Problem> {
+/// The answer to an act: what `done` shows, or that it is on disk and will be done when the store is back.
+async fn answer<T, Shown: Future<Output = Result<Response, Problem>>>(
+    ended: Result<T, ActError>,
+    id: &impl ToString,
+    done: impl FnOnce(T) -> Shown,
+) -> Result<Response, Problem> {
     match ended {
-        Ok(()) => Ok(true),
-        Err(ActError::Deferred) => Ok(false),
+        Ok(done_so) => done(done_so).await,
+        Err(ActError::Deferred) => Ok(deferred(id)),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Nothing: there is nothing to say but what the address says.
-#[derive(Debug, utoipa::ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
 /// What staff asked for is on disk, and will be done when the store is back.
@@ -64,18 +54,20 @@ fn deferred(id: &impl ToString) -> Response {
     json(StatusCode::ACCEPTED, &Deferred { id: id.to_string(), accepted: true })
 }
 
-/// Why staff did something.
-#[derive(Debug, utoipa::ToSchema)]
+/// Why staff did something, if they say so.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ReasonRequest {
     /// In words, for those who ask later.
-    #[schema(min_length = 1, max_length = 500)]
-    pub reason: Option<String>,
+    #[schema(inline)]
+    pub reason: Option<Reason>,
 }
 
-fn optional_reason(fields: &mut Fields) -> Result<Option<String>, Problem> {
-    fields.optional("reason", Problem::InvalidReason, line(500))
-}
-
-fn required_reason(fields: &mut Fields) -> Result<String, Problem> {
-    fields.required("reason", Problem::InvalidReason, line(500))
+/// Why staff did something.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewRequest {
+    /// In words, for those who ask later.
+    #[schema(inline)]
+    pub reason: Reason,
 }

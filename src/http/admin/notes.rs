@@ -1,14 +1,15 @@
 //! What staff write about affiliates, and sending an affiliate the link that sets its password.
 
 use super::affiliates::AffiliatePath;
-use super::{act, deferred};
+use super::{Nothing, answer, deferred};
+use crate::app::actor::Actor;
 use crate::domain::id::AffiliateId;
+use crate::domain::input::Text;
 use crate::domain::person::{Note, Person};
 use crate::http::answer::{List, json, ok};
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
-use crate::http::fields::{Params, paragraph};
+use crate::http::fields::Params;
 use crate::http::guard::PathId;
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
@@ -17,7 +18,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Lists what staff wrote about an affiliate, the oldest first. The affiliate never sees it.
 #[utoipa::path(
@@ -50,17 +51,15 @@ pub async fn notes(
 )]
 pub async fn add_note(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<AffiliateId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(new): JsonBody<NewNote>,
 ) -> Result<Response, Problem> {
-    let text = fields.required("text", Problem::InvalidText, paragraph(2_000))?;
-    fields.done()?;
-    if !act(state.app.add_note(&caller.name, id, &text).await)? {
-        return Ok(deferred(&id));
-    }
-    let data = state.app.notes(id).await?.into_iter().map(NoteView::of).collect();
-    Ok(json(StatusCode::CREATED, &List { data, next_cursor: None }))
+    answer(state.app.add_note(&actor, id, new.text).await, &id, async |()| {
+        let data = state.app.notes(id).await?.into_iter().map(NoteView::of).collect();
+        Ok(json(StatusCode::CREATED, &List { data, next_cursor: None }))
+    })
+    .await
 }
 
 /// Sends an affiliate a link that sets its password.
@@ -78,14 +77,12 @@ pub async fn add_note(
 )]
 pub async fn send_activation(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<AffiliateId>,
-    JsonBody(fields): JsonBody,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<Response, Problem> {
-    fields.done()?;
-    // Kept is as good as done: the mail goes out when the store is back.
-    act(state.app.send_activation(&caller.name, id).await)?;
-    Ok(deferred(&id))
+    // The mail goes out a little later in any case.
+    answer(state.app.send_activation(&actor, id).await, &id, async |()| Ok(deferred(&id))).await
 }
 
 /// Ends all sessions and open one-time links of an affiliate; its password stays.
@@ -101,24 +98,21 @@ pub async fn send_activation(
 )]
 pub async fn sign_out(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<AffiliateId>,
-    JsonBody(fields): JsonBody,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<Response, Problem> {
-    fields.done()?;
-    if act(state.app.sign_out_everywhere(&caller.name, Person::Affiliate(id)).await)? {
-        Ok(StatusCode::NO_CONTENT.into_response())
-    } else {
-        Ok(deferred(&id))
-    }
+    let ended = state.app.sign_out_everywhere(&actor, Person::Affiliate(id)).await;
+    answer(ended, &id, async |()| Ok(StatusCode::NO_CONTENT.into_response())).await
 }
 
 /// A note to be written.
-#[derive(Debug, utoipa::ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewNote {
     /// What it says.
-    #[schema(min_length = 1, max_length = 2_000)]
-    pub text: String,
+    #[schema(inline)]
+    pub text: Text,
 }
 
 /// A note.

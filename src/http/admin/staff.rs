@@ -1,15 +1,15 @@
 //! Members of staff: who may sign in to the staff's pages, and as what.
 
-use super::affiliates::{Paging, email, first_of, read_cursor};
-use super::{act, deferred};
-use crate::app::people::ActError;
+use super::affiliates::{Paging, first_of, read_cursor};
+use super::{Nothing, answer};
+use crate::app::actor::Actor;
+use crate::app::people::NewStaff;
 use crate::domain::id::StaffId;
 use crate::domain::person::{Role, StaffMember};
 use crate::http::answer::{List, json, ok};
-use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
-use crate::http::fields::{Params, line, parsed};
+use crate::http::fields::Params;
 use crate::http::guard::PathId;
 use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
@@ -18,7 +18,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Makes a member of staff.
 ///
@@ -35,18 +35,14 @@ use serde::Serialize;
 )]
 pub async fn create(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
-    JsonBody(mut fields): JsonBody,
+    Extension(actor): Extension<Actor>,
+    JsonBody(new): JsonBody<NewStaff>,
 ) -> Result<Response, Problem> {
-    let name: String = fields.required("name", Problem::InvalidName, line(200))?;
-    let email: String = fields.required("email", Problem::InvalidEmail, email(254))?;
-    let role: Role = fields.required("role", Problem::InvalidRole, parsed)?;
-    fields.done()?;
-    match state.app.create_staff(&caller.name, &name, &email, role).await {
-        Ok((member, url)) => Ok(json(StatusCode::CREATED, &Invitation::of(&member, url))),
-        Err(ActError::Deferred) => Ok(deferred(&email)),
-        Err(error) => Err(error.into()),
-    }
+    let email = new.email.clone();
+    answer(state.app.create_staff(&actor, new).await, &email, async |(member, url)| {
+        Ok(json(StatusCode::CREATED, &Invitation::of(&member, url)))
+    })
+    .await
 }
 
 /// Lists members of staff, oldest first.
@@ -82,13 +78,11 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
 )]
 pub async fn change(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<StaffId>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(ChangedStaff { role }): JsonBody<ChangedStaff>,
 ) -> Result<Response, Problem> {
-    let role = fields.required("role", Problem::InvalidRole, parsed)?;
-    fields.done()?;
-    changed(&state, &caller, id, Some(role), None).await
+    changed(&state, &actor, id, Some(role), None).await
 }
 
 /// Makes a new one-time link that sets a member's password; earlier ones stay good until one is used.
@@ -103,13 +97,12 @@ pub async fn change(
 )]
 pub async fn invite(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<StaffId>,
-    JsonBody(fields): JsonBody,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<Response, Problem> {
-    fields.done()?;
     let member = state.app.directory().staff_member(id).cloned().ok_or(Problem::UnknownStaff)?;
-    let url = state.app.invite_staff(&caller.name, id).await?;
+    let url = state.app.invite_staff(&actor, id).await?;
     Ok(ok(&Invitation::of(&member, url)))
 }
 
@@ -126,12 +119,11 @@ pub async fn invite(
 )]
 pub async fn disable(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<StaffId>,
-    JsonBody(fields): JsonBody,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<Response, Problem> {
-    fields.done()?;
-    changed(&state, &caller, id, None, Some(true)).await
+    changed(&state, &actor, id, None, Some(true)).await
 }
 
 /// Lets a disabled member of staff sign in again.
@@ -147,44 +139,30 @@ pub async fn disable(
 )]
 pub async fn enable(
     State(state): State<ApiState>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     PathId(id): PathId<StaffId>,
-    JsonBody(fields): JsonBody,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<Response, Problem> {
-    fields.done()?;
-    changed(&state, &caller, id, None, Some(false)).await
+    changed(&state, &actor, id, None, Some(false)).await
 }
 
 async fn changed(
     state: &ApiState,
-    caller: &Caller,
+    actor: &Actor,
     id: StaffId,
     role: Option<Role>,
     disabled: Option<bool>,
 ) -> Result<Response, Problem> {
-    if !act(state.app.change_staff(&caller.name, id, role, disabled).await)? {
-        return Ok(deferred(&id));
-    }
-    let member = state.app.directory().staff_member(id).cloned().ok_or(Problem::UnknownStaff)?;
-    Ok(ok(&StaffView::of(&member)))
-}
-
-/// A member of staff to be made.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(example = json!({"name": "Ann Smith", "email": "ann@example.com", "role": "reviewer"}))]
-pub struct NewStaff {
-    /// The person's name.
-    #[schema(min_length = 1, max_length = 200)]
-    pub name: String,
-    /// What the person signs in with.
-    #[schema(max_length = 254)]
-    pub email: String,
-    /// What it may do.
-    pub role: Role,
+    answer(state.app.change_staff(actor, id, role, disabled).await, &id, async |()| {
+        let member = state.app.directory().staff_member(id).cloned().ok_or(Problem::UnknownStaff)?;
+        Ok(ok(&StaffView::of(&member)))
+    })
+    .await
 }
 
 /// What changes of a member of staff.
-#[derive(Debug, utoipa::ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ChangedStaff {
     /// What it may do.
     pub role: Role,

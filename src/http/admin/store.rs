@@ -1,5 +1,6 @@
 //! The store and its nodes, for operators.
 
+use super::Nothing;
 use crate::app::{Proof, ProofError};
 use crate::domain::id::NodeId;
 use crate::http::answer::{List, ok};
@@ -70,8 +71,10 @@ pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -
     ),
     security(("bearer" = []))
 )]
-pub async fn confirm(State(state): State<ApiState>, JsonBody(fields): JsonBody) -> Result<Response, Problem> {
-    fields.done()?;
+pub async fn confirm(
+    State(state): State<ApiState>,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
+) -> Result<Response, Problem> {
     state.app.confirm_store().await?;
     Ok(ok(&Confirmed { confirmed: true }))
 }

@@ -67,6 +67,21 @@ fn each_operation_says_who_may_ask_and_how_it_may_end() {
 }
 
 #[test]
+fn each_field_of_a_request_has_a_problem_and_no_other_field_is_taken() {
+    for (path, method, operation) in operations() {
+        let content = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        let Some(name) = content.as_str().and_then(|path| path.rsplit('/').next()) else { continue };
+        let (schema, what) = (&DOCUMENT["components"]["schemas"][name], format!("{method} {path}"));
+        // What the signup flow reports may hold more.
+        let is_report = operation["tags"][0] == "callbacks";
+        assert_eq!(schema["additionalProperties"] == false, !is_report, "{what}");
+        for field in schema["properties"].as_object().into_iter().flat_map(|fields| fields.keys()) {
+            assert!(is_report || Problem::invalid(field) != Problem::UnknownField, "{what}: invalid_{field}");
+        }
+    }
+}
+
+#[test]
 fn each_operation_has_a_name_of_its_own() {
     let names: Vec<_> = operations().into_iter().map(|(_, _, one)| one["operationId"].to_string()).collect();
     let distinct: std::collections::BTreeSet<_> = names.iter().collect();

@@ -149,6 +149,8 @@ impl From<Problem> for Fault {
 impl From<ActError> for Fault {
     fn from(error: ActError) -> Self {
         match error {
+            ActError::Forbidden => Self::Forbidden,
+            ActError::Invalid(_) => Self::BadRequest,
             ActError::Refused(_) => Self::Conflict,
             ActError::TooMany => Self::TooMany,
             ActError::Deferred => Self::Kept,

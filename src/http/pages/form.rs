@@ -1,16 +1,15 @@
 //! Forms: what was typed, what is wrong with it, and both shown again.
 
 use super::{Fault, PageState};
-use crate::domain::email::read_email;
+use crate::domain::input::BadInput;
 use crate::domain::text::is_blank;
-use crate::domain::website::read_website;
 use crate::http::body;
-use crate::http::fields::{breaks_line, turns_direction};
 use axum::extract::{FromRequest, Request};
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// A form as sent: fields are taken one by one, and each may be found wrong.
 #[derive(Debug, Default, Clone)]
@@ -73,6 +72,10 @@ impl Form {
     pub fn secret(&self, name: &str) -> &str {
         self.typed.get(name).map_or("", String::as_str)
     }
+    /// Whether a field was sent.
+    pub fn has(&self, name: &str) -> bool {
+        self.typed.contains_key(name)
+    }
     /// Whether a box was ticked.
     pub fn ticked(&self, name: &str) -> bool {
         self.typed.contains_key(name)
@@ -89,53 +92,27 @@ impl Form {
         self.errors.is_empty()
     }
 
-    /// A line of at most `most` characters; `None` if nothing of it can be seen.
-    pub fn line(&mut self, name: &'static str, most: usize) -> Option<String> {
-        let text = self.text(name).to_owned();
-        if text.chars().count() > most {
-            self.wrong(name, format!("Please use at most {most} characters."));
-        } else if text.contains(breaks_line) {
-            self.wrong(name, "Please write this on one line.");
-        } else if text.contains(turns_direction) {
-            self.wrong(name, "This holds characters that can't be shown.");
-        }
-        (!is_blank(&text)).then_some(text)
-    }
-    /// A text of several lines, of at most `most` characters; `None` if nothing of it can be seen.
-    pub fn paragraph(&mut self, name: &'static str, most: usize) -> Option<String> {
-        let text = self.text(name).to_owned();
-        if text.chars().count() > most {
-            self.wrong(name, format!("Please use at most {most} characters."));
-        } else if text.contains(|letter: char| letter.is_control() && !matches!(letter, '\n' | '\t')) {
-            self.wrong(name, "This holds characters that can't be shown.");
-        }
-        (!is_blank(&text)).then_some(text)
-    }
-    /// An e-mail address of at most `most` bytes; `None` if it was left empty.
-    pub fn email(&mut self, name: &'static str, most: usize) -> Option<String> {
-        let text = self.text(name).to_owned();
-        if text.is_empty() {
+    /// A field, read as its type says; `None` if it was left empty, or is wrong.
+    pub fn take<T: FromStr<Err = BadInput>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.text(name);
+        if is_blank(text) {
             return None;
         }
-        let address = read_email(&text, most);
-        if address.is_none() {
-            self.wrong(name, "This does not look like an e-mail address, such as ann@example.com.");
-        }
-        address.or(Some(text))
+        text.parse().map_err(|fault: BadInput| self.wrong(name, fault.to_string())).ok()
     }
-    /// The same, but an address that was not changed is taken as it is: it may be older than the rule.
-    pub fn changed_email(&mut self, name: &'static str, most: usize, kept: Option<&str>) -> Option<String> {
-        match kept.filter(|kept| *kept == self.text(name)) {
-            Some(kept) => Some(kept.to_owned()),
-            None => self.email(name, most),
-        }
-    }
-    /// What a field that must be filled in holds: an empty text, found wrong, if it was left empty.
-    pub fn need(&mut self, name: &'static str, value: Option<String>, sentence: &str) -> String {
-        value.unwrap_or_else(|| {
+    /// A field that must be filled in.
+    pub fn need<T: FromStr<Err = BadInput>>(&mut self, name: &'static str, sentence: &str) -> Option<T> {
+        let taken = self.take(name);
+        if taken.is_none() {
             self.wrong(name, sentence);
-            String::new()
-        })
+        }
+        taken
+    }
+    /// Finds fields wrong as an act did.
+    pub fn wrong_as(&mut self, faults: Vec<(&'static str, BadInput)>) {
+        for (name, fault) in faults {
+            self.wrong(name, fault.to_string());
+        }
     }
 
     /// The form to be shown again: without passwords.
@@ -147,11 +124,6 @@ impl Form {
             order: self.order.clone(),
         }
     }
-}
-
-/// The address of a web site; without a scheme it is one of `https`.
-pub fn web_address(text: &str) -> Option<String> {
-    if text.contains("://") { read_website(text) } else { read_website(&format!("https://{text}")) }
 }
 
 /// Whether a request that changes something came from a page of this very origin, as far as the browser says. Browsers
@@ -213,6 +185,7 @@ impl FromRequest<PageState> for Form {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::input::Name;
 
     #[test]
     fn a_form_is_read_once_a_field() {
@@ -225,27 +198,20 @@ mod tests {
     #[test]
     fn what_was_typed_is_kept_but_for_secrets() {
         let mut form = Form::read(b"name=A%0AB&password=hidden&csrf=x").expect("a form");
-        assert_eq!(form.line("name", 10).as_deref(), Some("A\nB"));
+        assert_eq!(form.take::<Name>("name"), None);
         assert!(!form.is_good());
         let view = form.view();
         assert_eq!(view.values.keys().collect::<Vec<_>>(), ["name"]);
         assert!(view.errors["name"].contains("one line"));
-        let mut unseen = Form::read("name=\u{3164}\u{200b}&text=\u{2800}".as_bytes()).expect("a form");
-        assert_eq!((unseen.line("name", 10), unseen.paragraph("text", 10)), (None, None));
-        for turned in ["Ann%E2%80%AE", "%E2%81%A6Ann%E2%81%A9"] {
-            let mut form = Form::read(format!("name={turned}").as_bytes()).expect("a form");
-            form.line("name", 10);
-            assert!(form.view().errors["name"].contains("can't be shown"), "{turned}");
-        }
     }
 
     #[test]
-    fn addresses_of_the_web() {
-        assert_eq!(web_address("example.com").as_deref(), Some("https://example.com/"));
-        assert_eq!(web_address("http://example.com/x").as_deref(), Some("http://example.com/x"));
-        for bad in ["", "localhost", "well-known.example@evil.example"] {
-            assert_eq!(web_address(bad), None, "{bad}");
-        }
+    fn a_field_that_must_be_filled_in_is_wrong_where_nothing_can_be_seen() {
+        let mut form = Form::read("name=\u{3164}\u{200b}".as_bytes()).expect("a form");
+        assert_eq!(form.take::<Name>("name"), None);
+        assert!(form.is_good(), "it may be left empty");
+        assert_eq!(form.need::<Name>("name", "Please give a name."), None);
+        assert_eq!(form.view().errors["name"], "Please give a name.");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod headers;
 pub mod payout;
 pub mod portal;
 pub mod public;
+pub mod routes;
 pub mod session;
 pub mod staff;
 pub mod table;
@@ -166,10 +167,17 @@ fn is_dots(segment: &str) -> bool {
     matches!(unescaped.as_str(), "." | "..")
 }
 
+/// The tables of routes: for everyone and for affiliates, and for staff.
+pub fn tables() -> [Vec<routes::Route>; 2] {
+    let public = [public::routes(), portal::routes()];
+    [public.iter().flat_map(|part| part.rows().to_vec()).collect(), staff::routes().rows().to_vec()]
+}
+
 /// Pages for everyone and for affiliates.
 pub fn public_pages(state: PageState) -> Router {
     public::routes()
-        .merge(portal::routes())
+        .into_router()
+        .merge(portal::routes().into_router())
         .route("/assets/{file}", get(assets::file))
         .method_not_allowed_fallback(async || Fault::Method)
         .fallback(async || Fault::NotFound)
@@ -180,6 +188,7 @@ pub fn public_pages(state: PageState) -> Router {
 /// Pages for staff, all below `/admin`.
 pub fn staff_pages(state: PageState) -> Router {
     staff::routes()
+        .into_router()
         .route("/admin/assets/{file}", get(assets::file))
         .route("/admin/{*rest}", axum::routing::any(async || Fault::NotFound))
         .method_not_allowed_fallback(async || Fault::Method)

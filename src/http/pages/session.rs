@@ -3,7 +3,9 @@
 //! A handler that names [`Portal`] or [`Staff`] among its arguments is for people who are signed in there; one that
 //! changes something names [`Signed`], which also asks that the form came from our own page of this very session.
 
+use super::routes::Door;
 use super::{Banner, Chrome, Fault, Form, PageState, Part, form};
+use crate::app::actor::Actor;
 use crate::app::people::{Knock, NewSession, Session};
 use crate::domain::affiliate::{Affiliate, Status};
 use crate::domain::known_browser;
@@ -98,7 +100,8 @@ impl Who for Staff {
         let Some(member) = member.filter(|member| member.disabled_at.is_none()) else {
             return Err(sign_in(parts, Part::Staff));
         };
-        Ok(Self { session, member })
+        let door = parts.extensions.get::<Door>().ok_or(Fault::Forbidden)?;
+        if door.lets_in(member.role) { Ok(Self { session, member }) } else { Err(Fault::Forbidden) }
     }
     fn session(&self) -> &Session {
         &self.session
@@ -109,6 +112,10 @@ impl Who for Staff {
 }
 
 impl Portal {
+    /// Who acts, when it does something.
+    pub fn actor(&self) -> Actor {
+        Actor::Affiliate(self.affiliate.id)
+    }
     /// What stands around one of its pages; `done` is what the address says was just done.
     pub fn chrome(&self, section: &'static str) -> Chrome {
         Chrome {

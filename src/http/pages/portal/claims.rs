@@ -28,26 +28,23 @@ pub async fn file(
     State(state): State<PageState>,
     Signed(portal, mut form): Signed<Portal>,
 ) -> Result<Response, Fault> {
-    let company = form.line("company", 200);
-    let company = form.need("company", company, "Please tell us who it is.");
-    let evidence = form.paragraph("evidence", 2_000);
-    let evidence = form.need("evidence", evidence, "Please tell us how you referred them.");
-    let account_hint = form.line("account_hint", 128);
-    if account_hint.as_ref().is_some_and(|hint| hint.parse::<AccountId>().is_err()) {
+    let company = form.need("company", "Please tell us who it is.");
+    let evidence = form.need("evidence", "Please tell us how you referred them.");
+    let account_hint: Option<AccountId> = form.text("account_hint").parse().ok();
+    if account_hint.is_none() && !form.text("account_hint").is_empty() {
         form.wrong("account_hint", "An account id has only letters, digits and the signs _ . : -");
     }
-    let status = if form.is_good() {
+    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    if let (Some(company), Some(evidence), true) = (company, evidence, form.is_good()) {
         match state.app.file_claim(portal.affiliate.id, NewClaim { account_hint, company, evidence }).await {
             Ok(_) => return Ok(see_other("/portal/claims?done=claim")),
             Err(ActError::TooMany) => {
                 form.wrong("form", "You have sent us many claims today. Please send the next one tomorrow.");
-                StatusCode::TOO_MANY_REQUESTS
+                status = StatusCode::TOO_MANY_REQUESTS;
             }
             Err(error) => return Err(error.into()),
         }
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    }
     page(&state, &portal, None, status, &form.view()).await
 }
 

@@ -1,11 +1,11 @@
 //! `/portal/links`: an affiliate's links, their figures, more of them.
 
 use super::{chrome, qr as code, words};
+use crate::app::people::{ActError, NewLink};
 use crate::domain::account::Refusal;
-use crate::domain::affiliate::{Link, Status, Switch};
-use crate::domain::fact::{self, Fact, Within};
+use crate::domain::affiliate::{Link, MOST_LINKS, Status};
+use crate::domain::fact::LinkDisabled;
 use crate::domain::id::LinkId;
-use crate::domain::outcome::FactOutcome;
 use crate::http::pages::session::{Portal, Signed};
 use crate::http::pages::{Fault, FormView, PageState, download, see_other};
 use crate::store::Counter;
@@ -18,8 +18,6 @@ use minijinja::value::{Serde, Value};
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// Links of one affiliate at most.
-const MOST: u32 = 200;
 /// Days whose clicks are shown.
 const DAYS: u64 = 30;
 /// Links on a page.
@@ -54,44 +52,27 @@ pub async fn create(
     State(state): State<PageState>,
     Signed(portal, mut form): Signed<Portal>,
 ) -> Result<Response, Fault> {
-    let label = form.line("label", 100);
-    let label = form.need("label", label, "Please give the link a name, so that you know it again.");
-    let destination = form.line("destination", 1_024).and_then(|text| {
-        let whole = if text.contains("://") { text } else { format!("https://{text}") };
-        let allowed = (state.hooks.destination_allowed)(&whole).ok();
-        if allowed.is_none() {
-            form.wrong(
-                "destination",
-                format!("Links can lead to pages of {} only.", state.site.destinations.join(", ")),
-            );
-        }
-        allowed
-    });
-    if portal.affiliate.status() != Status::Active {
-        form.wrong("form", "New links can be made while your account is active.");
+    let label = form.need("label", "Please give the link a name, so that you know it again.");
+    let new = NewLink { label, destination: form.take("destination") };
+    let actor = portal.actor();
+    match state.app.new_link(&actor, portal.affiliate.id, new) {
+        Err(ActError::Invalid(faults)) => form.wrong_as(faults),
+        Ok(link) if form.is_good() => match state.app.act(&actor, link).await {
+            Ok(_) => return Ok(see_other("/portal/links?done=link")),
+            Err(ActError::Refused(Refusal::NotActive)) => {
+                form.wrong("form", "New links can be made while your account is active.");
+            }
+            Err(ActError::Refused(Refusal::TooManyLinks)) => form.wrong(
+                "form",
+                format!(
+                    "You have {MOST_LINKS} links, which is the most. Sub ids tell clicks on one link apart."
+                ),
+            ),
+            Err(error) => return Err(error.into()),
+        },
+        ended => drop(ended?),
     }
-    if !form.is_good() {
-        return page(&state, &portal, None, StatusCode::UNPROCESSABLE_ENTITY, &form.view()).await;
-    }
-    let link = Link {
-        id: LinkId::random(),
-        affiliate: portal.affiliate.id,
-        destination,
-        label: Some(label),
-        created_at: state.app.now(),
-        switch: Switch::default(),
-    };
-    let known = state.app.directory().links_of(portal.affiliate.id).len();
-    let within = Within { most: MOST, known: u32::try_from(known).unwrap_or(u32::MAX) };
-    let fact = Fact::LinkCreated(fact::LinkCreated { link, within: Some(within) });
-    if let Some(Refusal::TooManyLinks) = submit(&state, &portal, fact).await? {
-        form.wrong(
-            "form",
-            format!("You have {MOST} links, which is the most. Sub ids tell clicks on one link apart."),
-        );
-        return page(&state, &portal, None, StatusCode::UNPROCESSABLE_ENTITY, &form.view()).await;
-    }
-    Ok(see_other("/portal/links?done=link"))
+    page(&state, &portal, None, StatusCode::UNPROCESSABLE_ENTITY, &form.view()).await
 }
 
 /// Switches one off.
@@ -103,12 +84,8 @@ pub async fn disable(
     let link = own(&state, &portal, &id)?;
     // It is their own: they owe nobody a reason.
     let reason = Some(String::new());
-    let fact = Fact::LinkDisabled(fact::LinkDisabled {
-        link_id: link.id,
-        affiliate_id: portal.affiliate.id,
-        reason,
-    });
-    submit(&state, &portal, fact).await?;
+    let disabled = LinkDisabled { link_id: link.id, affiliate_id: portal.affiliate.id, reason };
+    state.app.act(&portal.actor(), disabled).await?;
     Ok(see_other("/portal/links?done=disabled"))
 }
 
@@ -128,19 +105,6 @@ fn own(state: &PageState, portal: &Portal, id: &str) -> Result<Link, Fault> {
     let directory = state.app.directory();
     let link = directory.link(id).filter(|link| link.affiliate == portal.affiliate.id);
     link.map(|link| Link::clone(link)).ok_or(Fault::NotFound)
-}
-
-/// Takes in what the affiliate did; answers of a refusal that the page explains.
-async fn submit(state: &PageState, portal: &Portal, fact: Fact) -> Result<Option<Refusal>, Fault> {
-    let submitted = state.app.submit(&portal.affiliate.id.to_string(), fact).await?;
-    match (submitted.outcome, submitted.refusal) {
-        (FactOutcome::Deferred, _) => Err(Fault::Kept),
-        (FactOutcome::Refused | FactOutcome::Conflict, Some(Refusal::TooManyLinks)) => {
-            Ok(Some(Refusal::TooManyLinks))
-        }
-        (FactOutcome::Refused | FactOutcome::Conflict, _) => Err(Fault::Conflict),
-        _ => Ok(None),
-    }
 }
 
 async fn page(

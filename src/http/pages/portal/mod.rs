@@ -13,11 +13,10 @@ mod referrals;
 mod statements;
 mod words;
 
+use super::Chrome;
+use super::routes::{Door, Routes};
 use super::session::Portal;
 use super::view::Source;
-use super::{Chrome, PageState};
-use axum::Router;
-use axum::routing::{get, post};
 
 /// The templates of these pages.
 pub const TEMPLATES: &[Source] = crate::templates![
@@ -33,24 +32,27 @@ pub const TEMPLATES: &[Source] = crate::templates![
 ];
 
 /// Their routes.
-pub fn routes() -> Router<PageState> {
-    Router::new()
-        .route("/portal", get(home::show))
-        .route("/portal/referrals", get(referrals::list))
-        .route("/portal/referrals/{account_id}", get(referrals::show))
-        .route("/portal/statements", get(statements::list))
-        .route("/portal/statements/{month}", get(statements::show))
-        .route("/portal/statements/{month}/print", get(statements::print))
-        .route("/portal/payouts", get(payouts::show))
-        .route("/portal/links", get(links::list).post(links::create))
-        .route("/portal/links/{link_id}/disable", post(links::disable))
-        .route("/portal/links/{link_id}/qr.svg", get(links::qr))
-        .route("/portal/claims", get(claims::list).post(claims::file))
-        .route("/portal/profile", get(profile::show).post(profile::change))
-        .route("/portal/profile/email", post(profile::change_email))
-        .route("/portal/profile/paypal", post(profile::change_paypal))
-        .route("/portal/profile/password", post(profile::change_password))
-        .route("/portal/profile/sign-out-everywhere", post(profile::sign_out_everywhere))
+pub fn routes() -> Routes {
+    Routes::default()
+        .get("/portal", Door::SignedIn, home::show)
+        .get("/portal/referrals", Door::SignedIn, referrals::list)
+        .get("/portal/referrals/{account_id}", Door::SignedIn, referrals::show)
+        .get("/portal/statements", Door::SignedIn, statements::list)
+        .get("/portal/statements/{month}", Door::SignedIn, statements::show)
+        .get("/portal/statements/{month}/print", Door::SignedIn, statements::print)
+        .get("/portal/payouts", Door::SignedIn, payouts::show)
+        .get("/portal/links", Door::SignedIn, links::list)
+        .post("/portal/links", Door::SignedIn, links::create)
+        .post("/portal/links/{link_id}/disable", Door::SignedIn, links::disable)
+        .get("/portal/links/{link_id}/qr.svg", Door::SignedIn, links::qr)
+        .get("/portal/claims", Door::SignedIn, claims::list)
+        .post("/portal/claims", Door::SignedIn, claims::file)
+        .get("/portal/profile", Door::SignedIn, profile::show)
+        .post("/portal/profile", Door::SignedIn, profile::change)
+        .post("/portal/profile/email", Door::SignedIn, profile::change_email)
+        .post("/portal/profile/paypal", Door::SignedIn, profile::change_paypal)
+        .post("/portal/profile/password", Door::SignedIn, profile::change_password)
+        .post("/portal/profile/sign-out-everywhere", Door::SignedIn, profile::sign_out_everywhere)
 }
 
 /// What stands around a page, with what its address says was just done.

@@ -1,10 +1,7 @@
 //! `/portal/profile`: who the affiliate is, where it is reached and paid, its password and devices.
 
 use super::chrome;
-use crate::app::people::{SetPasswordError, SignInError};
-use crate::domain::fact::{self, AffiliateChange, Fact};
-use crate::domain::outcome::FactOutcome;
-use crate::http::pages::form::web_address;
+use crate::app::people::{ChangedAffiliate, SetPasswordError, SignInError};
 use crate::http::pages::session::{Client, Portal, Signed, with_session, without_session};
 use crate::http::pages::{Fault, Form, FormView, PageState, Part, see_other};
 use axum::extract::{RawQuery, State};
@@ -37,31 +34,16 @@ pub async fn change(
     State(state): State<PageState>,
     Signed(portal, mut form): Signed<Portal>,
 ) -> Result<Response, Fault> {
-    let before = portal.affiliate.profile.clone();
-    let mut after = before.clone();
-    let name = form.line("name", 200);
-    after.name = form.need("name", name, "Please tell us your name.");
-    after.company = form.line("company", 200);
-    after.website = form.line("website", 2_048).map(|text| {
-        web_address(&text).unwrap_or_else(|| {
-            form.wrong("website", "This does not look like a web address, such as example.com.");
-            text
-        })
-    });
+    let changed = ChangedAffiliate {
+        name: form.need("name", "Please tell us your name."),
+        company: Some(form.take("company")),
+        website: Some(form.take("website")),
+        ..ChangedAffiliate::default()
+    };
     if !form.is_good() {
         return refused(&state, &portal, &form).await;
     }
-    if after != before {
-        let change =
-            AffiliateChange { before: Some(before), profile: Some(after), ..AffiliateChange::default() };
-        let fact =
-            Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: portal.affiliate.id, change });
-        match state.app.submit(&portal.affiliate.id.to_string(), fact).await?.outcome {
-            FactOutcome::Deferred => return Err(Fault::Kept),
-            FactOutcome::Refused | FactOutcome::Conflict => return Err(Fault::Conflict),
-            _ => {}
-        }
-    }
+    state.app.change_affiliate(&portal.actor(), portal.affiliate.id, changed).await?;
     Ok(see_other("/portal/profile?done=profile"))
 }
 
@@ -70,11 +52,9 @@ pub async fn change_email(
     State(state): State<PageState>,
     Signed(portal, mut form): Signed<Portal>,
 ) -> Result<Response, Fault> {
-    let email = form.email("new_email", 254);
-    let email = form.need("new_email", email, "Please type the new address.");
-    if !form.is_good() {
+    let Some(email) = form.need("new_email", "Please type the new address.") else {
         return refused(&state, &portal, &form).await;
-    }
+    };
     if let Some(status) = confirmed(&state, &portal, &mut form, "email_password").await? {
         return page(&state, &portal, None, status, Some(form.view())).await;
     }
@@ -87,11 +67,9 @@ pub async fn change_paypal(
     State(state): State<PageState>,
     Signed(portal, mut form): Signed<Portal>,
 ) -> Result<Response, Fault> {
-    let email = form.email("new_paypal", 127);
-    let email = form.need("new_paypal", email, "Please type the address of your PayPal account.");
-    if !form.is_good() {
+    let Some(email) = form.need("new_paypal", "Please type the address of your PayPal account.") else {
         return refused(&state, &portal, &form).await;
-    }
+    };
     if let Some(status) = confirmed(&state, &portal, &mut form, "paypal_password").await? {
         return page(&state, &portal, None, status, Some(form.view())).await;
     }
@@ -157,7 +135,7 @@ pub async fn sign_out_everywhere(
     Signed(portal, _): Signed<Portal>,
 ) -> Result<Response, Fault> {
     let person = portal.session.person;
-    state.app.sign_out_everywhere(&person.to_string(), person).await?;
+    state.app.sign_out_everywhere(&portal.actor(), person).await?;
     Ok(without_session(&state, Part::Portal, see_other("/login")))
 }
 

@@ -42,10 +42,9 @@ pub async fn sign(
     if !portal.must_sign {
         return Ok(see_other("/portal"));
     }
-    let name = form.line("signature", 200);
-    let name = form.need("signature", name, "Please type your full name as your signature.");
-    let settles_paypal = is_first(&portal) && form.ticked("paypal_email");
-    let paypal_email = form.email("paypal_email", 127);
+    let name = form.need("signature", "Please type your full name as your signature.");
+    let settles_paypal = is_first(&portal) && form.has("paypal_email");
+    let paypal_email = form.take("paypal_email");
     if !form.ticked("agree") {
         form.wrong("agree", "Please tick the box if you agree.");
     }
@@ -57,9 +56,9 @@ pub async fn sign(
             "The agreement has changed since you opened this page. Please read it again before you sign.",
         );
     }
-    if !form.is_good() {
+    let Some(name) = name.filter(|_| form.is_good()) else {
         return Ok(to_sign(&state, &portal, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
-    }
+    };
     let refused = |error| match error {
         ActError::Refused(_) => Fault::Conflict,
         error => error.into(),

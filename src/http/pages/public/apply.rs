@@ -1,8 +1,6 @@
 //! `/apply`: asking to join. The answer is the same whoever applies, known or not.
 
-use crate::app::people::ActError;
-use crate::domain::affiliate::Profile;
-use crate::http::pages::form::web_address;
+use crate::app::people::{ActError, NewAffiliate};
 use crate::http::pages::session::Client;
 use crate::http::pages::{Chrome, Fault, Form, FormView, PageState, see_other};
 use axum::extract::State;
@@ -18,15 +16,14 @@ pub async fn show(State(state): State<PageState>) -> Response {
 
 /// Takes an application in.
 pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
-    let profile = read(&mut form, &state.program.partner_types);
-    if !form.is_good() {
+    let Some(new) = read(&mut form, &state.app.settings().partner_types) else {
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
-    }
+    };
     // People don't see this field; programs that fill in every field they find do.
     if !form.text("fax").is_empty() {
         return Ok(see_other("/apply/thanks"));
     }
-    match state.app.apply_as_affiliate(profile, client.ip).await {
+    match state.app.apply_as_affiliate(new, client.ip).await {
         Ok(()) | Err(ActError::Deferred) => Ok(see_other("/apply/thanks")),
         Err(ActError::TooMany) => {
             let sentence =
@@ -42,37 +39,38 @@ pub async fn thanks(State(state): State<PageState>) -> Response {
     state.page("public/thanks.html", &Chrome::default(), context! {})
 }
 
-fn read(form: &mut Form, partner_types: &[String]) -> Profile {
-    let name = form.line("name", 200);
-    let name = form.need("name", name, "Please tell us your name.");
-    let email = form.email("email", 254);
-    let email = form.need("email", email, "Please tell us your e-mail address.");
-    let company = form.line("company", 200);
-    let company =
-        form.need("company", company, "Please tell us your company, or your own name if you have none.");
-    let website = form.line("website", 2_048).map(|text| {
-        web_address(&text).unwrap_or_else(|| {
-            form.wrong("website", "This does not look like a web address, such as example.com.");
-            text
-        })
-    });
-    let website = form.need("website", website, "Please tell us where your audience finds you.");
-    let partner_type = form.line("partner_type", 64);
-    if !partner_type.as_ref().is_some_and(|chosen| partner_types.contains(chosen)) {
+/// What an application says: all but where payouts go.
+fn read(form: &mut Form, partner_types: &[String]) -> Option<NewAffiliate> {
+    let name = form.need("name", "Please tell us your name.");
+    let email = form.need("email", "Please tell us your e-mail address.");
+    let company = form.need("company", "Please tell us your company, or your own name if you have none.");
+    let website = form.need("website", "Please tell us where your audience finds you.");
+    let partner_type = form.text("partner_type").to_owned();
+    if !partner_types.contains(&partner_type) {
         form.wrong("partner_type", "Please choose what describes you best.");
     }
-    let promotion = form.paragraph("promotion", 2_000);
-    let promotion =
-        form.need("promotion", promotion, "Please tell us in a few words how you will promote us.");
-    let paypal_email = form.email("paypal_email", 127);
-    let [company, website, promotion] = [company, website, promotion].map(Some);
-    Profile { name, email, company, website, promotion, partner_type, paypal_email }
+    let promotion = form.need("promotion", "Please tell us in a few words how you will promote us.");
+    let paypal_email = form.take("paypal_email");
+    Some(NewAffiliate {
+        name: name?,
+        email: email?,
+        company: Some(company?),
+        website: Some(website?),
+        promotion: Some(promotion?),
+        partner_type: Some(partner_type),
+        paypal_email,
+        code: None,
+        exempt_from_holds: None,
+        active: None,
+        agreement_accepted_at: None,
+    })
+    .filter(|_| form.is_good())
 }
 
 fn page(state: &PageState, status: StatusCode, form: &FormView) -> Response {
     let content = context! {
         form => Value::from(Serde(form)),
-        partner_types => Value::from(Serde(choices(&state.program.partner_types))),
+        partner_types => Value::from(Serde(choices(&state.app.settings().partner_types))),
     };
     state.page_with(status, "public/apply.html", &Chrome::default(), content)
 }
@@ -101,14 +99,18 @@ mod tests {
             b"name=Ann&email=ann@b.example&website=b.example&partner_type=agency&promotion=By+mail%0D%0Aand+more&company=Lee",
         )
         .expect("a form");
-        let profile = read(&mut form, &kinds);
-        assert!(form.is_good(), "{:?}", form.view().errors);
-        assert_eq!(profile.website.as_deref(), Some("https://b.example/"));
-        assert_eq!(profile.promotion.as_deref(), Some("By mail\nand more"));
-        assert_eq!((profile.company.as_deref(), profile.paypal_email), (Some("Lee"), None));
+        let new = read(&mut form, &kinds).expect("a whole application");
+        let [website, promotion, company] = [
+            new.website.as_ref().map(ToString::to_string),
+            new.promotion.as_ref().map(ToString::to_string),
+            new.company.as_ref().map(ToString::to_string),
+        ];
+        assert_eq!(website.as_deref(), Some("https://b.example/"));
+        assert_eq!(promotion.as_deref(), Some("By mail\nand more"));
+        assert_eq!((company.as_deref(), new.paypal_email), (Some("Lee"), None));
 
         let mut empty = Form::read(b"partner_type=").expect("a form");
-        read(&mut empty, &kinds);
+        assert!(read(&mut empty, &kinds).is_none());
         let needed = ["name", "email", "company", "website", "partner_type", "promotion"];
         assert_eq!(empty.view().order, needed, "only where payouts go may come later");
         assert_eq!(choices(&kinds)[0], ("", "Please choose".to_owned()));
@@ -117,7 +119,7 @@ mod tests {
             b"name=&email=ann&website=javascript:x&partner_type=pirate&promotion=&paypal_email=x&company=a%00b",
         )
         .expect("a form");
-        read(&mut form, &kinds);
+        assert!(read(&mut form, &kinds).is_none());
         let fields = ["name", "email", "company", "website", "partner_type", "promotion", "paypal_email"];
         assert_eq!(form.view().order, fields, "told in the order of the page");
     }

@@ -1,6 +1,7 @@
 //! `/forgot`: asking for a link to choose a new password. The answer is the same whoever asks.
 
 use crate::app::people::SignInError;
+use crate::domain::input::Email;
 use crate::domain::person::Realm;
 use crate::http::pages::session::Client;
 use crate::http::pages::{Chrome, Fault, Form, FormView, PageState};
@@ -17,9 +18,7 @@ pub async fn show(State(state): State<PageState>) -> Response {
 
 /// Sends the link, if somebody has the address.
 pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
-    let email = form.email("email", 254);
-    form.need("email", email, "Please type your e-mail address.");
-    if !form.is_good() {
+    if form.need::<Email>("email", "Please type your e-mail address.").is_none() {
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view(), false));
     }
     match state.app.forgot_password(Realm::Portal, form.text("email"), &client.knock()).await {

@@ -8,10 +8,8 @@ mod home;
 mod password;
 mod sign_in;
 
-use super::PageState;
+use super::routes::{Door, Routes};
 use super::view::Source;
-use axum::Router;
-use axum::routing::{get, post};
 
 /// The templates of these pages.
 pub const TEMPLATES: &[Source] = crate::templates![
@@ -27,18 +25,25 @@ pub const TEMPLATES: &[Source] = crate::templates![
 ];
 
 /// Their routes.
-pub fn routes() -> Router<PageState> {
-    Router::new()
-        .route("/", get(home::show))
-        .route("/apply", get(apply::show).post(apply::send))
-        .route("/apply/thanks", get(apply::thanks))
-        .route("/login", get(sign_in::show).post(sign_in::send))
-        .route("/sign-out", post(sign_in::out))
-        .route("/forgot", get(forgot::show).post(forgot::send))
-        .route("/activate", get(password::show).post(password::send))
-        .route("/reset", get(password::show).post(password::send))
-        .route("/confirm", get(confirm::show).post(confirm::send))
-        .route("/agreement", get(agreement::show).post(agreement::sign))
+pub fn routes() -> Routes {
+    Routes::default()
+        .get("/", Door::Open, home::show)
+        .get("/apply", Door::Open, apply::show)
+        .post("/apply", Door::Open, apply::send)
+        .get("/apply/thanks", Door::Open, apply::thanks)
+        .get("/login", Door::Open, sign_in::show)
+        .post("/login", Door::Open, sign_in::send)
+        .post("/sign-out", Door::SignedIn, sign_in::out)
+        .get("/forgot", Door::Open, forgot::show)
+        .post("/forgot", Door::Open, forgot::send)
+        .get("/activate", Door::Open, password::show)
+        .post("/activate", Door::Open, password::send)
+        .get("/reset", Door::Open, password::show)
+        .post("/reset", Door::Open, password::send)
+        .get("/confirm", Door::Open, confirm::show)
+        .post("/confirm", Door::Open, confirm::send)
+        .get("/agreement", Door::SignedIn, agreement::show)
+        .post("/agreement", Door::SignedIn, agreement::sign)
 }
 
 /// The first value of a parameter of the query; empty without one.

@@ -1,19 +1,20 @@
 //! Accounts: who is credited and why, in plain words; holds, releases, and corrections by hand.
 
 use super::words::{self, Words};
-use super::{Act, Outcome, Staff, export_pages, not_found_if_foreign, show_list};
+use super::{Act, Staff, done, export_pages, not_found_if_foreign, show_list};
+use crate::app::people::ActError;
 use crate::app::{AccountList, AccountStatus, Directory};
 use crate::domain::account::{Account, Refusal};
 use crate::domain::attribution::{Attribution, Considered};
-use crate::domain::fact::{self, Fact, ReviewAction};
+use crate::domain::fact::{Credit, Fact, Review, ReviewAction};
 use crate::domain::history::History;
 use crate::domain::id::{AccountId, AffiliateId, Plan};
+use crate::domain::input;
 use crate::domain::outcome::Reason;
-use crate::domain::person::Action;
 use crate::http::guard::PathId;
 use crate::http::pages::payout;
 use crate::http::pages::table::{Cell, Column, Filter, List, Pages, Query, ROWS, Row, Spec};
-use crate::http::pages::{Fault, FormView, PageState, see_other};
+use crate::http::pages::{Fault, FormView, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -342,16 +343,15 @@ pub async fn judge(
     PathId(id): PathId<AccountId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::JudgeHolds)?;
-    let (action, done) = match act.form.text("judgement") {
+    let (action, code) = match act.form.text("judgement") {
         "hold" => (ReviewAction::Hold, "held"),
         "release" => (ReviewAction::Release, "released"),
         "reject" => (ReviewAction::Reject, "referral-rejected"),
         _ => return Err(Fault::BadRequest),
     };
     let reason = act.reason();
-    let fact = Fact::Review(fact::Review { account_id: id.clone(), action, reason });
-    take(&state, act, &id, fact, done).await
+    let fact = reason.map(|reason| Review { account_id: id.clone(), action, reason: reason.into() });
+    take(&state, act, &id, fact, code).await
 }
 
 pub async fn credit(
@@ -359,19 +359,18 @@ pub async fn credit(
     PathId(id): PathId<AccountId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::Credit)?;
     let text = act.form.text("affiliate").to_owned();
     let affiliate_id = if text == "nobody" { None } else { find_affiliate(&state, &text) };
     if affiliate_id.is_none() && text != "nobody" {
         let sentence = "Please give the id, the e-mail or the code of an affiliate, or the word nobody.";
         act.form.wrong("affiliate", sentence);
     }
-    let reason = act.form.line("credit_reason", 500);
-    let reason = act.form.need("credit_reason", reason, "Please say why, for those who ask later.");
-    let fact = Fact::Credit(fact::Credit {
+    let reason: Option<input::Reason> =
+        act.form.need("credit_reason", "Please say why, for those who ask later.");
+    let fact = reason.map(|reason| Credit {
         account_id: id.clone(),
         affiliate_id,
-        reason,
+        reason: reason.into(),
         claim_id: None,
         ends_judgement: true,
     });
@@ -396,28 +395,25 @@ async fn take(
     state: &PageState,
     mut act: Act,
     id: &AccountId,
-    fact: Fact,
-    done: &str,
+    fact: Option<impl Into<Fact>>,
+    code: &str,
 ) -> Result<Response, Fault> {
     let account = state.app.account(id).await?.ok_or(Fault::NotFound)?;
-    if act.form.is_good() {
-        match act.submit(state, fact).await? {
-            Outcome::Done => return Ok(see_other(&format!("{}?done={done}", path(id)))),
-            Outcome::Later => return Ok(see_other(&format!("{}?done=later", path(id)))),
-            Outcome::Refused(refusal) => act.form.wrong(
-                "form",
-                match refusal {
-                    Some(Refusal::UnknownAccount) => "The account's signup has not been reported yet.",
-                    Some(Refusal::NotReferred) => {
-                        "The account is credited to nobody: there is no referral to judge."
-                    }
-                    Some(Refusal::NeverActive) => {
-                        "This affiliate has never been active, so they can't be credited. Accounts are credited to affiliates who have signed the agreement."
-                    }
-                    _ => "The account has changed meanwhile. Please look at it again.",
-                },
-            ),
-        }
+    if let Some(fact) = fact.filter(|_| act.form.is_good()) {
+        let sentence = match state.app.act(&act.actor(), fact).await {
+            Err(ActError::Refused(Refusal::UnknownAccount)) => {
+                "The account's signup has not been reported yet."
+            }
+            Err(ActError::Refused(Refusal::NotReferred)) => {
+                "The account is credited to nobody: there is no referral to judge."
+            }
+            Err(ActError::Refused(Refusal::NeverActive)) => {
+                "This affiliate has never been active, so they can't be credited. Accounts are credited to affiliates who have signed the agreement."
+            }
+            Err(ActError::Refused(_)) => "The account has changed meanwhile. Please look at it again.",
+            ended => return done(ended, &path(id), code),
+        };
+        act.form.wrong("form", sentence);
     }
     let view = act.form.view();
     show(state, &act.who, &account, None, StatusCode::UNPROCESSABLE_ENTITY, &view).await

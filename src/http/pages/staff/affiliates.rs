@@ -10,16 +10,15 @@ pub use list::list;
 pub use page::page;
 pub use referrals::list as referrals;
 
-use super::{Act, Outcome, Staff};
-use crate::app::people::ActError;
+use super::{Act, Staff, done};
+use crate::app::people::{ActError, ChangedAffiliate};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Profile, Step};
-use crate::domain::fact::{self, AffiliateChange, Fact};
+use crate::domain::fact::{AffiliateChange, AffiliateChanged, AffiliateStep};
 use crate::domain::id::{AffiliateId, ReferralCode};
-use crate::domain::person::{Action, Person};
+use crate::domain::person::Person;
 use crate::http::guard::PathId;
-use crate::http::pages::form::web_address;
-use crate::http::pages::{Fault, FormView, PageState, see_other};
+use crate::http::pages::{Fault, Form, FormView, PageState, see_other};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -34,17 +33,16 @@ pub async fn step(
     mut act: Act,
 ) -> Result<Response, Fault> {
     let id: AffiliateId = id.parse().map_err(|_| Fault::NotFound)?;
-    let (step, action, done) = match step.as_str() {
-        "suspend" => (Step::Suspend, Action::ChangeAffiliates, "suspended"),
-        "reinstate" => (Step::Reinstate, Action::ChangeAffiliates, "reinstated"),
-        "close" => (Step::Close, Action::CloseAffiliates, "closed"),
+    let (step, code) = match step.as_str() {
+        "suspend" => (Step::Suspend, "suspended"),
+        "reinstate" => (Step::Reinstate, "reinstated"),
+        "close" => (Step::Close, "closed"),
         _ => return Err(Fault::NotFound),
     };
-    act.need(action)?;
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
     let reason = match step {
-        Step::Reinstate => act.form.line("reason", 500),
-        _ => Some(act.reason()),
+        Step::Reinstate => act.form.take("reason"),
+        _ => act.reason(),
     };
     if step == Step::Close && !act.form.ticked("sure") {
         act.form.wrong("sure", "Please confirm: an affiliate that was closed can't come back.");
@@ -52,18 +50,12 @@ pub async fn step(
     if !act.form.is_good() {
         return again(&state, &act, id).await;
     }
-    match act
-        .submit(&state, Fact::AffiliateStep(fact::AffiliateStep { affiliate_id: id, step, reason }))
-        .await?
-    {
-        Outcome::Done => Ok(back(id, done)),
-        Outcome::Later => Ok(back(id, "later")),
-        Outcome::Refused(_) => Err(Fault::Conflict),
-    }
+    let step = AffiliateStep { affiliate_id: id, step, reason: reason.map(String::from) };
+    done(state.app.act(&act.actor(), step).await, &path(id), code)
 }
 
-fn back(id: AffiliateId, done: &str) -> Response {
-    see_other(&format!("{PATH}/{id}?done={done}"))
+fn path(id: AffiliateId) -> String {
+    format!("{PATH}/{id}")
 }
 
 async fn again(state: &PageState, act: &Act, id: AffiliateId) -> Result<Response, Fault> {
@@ -75,13 +67,8 @@ pub async fn mail(
     PathId(id): PathId<AffiliateId>,
     act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ChangeAffiliates)?;
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    match state.app.send_activation(&act.who.by(), id).await {
-        Ok(()) => Ok(back(id, "mailed")),
-        Err(ActError::Deferred) => Ok(back(id, "later")),
-        Err(error) => Err(error.into()),
-    }
+    done(state.app.send_activation(&act.actor(), id).await, &path(id), "mailed")
 }
 
 pub async fn sign_out(
@@ -89,13 +76,8 @@ pub async fn sign_out(
     PathId(id): PathId<AffiliateId>,
     act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ChangeAffiliates)?;
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    match state.app.sign_out_everywhere(&act.who.by(), Person::Affiliate(id)).await {
-        Ok(()) => Ok(back(id, "out")),
-        Err(ActError::Deferred) => Ok(back(id, "later")),
-        Err(error) => Err(error.into()),
-    }
+    done(state.app.sign_out_everywhere(&act.actor(), Person::Affiliate(id)).await, &path(id), "out")
 }
 
 pub async fn note(
@@ -103,18 +85,11 @@ pub async fn note(
     PathId(id): PathId<AffiliateId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::WriteNotes)?;
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    let text = act.form.paragraph("note", 2_000);
-    let text = act.form.need("note", text, "Please write something.");
-    if !act.form.is_good() {
+    let Some(text) = act.form.need("note", "Please write something.") else {
         return again(&state, &act, id).await;
-    }
-    match state.app.add_note(&act.who.by(), id, &text).await {
-        Ok(()) => Ok(back(id, "noted")),
-        Err(ActError::Deferred) => Ok(back(id, "later")),
-        Err(error) => Err(error.into()),
-    }
+    };
+    done(state.app.add_note(&act.actor(), id, text).await, &path(id), "noted")
 }
 
 /// What of an affiliate may be edited, as its form showed it: the form brings it back, so that what others changed
@@ -153,18 +128,12 @@ impl Shown {
     }
 }
 
-/// Whoever may change some of it sees the form; the rest is there to be read.
-fn need_either(who: &Staff) -> Result<(), Fault> {
-    who.need(Action::ChangeAffiliates).or_else(|_| who.need(Action::ChangeAddresses))
-}
-
 pub async fn edit(
     State(state): State<PageState>,
     who: Staff,
     PathId(id): PathId<AffiliateId>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    need_either(&who)?;
     let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
     let profile = &affiliate.profile;
     let code = affiliate.code.to_string();
@@ -193,7 +162,7 @@ fn edit_form(
     form: &FormView,
 ) -> Response {
     let types: Vec<(&str, &str)> = std::iter::once(("", "not said"))
-        .chain(state.program.partner_types.iter().map(|one| (one.as_str(), one.as_str())))
+        .chain(state.app.settings().partner_types.iter().map(|one| (one.as_str(), one.as_str())))
         .collect();
     let content = json!({"id": affiliate.id, "name": affiliate.profile.name, "types": types, "form": form,
         "profile": affiliate.profile, "code": affiliate.code, "exempt": affiliate.exempt_from_holds});
@@ -205,90 +174,58 @@ pub async fn save(
     PathId(id): PathId<AffiliateId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    need_either(&act.who)?;
-    if ADDRESSES.into_iter().any(|field| act.form.ticked(field)) {
-        act.need(Action::ChangeAddresses)?;
-    }
-    if OTHERS.into_iter().any(|field| act.form.ticked(field)) {
-        act.need(Action::ChangeAffiliates)?;
-    }
     // Another node may just have taken in what somebody else changed.
     state.app.follow_directory().await?;
     let present = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
     let shown: Shown = serde_json::from_str(act.form.text("was")).map_err(|_| Fault::BadRequest)?;
-    let change = read_change(&state, &mut act, &shown);
-    if act.form.is_good() {
+    if let Some(change) = read_change(&state, &mut act.form, &shown) {
         if change == AffiliateChange::default() {
-            return Ok(back(id, "unchanged"));
+            return Ok(see_other(&format!("{}?done=unchanged", path(id))));
         }
         if shown.overwrites(&change, &Shown::of(&present)) {
             return Err(Fault::Conflict);
         }
-        match act
-            .submit(&state, Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change }))
-            .await?
-        {
-            Outcome::Done => return Ok(back(id, "changed")),
-            Outcome::Later => return Ok(back(id, "later")),
-            Outcome::Refused(Some(Refusal::EmailTaken)) => {
+        match state.app.act(&act.actor(), AffiliateChanged { affiliate_id: id, change }).await {
+            Err(ActError::Refused(Refusal::EmailTaken)) => {
                 act.form.wrong("email", "Another affiliate has this e-mail.");
             }
-            Outcome::Refused(Some(Refusal::CodeTaken)) => {
+            Err(ActError::Refused(Refusal::CodeTaken)) => {
                 act.form.wrong("code", "Another affiliate has this code.");
             }
-            Outcome::Refused(_) => return Err(Fault::Conflict),
+            ended => return done(ended, &path(id), "changed"),
         }
     }
     let view = act.form.view();
     Ok(edit_form(&state, &act.who, &present, None, StatusCode::UNPROCESSABLE_ENTITY, &view))
 }
 
-/// The fields of those who may change where mail and payouts go, and those of who may change all else.
-const ADDRESSES: [&str; 2] = ["email", "paypal_email"];
-const OTHERS: [&str; 7] = ["name", "company", "website", "promotion", "partner_type", "code", "exempt"];
-
-fn read_change(state: &PageState, act: &mut Act, shown: &Shown) -> AffiliateChange {
-    let (addresses, others) = (act.who.may(Action::ChangeAddresses), act.who.may(Action::ChangeAffiliates));
-    let form = &mut act.form;
-    let (mut profile, mut code, mut exempt) = (shown.profile.clone(), shown.code.clone(), shown.exempt);
-    if addresses {
-        let email = form.changed_email("email", 254, Some(&shown.profile.email));
-        profile.email = form.need("email", email, "Please give an e-mail address.");
-        profile.paypal_email = form.changed_email("paypal_email", 127, shown.profile.paypal_email.as_deref());
+/// What the form changes of what it showed. Of the two parts of the form the one that a member may not change is not
+/// there, and stays as it is.
+fn read_change(state: &PageState, form: &mut Form, shown: &Shown) -> Option<AffiliateChange> {
+    let mut changed = ChangedAffiliate::default();
+    if form.has("email") {
+        changed.email = form.need("email", "Please give an e-mail address.");
     }
-    if others {
-        let name = form.line("name", 200);
-        profile.name = form.need("name", name, "Please give a name.");
-        profile.company = form.line("company", 200);
-        profile.promotion = form.paragraph("promotion", 2_000);
-        profile.website = form.line("website", 2_048).and_then(|text| {
-            let address = web_address(&text);
-            if address.is_none() {
-                form.wrong("website", "This does not look like a web address, such as https://example.com.");
-            }
-            address
-        });
+    if form.has("paypal_email") {
+        changed.paypal_email = Some(form.take("paypal_email"));
+    }
+    if form.has("name") {
+        changed.name = form.need("name", "Please give a name.");
+        changed.company = Some(form.take("company"));
+        changed.website = Some(form.take("website"));
+        changed.promotion = Some(form.take("promotion"));
         let partner_type = form.text("partner_type").to_owned();
-        profile.partner_type = Some(partner_type).filter(|one| !one.is_empty());
-        if let Some(one) = &profile.partner_type
-            && !state.program.partner_types.contains(one)
-            && shown.profile.partner_type.as_ref() != Some(one)
-        {
-            form.wrong("partner_type", "Please choose one of the list.");
+        changed.partner_type = Some(Some(partner_type).filter(|one| !one.is_empty()));
+        let code: Option<ReferralCode> = form.text("code").parse().ok();
+        if code.is_none() {
+            form.wrong("code", "A code has 3 to 32 letters, digits and dashes.");
         }
-        match form.text("code").parse::<ReferralCode>() {
-            Ok(typed) => code = typed,
-            Err(_) => form.wrong("code", "A code has 3 to 32 letters, digits and dashes."),
-        }
-        exempt = form.ticked("exempt");
+        changed.code = code.filter(|code| *code != shown.code);
+        changed.exempt_from_holds = Some(form.ticked("exempt")).filter(|exempt| *exempt != shown.exempt);
     }
-    let profile = (profile != shown.profile).then_some(profile);
-    AffiliateChange {
-        before: profile.as_ref().map(|_| shown.profile.clone()),
-        profile,
-        code: Some(code).filter(|code| *code != shown.code),
-        exempt_from_holds: (exempt != shown.exempt).then_some(exempt),
-    }
+    let change = changed.made_to(&shown.profile, &state.app.settings().partner_types);
+    let change = change.map_err(|faults| form.wrong_as(faults)).ok();
+    change.filter(|_| form.is_good())
 }
 
 #[cfg(test)]

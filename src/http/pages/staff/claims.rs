@@ -2,15 +2,16 @@
 
 use super::accounts::{self, name_of};
 use super::words::{self, Words};
-use super::{Act, Staff, show_list};
+use super::{Act, Staff, done, show_list};
 use crate::app::Directory;
 use crate::app::people::ActError;
 use crate::domain::account::{Account, Refusal};
 use crate::domain::id::{AccountId, ClaimId};
-use crate::domain::person::{Action, ClaimState, MissingReferral};
+use crate::domain::input::Reason;
+use crate::domain::person::{ClaimState, MissingReferral};
 use crate::http::guard::PathId;
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
-use crate::http::pages::{Fault, FormView, PageState, see_other};
+use crate::http::pages::{Fault, FormView, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -152,7 +153,6 @@ pub async fn decide(
     PathId(id): PathId<ClaimId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::DecideClaims)?;
     let claim = find(&state, id).await?;
     if claim.state != ClaimState::Open {
         return Err(Fault::Conflict);
@@ -162,28 +162,19 @@ pub async fn decide(
         "decline" => false,
         _ => return Err(Fault::BadRequest),
     };
-    let reason = act.form.line("reason", 500);
-    let reason = act.form.need("reason", reason, "Please say why: the affiliate is told.");
-    let account = if granted {
-        act.need(Action::Credit)?;
-        account_of(&state, &mut act, &claim).await?
-    } else {
-        None
-    };
-    if act.form.is_good() {
-        let by = act.who.by();
-        match state.app.decide_claim(&by, id, granted, &reason, account.as_ref()).await {
-            Ok(()) => {
-                let done = if granted { "granted" } else { "declined" };
-                return Ok(see_other(&format!("{PATH}/{id}?done={done}")));
-            }
-            Err(ActError::Deferred) => return Ok(see_other(&format!("{PATH}/{id}?done=later"))),
+    let reason: Option<Reason> = act.form.need("reason", "Please say why: the affiliate is told.");
+    let account = if granted { account_of(&state, &mut act, &claim).await? } else { None };
+    if let Some(reason) = reason.filter(|_| act.form.is_good()) {
+        match state.app.decide_claim(&act.actor(), id, granted, &reason, account.as_ref()).await {
             Err(ActError::Refused(Refusal::UnknownAccount)) => act.form.wrong("account", UNKNOWN),
             Err(ActError::Refused(Refusal::NeverActive)) => act.form.wrong(
                 "form",
                 "This affiliate has never been active, so they can't be credited: they have yet to sign the agreement.",
             ),
-            Err(error) => return Err(error.into()),
+            ended => {
+                let code = if granted { "granted" } else { "declined" };
+                return done(ended, &format!("{PATH}/{id}"), code);
+            }
         }
     }
     let view = act.form.view();

@@ -5,7 +5,7 @@ use super::words::{self, Words};
 use super::{Staff, months};
 use crate::app::{AccountList, Overlooked};
 use crate::domain::affiliate::Status;
-use crate::domain::person::Action;
+use crate::domain::person::Permission;
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -89,7 +89,7 @@ async fn warnings(state: &PageState, who: &Staff) -> Result<Vec<String>, Fault> 
     }
     let findings = state.app.inspect().await;
     let bad = findings.iter().filter(|finding| !finding.ok);
-    if who.may(Action::ManageStaff) {
+    if who.may(Permission::ManageStaff) {
         found.extend(bad.map(|finding| format!("{}: {}", finding.check, finding.text)));
     } else if bad.count() > 0 {
         found.push("The server wants an operator's look: an administrator sees more here.".to_owned());

@@ -1,14 +1,14 @@
 //! Members of staff: who they are, what they may do; made and changed by administrators.
 
 use super::words::Words;
-use super::{Act, Staff};
-use crate::app::people::ActError;
+use super::{Act, Staff, done};
+use crate::app::people::{ActError, NewStaff};
 use crate::domain::account::Refusal;
 use crate::domain::id::StaffId;
-use crate::domain::person::{Action, Role, StaffMember};
+use crate::domain::person::{Role, StaffMember};
 use crate::http::guard::PathId;
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
-use crate::http::pages::{Fault, FormView, PageState, see_other};
+use crate::http::pages::{Fault, FormView, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -107,23 +107,19 @@ fn roles() -> Vec<(&'static str, String)> {
 }
 
 pub async fn create(State(state): State<PageState>, mut act: Act) -> Result<Response, Fault> {
-    act.need(Action::ManageStaff)?;
-    let name = act.form.line("name", 200);
-    let name = act.form.need("name", name, "Please give a name.");
-    let email = act.form.email("email", 254);
-    let email = act.form.need("email", email, "Please give an e-mail address.");
+    let name = act.form.need("name", "Please give a name.");
+    let email = act.form.need("email", "Please give an e-mail address.");
     let role: Option<Role> = act.form.text("role").parse().ok();
     if role.is_none() {
         act.form.wrong("role", "Please choose a role.");
     }
-    if let Some(role) = role.filter(|_| act.form.is_good()) {
-        match state.app.create_staff(&act.who.by(), &name, &email, role).await {
+    if let (Some(name), Some(email), Some(role)) = (name, email, role) {
+        match state.app.create_staff(&act.actor(), NewStaff { name, email, role }).await {
             Ok((member, link)) => return Ok(show_link(&state, &act.who, &member, &link)),
             Err(ActError::Refused(Refusal::EmailTaken)) => {
                 act.form.wrong("email", "Another member of staff has this e-mail.");
             }
-            Err(ActError::Deferred) => return Ok(see_other(&format!("{PATH}?done=later"))),
-            Err(error) => return Err(error.into()),
+            ended => return done(ended, PATH, "later"),
         }
     }
     let view = act.form.view();
@@ -169,9 +165,8 @@ pub async fn change(
     PathId(id): PathId<StaffId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ManageStaff)?;
     let member = state.app.directory().staff_member(id).cloned().ok_or(Fault::NotFound)?;
-    let (role, disabled, done) = match act.form.text("change") {
+    let (role, disabled, code) = match act.form.text("change") {
         "role" => {
             let role: Role = act.form.text("role").parse().map_err(|_| Fault::BadRequest)?;
             (Some(role), None, "role")
@@ -179,22 +174,20 @@ pub async fn change(
         "disable" => (None, Some(true), "disabled"),
         "enable" => (None, Some(false), "enabled"),
         "invite" => {
-            return match state.app.invite_staff(&act.who.by(), id).await {
+            return match state.app.invite_staff(&act.actor(), id).await {
                 Ok(link) => Ok(show_link(&state, &act.who, &member, &link)),
                 Err(error) => Err(error.into()),
             };
         }
         _ => return Err(Fault::BadRequest),
     };
-    match state.app.change_staff(&act.who.by(), id, role, disabled).await {
-        Ok(()) => Ok(see_other(&format!("{PATH}/{id}?done={done}"))),
+    match state.app.change_staff(&act.actor(), id, role, disabled).await {
         Err(ActError::Refused(Refusal::LastAdmin)) => {
             let field = if disabled.is_some() { "form" } else { "role" };
             act.form.wrong(field, "This is the last administrator: give somebody else that role first.");
             let view = act.form.view();
             Ok(show(&state, &act.who, &member, None, StatusCode::UNPROCESSABLE_ENTITY, &view))
         }
-        Err(ActError::Deferred) => Ok(see_other(&format!("{PATH}/{id}?done=later"))),
-        Err(error) => Err(error.into()),
+        ended => done(ended, &format!("{PATH}/{id}"), code),
     }
 }

@@ -1,7 +1,8 @@
 //! Pages of staff, all below `/admin`, on the internal listener.
 //!
-//! Everyone who is signed in may look at everything. What changes something asks [`Act::need`] first: the table of what
-//! each role may do is [`Role::may`](crate::domain::person::Role::may). What is done is a fact like those of the API, told by the member's id.
+//! Everyone who is signed in may look at everything. The table of routes says which permission opens the door to what
+//! changes something; what each role may do is the table [`Role::may`](crate::domain::person::Role::may). What is done is
+//! a fact like those of the API, recorded with the member's id.
 
 mod accounts;
 mod affiliates;
@@ -18,20 +19,19 @@ mod runs;
 mod sign_in;
 mod words;
 
+use super::routes::{Door, Routes};
 use super::session::{Signed, Staff};
 use super::table::{Column, List, Query, Row, csv_file, csv_rows};
 use super::view::Source;
-use super::{Chrome, Fault, Form, PageState, Part, download};
+use super::{Chrome, Fault, Form, PageState, Part, download, see_other};
 use crate::app::ReadError;
-use crate::domain::account::Refusal;
-use crate::domain::fact::Fact;
-use crate::domain::outcome::FactOutcome;
-use crate::domain::person::{Action, Person};
-use axum::Router;
+use crate::app::actor::Actor;
+use crate::app::people::ActError;
+use crate::domain::input::Reason;
+use crate::domain::person::Permission;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
-use axum::routing::{get, post};
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 
@@ -61,72 +61,115 @@ pub const TEMPLATES: &[Source] = crate::templates![
 ];
 
 /// Their routes.
-pub fn routes() -> Router<PageState> {
-    Router::new()
-        .route("/admin", get(home::page))
-        .route("/admin/login", get(sign_in::show).post(sign_in::send))
-        .route("/admin/sign-out", post(sign_in::out))
-        .route("/admin/forgot", get(sign_in::forgot).post(sign_in::send_link))
-        .route("/admin/activate", get(sign_in::choose).post(sign_in::set_password))
-        .route("/admin/me", get(sign_in::me).post(sign_in::change_password))
-        .route("/admin/me/sign-out-everywhere", post(sign_in::out_everywhere))
-        .route("/admin/review", get(review::list))
-        .route("/admin/review/{affiliate_id}", get(review::page))
-        .route("/admin/review/{affiliate_id}/approve", post(review::approve))
-        .route("/admin/review/{affiliate_id}/reject", post(review::reject))
-        .route("/admin/affiliates", get(affiliates::list))
-        .route("/admin/affiliates/{affiliate_id}", get(affiliates::page))
-        .route("/admin/affiliates/{affiliate_id}/edit", get(affiliates::edit).post(affiliates::save))
-        .route("/admin/affiliates/{affiliate_id}/referrals", get(affiliates::referrals))
-        .route("/admin/affiliates/{affiliate_id}/mail", post(affiliates::mail))
-        .route("/admin/affiliates/{affiliate_id}/sign-out", post(affiliates::sign_out))
-        .route("/admin/affiliates/{affiliate_id}/notes", post(affiliates::note))
-        .route("/admin/affiliates/{affiliate_id}/links", post(affiliates::new_link))
-        .route(
-            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
-            get(affiliates::ask_off).post(affiliates::off),
+pub fn routes() -> Routes {
+    use Permission::{
+        Aggregate, ChangeAddresses, ChangeAffiliates, CloseAffiliates, Credit, DecideClaims, JudgeHolds,
+        ManageStaff, ReviewApplications, WriteNotes,
+    };
+    Routes::default()
+        .get("/admin", Door::SignedIn, home::page)
+        .get("/admin/login", Door::Open, sign_in::show)
+        .post("/admin/login", Door::Open, sign_in::send)
+        .post("/admin/sign-out", Door::SignedIn, sign_in::out)
+        .get("/admin/forgot", Door::Open, sign_in::forgot)
+        .post("/admin/forgot", Door::Open, sign_in::send_link)
+        .get("/admin/activate", Door::Open, sign_in::choose)
+        .post("/admin/activate", Door::Open, sign_in::set_password)
+        .get("/admin/me", Door::SignedIn, sign_in::me)
+        .post("/admin/me", Door::SignedIn, sign_in::change_password)
+        .post("/admin/me/sign-out-everywhere", Door::SignedIn, sign_in::out_everywhere)
+        .get("/admin/review", Door::SignedIn, review::list)
+        .get("/admin/review/{affiliate_id}", Door::SignedIn, review::page)
+        .post("/admin/review/{affiliate_id}/approve", Door::Permitted(&[ReviewApplications]), review::approve)
+        .post("/admin/review/{affiliate_id}/reject", Door::Permitted(&[ReviewApplications]), review::reject)
+        .get("/admin/affiliates", Door::SignedIn, affiliates::list)
+        .get("/admin/affiliates/{affiliate_id}", Door::SignedIn, affiliates::page)
+        .get(
+            "/admin/affiliates/{affiliate_id}/edit",
+            Door::Permitted(&[ChangeAffiliates, ChangeAddresses]),
+            affiliates::edit,
         )
-        .route("/admin/affiliates/{affiliate_id}/links/{link_id}/on", post(affiliates::on))
-        .route("/admin/affiliates/{affiliate_id}/step/{step}", post(affiliates::step))
-        .route("/admin/accounts", get(accounts::list))
-        .route("/admin/accounts/{account_id}", get(accounts::page))
-        .route("/admin/accounts/{account_id}/judge", post(accounts::judge))
-        .route("/admin/accounts/{account_id}/credit", post(accounts::credit))
-        .route("/admin/held", get(held::list))
-        .route("/admin/claims", get(claims::list))
-        .route("/admin/claims/{claim_id}", get(claims::page).post(claims::decide))
-        .route("/admin/months", get(months::list))
-        .route("/admin/months/{month}", get(months::month))
-        .route("/admin/months/{month}/{affiliate_id}", get(months::statement))
-        .route("/admin/runs", get(runs::page).post(runs::start))
-        .route("/admin/figures", get(figures::page))
-        .route("/admin/audit", get(audit::list))
-        .route("/admin/members", get(members::list).post(members::create))
-        .route("/admin/members/{staff_id}", get(members::page).post(members::change))
+        .post(
+            "/admin/affiliates/{affiliate_id}/edit",
+            Door::Permitted(&[ChangeAffiliates, ChangeAddresses]),
+            affiliates::save,
+        )
+        .get("/admin/affiliates/{affiliate_id}/referrals", Door::SignedIn, affiliates::referrals)
+        .post("/admin/affiliates/{affiliate_id}/mail", Door::Permitted(&[ChangeAffiliates]), affiliates::mail)
+        .post(
+            "/admin/affiliates/{affiliate_id}/sign-out",
+            Door::Permitted(&[ChangeAffiliates]),
+            affiliates::sign_out,
+        )
+        .post("/admin/affiliates/{affiliate_id}/notes", Door::Permitted(&[WriteNotes]), affiliates::note)
+        .post(
+            "/admin/affiliates/{affiliate_id}/links",
+            Door::Permitted(&[ChangeAffiliates]),
+            affiliates::new_link,
+        )
+        .get(
+            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
+            Door::Permitted(&[ChangeAffiliates]),
+            affiliates::ask_off,
+        )
+        .post(
+            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
+            Door::Permitted(&[ChangeAffiliates]),
+            affiliates::off,
+        )
+        .post(
+            "/admin/affiliates/{affiliate_id}/links/{link_id}/on",
+            Door::Permitted(&[ChangeAffiliates]),
+            affiliates::on,
+        )
+        .post(
+            "/admin/affiliates/{affiliate_id}/step/{step}",
+            Door::Permitted(&[ChangeAffiliates, CloseAffiliates]),
+            affiliates::step,
+        )
+        .get("/admin/accounts", Door::SignedIn, accounts::list)
+        .get("/admin/accounts/{account_id}", Door::SignedIn, accounts::page)
+        .post("/admin/accounts/{account_id}/judge", Door::Permitted(&[JudgeHolds]), accounts::judge)
+        .post("/admin/accounts/{account_id}/credit", Door::Permitted(&[Credit]), accounts::credit)
+        .get("/admin/held", Door::SignedIn, held::list)
+        .get("/admin/claims", Door::SignedIn, claims::list)
+        .get("/admin/claims/{claim_id}", Door::SignedIn, claims::page)
+        .post("/admin/claims/{claim_id}", Door::Permitted(&[DecideClaims]), claims::decide)
+        .get("/admin/months", Door::SignedIn, months::list)
+        .get("/admin/months/{month}", Door::SignedIn, months::month)
+        .get("/admin/months/{month}/{affiliate_id}", Door::SignedIn, months::statement)
+        .get("/admin/runs", Door::SignedIn, runs::page)
+        .post("/admin/runs", Door::Permitted(&[Aggregate]), runs::start)
+        .get("/admin/figures", Door::SignedIn, figures::page)
+        .get("/admin/audit", Door::SignedIn, audit::list)
+        .get("/admin/members", Door::SignedIn, members::list)
+        .post("/admin/members", Door::Permitted(&[ManageStaff]), members::create)
+        .get("/admin/members/{staff_id}", Door::SignedIn, members::page)
+        .post("/admin/members/{staff_id}", Door::Permitted(&[ManageStaff]), members::change)
 }
 
 impl Staff {
     /// Whether it may do something.
-    fn may(&self, action: Action) -> bool {
+    fn may(&self, action: Permission) -> bool {
         self.member.may(action)
     }
     /// Refuses what it may not do.
-    fn need(&self, action: Action) -> Result<(), Fault> {
+    fn need(&self, action: Permission) -> Result<(), Fault> {
         if self.may(action) { Ok(()) } else { Err(Fault::Forbidden) }
     }
-    /// How what it does is recorded.
-    fn by(&self) -> String {
-        Person::Staff(self.member.id).to_string()
+    /// Who acts, when it does something.
+    fn actor(&self) -> Actor {
+        Actor::Staff(self.member.id, self.member.role)
     }
     /// What stands around one of its pages; the address may say what was just done.
     fn chrome(&self, section: &'static str, raw: Option<&str>) -> Chrome {
-        let may = Action::ALL.into_iter().filter(|action| self.may(*action)).map(name_of);
+        let may = Permission::ALL.into_iter().filter(|action| self.may(*action)).map(name_of);
         Chrome {
             part: Part::Staff,
             section,
             name: Some(self.member.name.clone()),
             csrf: self.session.csrf.clone(),
-            notice: done(raw),
+            notice: notice(raw),
             may: may.collect(),
             ..Chrome::default()
         }
@@ -134,25 +177,25 @@ impl Staff {
 }
 
 /// An action as templates ask for it.
-const fn name_of(action: Action) -> &'static str {
+const fn name_of(action: Permission) -> &'static str {
     match action {
-        Action::ReviewApplications => "review",
-        Action::ChangeAffiliates => "change",
-        Action::ChangeAddresses => "addresses",
-        Action::CloseAffiliates => "close",
-        Action::WriteNotes => "note",
-        Action::JudgeHolds => "judge",
-        Action::DecideClaims => "claims",
-        Action::Credit => "credit",
-        Action::Aggregate => "aggregate",
-        Action::Export => "export",
-        Action::Payouts => "payouts",
-        Action::ManageStaff => "staff",
+        Permission::ReviewApplications => "review",
+        Permission::ChangeAffiliates => "change",
+        Permission::ChangeAddresses => "addresses",
+        Permission::CloseAffiliates => "close",
+        Permission::WriteNotes => "note",
+        Permission::JudgeHolds => "judge",
+        Permission::DecideClaims => "claims",
+        Permission::Credit => "credit",
+        Permission::Aggregate => "aggregate",
+        Permission::Export => "export",
+        Permission::Payouts => "payouts",
+        Permission::ManageStaff => "staff",
     }
 }
 
 /// What was just done, in words; an address can choose among these and say nothing else.
-fn done(raw: Option<&str>) -> Option<&'static str> {
+fn notice(raw: Option<&str>) -> Option<&'static str> {
     let code = raw?.strip_prefix("done=")?;
     DONE.iter().find(|(name, _)| *name == code).map(|(_, words)| *words)
 }
@@ -211,34 +254,23 @@ impl FromRequest<PageState> for Act {
     }
 }
 
-/// What became of what somebody wanted.
-enum Outcome {
-    /// It is done.
-    Done,
-    /// It is on disk, and will be done when the store is back.
-    Later,
-    /// The rules don't allow it.
-    Refused(Option<Refusal>),
-}
-
 impl Act {
-    /// Refuses what the member's role may not do.
-    fn need(&self, action: Action) -> Result<(), Fault> {
-        self.who.need(action)
+    /// Who acts.
+    fn actor(&self) -> Actor {
+        self.who.actor()
     }
     /// The reason that must be given.
-    fn reason(&mut self) -> String {
-        let reason = self.form.line("reason", 500);
-        self.form.need("reason", reason, "Please say why, for those who ask later.")
+    fn reason(&mut self) -> Option<Reason> {
+        self.form.need("reason", "Please say why, for those who ask later.")
     }
-    /// Takes in what the member did.
-    async fn submit(&self, state: &PageState, fact: Fact) -> Result<Outcome, Fault> {
-        let submitted = state.app.submit(&self.who.by(), fact).await?;
-        Ok(match submitted.outcome {
-            FactOutcome::Deferred => Outcome::Later,
-            FactOutcome::Refused | FactOutcome::Conflict => Outcome::Refused(submitted.refusal),
-            _ => Outcome::Done,
-        })
+}
+
+/// The answer to an act: the page that says what was done, or that it will be done when the store is back.
+fn done<T>(ended: Result<T, ActError>, path: &str, code: &str) -> Result<Response, Fault> {
+    match ended {
+        Ok(_) => Ok(see_other(&format!("{path}?done={code}"))),
+        Err(ActError::Deferred) => Ok(see_other(&format!("{path}?done=later"))),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -278,16 +310,16 @@ fn show_list(
 
 /// A list without what the member may not do.
 fn for_role(who: &Staff, list: List) -> List {
-    if who.may(Action::Export) { list } else { list.without_export() }
+    if who.may(Permission::Export) { list } else { list.without_export() }
 }
 
 fn export(who: &Staff, name: &str, list: &List) -> Result<Response, Fault> {
-    who.need(Action::Export)?;
+    who.need(Permission::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), list.to_csv()))
 }
 
 fn export_lines(who: &Staff, name: &str, lines: &[Vec<String>]) -> Result<Response, Fault> {
-    who.need(Action::Export)?;
+    who.need(Permission::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), csv_file(lines)))
 }
 
@@ -302,7 +334,7 @@ where
     F: FnMut(Option<String>) -> Read + Send + 'static,
     Read: Future<Output = Result<(Vec<Row>, Option<String>), Fault>> + Send,
 {
-    who.need(Action::Export)?;
+    who.need(Permission::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), csv_of_pages(columns, page).await?))
 }
 
@@ -357,9 +389,9 @@ mod tests {
 
     #[test]
     fn an_address_says_only_what_is_known_to_have_been_done() {
-        assert!(done(Some("done=approved")).is_some_and(|words| words.starts_with("Approved")));
+        assert!(notice(Some("done=approved")).is_some_and(|words| words.starts_with("Approved")));
         for other in ["done=<b>", "done=", "x=approved", "done=approved&x=1"] {
-            assert_eq!(done(Some(other)), None, "{other}");
+            assert_eq!(notice(Some(other)), None, "{other}");
         }
     }
 }

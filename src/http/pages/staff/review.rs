@@ -2,11 +2,10 @@
 
 use super::hints::Known;
 use super::words::{self, Words};
-use super::{Act, Outcome, Staff, show_list};
+use super::{Act, Staff, done, show_list};
 use crate::domain::affiliate::{Affiliate, Status, Step};
-use crate::domain::fact::{self, Fact};
+use crate::domain::fact::AffiliateStep;
 use crate::domain::id::AffiliateId;
-use crate::domain::person::Action;
 use crate::http::guard::PathId;
 use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
 use crate::http::pages::{Fault, FormView, PageState, see_other};
@@ -128,7 +127,6 @@ pub async fn approve(
     PathId(id): PathId<AffiliateId>,
     act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ReviewApplications)?;
     decide(&state, &act, id, Step::Approve, None).await
 }
 
@@ -137,14 +135,12 @@ pub async fn reject(
     PathId(id): PathId<AffiliateId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ReviewApplications)?;
     let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
-    let reason = act.reason();
-    if !act.form.is_good() {
+    let Some(reason) = act.reason() else {
         let view = act.form.view();
         return Ok(show(&state, &act.who, &affiliate, None, StatusCode::UNPROCESSABLE_ENTITY, &view));
-    }
-    decide(&state, &act, id, Step::Reject, Some(reason)).await
+    };
+    decide(&state, &act, id, Step::Reject, Some(reason.into())).await
 }
 
 async fn decide(
@@ -155,12 +151,7 @@ async fn decide(
     reason: Option<String>,
 ) -> Result<Response, Fault> {
     state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    let fact = Fact::AffiliateStep(fact::AffiliateStep { affiliate_id: id, step, reason });
-    let done = match act.submit(state, fact).await? {
-        Outcome::Done if step == Step::Approve => "approved",
-        Outcome::Done => "rejected",
-        Outcome::Later => "later",
-        Outcome::Refused(_) => return Err(Fault::Conflict),
-    };
-    Ok(see_other(&format!("/admin/affiliates/{id}?done={done}")))
+    let code = if step == Step::Approve { "approved" } else { "rejected" };
+    let step = AffiliateStep { affiliate_id: id, step, reason };
+    done(state.app.act(&act.actor(), step).await, &format!("/admin/affiliates/{id}"), code)
 }

@@ -5,7 +5,7 @@ use super::{Act, Staff, export, for_role};
 use crate::app::{AggregateError, RunDoc};
 use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
-use crate::domain::person::Action;
+use crate::domain::input::Instant;
 use crate::http::pages::table::{Cell, Column, List, Query, Row, Spec};
 use crate::http::pages::{Fault, PageState, see_other};
 use axum::extract::{RawQuery, State};
@@ -156,13 +156,12 @@ fn told(words: &Words<'_>, run: &RunReport) -> Value {
         "adjustments": run.adjustments, "nodes_behind": behind})
 }
 
-pub async fn start(State(state): State<PageState>, mut act: Act) -> Result<Response, Fault> {
-    act.need(Action::Aggregate)?;
+pub async fn start(State(state): State<PageState>, act: Act) -> Result<Response, Fault> {
     let dry_run = act.form.text("kind") == "dry";
-    let as_of = match act.form.line("as_of", 40) {
-        None => None,
-        Some(text) => {
-            let read = read_instant(&state, &text);
+    let as_of = match act.form.text("as_of") {
+        "" => None,
+        text => {
+            let read = read_instant(&state, text);
             if read.is_none() {
                 let why = "Please give a time like 2026-05-04 04:15, not after now.";
                 return refuse(&state, &act, why).await;
@@ -171,7 +170,7 @@ pub async fn start(State(state): State<PageState>, mut act: Act) -> Result<Respo
         }
     };
     if dry_run {
-        let report = match state.app.aggregate(&act.who.by(), as_of, true).await {
+        let report = match state.app.aggregate(&act.actor(), as_of, true).await {
             Ok(report) => report,
             Err(error) => return failed(&state, &act, error).await,
         };
@@ -180,10 +179,10 @@ pub async fn start(State(state): State<PageState>, mut act: Act) -> Result<Respo
         return show(&state, &act.who, (None, &plain), StatusCode::OK, "", &told).await;
     }
     tracing::info!(by = %act.who.member.id, "a nightly run was started by hand");
-    let (app, by) = (std::sync::Arc::clone(&state.app), act.who.by());
+    let (app, actor) = (std::sync::Arc::clone(&state.app), act.actor());
     // A run goes on when whoever started it does not wait for it.
     let mut run = tokio::spawn(async move {
-        let made = app.aggregate(&by, as_of, false).await;
+        let made = app.aggregate(&actor, as_of, false).await;
         if let Err(error) = &made {
             tracing::warn!(%error, "a nightly run by hand was not made");
         }
@@ -204,9 +203,8 @@ fn read_instant(state: &PageState, text: &str) -> Option<DateTime<chrono::Utc>> 
         let at = chrono::NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M").ok()?;
         Some(state.app.zone().local_time_on(at.date(), at.time()))
     };
-    let at = crate::http::fields::parse_instant(text).or_else(|| local(text))?;
-    let earliest = DateTime::from_timestamp(946_684_800, 0)?;
-    (earliest <= at && at <= state.app.now()).then_some(at)
+    let Instant(at) = text.parse().ok().or_else(|| local(text)?.to_rfc3339().parse().ok())?;
+    (at <= state.app.now()).then_some(at)
 }
 
 async fn failed(state: &PageState, act: &Act, error: AggregateError) -> Result<Response, Fault> {

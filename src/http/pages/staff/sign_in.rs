@@ -2,6 +2,7 @@
 
 use super::{Act, Staff};
 use crate::app::people::{LinkError, OpenLink, SetPasswordError, SignInError};
+use crate::domain::input::Email;
 use crate::domain::one_time::OneTimeError;
 use crate::domain::person::{Person, Realm};
 use crate::http::pages::session::{Client, Who, with_session, without_session};
@@ -72,7 +73,7 @@ pub async fn out(State(state): State<PageState>, act: Act) -> Result<Response, F
 }
 
 pub async fn out_everywhere(State(state): State<PageState>, act: Act) -> Result<Response, Fault> {
-    state.app.sign_out_everywhere(&act.who.by(), Person::Staff(act.who.member.id)).await?;
+    state.app.sign_out_everywhere(&act.actor(), Person::Staff(act.who.member.id)).await?;
     Ok(without_session(&state, Part::Staff, see_other("/admin/login")))
 }
 
@@ -89,9 +90,7 @@ pub async fn send_link(
     client: Client,
     mut form: Form,
 ) -> Result<Response, Fault> {
-    let email = form.email("email", 254);
-    form.need("email", email, "Please type your e-mail address.");
-    if !form.is_good() {
+    if form.need::<Email>("email", "Please type your e-mail address.").is_none() {
         return Ok(forgot_page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view(), false));
     }
     match state.app.forgot_password(Realm::Staff, form.text("email"), &client.knock()).await {

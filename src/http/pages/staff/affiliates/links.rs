@@ -1,13 +1,13 @@
 //! An affiliate's links: made, switched off with a reason, switched on again.
 
-use super::{again, back, page};
+use super::{again, page, path};
+use crate::app::people::{ActError, NewLink};
 use crate::domain::account::Refusal;
-use crate::domain::affiliate::{Affiliate, Link, Switch};
-use crate::domain::fact::{self, Fact};
+use crate::domain::affiliate::{Affiliate, Link, MOST_LINKS};
+use crate::domain::fact::{LinkDisabled, LinkEnabled};
 use crate::domain::id::{AffiliateId, LinkId};
-use crate::domain::person::Action;
 use crate::http::guard::PathId;
-use crate::http::pages::staff::{Act, Outcome, Staff};
+use crate::http::pages::staff::{Act, Staff, done};
 use crate::http::pages::{Fault, FormView, PageState};
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -21,36 +21,24 @@ pub async fn create(
     PathId(affiliate): PathId<AffiliateId>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ChangeAffiliates)?;
     state.app.directory().affiliate(affiliate).ok_or(Fault::NotFound)?;
-    let label = act.form.line("label", 100);
-    let destination = act.form.line("destination", 2_048).and_then(|text| {
-        let allowed = (state.hooks.destination_allowed)(&text).ok();
-        if allowed.is_none() {
-            act.form
-                .wrong("destination", "Links may lead to https addresses on the program's own hosts only.");
-        }
-        allowed
-    });
-    if !act.form.is_good() {
-        return again(&state, &act, affiliate).await;
+    let label = act.form.need("label", "Please give the link a name, so that its affiliate knows it.");
+    let new = NewLink { label, destination: act.form.take("destination") };
+    let actor = act.actor();
+    match state.app.new_link(&actor, affiliate, new) {
+        Err(ActError::Invalid(faults)) => act.form.wrong_as(faults),
+        Ok(link) if act.form.is_good() => match state.app.act(&actor, link).await {
+            Err(ActError::Refused(Refusal::NotActive)) => {
+                act.form.wrong("label", "Only an active affiliate can have more links.");
+            }
+            Err(ActError::Refused(Refusal::TooManyLinks)) => {
+                act.form.wrong("label", format!("They have {MOST_LINKS} links, which is the most."));
+            }
+            ended => return done(ended, &path(affiliate), "linked"),
+        },
+        ended => drop(ended?),
     }
-    let link = Link {
-        id: LinkId::random(),
-        affiliate,
-        destination,
-        label,
-        created_at: state.app.now(),
-        switch: Switch::default(),
-    };
-    match act.submit(&state, Fact::LinkCreated(fact::LinkCreated { link, within: None })).await? {
-        Outcome::Done => Ok(back(affiliate, "linked")),
-        Outcome::Later => Ok(back(affiliate, "later")),
-        Outcome::Refused(_) => {
-            act.form.wrong("label", "Only an active affiliate can have more links.");
-            again(&state, &act, affiliate).await
-        }
-    }
+    again(&state, &act, affiliate).await
 }
 
 /// Asks why a link is to be switched off, beside what it does.
@@ -59,7 +47,6 @@ pub async fn ask_off(
     who: Staff,
     Path(names): Path<(String, String)>,
 ) -> Result<Response, Fault> {
-    who.need(Action::ChangeAffiliates)?;
     let (affiliate, link) = find(&state, &names)?;
     off_page(&state, &who, &affiliate, &link, StatusCode::OK, &FormView::default()).await
 }
@@ -70,22 +57,15 @@ pub async fn off(
     Path(names): Path<(String, String)>,
     mut act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ChangeAffiliates)?;
     let (affiliate, link) = find(&state, &names)?;
-    let reason = act.reason();
-    if act.form.is_good() {
-        let fact = Fact::LinkDisabled(fact::LinkDisabled {
-            link_id: link.id,
-            affiliate_id: affiliate.id,
-            reason: Some(reason),
-        });
-        match act.submit(&state, fact).await? {
-            Outcome::Done => return Ok(back(affiliate.id, "link-off")),
-            Outcome::Later => return Ok(back(affiliate.id, "later")),
-            Outcome::Refused(Some(Refusal::DefaultLink)) => {
+    if let Some(reason) = act.reason() {
+        let reason = Some(reason.into());
+        let disabled = LinkDisabled { link_id: link.id, affiliate_id: affiliate.id, reason };
+        match state.app.act(&act.actor(), disabled).await {
+            Err(ActError::Refused(Refusal::DefaultLink)) => {
                 act.form.wrong("form", "This is their default link. To stop it, suspend the affiliate.");
             }
-            Outcome::Refused(_) => return Err(Fault::Conflict),
+            ended => return done(ended, &path(affiliate.id), "link-off"),
         }
     }
     let view = act.form.view();
@@ -98,16 +78,9 @@ pub async fn on(
     Path(names): Path<(String, String)>,
     act: Act,
 ) -> Result<Response, Fault> {
-    act.need(Action::ChangeAffiliates)?;
     let (affiliate, link) = find(&state, &names)?;
-    match act
-        .submit(&state, Fact::LinkEnabled(fact::LinkEnabled { link_id: link.id, affiliate_id: affiliate.id }))
-        .await?
-    {
-        Outcome::Done => Ok(back(affiliate.id, "link-on")),
-        Outcome::Later => Ok(back(affiliate.id, "later")),
-        Outcome::Refused(_) => Err(Fault::Conflict),
-    }
+    let enabled = LinkEnabled { link_id: link.id, affiliate_id: affiliate.id };
+    done(state.app.act(&act.actor(), enabled).await, &path(affiliate.id), "link-on")
 }
 
 /// An affiliate and one of its links, as an address names them.
