@@ -8,6 +8,7 @@
 //! With no click in flight, `clicks_received = sum(clicks_journaled) + sum(clicks_dropped)`; for each log, for
 //! ever, `last_position = applied_position + backlog`.
 
+use crate::domain::named::named;
 use crate::domain::outcome::{ClickDrop, FactOutcome, SubDrop, Verdict};
 use crate::http::refused::Cause;
 use crate::server::Gauges;
@@ -141,104 +142,57 @@ const REQUEST_BUCKETS: &[f64] =
 /// Upper bounds of the histogram of nightly runs, in seconds.
 const RUN_BUCKETS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0];
 
-/// What kinds of facts are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FactKind {
-    /// A signup.
-    Signup,
-    /// An event of an account.
-    Event,
-    /// A step or change of an affiliate.
-    Affiliate,
-    /// A link made or switched off.
-    Link,
-    /// A hold, release, rejection or credit by hand.
-    Review,
-}
-
-impl FactKind {
-    const ALL: [Self; 5] = [Self::Signup, Self::Event, Self::Affiliate, Self::Link, Self::Review];
-    /// The label's value.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Signup => "signup",
-            Self::Event => "event",
-            Self::Affiliate => "affiliate",
-            Self::Link => "link",
-            Self::Review => "review",
-        }
+named! {
+    /// What kinds of facts are counted.
+    pub enum FactKind {
+        /// A signup.
+        Signup = "signup",
+        /// An event of an account.
+        Event = "event",
+        /// A step or change of an affiliate.
+        Affiliate = "affiliate",
+        /// A link made or switched off.
+        Link = "link",
+        /// A hold, release, rejection or credit by hand.
+        Review = "review",
     }
 }
 
-/// How a nightly run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunOutcome {
-    /// It finished.
-    Done,
-    /// It broke off; the next one finishes it.
-    Failed,
-    /// Another node had the lease.
-    Skipped,
-}
-
-impl RunOutcome {
-    const ALL: [Self; 3] = [Self::Done, Self::Failed, Self::Skipped];
-    /// The label's value.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
+named! {
+    /// How a nightly run ended.
+    pub enum RunOutcome {
+        /// It finished.
+        Done = "done",
+        /// It broke off; the next one finishes it.
+        Failed = "failed",
+        /// Another node had the lease.
+        Skipped = "skipped",
     }
 }
 
-/// How an attempt to send a mail ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MailAttempt {
-    /// A mail server took it, or it is in its file.
-    Sent,
-    /// It is tried again later.
-    Failed,
-    /// It is not.
-    GivenUp,
-}
-
-impl MailAttempt {
-    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::GivenUp];
-    /// The label's value.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::GivenUp => "given_up",
-        }
+named! {
+    /// How an attempt to send a mail ended.
+    pub enum MailAttempt {
+        /// A mail server took it, or it is in its file.
+        Sent = "sent",
+        /// It is tried again later.
+        Failed = "failed",
+        /// It is not.
+        GivenUp = "given_up",
     }
 }
 
-/// How an attempt to sign in ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignInOutcome {
-    /// The e-mail and password go together.
-    Ok,
-    /// They don't.
-    Wrong,
-    /// Too many failed before.
-    TooMany,
-    /// It could not be found out.
-    Unavailable,
-}
-
-impl SignInOutcome {
-    const ALL: [Self; 4] = [Self::Ok, Self::Wrong, Self::TooMany, Self::Unavailable];
-    /// The label's value.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Wrong => "wrong",
-            Self::TooMany => "too_many",
-            Self::Unavailable => "unavailable",
-        }
+named! {
+    /// How an attempt to sign in ended.
+    pub enum SignInOutcome {
+        /// The e-mail and password go together.
+        Ok = "ok",
+        /// They don't.
+        Wrong = "wrong",
+        /// Too many failed before.
+        TooMany = "too_many",
+        /// It could not be found out.
+        Unavailable = "unavailable",
     }
 }
 
@@ -364,17 +318,17 @@ impl Metrics {
     ) {
         self.read(CLICKS_RECEIVED, &[], received);
         let journaled = Arc::new(journaled);
-        for &verdict in Verdict::ALL {
+        for verdict in Verdict::ALL {
             let journaled = Arc::clone(&journaled);
             self.read(CLICKS_JOURNALED, &[verdict.code()], move || journaled(verdict));
         }
         let dropped = Arc::new(dropped);
-        for &reason in ClickDrop::ALL {
+        for reason in ClickDrop::ALL {
             let dropped = Arc::clone(&dropped);
             self.read(CLICKS_DROPPED, &[reason.code()], move || dropped(reason));
         }
         let subs_dropped = Arc::new(subs_dropped);
-        for &reason in SubDrop::ALL {
+        for reason in SubDrop::ALL {
             let subs_dropped = Arc::clone(&subs_dropped);
             self.read(SUB_IDS_DROPPED, &[reason.code()], move || subs_dropped(reason));
         }

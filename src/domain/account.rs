@@ -7,6 +7,7 @@
 use super::attribution::Attribution;
 use super::fact::{Delivery, ReviewAction, Signup, same_instant};
 use super::id::{AccountId, AffiliateId, ClaimId, NodeId};
+use super::named::named;
 use super::outcome::{FactOutcome, HoldReason, Reason};
 use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,105 +60,58 @@ pub enum SignupOutcome {
     Conflict,
 }
 
-/// Why staff's wish can't be met; nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// No such account, or no signup of it yet.
-    #[error("find the account's signup")]
-    UnknownAccount,
-    /// The account is credited to nobody.
-    #[error("find an affiliate that is credited with the account")]
-    NotReferred,
-    /// No such affiliate.
-    #[error("find the affiliate")]
-    UnknownAffiliate,
-    /// The affiliate never was active: nothing could have been earned.
-    #[error("credit an affiliate that never was active")]
-    NeverActive,
-    /// No such link.
-    #[error("find the link")]
-    UnknownLink,
-    /// It is its affiliate's default link.
-    #[error("switch off an affiliate's default link")]
-    DefaultLink,
-    /// The affiliate's status does not allow the step.
-    #[error("take this step from the affiliate's present status")]
-    WrongStatus,
-    /// Another affiliate has this e-mail.
-    #[error("use an e-mail that another affiliate has")]
-    EmailTaken,
-    /// Another affiliate has this referral code.
-    #[error("use a referral code that another affiliate has")]
-    CodeTaken,
-    /// The affiliate is not active: it can't have links yet.
-    #[error("make a link for an affiliate that is not active")]
-    NotActive,
-    /// The month is closed already, with other bytes, or by a later run.
-    #[error("close a month's statement twice")]
-    AlreadyClosed,
-    /// Another password was set since: a link was used twice, or two people changed it at once.
-    #[error("replace a password that was replaced already")]
-    PasswordReplaced,
-    /// No such member of staff, or one that is disabled.
-    #[error("find the member of staff")]
-    UnknownStaff,
-    /// Nobody would be left who may manage staff.
-    #[error("leave no administrator")]
-    LastAdmin,
-    /// The affiliate has as many links as it may have.
-    #[error("make more links than an affiliate may have")]
-    TooManyLinks,
-    /// No such claim.
-    #[error("find the claim")]
-    UnknownClaim,
-    /// The agreement's version stands for another text.
-    #[error("use an agreement's version for another text")]
-    AgreementChanged,
-    /// No fact is set aside there, or a person decided about it already.
-    #[error("find a fact that is set aside there")]
-    NotSetAside,
-    /// The fact stands in another node's journal.
-    #[error("decide about a fact of another node; ask that node")]
-    OfAnotherNode,
-    /// The fact can't be read or applied as things stand.
-    #[error("apply a fact that still can't be applied")]
-    StillUnreadable,
-    /// Staff decided about the claim already.
-    #[error("decide about a claim twice")]
-    AlreadyDecided,
+named! {
+    /// Why staff's wish can't be met; nothing changed.
+    pub enum Refusal {
+        /// No such account, or no signup of it yet.
+        UnknownAccount = "unknown_account",
+        /// The account is credited to nobody.
+        NotReferred = "not_referred",
+        /// No such affiliate.
+        UnknownAffiliate = "unknown_affiliate",
+        /// The affiliate never was active: nothing could have been earned.
+        NeverActive = "affiliate_never_active",
+        /// No such link.
+        UnknownLink = "unknown_link",
+        /// It is its affiliate's default link.
+        DefaultLink = "default_link",
+        /// The affiliate's status does not allow the step.
+        WrongStatus = "wrong_status",
+        /// Another affiliate has this e-mail.
+        EmailTaken = "email_taken",
+        /// Another affiliate has this referral code.
+        CodeTaken = "code_taken",
+        /// The affiliate is not active: it can't have links yet.
+        NotActive = "affiliate_not_active",
+        /// The month is closed already, with other bytes, or by a later run.
+        AlreadyClosed = "already_closed",
+        /// Another password was set since: a link was used twice, or two people changed it at once.
+        PasswordReplaced = "password_replaced",
+        /// No such member of staff, or one that is disabled.
+        UnknownStaff = "unknown_staff",
+        /// Nobody would be left who may manage staff.
+        LastAdmin = "last_admin",
+        /// The affiliate has as many links as it may have.
+        TooManyLinks = "too_many_links",
+        /// No such claim.
+        UnknownClaim = "unknown_claim",
+        /// The agreement's version stands for another text.
+        AgreementChanged = "agreement_changed",
+        /// No fact is set aside there, or a person decided about it already.
+        NotSetAside = "not_set_aside",
+        /// The fact stands in another node's journal.
+        OfAnotherNode = "of_another_node",
+        /// The fact can't be read or applied as things stand.
+        StillUnreadable = "still_unreadable",
+        /// Staff decided about the claim already.
+        AlreadyDecided = "already_decided",
+    }
 }
 
 impl Refusal {
     /// Whether no fact that another node has yet to replay can change it.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::PasswordReplaced)
-    }
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::UnknownAccount => "unknown_account",
-            Self::NotReferred => "not_referred",
-            Self::UnknownAffiliate => "unknown_affiliate",
-            Self::NeverActive => "affiliate_never_active",
-            Self::UnknownLink => "unknown_link",
-            Self::DefaultLink => "default_link",
-            Self::WrongStatus => "wrong_status",
-            Self::EmailTaken => "email_taken",
-            Self::CodeTaken => "code_taken",
-            Self::NotActive => "affiliate_not_active",
-            Self::AlreadyClosed => "already_closed",
-            Self::PasswordReplaced => "password_replaced",
-            Self::UnknownStaff => "unknown_staff",
-            Self::LastAdmin => "last_admin",
-            Self::TooManyLinks => "too_many_links",
-            Self::AgreementChanged => "agreement_changed",
-            Self::UnknownClaim => "unknown_claim",
-            Self::AlreadyDecided => "already_decided",
-            Self::NotSetAside => "not_set_aside",
-            Self::OfAnotherNode => "of_another_node",
-            Self::StillUnreadable => "still_unreadable",
-        }
     }
 }
 

@@ -2,42 +2,28 @@
 //! `active ⇄ suspended`; any → `closed`.
 
 use super::id::{AffiliateId, LinkId, ReferralCode};
+use super::named::named;
 use super::person::{Signature, same_email};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Where an affiliate stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Asked to join; waits for review.
-    Applied,
-    /// Accepted; has yet to set a password.
-    Approved,
-    /// Has a password; has yet to sign the agreement.
-    Activated,
-    /// Signed; its links earn.
-    Active,
-    /// Its links redirect but do not earn; earlier referrals go on earning.
-    Suspended,
-    /// Not accepted.
-    Rejected,
-    /// Left for good.
-    Closed,
-}
-
-impl Status {
-    /// The stable name.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Approved => "approved",
-            Self::Activated => "activated",
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Rejected => "rejected",
-            Self::Closed => "closed",
-        }
+named! {
+    /// Where an affiliate stands.
+    pub enum Status {
+        /// Asked to join; waits for review.
+        Applied = "applied",
+        /// Accepted; has yet to set a password.
+        Approved = "approved",
+        /// Has a password; has yet to sign the agreement.
+        Activated = "activated",
+        /// Signed; its links earn.
+        Active = "active",
+        /// Its links redirect but do not earn; earlier referrals go on earning.
+        Suspended = "suspended",
+        /// Not accepted.
+        Rejected = "rejected",
+        /// Left permanently.
+        Closed = "closed",
     }
 }
 

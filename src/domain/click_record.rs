@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn every_verdict_reads_back() {
         for verdict in Verdict::ALL {
-            let record = ClickRecord { verdict: *verdict, ..human() };
+            let record = ClickRecord { verdict, ..human() };
             assert_eq!(ClickRecord::decode(&encoded(&record)).as_ref(), Ok(&record));
         }
     }

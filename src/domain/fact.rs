@@ -8,6 +8,7 @@ use super::attribution::Attribution;
 use super::calendar::Month;
 use super::id::{AccountId, AffiliateId, ClaimId, LinkId, NodeId, Plan, ReferralCode, StaffId};
 use super::mail::{LostMail, MailOutcome};
+use super::named::named;
 use super::password::PasswordHash;
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
@@ -438,16 +439,16 @@ pub struct Delivery {
     pub body: String,
 }
 
-/// How staff judge a referral.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReviewAction {
-    /// Keep it out of months not yet closed.
-    Hold,
-    /// Let it count, with the months missed.
-    Release,
-    /// It never counts.
-    Reject,
+named! {
+    /// How staff judge a referral.
+    pub enum ReviewAction {
+        /// Keep it out of months not yet closed.
+        Hold = "hold",
+        /// Let it count, with the months missed.
+        Release = "release",
+        /// It never counts.
+        Reject = "reject",
+    }
 }
 
 /// What changed of an affiliate.

@@ -31,6 +31,7 @@ pub mod mail;
 pub mod mail_domains;
 pub mod mark;
 pub mod money;
+pub mod named;
 pub mod one_time;
 pub mod outcome;
 pub mod password;

@@ -1,38 +1,10 @@
 //! Every way an event can end: a stable string, a metric label and a sentence in one place.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use super::named::named;
 
-macro_rules! outcomes {
-    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $code:literal: $sentence:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $(#[doc = $sentence] $case,)+ }
-
-        impl $name {
-            /// Each of them, in the order of the list.
-            pub const ALL: &'static [Self] = &[$(Self::$case,)+];
-            /// The stable code, as in metrics and answers.
-            pub const fn code(self) -> &'static str {
-                match self { $(Self::$case => $code,)+ }
-            }
-            /// What it means, for people.
-            pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$case => $sentence,)+ }
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.pad(self.code())
-            }
-        }
-    };
-}
-
-outcomes! {
+named! {
     /// What a click was judged to be, when it was made.
-    Verdict {
+    pub enum Verdict {
         Human = "human": "A person followed a link that earns",
         UnknownLink = "unknown_link": "A person followed a validly signed link that this node does not know yet",
         Bot = "bot": "A program followed the link",
@@ -73,9 +45,9 @@ impl Verdict {
     }
 }
 
-outcomes! {
+named! {
     /// Why a click that arrived is not in the journal. Its prospect was redirected all the same.
-    ClickDrop {
+    pub enum ClickDrop {
         BadLink = "bad_link": "The link is not one of ours, or was altered",
         JournalBusy = "journal_busy": "The disk did not take the record at once",
         JournalFailed = "journal_failed": "The disk refused the record",
@@ -83,9 +55,9 @@ outcomes! {
     }
 }
 
-outcomes! {
+named! {
     /// Why a sub id of a followed link was not kept. It is kept whole or not at all; the click is kept without it.
-    SubDrop {
+    pub enum SubDrop {
         TooLong = "too_long": "The sub id has more than 512 bytes",
         ControlCharacter = "control_character": "The sub id has a line break or another control character",
         NotUtf8 = "not_utf8": "The sub id is not UTF-8 once its escapes are undone",
@@ -94,9 +66,9 @@ outcomes! {
     }
 }
 
-outcomes! {
+named! {
     /// Why a signup was credited, or was not.
-    Reason {
+    pub enum Reason {
         Attributed = "attributed": "The signup is credited to the affiliate",
         BadSignature = "bad_signature": "The evidence was altered or is not ours",
         UnknownLink = "unknown_link": "The click's link does not exist",
@@ -108,9 +80,9 @@ outcomes! {
     }
 }
 
-outcomes! {
+named! {
     /// Which evidence named the winner.
-    Via {
+    pub enum Via {
         Click = "click": "The click token of the landing page",
         Cookie = "cookie": "The visitor's cookie",
         Visits = "visits": "The visitor's recorded visits",
@@ -119,9 +91,9 @@ outcomes! {
     }
 }
 
-outcomes! {
+named! {
     /// Why a credited referral waits for review.
-    HoldReason {
+    pub enum HoldReason {
         SelfReferral = "self_referral": "The signup's e-mail is the affiliate's own",
         SameDomain = "same_domain": "The signup's mail domain is the affiliate's own",
         TooFast = "too_fast": "The signup followed the click faster than a person could",
@@ -130,9 +102,9 @@ outcomes! {
     }
 }
 
-outcomes! {
+named! {
     /// How a reported fact ended.
-    FactOutcome {
+    pub enum FactOutcome {
         New = "new": "Taken in",
         Replayed = "replayed": "Known already; nothing changed",
         Conflict = "conflict": "Another fact stands under this name; nothing changed",

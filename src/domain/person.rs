@@ -1,6 +1,7 @@
 //! People who sign in, affiliates and staff: who they are, what they may do, what they sign and claim.
 
 use super::id::{AccountId, AffiliateId, BadId, ClaimId, StaffId};
+use super::named::named;
 use super::program::hex;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -111,115 +112,66 @@ pub enum Realm {
     Staff,
 }
 
-/// What a member of staff is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// Judges affiliates and referrals.
-    Reviewer,
-    /// Closes months, pays out.
-    Finance,
-    /// Looks.
-    ReadOnly,
+named! {
+    /// What a member of staff is there for.
+    pub enum Role {
+        /// Everything.
+        Admin = "admin",
+        /// Judges affiliates and referrals.
+        Reviewer = "reviewer",
+        /// Closes months, pays out.
+        Finance = "finance",
+        /// Looks.
+        ReadOnly = "read_only",
+    }
 }
 
-/// What only some members of staff may do. Looking is for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// Approve or reject an application.
-    ReviewApplications,
-    /// Suspend and reinstate affiliates, sign them out, change their data, send them a link to set a password.
-    ChangeAffiliates,
-    /// Change where an affiliate's mail and payouts go.
-    ChangeAddresses,
-    /// Close an affiliate for good.
-    CloseAffiliates,
-    /// Write a note about an affiliate.
-    WriteNotes,
-    /// Hold, release and reject referrals.
-    JudgeHolds,
-    /// Decide about missing referrals.
-    DecideClaims,
-    /// Credit an account by hand.
-    Credit,
-    /// Start a nightly run.
-    Aggregate,
-    /// Download lists.
-    Export,
-    /// Make and approve payouts.
-    Payouts,
-    /// Make members of staff, change their roles, disable them.
-    ManageStaff,
-}
-
-impl Permission {
-    /// Each of them.
-    pub const ALL: [Self; 12] = [
-        Self::ReviewApplications,
-        Self::ChangeAffiliates,
-        Self::ChangeAddresses,
-        Self::CloseAffiliates,
-        Self::WriteNotes,
-        Self::JudgeHolds,
-        Self::DecideClaims,
-        Self::Credit,
-        Self::Aggregate,
-        Self::Export,
-        Self::Payouts,
-        Self::ManageStaff,
-    ];
+named! {
+    /// What only some members of staff may do. Looking is for all.
+    pub enum Permission {
+        /// Approve or reject an application.
+        ReviewApplications = "review",
+        /// Suspend and reinstate affiliates, sign them out, change their data, send them a link to set a password.
+        ChangeAffiliates = "change",
+        /// Change where an affiliate's mail and payouts go.
+        ChangeAddresses = "addresses",
+        /// Close an affiliate permanently.
+        CloseAffiliates = "close",
+        /// Write a note about an affiliate.
+        WriteNotes = "note",
+        /// Hold, release and reject referrals.
+        JudgeHolds = "judge",
+        /// Decide about missing referrals.
+        DecideClaims = "claims",
+        /// Credit an account by hand.
+        Credit = "credit",
+        /// Start a nightly run.
+        Aggregate = "aggregate",
+        /// Download lists.
+        Export = "export",
+        /// Make and approve payouts.
+        Payouts = "payouts",
+        /// Make members of staff, change their roles, disable them.
+        ManageStaff = "staff",
+    }
 }
 
 impl Role {
-    /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Admin, Self::Reviewer, Self::Finance, Self::ReadOnly];
-
-    /// The stable name.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Reviewer => "reviewer",
-            Self::Finance => "finance",
-            Self::ReadOnly => "read_only",
-        }
-    }
     /// The table of what each may do.
-    pub const fn may(self, action: Permission) -> bool {
-        match self {
-            Self::Admin => true,
-            Self::Reviewer => matches!(
-                action,
-                Permission::ReviewApplications
-                    | Permission::ChangeAffiliates
-                    | Permission::WriteNotes
-                    | Permission::JudgeHolds
-                    | Permission::DecideClaims
-                    | Permission::Credit
-            ),
-            Self::Finance => matches!(
-                action,
-                Permission::ChangeAddresses
-                    | Permission::Aggregate
-                    | Permission::Export
-                    | Permission::Payouts
-            ),
-            Self::ReadOnly => false,
+    pub const fn may(self, permission: Permission) -> bool {
+        match permission {
+            Permission::ReviewApplications
+            | Permission::ChangeAffiliates
+            | Permission::WriteNotes
+            | Permission::JudgeHolds
+            | Permission::DecideClaims
+            | Permission::Credit => matches!(self, Self::Admin | Self::Reviewer),
+            Permission::ChangeAddresses
+            | Permission::Aggregate
+            | Permission::Export
+            | Permission::Payouts => matches!(self, Self::Admin | Self::Finance),
+            Permission::CloseAffiliates | Permission::ManageStaff => matches!(self, Self::Admin),
         }
-    }
-}
-
-impl FromStr for Role {
-    type Err = BadId;
-    fn from_str(text: &str) -> Result<Self, BadId> {
-        Self::ALL.into_iter().find(|role| role.code() == text).ok_or(BadId("Role"))
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(self.code())
     }
 }
 
@@ -309,16 +261,16 @@ pub struct Note {
     pub text: String,
 }
 
-/// Where a claim stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClaimState {
-    /// Staff have yet to decide.
-    Open,
-    /// The referral is credited.
-    Granted,
-    /// It is not.
-    Declined,
+named! {
+    /// Where a claim stands.
+    pub enum ClaimState {
+        /// Staff have yet to decide.
+        Open = "open",
+        /// The referral is credited.
+        Granted = "granted",
+        /// It is not.
+        Declined = "declined",
+    }
 }
 
 /// "I referred someone who is missing here": a claim that staff decide about.

@@ -31,7 +31,7 @@ use utoipa::OpenApi;
         admin::store::nodes, admin::store::forget, admin::store::confirm, admin::store::doctor, admin::store::verify,
         health::healthz, health::readyz, health::metrics, json_document, docs_page,
     ),
-    components(schemas(ProblemDoc, admin::affiliates::StepName, admin::accounts::ReviewName)),
+    components(schemas(ProblemDoc, admin::affiliates::StepName, crate::domain::fact::ReviewAction)),
     tags(
         (name = "callbacks", description = "The company's signup flow reports accounts and what happens to them"),
         (name = "import", description = "Backfill from another system"),

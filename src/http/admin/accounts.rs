@@ -93,7 +93,7 @@ pub async fn credit(
 /// never count.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/{review}", tag = "accounts",
-    params(AccountPath, ("review" = ReviewName, Path, description = "Which")),
+    params(AccountPath, ("review" = ReviewAction, Path, description = "Which")),
     request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 200, body = AccountView, description = "The account as it is now"),
@@ -124,12 +124,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathReview {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let (id, action): (String, String) = path(parts, state).await?;
-        let action = match action.as_str() {
-            "hold" => ReviewAction::Hold,
-            "release" => ReviewAction::Release,
-            "reject" => ReviewAction::Reject,
-            _ => return Err(Problem::NotFound),
-        };
+        let action = action.parse().map_err(|_| Problem::NotFound)?;
         Ok(Self(id.parse().map_err(|_| Problem::NotFound)?, action))
     }
 }
@@ -469,18 +464,6 @@ pub struct CreditRequest {
     /// Why.
     #[schema(inline)]
     pub reason: input::Reason,
-}
-
-/// A judgement that staff may make.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum ReviewName {
-    /// Keep it out of months not yet closed.
-    Hold,
-    /// Let it count, with the months missed.
-    Release,
-    /// It never counts.
-    Reject,
 }
 
 /// Which account.

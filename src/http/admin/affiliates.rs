@@ -9,6 +9,7 @@ use crate::domain::affiliate::{Affiliate, Link, Status, StatusChange, Step};
 use crate::domain::fact::AffiliateStep;
 use crate::domain::id::{AffiliateId, ReferralCode};
 use crate::domain::input::Reason;
+use crate::domain::named::named;
 use crate::domain::person::Signature;
 use crate::http::answer::{List, json, ok};
 use crate::http::body::JsonBody;
@@ -62,8 +63,7 @@ pub async fn create(
     security(("bearer" = []))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let status = params.optional::<Word>("status", Problem::InvalidStatus)?;
-    let status = status.map(|word| parse_status(&word.0).ok_or(Problem::InvalidStatus)).transpose()?;
+    let status: Option<Status> = params.optional("status", Problem::InvalidStatus)?;
     let page = params.page()?;
     params.done()?;
     let after: Option<AffiliateId> = read_cursor(&page)?;
@@ -184,12 +184,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathStep {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let (id, step): (String, String) = path(parts, state).await?;
-        let step = match step.as_str() {
-            "approve" => Step::Approve,
-            "suspend" => Step::Suspend,
-            "reinstate" => Step::Reinstate,
-            "close" => Step::Close,
-            _ => return Err(Problem::NotFound),
+        let step = match step.parse().map_err(|_| Problem::NotFound)? {
+            StepName::Approve => Step::Approve,
+            StepName::Suspend => Step::Suspend,
+            StepName::Reinstate => Step::Reinstate,
+            StepName::Close => Step::Close,
         };
         Ok(Self(id.parse().map_err(|_| Problem::NotFound)?, step))
     }
@@ -219,34 +218,18 @@ pub fn read_cursor<T: std::str::FromStr>(page: &PageParams) -> Result<Option<T>,
     cursor.map(|text| text.parse().map_err(|_| Problem::InvalidCursor)).transpose()
 }
 
-/// A parameter as it was given.
-struct Word(String);
-impl std::str::FromStr for Word {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
+named! {
+    /// A step that staff may take.
+    pub enum StepName {
+        /// Accept the application.
+        Approve = "approve",
+        /// Stop its links from earning.
+        Suspend = "suspend",
+        /// Let them earn again.
+        Reinstate = "reinstate",
+        /// It leaves permanently.
+        Close = "close",
     }
-}
-
-fn parse_status(text: &str) -> Option<Status> {
-    use Status::{Activated, Active, Applied, Approved, Closed, Rejected, Suspended};
-    [Applied, Approved, Activated, Active, Suspended, Rejected, Closed]
-        .into_iter()
-        .find(|status| status.code() == text)
-}
-
-/// A step that staff may take.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum StepName {
-    /// Accept the application.
-    Approve,
-    /// Stop its links from earning.
-    Suspend,
-    /// Let them earn again.
-    Reinstate,
-    /// It leaves permanently.
-    Close,
 }
 
 /// Which affiliate.

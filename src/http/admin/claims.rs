@@ -18,7 +18,6 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
 /// Lists claims, the oldest first.
 #[utoipa::path(
@@ -28,12 +27,12 @@ use std::str::FromStr;
     security(("bearer" = []))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let wanted = params.optional::<Wanted>("state", Problem::InvalidState)?;
+    let wanted = params.optional::<ClaimState>("state", Problem::InvalidState)?;
     let page = params.page()?;
     params.done()?;
-    let open_only = wanted.as_ref().is_some_and(|wanted| wanted.0 == ClaimState::Open);
+    let open_only = wanted == Some(ClaimState::Open);
     let mut claims = state.app.claims(open_only).await?;
-    claims.retain(|claim| wanted.as_ref().is_none_or(|wanted| claim.state == wanted.0));
+    claims.retain(|claim| wanted.is_none_or(|wanted| claim.state == wanted));
     if let Some(cursor) = &page.cursor {
         let (at, id) = cursor.split_once('~').ok_or(Problem::InvalidCursor)?;
         let at: DateTime<Utc> = at.parse().map_err(|_| Problem::InvalidCursor)?;
@@ -73,21 +72,6 @@ pub async fn decide(
         Ok(ok(&ClaimView::of(claim)))
     })
     .await
-}
-
-/// A state as it was given.
-struct Wanted(ClaimState);
-
-impl FromStr for Wanted {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "open" => Ok(Self(ClaimState::Open)),
-            "granted" => Ok(Self(ClaimState::Granted)),
-            "declined" => Ok(Self(ClaimState::Declined)),
-            _ => Err(()),
-        }
-    }
 }
 
 /// What staff decide about a claim.

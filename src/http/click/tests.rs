@@ -559,8 +559,8 @@ fn many_clicks_at_once_are_all_counted_and_kept_once() {
     let records = stage.records.kept.lock().expect("no panic");
     let records: Vec<_> = records.iter().map(|bytes| ClickRecord::decode(bytes).expect("a click")).collect();
     for verdict in Verdict::ALL {
-        let kept = records.iter().filter(|record| record.verdict == *verdict).count();
-        assert_eq!(kept as u64, counts.journaled(*verdict), "{verdict}");
+        let kept = records.iter().filter(|record| record.verdict == verdict).count();
+        assert_eq!(kept as u64, counts.journaled(verdict), "{verdict}");
     }
     let human = records.iter().filter(|record| record.verdict.is_human()).count();
     assert_eq!(human, tokens.into_inner());

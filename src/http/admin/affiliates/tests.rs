@@ -212,11 +212,3 @@ fn a_page_ends_with_where_the_next_one_starts() {
     assert_eq!((page(3).data, page(3).next_cursor), (vec![1, 2, 3], None));
     assert_eq!(first_of(Vec::<u8>::new(), 1, ToString::to_string).next_cursor, None);
 }
-
-#[test]
-fn statuses_are_read_by_their_codes() {
-    assert_eq!(parse_status("suspended"), Some(Status::Suspended));
-    for text in ["", "Active", "gone"] {
-        assert_eq!(parse_status(text), None);
-    }
-}

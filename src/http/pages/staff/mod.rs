@@ -163,7 +163,7 @@ impl Staff {
     }
     /// What stands around one of its pages; the address may say what was just done.
     fn chrome(&self, section: &'static str, raw: Option<&str>) -> Chrome {
-        let may = Permission::ALL.into_iter().filter(|action| self.may(*action)).map(name_of);
+        let may = Permission::ALL.iter().filter(|one| self.may(**one)).map(|one| one.code());
         Chrome {
             part: Part::Staff,
             section,
@@ -173,24 +173,6 @@ impl Staff {
             may: may.collect(),
             ..Chrome::default()
         }
-    }
-}
-
-/// An action as templates ask for it.
-const fn name_of(action: Permission) -> &'static str {
-    match action {
-        Permission::ReviewApplications => "review",
-        Permission::ChangeAffiliates => "change",
-        Permission::ChangeAddresses => "addresses",
-        Permission::CloseAffiliates => "close",
-        Permission::WriteNotes => "note",
-        Permission::JudgeHolds => "judge",
-        Permission::DecideClaims => "claims",
-        Permission::Credit => "credit",
-        Permission::Aggregate => "aggregate",
-        Permission::Export => "export",
-        Permission::Payouts => "payouts",
-        Permission::ManageStaff => "staff",
     }
 }
 

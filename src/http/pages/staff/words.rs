@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn every_rule_is_said_in_words() {
         for reason in Reason::ALL {
-            let said = judgement(&click(Some(*reason)), false, Model::LastClick);
+            let said = judgement(&click(Some(reason)), false, Model::LastClick);
             assert!(said.starts_with("Dropped: ") && !said.contains('_'), "{said}");
         }
         assert_eq!(judgement(&click(None), true, Model::LastClick), "Eligible, and the latest: credited");

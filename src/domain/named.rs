@@ -1,0 +1,49 @@
+//! Enums whose cases have stable names, written down once.
+
+/// Defines such an enum: the name of each case is its `code`, in JSON, in addresses and in metrics. With a sentence for
+/// each case, the enum has sentences for people too.
+macro_rules! named {
+    ($(#[$about:meta])* $vis:vis enum $name:ident {
+        $($(#[$case_about:meta])* $case:ident = $code:literal,)+
+    }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        $vis enum $name { $($(#[$case_about])* #[serde(rename = $code)] $case,)+ }
+
+        impl $name {
+            /// Each of them, in their order.
+            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$case,)+];
+            /// The stable name.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$case => $code,)+ }
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.pad(self.code())
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = crate::domain::id::BadId;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let found = Self::ALL.iter().copied().find(|one| one.code() == text);
+                found.ok_or(crate::domain::id::BadId(stringify!($name)))
+            }
+        }
+    };
+    ($(#[$about:meta])* $vis:vis enum $name:ident {
+        $($case:ident = $code:literal: $sentence:literal,)+
+    }) => {
+        $crate::domain::named::named! {
+            $(#[$about])* $vis enum $name { $(#[doc = $sentence] $case = $code,)+ }
+        }
+        impl $name {
+            /// What it means, for people.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$case => $sentence,)+ }
+            }
+        }
+    };
+}
+
+pub(crate) use named;
