@@ -6,10 +6,9 @@
 use super::answer::{json, ok, replayed};
 use super::auth::Scope;
 use super::body;
-use super::error::Problem;
+use super::error::{Problem, ProblemDoc};
 use super::fields::{Fields, parsed, recent_instant};
 use super::guard::path;
-use super::openapi::ProblemDoc;
 use super::refused::Cause;
 use super::state::{ApiState, Hooks};
 use super::webhook;
@@ -94,7 +93,7 @@ pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Re
         report.account_id.as_deref().and_then(|id| id.parse().ok()).ok_or(Problem::InvalidAccountId)?;
     let mut fields = Fields::read_report(&report.body)?;
     // A signature covers the body and not the path: only what the body names is proved.
-    let named: Option<AccountId> = fields.optional("account_id", Problem::InvalidAccountId, parsed)?;
+    let named: Option<AccountId> = fields.optional("account_id", parsed)?;
     if named.is_some_and(|named| named != account_id) {
         return Err(Problem::AccountMismatch);
     }
@@ -187,10 +186,10 @@ pub fn read_signup(
 ) -> Result<Signup, Problem> {
     let is_recent = recent_instant(reading.now);
     let mut signup = Signup {
-        account_id: fields.required("account_id", Problem::InvalidAccountId, parsed)?,
-        plan: fields.required("plan", Problem::InvalidPlan, parsed)?,
-        signed_up_at: fields.required("signed_up_at", Problem::InvalidSignedUpAt, is_recent)?,
-        active: fields.optional("active", Problem::InvalidActive, Value::as_bool)?.unwrap_or(true),
+        account_id: fields.required("account_id", parsed)?,
+        plan: fields.required("plan", parsed)?,
+        signed_up_at: fields.required("signed_up_at", is_recent)?,
+        active: fields.optional("active", Value::as_bool)?.unwrap_or(true),
         evidence: read_evidence(&mut fields, reading.hooks),
         delivery,
         warnings: Vec::new(),
@@ -202,17 +201,14 @@ pub fn read_signup(
 /// Reads an event, and what its sender is warned of.
 pub fn read_event(mut fields: Fields, reading: &Reading<'_>) -> Result<(AccountEvent, Vec<String>), Problem> {
     let types = reading.event_types;
-    let event_id = fields.required("event_id", Problem::InvalidEventId, parsed)?;
-    let name = fields.required("type", Problem::InvalidType, |name| name.as_str().map(str::to_owned))?;
-    let occurred_at =
-        fields.required("occurred_at", Problem::InvalidOccurredAt, recent_instant(reading.now))?;
+    let event_id = fields.required("event_id", parsed)?;
+    let name = fields.required("type", |name| name.as_str().map(str::to_owned))?;
+    let occurred_at = fields.required("occurred_at", recent_instant(reading.now))?;
     let change = match types.meaning(&name) {
         Some(EventType::Activated) => Change::Activated,
         Some(EventType::Suspended) => Change::Suspended,
         Some(EventType::Canceled) => Change::Canceled,
-        Some(EventType::PlanChanged) => {
-            Change::PlanChanged { plan: fields.required("plan", Problem::InvalidPlan, parsed)? }
-        }
+        Some(EventType::PlanChanged) => Change::PlanChanged { plan: fields.required("plan", parsed)? },
         None if types.is_ignored(&name) => Change::Unknown { name: cut(&name, MAX_WORD_BYTES).to_owned() },
         None => return Err(Problem::InvalidType),
     };

@@ -140,6 +140,20 @@ problems! {
     StoreUnavailable = 503 "store_unavailable": "The store can't be reached; try again",
 }
 
+/// An RFC 9457 problem.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDoc {
+    /// `urn:counterfoil:problem:` and the code.
+    pub r#type: String,
+    /// What it means, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: String,
+}
+
 /// The media type of problems.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 

@@ -76,22 +76,16 @@ impl Fields {
     pub fn optional<T>(
         &mut self,
         name: &str,
-        fault: Problem,
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
         if self.doubled.contains(name) {
             return Err(Problem::DuplicateKey);
         }
-        self.take(name).map(|value| parse(&value).ok_or(fault)).transpose()
+        self.take(name).map(|value| parse(&value).ok_or(Problem::invalid(name))).transpose()
     }
     /// Takes a field that must be there.
-    pub fn required<T>(
-        &mut self,
-        name: &str,
-        fault: Problem,
-        parse: impl FnOnce(&Value) -> Option<T>,
-    ) -> Result<T, Problem> {
-        self.optional(name, fault, parse)?.ok_or(fault)
+    pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&Value) -> Option<T>) -> Result<T, Problem> {
+        self.optional(name, parse)?.ok_or(Problem::invalid(name))
     }
     /// The names of fields that nobody took.
     pub fn left(&self) -> impl Iterator<Item = &str> {
@@ -239,12 +233,12 @@ impl Params {
         Ok(Self(params))
     }
     /// Takes a parameter that may be absent.
-    pub fn optional<T: FromStr>(&mut self, name: &str, fault: Problem) -> Result<Option<T>, Problem> {
-        self.0.remove(name).map(|text| text.parse().map_err(|_| fault)).transpose()
+    pub fn optional<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Problem> {
+        self.0.remove(name).map(|text| text.parse().map_err(|_| Problem::invalid(name))).transpose()
     }
     /// Takes `limit` and `cursor`.
     pub fn page(&mut self) -> Result<PageParams, Problem> {
-        let limit = self.optional("limit", Problem::InvalidLimit)?.unwrap_or(50);
+        let limit = self.optional("limit")?.unwrap_or(50);
         if !(1..=500).contains(&limit) {
             return Err(Problem::InvalidLimit);
         }

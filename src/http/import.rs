@@ -52,7 +52,7 @@ pub async fn import(
     mut params: Params,
     request: Request,
 ) -> Result<Response, Problem> {
-    let dry_run = params.optional("dry_run", Problem::InvalidDryRun)?.unwrap_or(false);
+    let dry_run = params.optional("dry_run")?.unwrap_or(false);
     params.done()?;
     let job = Job { state, actor, dry_run };
     let mut response = Response::new(Body::from_stream(results(job, Lines::new(request.into_body()))));
@@ -166,7 +166,7 @@ impl Job {
     }
 
     fn read_fact(&self, mut fields: Fields) -> Result<Read, Problem> {
-        let kind = fields.required("kind", Problem::InvalidKind, |kind| kind.as_str().map(str::to_owned))?;
+        let kind = fields.required("kind", |kind| kind.as_str().map(str::to_owned))?;
         let reading = Reading::of(&self.state);
         match kind.as_str() {
             "signup" => {
@@ -175,7 +175,7 @@ impl Job {
                 Ok(Read { id, fact: Fact::Signup(signup), warnings })
             }
             "event" => {
-                let id: AccountId = fields.required("account_id", Problem::InvalidAccountId, parsed)?;
+                let id: AccountId = fields.required("account_id", parsed)?;
                 let (event, warnings) = read_event(fields, &reading)?;
                 let fact = Fact::Event(fact::Event { account_id: id.clone(), event, delivery: None });
                 Ok(Read { id, fact, warnings })

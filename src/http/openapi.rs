@@ -1,6 +1,6 @@
 //! The API document, made from the code.
 
-use super::error::{PROBLEM_JSON, Problem};
+use super::error::{PROBLEM_JSON, Problem, ProblemDoc};
 use super::{admin, callbacks, health, import};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -49,20 +49,6 @@ use utoipa::OpenApi;
     )
 )]
 struct Document;
-
-/// An RFC 9457 problem.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(as = Problem)]
-pub struct ProblemDoc {
-    /// `urn:counterfoil:problem:` and the code.
-    pub r#type: String,
-    /// What it means, for people.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// The stable code.
-    pub code: String,
-}
 
 /// Gives this document.
 #[utoipa::path(

@@ -1,6 +1,6 @@
 //! Accounts: who is credited and why, what happened, and staff's judgement.
 
-use super::affiliates::Paging;
+use super::paging::Paging;
 use super::{ReviewRequest, answer};
 use crate::app::actor::Actor;
 use crate::app::{AccountList, AccountState, AccountStatus};
@@ -14,10 +14,9 @@ use crate::domain::program::Model;
 use crate::domain::statement::{AccountEvent, Change};
 use crate::http::answer::{List, ok};
 use crate::http::body::JsonBody;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
 use crate::http::guard::{PathId, path};
-use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use axum::Extension;
 use axum::extract::{FromRequestParts, State};
@@ -134,7 +133,7 @@ fn which_list(params: &mut Params) -> Result<AccountList, Problem> {
         [("held", AccountList::Held), ("conflict", AccountList::Conflict), ("waiting", AccountList::Waiting)];
     let mut chosen = AccountList::All;
     for (name, list) in lists {
-        if params.optional(name, Problem::InvalidList)?.unwrap_or(false) {
+        if params.optional(name).map_err(|_| Problem::InvalidList)?.unwrap_or(false) {
             if chosen != AccountList::All {
                 return Err(Problem::InvalidList);
             }

@@ -1,8 +1,8 @@
 //! Affiliates: applying for them, their life, their profile.
 
 use super::links::LinkView;
-use super::{ReasonRequest, ReviewRequest, answer};
-use crate::app::Page;
+use super::paging::{Paging, first_of, read_cursor};
+use super::{AffiliatePath, ReasonRequest, ReviewRequest, answer};
 use crate::app::actor::Actor;
 use crate::app::people::{ChangedAffiliate, NewAffiliate};
 use crate::domain::affiliate::{Affiliate, Link, Status, StatusChange, Step};
@@ -13,10 +13,9 @@ use crate::domain::named::named;
 use crate::domain::person::Signature;
 use crate::http::answer::{List, json, ok};
 use crate::http::body::JsonBody;
-use crate::http::error::Problem;
-use crate::http::fields::{PageParams, Params};
+use crate::http::error::{Problem, ProblemDoc};
+use crate::http::fields::Params;
 use crate::http::guard::{PathId, path};
-use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use axum::Extension;
 use axum::extract::{FromRequestParts, State};
@@ -63,7 +62,7 @@ pub async fn create(
     security(("bearer" = []))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let status: Option<Status> = params.optional("status", Problem::InvalidStatus)?;
+    let status: Option<Status> = params.optional("status")?;
     let page = params.page()?;
     params.done()?;
     let after: Option<AffiliateId> = read_cursor(&page)?;
@@ -204,20 +203,6 @@ async fn view_of(state: &ApiState, id: AffiliateId) -> Result<AffiliateView, Pro
     Ok(view)
 }
 
-/// The first entries of what is left of a sorted list, as a page.
-pub fn first_of<T>(mut left: Vec<T>, limit: usize, cursor_of: impl Fn(&T) -> String) -> Page<T> {
-    let more = left.len() > limit;
-    left.truncate(limit);
-    let next_cursor = left.last().filter(|_| more).map(cursor_of);
-    Page { data: left, next_cursor }
-}
-
-/// The entry after which a page starts.
-pub fn read_cursor<T: std::str::FromStr>(page: &PageParams) -> Result<Option<T>, Problem> {
-    let cursor = page.cursor.as_deref();
-    cursor.map(|text| text.parse().map_err(|_| Problem::InvalidCursor)).transpose()
-}
-
 named! {
     /// A step that staff may take.
     pub enum StepName {
@@ -230,28 +215,6 @@ named! {
         /// It leaves permanently.
         Close = "close",
     }
-}
-
-/// Which affiliate.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the API document reads it")]
-pub struct AffiliatePath {
-    /// The affiliate's id.
-    #[param(example = "aff_0a1b2c3d4e5f6")]
-    affiliate_id: String,
-}
-
-/// Which page.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only the API document reads it")]
-pub struct Paging {
-    /// At most so many entries.
-    #[param(minimum = 1, maximum = 500, default = 50)]
-    limit: Option<u32>,
-    /// The `next_cursor` of an earlier page.
-    cursor: Option<String>,
 }
 
 /// An affiliate, as shown to staff.

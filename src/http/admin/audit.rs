@@ -1,7 +1,7 @@
 //! The audit log: who did what to affiliates, links and months.
 
-use super::affiliates::Paging;
 use super::feed::Entry;
+use super::paging::Paging;
 use crate::http::answer::{List, ok};
 use crate::http::error::Problem;
 use crate::http::fields::Params;

@@ -1,17 +1,16 @@
 //! Claims: referrals that affiliates say are missing, and what staff decide.
 
-use super::affiliates::{Paging, first_of};
 use super::answer;
+use super::paging::{Paging, first_of};
 use crate::app::actor::Actor;
 use crate::domain::id::{AccountId, AffiliateId, ClaimId};
 use crate::domain::input::Reason;
 use crate::domain::person::{ClaimState, MissingReferral};
 use crate::http::answer::{List, ok};
 use crate::http::body::JsonBody;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
 use crate::http::guard::PathId;
-use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use axum::Extension;
 use axum::extract::State;
@@ -27,7 +26,7 @@ use serde::{Deserialize, Serialize};
     security(("bearer" = []))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let wanted = params.optional::<ClaimState>("state", Problem::InvalidState)?;
+    let wanted = params.optional::<ClaimState>("state")?;
     let page = params.page()?;
     params.done()?;
     let open_only = wanted == Some(ClaimState::Open);

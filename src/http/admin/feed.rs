@@ -1,6 +1,6 @@
 //! The feed: what happened to referrals, in order, for the company's own systems.
 
-use super::affiliates::Paging;
+use super::paging::Paging;
 use crate::app::Logged;
 use crate::http::answer::{List, ok};
 use crate::http::error::Problem;

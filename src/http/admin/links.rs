@@ -1,7 +1,7 @@
 //! Links of affiliates.
 
-use super::affiliates::{AffiliatePath, Paging, first_of, read_cursor};
-use super::{Nothing, ReasonRequest, answer};
+use super::paging::{Paging, page_of};
+use super::{AffiliatePath, Nothing, ReasonRequest, answer};
 use crate::app::actor::Actor;
 use crate::app::people::NewLink;
 use crate::domain::affiliate::Link;
@@ -9,10 +9,9 @@ use crate::domain::fact::{LinkDisabled, LinkEnabled};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::http::answer::{List, json, ok};
 use crate::http::body::JsonBody;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
 use crate::http::guard::PathId;
-use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use axum::Extension;
 use axum::extract::State;
@@ -66,12 +65,7 @@ pub async fn list(
     directory.affiliate(affiliate).ok_or(Problem::UnknownAffiliate)?;
     let mut links = directory.links_of(affiliate);
     links.sort_unstable_by_key(|link| (link.created_at, link.id));
-    if let Some(after) = read_cursor::<LinkId>(&page)? {
-        // Links are never taken away: one that is not there was not given as a cursor.
-        let last = links.iter().position(|link| link.id == after).ok_or(Problem::InvalidCursor)?;
-        links.drain(..=last);
-    }
-    let page = first_of(links, page.limit, |link| link.id.to_string());
+    let page = page_of(links, &page, |link| link.id)?;
     Ok(ok(&List::of(page, |link| LinkView::of(&link, state.app.link_url(&link)))))
 }
 

@@ -9,6 +9,7 @@ pub mod facts;
 pub mod feed;
 pub mod links;
 pub mod notes;
+pub mod paging;
 pub mod staff;
 pub mod statements;
 pub mod stats;
@@ -52,6 +53,16 @@ pub struct Deferred {
 /// `202`: on disk, done when the store is back.
 fn deferred(id: &impl ToString) -> Response {
     json(StatusCode::ACCEPTED, &Deferred { id: id.to_string(), accepted: true })
+}
+
+/// Which affiliate.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the API document reads it")]
+pub struct AffiliatePath {
+    /// The affiliate's id.
+    #[param(example = "aff_0a1b2c3d4e5f6")]
+    affiliate_id: String,
 }
 
 /// Why staff did something, if they say so.

@@ -1,17 +1,15 @@
 //! What staff write about affiliates, and sending an affiliate the link that sets its password.
 
-use super::affiliates::AffiliatePath;
-use super::{Nothing, answer, deferred};
+use super::{AffiliatePath, Nothing, answer, deferred};
 use crate::app::actor::Actor;
 use crate::domain::id::AffiliateId;
 use crate::domain::input::Text;
 use crate::domain::person::{Note, Person};
 use crate::http::answer::{List, json, ok};
 use crate::http::body::JsonBody;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
 use crate::http::guard::PathId;
-use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use axum::Extension;
 use axum::extract::State;

@@ -1,6 +1,6 @@
 //! Members of staff: who may sign in to the staff's pages, and as what.
 
-use super::affiliates::{Paging, first_of, read_cursor};
+use super::paging::{Paging, page_of};
 use super::{Nothing, answer};
 use crate::app::actor::Actor;
 use crate::app::people::NewStaff;
@@ -8,10 +8,9 @@ use crate::domain::id::StaffId;
 use crate::domain::person::{Role, StaffMember};
 use crate::http::answer::{List, json, ok};
 use crate::http::body::JsonBody;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
 use crate::http::guard::PathId;
-use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use axum::Extension;
 use axum::extract::State;
@@ -55,13 +54,7 @@ pub async fn create(
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
     let page = params.page()?;
     params.done()?;
-    let mut members = state.app.staff();
-    if let Some(after) = read_cursor::<StaffId>(&page)? {
-        // Members are never taken away: one that is not there was not given as a cursor.
-        let last = members.iter().position(|one| one.id == after).ok_or(Problem::InvalidCursor)?;
-        members.drain(..=last);
-    }
-    let page = first_of(members, page.limit, |one| one.id.to_string());
+    let page = page_of(state.app.staff(), &page, |one| one.id)?;
     Ok(ok(&List::of(page, |one| StaffView::of(&one))))
 }
 

@@ -1,6 +1,6 @@
 //! Statements: what affiliates earned.
 
-use super::affiliates::Paging;
+use super::paging::Paging;
 use crate::app::StatementDoc;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId, Plan};
@@ -27,8 +27,8 @@ use serde::Serialize;
     security(("bearer" = []))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let month: Option<Month> = params.optional("month", Problem::InvalidMonth)?;
-    let affiliate: Option<AffiliateId> = params.optional("affiliate_id", Problem::InvalidAffiliateId)?;
+    let month: Option<Month> = params.optional("month")?;
+    let affiliate: Option<AffiliateId> = params.optional("affiliate_id")?;
     let page = params.page()?;
     params.done()?;
     let page = state.app.statements(month, affiliate, page.cursor.as_deref(), page.limit).await?;

@@ -12,9 +12,8 @@ use crate::domain::money::Money;
 use crate::domain::outcome::Verdict;
 use crate::domain::statement::Statement;
 use crate::http::answer::ok;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
-use crate::http::openapi::ProblemDoc;
 use crate::http::state::ApiState;
 use crate::store::{Counter, DayCounts};
 use axum::extract::State;
@@ -84,10 +83,10 @@ struct Question {
 
 impl Question {
     fn read(params: &mut Params, today: NaiveDate) -> Result<Self, Problem> {
-        let affiliate = params.optional("affiliate_id", Problem::InvalidAffiliateId)?;
-        let from: Option<Day> = params.optional("from", Problem::InvalidFrom)?;
-        let to: Option<Day> = params.optional("to", Problem::InvalidTo)?;
-        let by = params.optional("by", Problem::InvalidBy)?.unwrap_or(By::Day);
+        let affiliate = params.optional("affiliate_id")?;
+        let from: Option<Day> = params.optional("from")?;
+        let to: Option<Day> = params.optional("to")?;
+        let by = params.optional("by")?.unwrap_or(By::Day);
         let to = to.map_or(today, |day| day.0);
         let from = from.map_or(to - Days::new(DEFAULT_DAYS_BACK), |day| day.0);
         if !(0..MAX_DAYS).contains(&(to - from).num_days()) {

@@ -204,11 +204,3 @@ fn a_patch_tells_absent_from_null() {
         assert_eq!(change(body).err(), Some(problem));
     }
 }
-
-#[test]
-fn a_page_ends_with_where_the_next_one_starts() {
-    let page = |limit| first_of(vec![1, 2, 3], limit, ToString::to_string);
-    assert_eq!((page(2).data, page(2).next_cursor), (vec![1, 2], Some("2".into())));
-    assert_eq!((page(3).data, page(3).next_cursor), (vec![1, 2, 3], None));
-    assert_eq!(first_of(Vec::<u8>::new(), 1, ToString::to_string).next_cursor, None);
-}
