@@ -1,4 +1,4 @@
-//! Every way an event can end: a stable string, a metric label and a sentence in one place.
+//! Every way an event can end: a stable code, a metric label and a sentence in one place.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -11,9 +11,9 @@ macro_rules! outcomes {
         pub enum $name { $(#[doc = $sentence] $case,)+ }
 
         impl $name {
-            /// Each of them, in the order of the list.
+            /// All of them, in the order of the list.
             pub const ALL: &'static [Self] = &[$(Self::$case,)+];
-            /// The stable code, as in metrics and answers.
+            /// The stable code, in metrics and answers.
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$case => $code,)+ }
             }
@@ -31,7 +31,7 @@ macro_rules! outcomes {
 }
 
 outcomes! {
-    /// What a click was judged to be, when it was made.
+    /// The verdict on a click, given when it was made.
     Verdict {
         Human = "human": "A person followed a link that earns",
         UnknownLink = "unknown_link": "A person followed a validly signed link that this node does not know yet",
@@ -47,8 +47,8 @@ outcomes! {
 }
 
 impl Verdict {
-    /// Whether the click was a person's, on a link that may earn: it gets a click token and, unless the
-    /// browser objects, a cookie.
+    /// Whether a person clicked, on a link that may earn: the click gets a token and, unless the browser
+    /// objects, a cookie.
     pub const fn is_human(self) -> bool {
         matches!(self, Self::Human | Self::UnknownLink)
     }

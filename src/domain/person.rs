@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Person {
 }
 
 impl Person {
-    /// As it stands in signed tokens: the kind and the id.
+    /// The form in signed tokens: the kind and the id.
     pub fn to_bytes(self) -> [u8; 9] {
         let (kind, id) = match self {
             Self::Affiliate(id) => (1, id.bits()),
@@ -90,7 +90,7 @@ impl Person {
     }
 }
 
-/// Where people sign in: who may enter one has no way into the other.
+/// Where people sign in: a person of one realm can't enter the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Realm {
     /// The affiliates' pages.
@@ -99,30 +99,31 @@ pub enum Realm {
     Staff,
 }
 
-/// What a member of staff is there for.
+/// The role of a member of staff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Everything.
+    /// May do everything.
     Admin,
     /// Judges affiliates and referrals.
     Reviewer,
-    /// Closes months, pays out.
+    /// Closes months, makes payouts.
     Finance,
-    /// Looks.
+    /// May only look.
     ReadOnly,
 }
 
-/// What only some members of staff may do. Looking is for all.
+/// What only some members of staff may do. Everyone may look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Approve or reject an application.
     ReviewApplications,
-    /// Suspend and reinstate affiliates, sign them out, change their data, send them a link to set a password.
+    /// Suspend and reinstate affiliates, sign them out, change their data, send them a link to set a
+    /// password.
     ChangeAffiliates,
     /// Change where an affiliate's mail and payouts go.
     ChangeAddresses,
-    /// Close an affiliate for good.
+    /// Close an affiliate permanently.
     CloseAffiliates,
     /// Write a note about an affiliate.
     WriteNotes,
@@ -138,12 +139,12 @@ pub enum Action {
     Export,
     /// Make and approve payouts.
     Payouts,
-    /// Make members of staff, change their roles, disable them.
+    /// Create members of staff, change their roles, disable them.
     ManageStaff,
 }
 
 impl Action {
-    /// Each of them.
+    /// All actions.
     pub const ALL: [Self; 12] = [
         Self::ReviewApplications,
         Self::ChangeAffiliates,
@@ -161,7 +162,7 @@ impl Action {
 }
 
 impl Role {
-    /// Each of them.
+    /// All roles.
     pub const ALL: [Self; 4] = [Self::Admin, Self::Reviewer, Self::Finance, Self::ReadOnly];
 
     /// The stable name.
@@ -173,7 +174,7 @@ impl Role {
             Self::ReadOnly => "read_only",
         }
     }
-    /// The table of what each may do.
+    /// The table of permissions.
     pub const fn may(self, action: Action) -> bool {
         match self {
             Self::Admin => true,
@@ -215,16 +216,16 @@ pub struct StaffMember {
     pub id: StaffId,
     /// The person's name.
     pub name: String,
-    /// What the person signs in with.
+    /// The e-mail that the person signs in with.
     pub email: String,
-    /// What it may do.
+    /// What the person may do.
     pub role: Role,
-    /// When it was made.
+    /// When the member was created.
     pub created_at: DateTime<Utc>,
-    /// It may not sign in since then.
+    /// When the member was disabled; it may not sign in since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<DateTime<Utc>>,
-    /// How often it was disabled: a link that was made before is spent, also when it is enabled again.
+    /// How often it was disabled: an older one-time link is spent, even after the member is enabled again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disablings: u32,
 }
@@ -235,7 +236,7 @@ const fn is_zero(number: &u32) -> bool {
 }
 
 impl StaffMember {
-    /// Whether it may do something now.
+    /// Whether the member may do this now.
     pub const fn may(&self, action: Action) -> bool {
         self.disabled_at.is_none() && self.role.may(action)
     }
@@ -244,7 +245,7 @@ impl StaffMember {
 /// The text that affiliates sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Its name: another one asks everybody to sign again.
+    /// Its version: with a new one, everybody has to sign again.
     pub version: String,
     /// Its text.
     pub text: String,
@@ -264,54 +265,54 @@ impl Agreement {
 /// An affiliate's signature under an agreement.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
-    /// Of the agreement.
+    /// The version of the agreement.
     pub version: String,
-    /// Of the agreement's text, hex.
+    /// The SHA-256 of the agreement's text, in hex.
     pub sha256: String,
-    /// As typed.
+    /// The name as typed.
     pub name: String,
-    /// Where it was signed from.
+    /// The IP address that it was signed from.
     pub ip: String,
-    /// When.
+    /// When it was signed.
     pub at: DateTime<Utc>,
 }
 
 impl fmt::Debug for Signature {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither name nor address: this may end in a log.
+        // Neither name nor address: this may end up in a log.
         out.debug_struct("Signature").field("version", &self.version).finish_non_exhaustive()
     }
 }
 
-/// What staff wrote about an affiliate.
+/// A note of staff about an affiliate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Note {
-    /// When.
+    /// When it was written.
     pub at: DateTime<Utc>,
-    /// Who.
+    /// Who wrote it.
     pub by: String,
     /// What.
     pub text: String,
 }
 
-/// Where a claim stands.
+/// The state of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimState {
-    /// Staff have yet to decide.
+    /// Staff have not decided yet.
     Open,
     /// The referral is credited.
     Granted,
-    /// It is not.
+    /// The referral is not credited.
     Declined,
 }
 
-/// "I referred someone who is missing here": a claim that staff decide about.
+/// A claim that a referral is missing, which staff decide about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingReferral {
     /// Its id.
     pub id: ClaimId,
-    /// Whose claim.
+    /// The affiliate that made the claim.
     pub affiliate_id: AffiliateId,
     /// The account's id, if the affiliate knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -322,18 +323,18 @@ pub struct MissingReferral {
     pub evidence: String,
     /// When it was filed.
     pub filed_at: DateTime<Utc>,
-    /// Where it stands.
+    /// Its state.
     pub state: ClaimState,
-    /// What staff wrote.
+    /// The reason that staff gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
-    /// When.
+    /// When it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<DateTime<Utc>>,
-    /// The account that was granted.
+    /// The account that is credited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<AccountId>,
 }
@@ -345,7 +346,7 @@ pub fn mask_email(address: &str) -> String {
     format!("{first}…@{domain}")
 }
 
-/// An e-mail address as it is compared.
+/// Whether two e-mail addresses are the same, ignoring case.
 pub fn same_email(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! Histories: a table of cases, and a second model that looks at every day.
+//! Histories: a table of cases, and a second model that checks every day.
 
 use super::*;
 use crate::domain::calendar::Zone;
@@ -240,7 +240,7 @@ fn progress_is_told_as_of_the_last_full_day() {
     }
 }
 
-/// Days that histories of the properties last.
+/// The length of histories in the property tests, in days.
 const LENGTH: u64 = 100;
 
 fn histories() -> impl Strategy<Value = (Mark, NaiveDate, Referral)> {

@@ -1,4 +1,4 @@
-//! Adjustments: what closed months would say now, less what they said.
+//! Adjustments: what closed months would say now, minus what they say.
 
 use super::Adjustment;
 use super::book::Book;
@@ -8,14 +8,14 @@ use crate::domain::id::AccountId;
 use crate::domain::money::Money;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a closed month has said of an account so far, and what it would say now.
+/// What a closed month has stated for an account so far, and what it would state now.
 #[derive(Default)]
 struct Claim {
     stated: Money,
     now: Money,
 }
 
-/// The corrections due for all closed months, by month and account id.
+/// The adjustments due for all closed months, by month and account id.
 pub(super) fn adjustments(book: &Book<'_>) -> Vec<Adjustment> {
     let mut claims: BTreeMap<(Month, &AccountId), Claim> = BTreeMap::new();
     for statement in book.ledger.closed_months.iter().filter_map(|closed| closed.statement.as_ref()) {

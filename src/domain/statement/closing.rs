@@ -1,8 +1,9 @@
-//! Which referrals counted when a month was closed: what a referral that is held now stands by.
+//! Which referrals counted when a month was closed: this decides for a referral that is held now.
 //!
-//! A hold keeps a referral out of months that are not closed yet, and changes nothing of closed ones. So for each
-//! closed month a held referral stands as at the latest closing, from that month's own on, at which it was not
-//! held. Each closing's fact says which referrals counted and which were held; no clock is asked.
+//! A hold keeps a referral out of months that are not closed yet, and changes nothing in closed ones. So in
+//! each closed month, a held referral is treated as it was at the latest closing, from that month's own on,
+//! at which it was not held. Each closing's fact says which referrals counted and which were held, so that no
+//! clock is needed.
 
 use super::ClosedMonth;
 use super::summary::Summary;
@@ -10,25 +11,25 @@ use crate::domain::id::AccountId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Referrals that a closing lists; their longest ids just fit into a fact. With more, it does not say who counted, and
-/// the order of holds and closings is that of the clock.
+/// The most referrals that a closing lists; with the longest ids they just fit into a fact. With more, the
+/// closing has no list, and times decide the order of holds and closings.
 const MOST_LISTED: usize = 20_000;
 
-/// An affiliate's referrals at a closing, as differences from its closing before; by account id.
+/// An affiliate's referrals at a closing, as differences from the closing before; by account id.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClosingReferrals {
-    /// Counted now, and did not before.
+    /// Counted now, and not before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counted: Vec<AccountId>,
-    /// Held now, and was not before.
+    /// Held now, and not before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<AccountId>,
-    /// Counted or was held before, and is now rejected or another affiliate's.
+    /// Counted or held before, and now rejected or another affiliate's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub out: Vec<AccountId>,
 }
 
-/// How a referral stood at a closing.
+/// The state of a referral at a closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stood {
     Counted,
@@ -50,8 +51,8 @@ impl Stood {
 }
 
 impl ClosingReferrals {
-    /// How an affiliate's referrals stand now, compared with the last of its closed months; `None`: too much changed to
-    /// be listed.
+    /// The affiliate's referrals now, compared with the last closed month; `None`: there are too many changes
+    /// to list.
     pub fn since<'s>(
         closed_months: &[ClosedMonth],
         summaries: impl IntoIterator<Item = &'s Summary>,
@@ -87,7 +88,7 @@ impl ClosingReferrals {
     }
 }
 
-/// How each referral stood at the last closing; those that were out are left out.
+/// The state of each referral at the last closing, without those that were out.
 fn stood_last(closed_months: &[ClosedMonth]) -> BTreeMap<&AccountId, Stood> {
     let mut stood = BTreeMap::new();
     for closed in closed_months {
@@ -103,7 +104,7 @@ fn stood_last(closed_months: &[ClosedMonth]) -> BTreeMap<&AccountId, Stood> {
     stood
 }
 
-/// In which closed months a referral that is held now counts, in their order.
+/// In which closed months, in order, a referral that is held now counts.
 pub(super) fn months_of_held(summary: &Summary, closed_months: &[ClosedMonth]) -> Vec<bool> {
     let mut last = Stood::Out;
     let mut stood: Vec<Stood> = Vec::with_capacity(closed_months.len());
@@ -114,7 +115,8 @@ pub(super) fn months_of_held(summary: &Summary, closed_months: &[ClosedMonth]) -
         };
         stood.push(if is_by_clock(closed) { by_clock(summary, closed) } else { last });
     }
-    // From the last closing back, the first at which it was not held is the latest for all months before.
+    // Going back from the last closing: the first one at which it was not held is the latest for all months
+    // before it.
     let mut counts = vec![false; stood.len()];
     let mut latest = None;
     for (place, stood) in stood.into_iter().enumerate().rev() {
@@ -124,8 +126,7 @@ pub(super) fn months_of_held(summary: &Summary, closed_months: &[ClosedMonth]) -
     counts
 }
 
-/// Closings journaled before they said who counted are put in order by the clock. Where the affiliate has no
-/// statement, it had no referral.
+/// For closings without a list, times decide. Without a statement the affiliate had no referral.
 fn is_by_clock(closed: &ClosedMonth) -> bool {
     closed.statement.is_some() && closed.referrals.is_none()
 }

@@ -1,5 +1,5 @@
-//! A second model of a month, slow and plain: it looks at each referral and each day anew, and knows
-//! nothing of what was stated before.
+//! A second model of a month, slow and simple: it looks at each referral and each day again, and does not use
+//! earlier statements.
 
 use super::*;
 use crate::domain::mark::Mark;
@@ -41,7 +41,7 @@ fn seen(ledger: &Ledger<'_>, referrals: &[Referral]) -> Vec<Referral> {
     referrals
 }
 
-/// The month in which the account crosses by that month's rules, and the day.
+/// The month in which the account qualifies by that month's rules, and the day.
 fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDate)> {
     let mark = |month| mark_of(rules_of(ledger, month));
     let last = ledger.through + Days::new(2);
@@ -50,8 +50,8 @@ fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDat
     seen.then_some((Month::of(on), on))
 }
 
-/// Whether a referral that is held now stands in a month: as at the latest closing, from that month's own on, at which
-/// it was not held.
+/// Whether a referral that is held now counts in a month: as at the latest closing, from that month's own on,
+/// at which it was not held.
 fn stands_in(program: &Program, referral: &Referral, month: Month) -> bool {
     let closings = program.known_at.iter().filter(|(closed, _)| *closed >= month);
     let stood = closings.map(|(_, known)| known.iter().find(|known| known.account_id == referral.account_id));
@@ -61,7 +61,7 @@ fn stands_in(program: &Program, referral: &Referral, month: Month) -> bool {
     latest.flatten().is_some_and(|known| !known.rejected)
 }
 
-/// A month by all facts; `None` if it is not wholly seen and closed.
+/// A month by all facts; `None` if it is not complete and closed.
 pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Said> {
     let ledger = &program.ledger(through);
     let (rules, closed) = (rules_of(ledger, month), closed(ledger, month));
