@@ -1,4 +1,4 @@
-//! Where a test lets the disk fail. Outside of tests nothing is here, and nothing fails.
+//! Lets tests make the disk fail. Outside of tests this is empty and nothing fails.
 
 pub(super) use imp::Faults;
 
@@ -30,7 +30,7 @@ mod imp {
     use std::sync::atomic::{AtomicI32, Ordering};
     use std::sync::{Arc, Mutex};
 
-    /// The operating system's numbers of the errors to come; 0: none.
+    /// The errors to come, by the operating system's numbers; 0: none.
     #[derive(Debug, Default)]
     struct Errors {
         write: AtomicI32,

@@ -110,7 +110,7 @@ fn who_is_closed_hears_why_and_what_is_due() {
 fn no_mail_says_that_something_was_paid() {
     for message in samples() {
         let kind = message.kind();
-        // The agreement speaks for itself.
+        // The agreement contains its own text.
         let enclosed = Enclosed { agreement: Some(String::new()), ..with(LINK) };
         let written = templates().letter(&letter("Ann", message), &enclosed).expect(kind);
         for form in [written.text, written.html] {
@@ -259,7 +259,7 @@ fn nothing_gets_into_a_header_that_is_not_its_value() {
 #[test]
 fn an_address_that_is_none_is_refused_for_good() {
     let written = Written { subject: "Hi".into(), text: "Hi".into(), html: "Hi".into() };
-    // Some of them were taken once, and stand in facts.
+    // Older versions accepted some of these, and facts contain them.
     for to in [
         "",
         "ann",

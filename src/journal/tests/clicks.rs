@@ -1,4 +1,4 @@
-//! The clicks log under load, at its cap, and on a disk that refuses.
+//! The clicks log under load, at its cap, and on a disk that returns errors.
 
 use super::*;
 use crate::domain::outcome::ClickDrop;
@@ -19,7 +19,7 @@ fn threads_append_side_by_side_and_segments_change_under_them() {
             let mut told = Vec::new();
             while !enough.load(Ordering::Relaxed) {
                 let payload = click(10_000_000 * thread + told.len());
-                // A busy machine may take the core from the thread that has the lock: that click is dropped.
+                // A busy machine may suspend the thread that has the lock: that click is dropped.
                 told.extend(journal.clicks().append(&payload).ok().map(|position| (position, payload)));
             }
             told
@@ -41,7 +41,7 @@ fn threads_append_side_by_side_and_segments_change_under_them() {
 fn a_click_is_dropped_rather_than_made_to_wait() {
     let story = Story::new();
     let journal = story.journal();
-    // The log is held still, as by a stalled disk.
+    // The log is stopped, as by a stalled disk.
     let held = journal.clicks().hold().expect("the disk is well");
     let start = Instant::now();
     assert_eq!(journal.clicks().append(&click(0)), Err(ClickDrop::JournalBusy));
@@ -111,7 +111,7 @@ fn clicks_that_the_disk_lost_stop_the_log_until_a_restart_cuts_them() {
     assert!(story.journal().clicks().flush().is_err());
     story.faults.set_sync(0);
     assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
-    // The flush itself is possible again, and must not vouch for what was lost.
+    // The flush itself is possible again, and must not confirm what was lost.
     assert!(story.journal().clicks().flush().is_err());
     assert_eq!(story.journal().clicks().flushed_position(), 5);
     story.open().expect("what was flushed is whole");

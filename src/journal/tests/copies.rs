@@ -1,4 +1,5 @@
-//! Copies of a disk that run under one node's id, one after the other: whatever each of them took counts once.
+//! Copies of a disk that run with one node's id, one after the other: every record that any of them accepted
+//! counts once.
 
 use super::*;
 use crate::store::Partition;
@@ -7,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 const PARTITIONS: [Partition; 2] = [Partition::Hashed(0), Partition::Directory];
 const LOGS: [Log; 2] = [Log::Facts, Log::Clicks];
 
-/// A store in memory, and the disks of one node, of which one runs at a time.
+/// A store in memory, and the disks of one node; one of them runs at a time.
 #[derive(Default)]
 struct Copies {
     disks: Vec<TempDir>,
@@ -51,7 +52,7 @@ impl Copies {
         }
     }
 
-    /// A copy of a disk, perhaps of one that is being written.
+    /// Copies a disk, perhaps one that is being written.
     fn copies(&mut self, disk: usize) -> usize {
         if let Some((_, journal)) = &self.running {
             journal.clicks().flush().expect("flushed");
@@ -70,7 +71,7 @@ impl Copies {
         Remembered { disks: self.known.clone(), facts: of(Log::Facts), clicks: of(Log::Clicks) }
     }
 
-    /// The running disk meets the store, as the application does it; cut off after some steps.
+    /// The running disk meets the store, as in the application; interrupted after some steps.
     fn meets_for(&mut self, steps: usize) -> Option<u32> {
         self.moves(usize::MAX);
         let store = self.remembered();
@@ -102,7 +103,7 @@ impl Copies {
         self.meets_for(usize::MAX)
     }
 
-    /// One partition takes in some of one log.
+    /// One partition applies some of one log.
     fn applies(&mut self, log: Log, partition: Partition, most: usize) {
         assert!(self.met);
         let stands = self.cursors.get(&(log, partition)).copied().unwrap_or_default();
@@ -138,7 +139,7 @@ impl Copies {
         PARTITIONS.map(count)
     }
 
-    /// Each record that the running disk has is applied, and none is twice.
+    /// Each record that the running disk has is applied, and none twice.
     fn all_count_once(&self) {
         let disk = self.running.as_ref().expect("one runs").0;
         for log in LOGS {
@@ -179,7 +180,7 @@ fn a_backlog_is_not_skipped_when_another_copy_of_the_disk_went_further() {
         let (mut copies, copy) = known_up_to_four(so_far);
         // The store is away: these are acknowledged, and not applied.
         copies.takes(8);
-        // Meanwhile an old copy of the disk runs under this id.
+        // Meanwhile an old copy of the disk runs with this id.
         copies.runs(copy);
         assert_eq!(copies.meets(), epochs[0]);
         copies.takes(3);
@@ -201,7 +202,7 @@ fn a_backup_taken_while_the_store_was_away_doubles_nothing() {
     assert_eq!(copies.meets(), None);
     copies.takes(2);
     copies.applies_all();
-    // The disk dies; the backup is restored, and takes some before it meets the store.
+    // The disk dies; the backup is restored, and accepts some records before it meets the store.
     copies.runs(backup);
     copies.takes(2);
     assert_eq!(copies.meets(), Some(2));
@@ -209,7 +210,7 @@ fn a_backup_taken_while_the_store_was_away_doubles_nothing() {
     copies.all_count_once();
 }
 
-/// Partitions are not level when a node is killed.
+/// Partitions may be at different positions when a node is killed.
 #[test]
 fn what_one_partition_had_applied_when_a_copy_took_over_is_not_applied_there_again() {
     let (mut copies, copy) = known_up_to_four(3);
@@ -244,7 +245,7 @@ fn a_store_that_was_emptied_between_two_copies_has_all_of_both() {
     copies.all_count_once();
 }
 
-/// Lost with one server of several, while what is applied was kept.
+/// Lost with one of several servers, while the cursors were kept.
 #[test]
 fn a_store_that_forgets_the_lives_of_a_disk_is_not_taken_for_one_of_another() {
     let (mut copies, _) = known_up_to_four(4);
@@ -264,7 +265,7 @@ fn a_store_that_forgets_the_lives_of_a_disk_is_not_taken_for_one_of_another() {
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 32, ..Default::default() })]
-    /// Disks are so_far, killed, brought back and met by stores that are emptied, at any step.
+    /// Disks are copied, killed, restored and meet emptied stores, at any step.
     #[test]
     fn whatever_copies_of_a_disk_run_one_after_the_other_each_record_counts_once(
         steps in proptest::collection::vec((0..13_u8, 0..64_usize), 1..40),

@@ -1,10 +1,10 @@
-//! A disk that was restored or cloned begins a new life.
+//! A disk that was restored or cloned begins a new epoch.
 
 use super::*;
 use crate::store::Partition;
 use std::sync::Arc;
 
-/// A store that remembers this of both logs.
+/// A store that remembers this for both logs.
 fn store_at(epoch: u32, position: u64) -> [Cursor; 2] {
     [Cursor { epoch, position }; 2]
 }
@@ -30,7 +30,7 @@ impl Story {
         story
     }
 
-    /// What a store applies that remembers these cursors.
+    /// What a store that remembers these cursors applies.
     fn applied_after(&self, [facts, clicks]: [Cursor; 2]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let of = |log, remembered: Cursor| {
             let repeated = self.journal().repeated(log);
@@ -49,11 +49,12 @@ impl Story {
     }
 }
 
-/// Killed before any of its writes and flushes, and at its end; then serving for a while before the store is back.
+/// Killed before any of its writes and flushes, and at its end; then serving for a while before the store is
+/// back.
 #[test]
 fn a_new_epoch_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing() {
     let mut story = Story::known_to_the_store(4, 4);
-    // Restored from a backup, it serves while the store is away, and is started again meanwhile.
+    // Restored from a backup, it serves while the store is away, and is restarted meanwhile.
     for index in 10..18 {
         story.takes(index);
     }
@@ -102,7 +103,7 @@ fn a_new_epoch_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing() {
     assert!(interrupted > 20 && interrupted < kills.len(), "{interrupted} of {}", kills.len());
 }
 
-/// A disk that fills up at any step: the journal takes nothing until the epoch has begun whole.
+/// A disk that fills up at any step: the journal accepts nothing until the epoch has begun completely.
 #[test]
 fn a_new_epoch_that_a_full_disk_interrupts_goes_on_when_the_store_is_met_again() {
     let mut interrupted = 0;

@@ -1,4 +1,4 @@
-//! The facts log under load, and on a disk that refuses.
+//! The facts log under load, and on a disk that returns errors.
 
 use super::*;
 use std::collections::HashSet;
@@ -69,7 +69,7 @@ fn records_have_bounds() {
 fn what_waits_for_the_disk_is_bounded() {
     let story = Story::new();
     let journal = story.journal();
-    // The writer is held still, as by a stalled disk.
+    // The writer is stopped, as by a stalled disk.
     let held = journal.facts().hold().expect("the disk is well");
     let waiting: Vec<_> = (0..100).map(|_| journal.facts().append(vec![1; 1 << 20])).collect();
     let refused = waiting.into_iter().filter_map(block_on_now).count();
@@ -78,7 +78,7 @@ fn what_waits_for_the_disk_is_bounded() {
     drop(held);
 }
 
-/// The answer of a future that has one already.
+/// The result of a future that is ready.
 fn block_on_now<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
