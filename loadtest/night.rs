@@ -32,18 +32,18 @@ enum Which {
     /// Something became known about some accounts.
     Ordinary,
     /// A dry run, which computes everything again from all facts.
-    Anew,
+    Full,
 }
 
 impl Which {
-    const ALL: [Self; 4] = [Self::First, Self::Quiet, Self::Ordinary, Self::Anew];
+    const ALL: [Self; 4] = [Self::First, Self::Quiet, Self::Ordinary, Self::Full];
 
     const fn name(self) -> &'static str {
         match self {
             Self::First => "first run, everything is new",
             Self::Quiet => "second run, nothing is new",
             Self::Ordinary => "an ordinary night",
-            Self::Anew => "everything computed anew (dry)",
+            Self::Full => "everything computed again (dry)",
         }
     }
 }
@@ -112,7 +112,7 @@ impl Night {
             // If the kernel does not allow it, the peak includes the import.
             reset_peak_memory(pid);
             let (start, before) = (Instant::now(), cpu_time(pid)?);
-            let asked = json!({"dry_run": night == Which::Anew});
+            let asked = json!({"dry_run": night == Which::Full});
             let report = server.admin.post_within("/v1/aggregate", &asked, RUN_PATIENCE)?;
             let seconds = start.elapsed().as_secs_f64();
             let spent = cpu_time(pid)?.saturating_sub(before).as_secs_f64();
@@ -131,7 +131,7 @@ impl Night {
         println!(
             "an ordinary night ({:.1} % changed) against computing everything: {:.2} x of its CPU",
             self.changed * 100.0,
-            cpu(Which::Ordinary) / cpu(Which::Anew)
+            cpu(Which::Ordinary) / cpu(Which::Full)
         );
         if let Some(spent) = redis::spent(&self.store)? {
             println!(
@@ -163,7 +163,7 @@ impl Night {
             bail!("{name} computed {computed} affiliates");
         }
         // Computed again from everything, the statements must be the same to the last byte.
-        if night == Which::Anew
+        if night == Which::Full
             && ordinary.is_some_and(|known| known["statements_hash"] != report["statements_hash"])
         {
             bail!("the ordinary night says other than a computation from everything");

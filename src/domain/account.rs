@@ -798,14 +798,14 @@ mod tests {
             (unknown("a", 2), unknown("b", 2), FactOutcome::Conflict, &unknown("a", 2)),
             (canceled.clone(), event("e", 2, Change::Suspended), FactOutcome::Conflict, &canceled),
         ];
-        for (first, second, outcome, stands) in table {
+        for (first, second, outcome, kept) in table {
             let mut account = account();
             account.report_event(&first, Some(&delivery("one", "x")), &mut Apart::default());
             // The sender got no answer and sends again: the same delivery, which this version reads
             // differently.
             let again = account.report_event(&second, Some(&delivery("one", "x")), &mut Apart::default());
             assert_eq!(again, outcome, "{first:?} {second:?}");
-            assert_eq!(account.events.iter().map(|kept| &kept.event).collect::<Vec<_>>(), [stands]);
+            assert_eq!(account.events.iter().map(|kept| &kept.event).collect::<Vec<_>>(), [kept]);
         }
     }
 
@@ -883,7 +883,7 @@ mod tests {
             (std::collections::HashMap::new(), std::collections::HashMap::new());
         let count = i64::try_from(EVENTS_WITHIN).expect("a few") + 10;
         let report = |number: i64, change: Change| event(&format!("e{number:03}"), count - number, change);
-        let mut told = Vec::new();
+        let mut outcomes = Vec::new();
         for round in 0..3 {
             for number in 0..count {
                 // In the last round each event differs from its first report.
@@ -894,7 +894,7 @@ mod tests {
                 let mut apart =
                     Apart { event: events.remove(&id), delivery: deliveries.get(&by.id).cloned() };
                 let outcome = account.report_event(&event, Some(&by), &mut apart);
-                told.push(outcome);
+                outcomes.push(outcome);
                 for kept in account.take_events_to_keep_apart().into_iter().chain(apart.event) {
                     deliveries.extend(kept.delivery.iter().map(|by| (by.id.clone(), by.clone())));
                     events.insert(kept.event.event_id.as_str().to_owned(), kept);
@@ -904,9 +904,10 @@ mod tests {
         }
         let expected = [FactOutcome::New, FactOutcome::Replayed, FactOutcome::Conflict];
         assert!(
-            told.chunks(usize::try_from(count).expect("a few"))
+            outcomes
+                .chunks(usize::try_from(count).expect("a few"))
                 .zip(expected)
-                .all(|(round, outcome)| { round.iter().all(|told| *told == outcome) })
+                .all(|(round, outcome)| { round.iter().all(|other| *other == outcome) })
         );
         assert_eq!(account.events_apart, events.len() as u64);
         // A delivery that brought one of them arrives with other bytes.
@@ -1068,15 +1069,15 @@ mod tests {
         account.review(ReviewAction::Hold, "odd", "ann", origin(1, 5)).expect("signed up");
         let text = serde_json::to_string(&account).expect("plain data");
         assert!(!text.contains("idle"), "{text}");
-        let stands = (account.credited_to, account.standing.clone());
+        let before = (account.credited_to, account.standing.clone());
         assert_eq!(account.review(ReviewAction::Hold, "again", "ann", origin(1, 6)), Ok(false));
-        assert_eq!((account.credited_to, account.standing.clone()), stands);
+        assert_eq!((account.credited_to, account.standing.clone()), before);
         let before: Vec<_> = account.effective_actions().map(|action| action.credited_before).collect();
         assert_eq!(before, [None, Some(AffiliateId::from_bits(7)), None]);
     }
 
     /// A fact of one of three nodes: a decision about the same signup, or an action of staff.
-    fn takes(account: &mut Account, (node, second, what): (u64, i64, u8)) -> Result<bool, Refusal> {
+    fn applies(account: &mut Account, (node, second, what): (u64, i64, u8)) -> Result<bool, Refusal> {
         // Some have the same instant on two nodes.
         let from = Origin { at: at(second / 2), ..origin(node, second) };
         let review = |account: &mut Account, action| account.review(action, "why", "ann", from);
@@ -1110,7 +1111,7 @@ mod tests {
                 let mut account = account();
                 for turn in turns.iter().copied().chain((0..3).cycle().take(3 * 2 * (facts.len() + 1))) {
                     let Some(fact) = journals[turn].front() else { continue };
-                    if takes(&mut account, *fact).is_ok() {
+                    if applies(&mut account, *fact).is_ok() {
                         journals[turn].pop_front();
                     }
                 }

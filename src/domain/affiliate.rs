@@ -411,16 +411,16 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Said::{Off, On};
+    use SwitchedTo::{Off, On};
 
     /// A change of a link at a second.
-    enum Said {
+    enum SwitchedTo {
         Off(i64),
         On(i64),
     }
 
     /// A name, the changes in order, and whether the link is off at the end.
-    type Case = (&'static str, &'static [(Said, bool)], bool);
+    type Case = (&'static str, &'static [(SwitchedTo, bool)], bool);
 
     #[test]
     fn a_link_stands_as_it_was_last_switched_whichever_node_is_replayed_first() {
@@ -561,9 +561,9 @@ mod tests {
         assert_eq!((back.email_changes, back.changes()), (2, 2), "back, but not as if nothing had been");
         moves("c@b.example", 2);
         let many = moves("d@b.example", 3);
-        let hears = |day| many.former_at(at + TimeDelta::days(day)).collect::<Vec<_>>();
-        assert_eq!(hears(3), ["ann@b.example", "b@b.example", "ann@b.example"]);
-        assert_eq!(hears(7), ["b@b.example", "ann@b.example"]);
+        let notified = |day| many.former_at(at + TimeDelta::days(day)).collect::<Vec<_>>();
+        assert_eq!(notified(3), ["ann@b.example", "b@b.example", "ann@b.example"]);
+        assert_eq!(notified(7), ["b@b.example", "ann@b.example"]);
         assert_eq!(moves("e@b.example", 20).former.len(), 1);
     }
 

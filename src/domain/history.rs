@@ -77,7 +77,7 @@ impl<'a> History<'a> {
         events.dedup();
         let standing = if referral.active { Standing::Active } else { Standing::NotYetActive };
         let mut history = Self { referral, events, intervals: Vec::new(), standing: Standing::NotYetActive };
-        history.stand(standing, referral.signed_up_at);
+        history.set_standing(standing, referral.signed_up_at);
         for index in 0..history.events.len() {
             let event = history.events[index];
             let standing = match event.change {
@@ -86,13 +86,13 @@ impl<'a> History<'a> {
                 Change::Canceled => Standing::Canceled,
                 Change::PlanChanged { .. } | Change::Unknown { .. } => continue,
             };
-            history.stand(standing, event.occurred_at.max(referral.signed_up_at));
+            history.set_standing(standing, event.occurred_at.max(referral.signed_up_at));
         }
         history
     }
 
     /// Sets the standing from an instant on, which must not be before the last one.
-    fn stand(&mut self, standing: Standing, at: DateTime<Utc>) {
+    fn set_standing(&mut self, standing: Standing, at: DateTime<Utc>) {
         self.standing = standing;
         let last = self.intervals.last_mut();
         match (standing == Standing::Active, last) {

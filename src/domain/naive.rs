@@ -81,7 +81,7 @@ pub fn referral(zone: &Zone, account_id: &str, story: &str) -> Referral {
         plan: plan(name),
         signed_up_at: at(zone, signed_up_at),
         active,
-        events: events.split("; ").filter(|told| !told.is_empty()).map(|told| event(zone, told)).collect(),
+        events: events.split("; ").filter(|text| !text.is_empty()).map(|text| event(zone, text)).collect(),
         held_since: None,
         rejected: false,
     }

@@ -59,7 +59,7 @@ impl Credentials {
     /// in whatever order nodes report them.
     pub fn after(known: Option<&Self>, hash: &PasswordHash, replaces: u32, origin: Origin) -> Option<Self> {
         let version = replaces.saturating_add(1);
-        let stands = known.is_none_or(|known| {
+        let wins = known.is_none_or(|known| {
             let is_earlier = known.origin.is_some_and(|known| origin < known);
             known.version < version || (known.version == version && is_earlier)
         });
@@ -67,7 +67,7 @@ impl Credentials {
         // one.
         let ended = known.map_or(0, |known| known.ended.saturating_add(u32::from(known.version == version)));
         let set = Self { version, ended, hash: hash.clone(), changed_at: origin.at, origin: Some(origin) };
-        stands.then_some(set)
+        wins.then_some(set)
     }
 
     /// The number that sessions and links are compared with: it changes with each password, and each time
@@ -282,7 +282,7 @@ mod tests {
             origin,
         };
         let first = || Some(kept(2, Some(origin(1, 5))));
-        for (known, replaces, from, stands) in [
+        for (known, replaces, from, wins) in [
             (None, 0, origin(1, 5), true),
             // A store that lost the version before: the person who replaced it had seen it.
             (None, 4, origin(1, 5), true),
@@ -297,7 +297,7 @@ mod tests {
             (Some(kept(2, None)), 2, origin(2, 4), true),
         ] {
             let after = Credentials::after(known.as_ref(), &hash("new"), replaces, from);
-            assert_eq!(after.is_some(), stands, "{known:?} {replaces} {from:?}");
+            assert_eq!(after.is_some(), wins, "{known:?} {replaces} {from:?}");
             let Some(after) = after else { continue };
             assert_eq!((after.version, after.changed_at), (replaces + 1, from.at));
             let displaced = known.as_ref().is_some_and(|known| known.version == after.version);
@@ -307,13 +307,12 @@ mod tests {
 
     #[test]
     fn a_password_that_takes_the_place_of_a_later_one_ends_its_sessions_and_links() {
-        let first =
-            Credentials::after(None, &PasswordHash::new("first"), 0, origin(1, 5)).expect("it stands");
+        let first = Credentials::after(None, &PasswordHash::new("first"), 0, origin(1, 5)).expect("it wins");
         let earlier = Credentials::after(Some(&first), &PasswordHash::new("earlier"), 0, origin(2, 4));
-        let earlier = earlier.expect("it stands");
+        let earlier = earlier.expect("it wins");
         assert!(earlier.generation() > first.generation());
         let next = Credentials::after(Some(&earlier), &PasswordHash::new("next"), 1, origin(1, 6));
-        assert!(next.expect("it stands").generation() > earlier.generation());
+        assert!(next.expect("it wins").generation() > earlier.generation());
     }
 
     proptest::proptest! {
@@ -330,11 +329,11 @@ mod tests {
                 })
             };
             // How often sessions were ended is kept only in this store, as the sessions are.
-            let stands = |sets: &[_]| fold(sets).map(|known| (known.version, known.origin, known.hash));
+            let winner = |sets: &[_]| fold(sets).map(|known| (known.version, known.origin, known.hash));
             let mut sets: Vec<_> = sets.into_iter().enumerate().collect();
-            let one = stands(&sets);
+            let one = winner(&sets);
             sets.sort_by_key(|(place, _)| order[*place]);
-            proptest::prop_assert_eq!(stands(&sets), one);
+            proptest::prop_assert_eq!(winner(&sets), one);
         }
     }
 

@@ -85,16 +85,16 @@ struct Sending {
     /// The mail server failed, and gets no mail until then.
     paused_until: Option<DateTime<Utc>>,
     /// Up to this position, this node's journal may hold the ends of mail that an earlier process sent.
-    told_before: u64,
+    earlier_mail_up_to: u64,
     /// When old ids were last removed.
     forgot_at: Option<DateTime<Utc>>,
 }
 
 impl Sending {
     fn new(app: Arc<App>, post: Post) -> Self {
-        let (told_before, _) = app.positions(Log::Facts);
+        let (earlier_mail_up_to, _) = app.positions(Log::Facts);
         Self {
-            told_before,
+            earlier_mail_up_to,
             forgot_at: None,
             app,
             post,
@@ -165,7 +165,7 @@ impl Sending {
     /// While nodes, this one included, have not replayed their journals, it is not known what was sent.
     async fn may_send(&self) -> Result<bool, StoreError> {
         let (_, applied) = self.app.positions(Log::Facts);
-        Ok(applied >= self.told_before && !self.app.is_recovering().await?)
+        Ok(applied >= self.earlier_mail_up_to && !self.app.is_recovering().await?)
     }
 
     async fn send(&mut self, mail: Mail) -> Result<(), StoreError> {
@@ -311,9 +311,9 @@ impl Sending {
     fn show(&self, kind: &str, file: &Path, link: Option<&str>) {
         use std::io::Write;
         let link = link.filter(|_| self.post.shows_links).map(|link| format!("\n             {link}"));
-        let said = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
+        let line = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
         // A closed terminal is no failure.
-        let _ = std::io::stderr().write_all(said.as_bytes());
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
 

@@ -45,9 +45,9 @@ use std::time::{Duration, Instant};
 /// once.
 pub const LOCK_WAIT: Duration = Duration::from_millis(20);
 /// The part of this wait in which the thread only lets others run.
-const AWAKE: Duration = Duration::from_micros(200);
+const YIELD_TIME: Duration = Duration::from_micros(200);
 /// The sleep between later checks of the lock.
-const NAP: Duration = Duration::from_micros(100);
+const SLEEP_TIME: Duration = Duration::from_micros(100);
 /// Checks of the lock before the thread lets others run: about the time of one append.
 const SPINS: u32 = 200;
 /// The size of the backlog is known to within one such part of its cap.
@@ -344,10 +344,10 @@ impl Shared {
         let start = Instant::now();
         loop {
             let waited = start.elapsed();
-            if waited < AWAKE {
+            if waited < YIELD_TIME {
                 std::thread::yield_now();
             } else {
-                std::thread::sleep(NAP);
+                std::thread::sleep(SLEEP_TIME);
             }
             if let Some(tail) = self.free_tail() {
                 return Some(tail);

@@ -88,7 +88,7 @@ pub(super) fn keep(keeper: &Mutex<Keeper>, log: &Shared, interval: Duration) {
         closing = log.closing.load(Ordering::Acquire);
         let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let worked = keeper.work();
-        keeper.tell(worked.err());
+        keeper.log_result(worked.err());
     }
 }
 
@@ -121,7 +121,7 @@ impl Keeper {
     }
 
     /// Logs once that it fails, and once that it works again.
-    fn tell(&self, error: Option<io::Error>) {
+    fn log_result(&self, error: Option<io::Error>) {
         let failed_before = self.shared.failing.swap(error.is_some(), Ordering::Relaxed);
         match error {
             Some(error) if !failed_before => {

@@ -174,18 +174,18 @@ impl Meeting<'_> {
     }
 
     /// The last one of the shared records that a partition has.
-    fn original(&self, log: Log, stands: Cursor) -> u64 {
+    fn original(&self, log: Log, cursor: Cursor) -> u64 {
         let shared = self.shared(log);
         match &self.store.disks.met {
-            Some(met) => met.original_of(log, stands, shared),
-            None if stands > self.node.cursor_at(log, shared) => shared,
-            None => self.node.original_of(log, stands, shared),
+            Some(met) => met.original_of(log, cursor, shared),
+            None if cursor > self.node.cursor_at(log, shared) => shared,
+            None => self.node.original_of(log, cursor, shared),
         }
     }
 
     /// Up to which of this disk's records a partition has them.
-    fn applied(&self, log: Log, partition: Partition, stands: Cursor) -> Cursor {
-        let now = self.node.copy_of(log, self.original(log, stands), self.shared(log));
+    fn applied(&self, log: Log, partition: Partition, cursor: Cursor) -> Cursor {
+        let now = self.node.copy_of(log, self.original(log, cursor), self.shared(log));
         let left =
             self.store.disks.left.iter().filter_map(|left| self.applied_when_left(log, partition, left));
         left.max().map_or(now, |left| left.max(now))
@@ -205,12 +205,12 @@ impl Meeting<'_> {
 
     /// Up to which position every partition has this disk's records, or can still use the shared ones.
     pub fn base(&self, log: Log) -> u64 {
-        let takes_from_shared = |stands| {
-            let original = self.original(log, stands);
-            self.node.cursor_at(log, original) <= stands && stands < self.node.cursor_at(log, original + 1)
+        let takes_from_shared = |cursor| {
+            let original = self.original(log, cursor);
+            self.node.cursor_at(log, original) <= cursor && cursor < self.node.cursor_at(log, original + 1)
         };
-        let others = self.store.applied(log).iter().filter(|(_, stands)| !takes_from_shared(*stands));
-        let applied = others.map(|(partition, stands)| self.applied(log, *partition, *stands).position);
+        let others = self.store.applied(log).iter().filter(|(_, cursor)| !takes_from_shared(*cursor));
+        let applied = others.map(|(partition, cursor)| self.applied(log, *partition, *cursor).position);
         applied.min().unwrap_or_else(|| self.shared(log))
     }
 

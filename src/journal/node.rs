@@ -342,8 +342,8 @@ pub(super) fn lock(data_dir: &Path) -> Result<File, JournalError> {
         Err(TryLockError::Error(error)) => return Err(JournalError::io("lock", &path)(error)),
     }
     // The id is for people: start even if the disk is too full to hold it.
-    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    if let Err(error) = told {
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = written {
         tracing::warn!(path = %path.display(), %error, "the lock does not name this process");
     }
     Ok(file)

@@ -75,8 +75,8 @@ pub(super) fn recover(
     let path = flushed::path(dir);
     let mut flushed = Flushed::open(dir, &reading).map_err(JournalError::io("open", &path))?;
     if reading.damage.is_some() || reading.mark != ended.last {
-        let told = flushed.write(ended.last).and_then(|()| flushed.sync());
-        told.map_err(JournalError::io("write", &path))?;
+        let written = flushed.write(ended.last).and_then(|()| flushed.sync());
+        written.map_err(JournalError::io("write", &path))?;
     }
     let path = segment_path(dir, ended.header.first_position);
     let file = File::options().read(true).write(true).open(&path);

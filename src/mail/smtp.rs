@@ -17,9 +17,9 @@ use tokio::sync::Mutex;
 /// How long the server may take for each answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long it may take to close the connection.
-const FAREWELL: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that is idle longer is closed: servers close theirs after some minutes.
-const REST: Duration = Duration::from_secs(20);
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
 
 /// The mail server and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) struct Smtp {
     /// The name in our EHLO.
     hello: ClientId,
     /// The connection that the last mail used, and since when it is idle.
-    rests: Mutex<Option<(AsyncSmtpConnection, Instant)>>,
+    idle: Mutex<Option<(AsyncSmtpConnection, Instant)>>,
 }
 
 /// A conversation that did not succeed.
@@ -92,40 +92,40 @@ impl Smtp {
             parameters,
             login: login.map(|(user, password)| Credentials::new(user, password.expose().to_owned())),
             hello: ClientId::default(),
-            rests: Mutex::new(None),
+            idle: Mutex::new(None),
         })
     }
 
     /// Sends a mail, once. If a failure may be the mail's or the server's, the server is tried with another
     /// conversation: if that works, only this mail failed.
     pub(super) async fn send(&self, message: &Message) -> Result<(), SendError> {
-        let mut rests = self.rests.lock().await;
-        let mut connection = match rested(rests.take()).await {
+        let mut idle = self.idle.lock().await;
+        let mut connection = match still_usable(idle.take()).await {
             Some(connection) => connection,
             None => self.connect().await.map_err(|failure| failure.with(Fault::Way))?,
         };
         let options = match options(message, connection.server_info()) {
             Ok(options) => options,
             Err(error) => {
-                *rests = Some((connection, Instant::now()));
+                *idle = Some((connection, Instant::now()));
                 return Err(error);
             }
         };
-        let failure = match say(&mut connection, message, options).await {
+        let failure = match deliver(&mut connection, message, options).await {
             Ok(()) => {
-                *rests = Some((connection, Instant::now()));
+                *idle = Some((connection, Instant::now()));
                 return Ok(());
             }
             Err(failure) => failure,
         };
-        part(connection).await;
+        close(connection).await;
         match judge(failure.stage, failure.met) {
             Verdict::Server => Err(failure.with(Fault::Way)),
             Verdict::Mail => Err(failure.with(Fault::Mail)),
             Verdict::MailForGood => Err(failure.with(Fault::MailForGood(Undelivered::Refused))),
             Verdict::Unclear => match self.begin(message).await {
                 Ok(connection) => {
-                    *rests = Some((connection, Instant::now()));
+                    *idle = Some((connection, Instant::now()));
                     Err(failure.with(Fault::Mail))
                 }
                 Err(failure) => Err(failure.with(Fault::Way)),
@@ -139,12 +139,12 @@ impl Smtp {
         let server = (self.host.as_str(), self.port);
         let connecting =
             AsyncSmtpConnection::connect_tokio1(server, Some(TIMEOUT), &self.hello, wrapped, None);
-        let mut connection = step(Stage::Door, connecting).await?;
+        let mut connection = step(Stage::Connecting, connecting).await?;
         if let Some(parameters) = self.parameters.clone().filter(|_| self.tls == Tls::StartTls) {
-            step(Stage::Door, connection.starttls(parameters, &self.hello)).await?;
+            step(Stage::Connecting, connection.starttls(parameters, &self.hello)).await?;
         }
         if let Some(login) = &self.login {
-            step(Stage::Door, connection.auth(DEFAULT_MECHANISMS, login)).await?;
+            step(Stage::Connecting, connection.auth(DEFAULT_MECHANISMS, login)).await?;
         }
         Ok(connection)
     }
@@ -162,12 +162,12 @@ impl Smtp {
 impl Failure {
     fn with(self, fault: Fault) -> SendError {
         let class = match (self.stage, self.met) {
-            (Stage::Door, Met::Reply(_)) => "smtp refuses us",
+            (Stage::Connecting, Met::Reply(_)) => "smtp refuses us",
             (_, Met::Reply(500..)) => "smtp 5xx",
             (_, Met::Reply(_)) => "smtp 4xx",
-            (_, Met::Silence) => "timeout",
-            (Stage::Door, Met::Cut) => "connection",
-            (_, Met::Cut) => "smtp cut off",
+            (_, Met::NoAnswer) => "timeout",
+            (Stage::Connecting, Met::Disconnected) => "connection",
+            (_, Met::Disconnected) => "smtp cut off",
         };
         SendError { text: self.text, class, fault }
     }
@@ -190,7 +190,7 @@ fn options(message: &Message, server: &ServerInfo) -> Result<Vec<MailParameter>,
 }
 
 /// Sends a whole mail.
-async fn say(
+async fn deliver(
     connection: &mut AsyncSmtpConnection,
     message: &Message,
     options: Vec<MailParameter>,
@@ -214,30 +214,31 @@ async fn step<T>(stage: Stage, doing: impl Future<Output = Result<T, Error>>) ->
         Ok(Err(error)) => {
             let code = error.status().map(u16::from);
             let silent = error.is_timeout();
-            let met = code.map_or(if silent { Met::Silence } else { Met::Cut }, Met::Reply);
+            let met = code.map_or(if silent { Met::NoAnswer } else { Met::Disconnected }, Met::Reply);
             Err(Failure { stage, met, text: causes(&error) })
         }
         Err(_) => {
             let text = "the mail server takes too long".to_owned();
-            Err(Failure { stage, met: Met::Silence, text })
+            Err(Failure { stage, met: Met::NoAnswer, text })
         }
     }
 }
 
 /// The idle connection, if it was not idle too long and still answers.
-async fn rested(rests: Option<(AsyncSmtpConnection, Instant)>) -> Option<AsyncSmtpConnection> {
-    let (mut connection, since) = rests?;
-    let answers = since.elapsed() < REST && step(Stage::Door, connection.command(Noop)).await.is_ok();
+async fn still_usable(idle: Option<(AsyncSmtpConnection, Instant)>) -> Option<AsyncSmtpConnection> {
+    let (mut connection, since) = idle?;
+    let answers =
+        since.elapsed() < IDLE_LIMIT && step(Stage::Connecting, connection.command(Noop)).await.is_ok();
     if answers {
         return Some(connection);
     }
-    part(connection).await;
+    close(connection).await;
     None
 }
 
 /// Closes the connection; whether the server notices does not matter.
-async fn part(mut connection: AsyncSmtpConnection) {
-    drop(tokio::time::timeout(FAREWELL, connection.abort()).await);
+async fn close(mut connection: AsyncSmtpConnection) {
+    drop(tokio::time::timeout(CLOSE_TIMEOUT, connection.abort()).await);
 }
 
 fn tls_parameters(route: &SmtpRoute) -> Result<TlsParameters, String> {

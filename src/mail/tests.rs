@@ -134,10 +134,10 @@ fn bad_news_says_whom_to_write_to_beside_the_reason() {
         crate::domain::mail::Message::LinkDisabled { label: None, made_at: at, reason: reason() },
     ] {
         let kind = message.kind();
-        let told = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect(kind);
-        assert_eq!(told.text.matches("write to help@example.com").count(), 1, "{kind}: {}", told.text);
-        let told = silent.letter(&letter("Ann", message), &with(LINK)).expect(kind);
-        assert!(told.text.contains("answer this mail"), "{kind}: {}", told.text);
+        let written = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect(kind);
+        assert_eq!(written.text.matches("write to help@example.com").count(), 1, "{kind}: {}", written.text);
+        let written = silent.letter(&letter("Ann", message), &with(LINK)).expect(kind);
+        assert!(written.text.contains("answer this mail"), "{kind}: {}", written.text);
     }
 }
 

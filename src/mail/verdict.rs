@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Connecting, TLS, the greeting, EHLO, signing in: before anything about a mail.
-    Door,
+    Connecting,
     /// `MAIL FROM`: our own sender, the same for all mail.
     Sender,
     /// `RCPT TO`.
@@ -19,9 +19,9 @@ pub(super) enum Met {
     /// An answer with this code.
     Reply(u16),
     /// No answer in time.
-    Silence,
+    NoAnswer,
     /// The end of the connection, or something that is not an answer.
-    Cut,
+    Disconnected,
 }
 
 /// What caused it.
@@ -41,10 +41,11 @@ pub(super) enum Verdict {
 /// The table.
 pub(super) const fn judge(stage: Stage, met: Met) -> Verdict {
     match (stage, met) {
-        (Stage::Door, _) => Verdict::Server,
+        (Stage::Connecting, _) => Verdict::Server,
         // 421 to 538: shutting down; TLS or a password required or wrong. Some servers pass on the answers of
         // the recipient's server.
-        (Stage::Sender, _) | (_, Met::Silence | Met::Cut | Met::Reply(421 | 454 | 530 | 534 | 535 | 538)) => {
+        (Stage::Sender, _)
+        | (_, Met::NoAnswer | Met::Disconnected | Met::Reply(421 | 454 | 530 | 534 | 535 | 538)) => {
             Verdict::Unclear
         }
         (_, Met::Reply(500..)) => Verdict::MailForGood,
@@ -58,12 +59,12 @@ mod tests {
 
     #[test]
     fn the_table_of_whose_fault_a_failure_is() {
-        use Met::{Cut, Reply, Silence};
-        use Stage::{Content, Door, Recipient, Sender};
+        use Met::{Disconnected, NoAnswer, Reply};
+        use Stage::{Connecting, Content, Recipient, Sender};
         use Verdict::{Mail, MailForGood, Server, Unclear};
         let table: [(Met, [Verdict; 4]); 16] = [
-            (Silence, [Server, Unclear, Unclear, Unclear]),
-            (Cut, [Server, Unclear, Unclear, Unclear]),
+            (NoAnswer, [Server, Unclear, Unclear, Unclear]),
+            (Disconnected, [Server, Unclear, Unclear, Unclear]),
             // Answers about the server or about us, at any stage.
             (Reply(421), [Server, Unclear, Unclear, Unclear]),
             (Reply(454), [Server, Unclear, Unclear, Unclear]),
@@ -82,7 +83,7 @@ mod tests {
             (Reply(555), [Server, Unclear, MailForGood, MailForGood]),
         ];
         for (met, row) in table {
-            for (stage, verdict) in [Door, Sender, Recipient, Content].into_iter().zip(row) {
+            for (stage, verdict) in [Connecting, Sender, Recipient, Content].into_iter().zip(row) {
                 assert_eq!(judge(stage, met), verdict, "{met:?} at {stage:?}");
             }
         }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Connections that the kernel may accept ahead of us.
 const BACKLOG: i32 = 4096;
 /// The wait when no file descriptor is left: connections that end free some.
-const BREATH: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listening socket. With `reuse_port`, another process may listen on the address as well.
 pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
@@ -46,7 +46,7 @@ pub(super) async fn after_failed_accept(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         tracing::warn!(%error, "accepting connections fails; trying again");
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 

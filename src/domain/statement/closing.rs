@@ -31,14 +31,14 @@ pub struct ClosingReferrals {
 
 /// The state of a referral at a closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stood {
+enum State {
     Counted,
     Held,
     /// Not known yet, rejected, or another affiliate's.
     Out,
 }
 
-impl Stood {
+impl State {
     fn of(summary: &Summary) -> Self {
         if summary.rejected {
             Self::Out
@@ -57,12 +57,12 @@ impl ClosingReferrals {
         closed_months: &[ClosedMonth],
         summaries: impl IntoIterator<Item = &'s Summary>,
     ) -> Option<Self> {
-        let mut before = stood_last(closed_months);
+        let mut before = last_states(closed_months);
         let mut differences = Self::default();
         for summary in summaries {
             let account = &summary.account_id;
-            let now = Stood::of(summary);
-            if before.remove(account).unwrap_or(Stood::Out) != now {
+            let now = State::of(summary);
+            if before.remove(account).unwrap_or(State::Out) != now {
                 differences.list_mut(now).push(account.clone());
             }
         }
@@ -74,54 +74,54 @@ impl ClosingReferrals {
         (listed <= MOST_LISTED).then_some(differences)
     }
 
-    fn list_mut(&mut self, stood: Stood) -> &mut Vec<AccountId> {
-        match stood {
-            Stood::Counted => &mut self.counted,
-            Stood::Held => &mut self.held,
-            Stood::Out => &mut self.out,
+    fn list_mut(&mut self, state: State) -> &mut Vec<AccountId> {
+        match state {
+            State::Counted => &mut self.counted,
+            State::Held => &mut self.held,
+            State::Out => &mut self.out,
         }
     }
 
-    fn of(&self, account: &AccountId) -> Option<Stood> {
-        let lists = [(&self.counted, Stood::Counted), (&self.held, Stood::Held), (&self.out, Stood::Out)];
-        lists.into_iter().find(|(list, _)| list.binary_search(account).is_ok()).map(|(_, stood)| stood)
+    fn of(&self, account: &AccountId) -> Option<State> {
+        let lists = [(&self.counted, State::Counted), (&self.held, State::Held), (&self.out, State::Out)];
+        lists.into_iter().find(|(list, _)| list.binary_search(account).is_ok()).map(|(_, state)| state)
     }
 }
 
 /// The state of each referral at the last closing, without those that were out.
-fn stood_last(closed_months: &[ClosedMonth]) -> BTreeMap<&AccountId, Stood> {
-    let mut stood = BTreeMap::new();
+fn last_states(closed_months: &[ClosedMonth]) -> BTreeMap<&AccountId, State> {
+    let mut states = BTreeMap::new();
     for closed in closed_months {
         match &closed.referrals {
             Some(differences) => {
-                stood.extend(differences.counted.iter().map(|account| (account, Stood::Counted)));
-                stood.extend(differences.held.iter().map(|account| (account, Stood::Held)));
-                stood.retain(|account, _| differences.out.binary_search(account).is_err());
+                states.extend(differences.counted.iter().map(|account| (account, State::Counted)));
+                states.extend(differences.held.iter().map(|account| (account, State::Held)));
+                states.retain(|account, _| differences.out.binary_search(account).is_err());
             }
-            None => stood.clear(),
+            None => states.clear(),
         }
     }
-    stood
+    states
 }
 
 /// In which closed months, in order, a referral that is held now counts.
 pub(super) fn months_of_held(summary: &Summary, closed_months: &[ClosedMonth]) -> Vec<bool> {
-    let mut last = Stood::Out;
-    let mut stood: Vec<Stood> = Vec::with_capacity(closed_months.len());
+    let mut last = State::Out;
+    let mut states: Vec<State> = Vec::with_capacity(closed_months.len());
     for closed in closed_months {
         last = match &closed.referrals {
             Some(differences) => differences.of(&summary.account_id).unwrap_or(last),
-            None => Stood::Out,
+            None => State::Out,
         };
-        stood.push(if is_by_clock(closed) { by_clock(summary, closed) } else { last });
+        states.push(if is_by_clock(closed) { by_clock(summary, closed) } else { last });
     }
     // Going back from the last closing: the first one at which it was not held is the latest for all months
     // before it.
-    let mut counts = vec![false; stood.len()];
+    let mut counts = vec![false; states.len()];
     let mut latest = None;
-    for (place, stood) in stood.into_iter().enumerate().rev() {
-        latest = latest.or((stood != Stood::Held).then_some(stood));
-        counts[place] = latest == Some(Stood::Counted);
+    for (place, state) in states.into_iter().enumerate().rev() {
+        latest = latest.or((state != State::Held).then_some(state));
+        counts[place] = latest == Some(State::Counted);
     }
     counts
 }
@@ -131,7 +131,7 @@ fn is_by_clock(closed: &ClosedMonth) -> bool {
     closed.statement.is_some() && closed.referrals.is_none()
 }
 
-fn by_clock(summary: &Summary, closed: &ClosedMonth) -> Stood {
+fn by_clock(summary: &Summary, closed: &ClosedMonth) -> State {
     let held = summary.held_since.is_some_and(|since| since <= closed.closed_at);
-    if held { Stood::Held } else { Stood::Counted }
+    if held { State::Held } else { State::Counted }
 }

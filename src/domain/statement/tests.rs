@@ -129,7 +129,7 @@ impl Program {
 }
 
 /// A statement on one line: `2026-04 25 active: 3 x 149.00, 3 x -50.00 for 2026-03 = 297.00`.
-fn told(statement: &Statement) -> String {
+fn on_one_line(statement: &Statement) -> String {
     let note = |note: Option<Note>| note.map_or(String::new(), |note| format!(" ({note:?})"));
     let lines = statement.lines.iter().map(|line| format!("{}{}", line.amount, note(line.note)));
     let adjustments = statement

@@ -14,26 +14,27 @@ fn threads_append_side_by_side_and_segments_change_under_them() {
     let story = Story::with(Settings { segment_bytes: 20_000, ..quick() });
     let journal = story.journal();
     let enough = AtomicBool::new(false);
-    let told: HashSet<(u64, Vec<u8>)> = std::thread::scope(|scope| {
+    let acknowledged: HashSet<(u64, Vec<u8>)> = std::thread::scope(|scope| {
         let append = |thread: usize| {
-            let mut told = Vec::new();
+            let mut acknowledged = Vec::new();
             while !enough.load(Ordering::Relaxed) {
-                let payload = click(10_000_000 * thread + told.len());
+                let payload = click(10_000_000 * thread + acknowledged.len());
                 // A busy machine may suspend the thread that has the lock: that click is dropped.
-                told.extend(journal.clicks().append(&payload).ok().map(|position| (position, payload)));
+                acknowledged
+                    .extend(journal.clicks().append(&payload).ok().map(|position| (position, payload)));
             }
-            told
+            acknowledged
         };
         let threads: Vec<_> = (0..8).map(|thread| scope.spawn(move || append(thread))).collect();
         until("segments change", || story.segments(Log::Clicks).len() > 3);
         enough.store(true, Ordering::Relaxed);
         threads.into_iter().flat_map(|thread| thread.join().expect("the thread ends")).collect()
     });
-    assert!(!told.is_empty());
+    assert!(!acknowledged.is_empty());
     until("all is flushed", || journal.clicks().flushed_position() == journal.clicks().last_position());
     let read: HashSet<_> =
         story.read(Log::Clicks).into_iter().map(|(at, payload)| (at.position, payload)).collect();
-    assert_eq!(read, told, "what was taken is there, and nothing else");
+    assert_eq!(read, acknowledged, "what was taken is there, and nothing else");
     assert!(story.verify().is_whole());
 }
 

@@ -44,7 +44,7 @@ impl Copies {
         self.running = Some((disk, journal));
     }
 
-    fn takes(&mut self, count: usize) {
+    fn appends(&mut self, count: usize) {
         for _ in 0..count {
             self.taken += 1;
             block_on(self.journal().facts().append(fact(self.taken))).expect("the fact is taken");
@@ -65,8 +65,8 @@ impl Copies {
 
     fn remembered(&self) -> Remembered {
         let of = |log| {
-            let stands = |partition| self.cursors.get(&(log, partition)).copied().unwrap_or_default();
-            PARTITIONS.map(|partition| (partition, stands(partition))).to_vec()
+            let reached = |partition| self.cursors.get(&(log, partition)).copied().unwrap_or_default();
+            PARTITIONS.map(|partition| (partition, reached(partition))).to_vec()
         };
         Remembered { disks: self.known.clone(), facts: of(Log::Facts), clicks: of(Log::Clicks) }
     }
@@ -92,9 +92,9 @@ impl Copies {
 
     fn moves(&mut self, most: usize) {
         for moved in self.known.moves().iter().take(most) {
-            let stands = self.cursors.entry((moved.log, moved.partition)).or_default();
-            if *stands == moved.from {
-                *stands = moved.to;
+            let reached = self.cursors.entry((moved.log, moved.partition)).or_default();
+            if *reached == moved.from {
+                *reached = moved.to;
             }
         }
     }
@@ -106,13 +106,13 @@ impl Copies {
     /// One partition applies some of one log.
     fn applies(&mut self, log: Log, partition: Partition, most: usize) {
         assert!(self.met);
-        let stands = self.cursors.get(&(log, partition)).copied().unwrap_or_default();
+        let reached = self.cursors.get(&(log, partition)).copied().unwrap_or_default();
         let journal = self.journal();
         let repeated = journal.repeated(log);
-        let start = journal.resume_after(log, stands);
+        let start = journal.resume_after(log, reached);
         let mut reader = journal.reader(log, start, true).expect("it reads");
         let read = read_on(&mut reader, journal.end(log).position);
-        let due = read.into_iter().filter(|(cursor, _)| *cursor > stands).take(most);
+        let due = read.into_iter().filter(|(cursor, _)| *cursor > reached).take(most);
         for (cursor, payload) in due.collect::<Vec<_>>() {
             if !repeated.iter().any(|range| range.contains(&cursor.position)) {
                 *self.applied.entry((log, partition, payload)).or_default() += 1;
@@ -164,10 +164,10 @@ impl Copies {
 fn known_up_to_four(so_far: usize) -> (Copies, usize) {
     let mut copies = Copies::of_one_disk();
     copies.runs(0);
-    copies.takes(so_far);
+    copies.appends(so_far);
     copies.meets();
     let copy = copies.copies(0);
-    copies.takes(4 - so_far);
+    copies.appends(4 - so_far);
     copies.applies_all();
     copies.runs(0);
     copies.meets();
@@ -179,11 +179,11 @@ fn a_backlog_is_not_skipped_when_another_copy_of_the_disk_went_further() {
     for (so_far, epochs) in [(3, [Some(2), Some(3)]), (4, [None, Some(2)])] {
         let (mut copies, copy) = known_up_to_four(so_far);
         // The store is away: these are acknowledged, and not applied.
-        copies.takes(8);
+        copies.appends(8);
         // Meanwhile an old copy of the disk runs with this id.
         copies.runs(copy);
         assert_eq!(copies.meets(), epochs[0]);
-        copies.takes(3);
+        copies.appends(3);
         copies.applies_all();
         copies.runs(0);
         assert_eq!(copies.meets(), epochs[1], "copied at {so_far}");
@@ -196,15 +196,15 @@ fn a_backlog_is_not_skipped_when_another_copy_of_the_disk_went_further() {
 fn a_backup_taken_while_the_store_was_away_doubles_nothing() {
     let (mut copies, _) = known_up_to_four(4);
     copies.runs(0);
-    copies.takes(3);
+    copies.appends(3);
     let backup = copies.copies(0);
     // The store comes back: these are applied, and two more.
     assert_eq!(copies.meets(), None);
-    copies.takes(2);
+    copies.appends(2);
     copies.applies_all();
     // The disk dies; the backup is restored, and accepts some records before it meets the store.
     copies.runs(backup);
-    copies.takes(2);
+    copies.appends(2);
     assert_eq!(copies.meets(), Some(2));
     copies.applies_all();
     copies.all_count_once();
@@ -214,16 +214,16 @@ fn a_backup_taken_while_the_store_was_away_doubles_nothing() {
 #[test]
 fn what_one_partition_had_applied_when_a_copy_took_over_is_not_applied_there_again() {
     let (mut copies, copy) = known_up_to_four(3);
-    copies.takes(8);
+    copies.appends(8);
     copies.applies(Log::Facts, Partition::Hashed(0), 2);
     copies.applies(Log::Clicks, Partition::Directory, 5);
     copies.runs(copy);
     copies.meets();
-    copies.takes(3);
+    copies.appends(3);
     copies.applies(Log::Facts, Partition::Directory, 2);
     copies.runs(0);
     copies.meets();
-    copies.takes(1);
+    copies.appends(1);
     copies.applies_all();
     copies.all_count_once();
 }
@@ -231,12 +231,12 @@ fn what_one_partition_had_applied_when_a_copy_took_over_is_not_applied_there_aga
 #[test]
 fn a_store_that_was_emptied_between_two_copies_has_all_of_both() {
     let (mut copies, copy) = known_up_to_four(3);
-    copies.takes(8);
+    copies.appends(8);
     copies.applies_all();
     copies.is_wiped();
     copies.runs(copy);
     copies.meets();
-    copies.takes(3);
+    copies.appends(3);
     copies.applies_all();
     copies.all_count_once();
     copies.runs(0);
@@ -252,7 +252,7 @@ fn a_store_that_forgets_the_lives_of_a_disk_is_not_taken_for_one_of_another() {
     let before = copies.known.clone();
     copies.runs(0);
     copies.meets();
-    copies.takes(2);
+    copies.appends(2);
     copies.applies_all();
     for known in [before, Disks::default()] {
         copies.known = known;
@@ -287,7 +287,7 @@ proptest::proptest! {
                     copies.runs(running);
                 }
                 5 | 6 if !copies.met => drop(copies.meets()),
-                7..=9 => copies.takes(number % 4),
+                7..=9 => copies.appends(number % 4),
                 _ if copies.met => {
                     let (log, partition) = (LOGS[number % 2], PARTITIONS[number / 2 % 2]);
                     copies.applies(log, partition, number / 4);

@@ -9,33 +9,33 @@ fn sixty_four_tasks_share_flushes_and_each_gets_its_own_position() {
     let story = Story::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     let facts = Arc::new(story.journal.expect("open"));
-    let told: Vec<(u64, Vec<u8>)> = runtime.block_on(async {
+    let acknowledged: Vec<(u64, Vec<u8>)> = runtime.block_on(async {
         let tasks = (0..64).map(|task| {
             let journal = Arc::clone(&facts);
             tokio::spawn(async move {
-                let mut told = Vec::new();
+                let mut acknowledged = Vec::new();
                 for index in 0..50 {
                     let payload = fact(1_000 * task + index);
                     let position = journal.facts().append(payload.clone()).await.expect("taken");
                     assert!(journal.facts().last_position() >= position, "acknowledged when on the disk");
-                    told.push((position, payload));
+                    acknowledged.push((position, payload));
                 }
-                told
+                acknowledged
             })
         });
         let tasks: Vec<_> = tasks.collect();
-        let mut told = Vec::new();
+        let mut acknowledged = Vec::new();
         for task in tasks {
-            told.extend(task.await.expect("the task ends"));
+            acknowledged.extend(task.await.expect("the task ends"));
         }
-        told
+        acknowledged
     });
-    assert_eq!(told.iter().map(|(position, _)| *position).collect::<HashSet<_>>().len(), 3_200);
+    assert_eq!(acknowledged.iter().map(|(position, _)| *position).collect::<HashSet<_>>().len(), 3_200);
     drop(facts);
     let mut reader = Reader::open_at(story.dir.path(), Log::Facts, 0, true).expect("a reader");
     let read: HashSet<_> =
         read_on(&mut reader, u64::MAX).into_iter().map(|(at, payload)| (at.position, payload)).collect();
-    assert_eq!(read, told.into_iter().collect());
+    assert_eq!(read, acknowledged.into_iter().collect());
 }
 
 #[test]

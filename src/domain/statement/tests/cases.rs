@@ -50,7 +50,7 @@ fn check(row: &Row) {
     let mark = Mark::of(&program.rules).expect("a zone");
     let crosses_on = History::of(&program.referrals[0]).crossing(&mark.into());
     assert_eq!(crosses_on, row.crosses_on.map(date), "case {}", row.case);
-    let statements: Vec<String> = program.statements(date(row.through)).iter().map(told).collect();
+    let statements: Vec<String> = program.statements(date(row.through)).iter().map(on_one_line).collect();
     let last = &statements[statements.len() - row.statements.len()..];
     assert_eq!(last, row.statements, "case {}", row.case);
 }

@@ -21,12 +21,12 @@ fn hold(program: &mut Program, account: usize, since: Option<&str>) {
 
 /// The last statement on May 10.
 fn may(program: &Program) -> String {
-    told(program.statements(date("2026-05-10")).last().expect("May"))
+    on_one_line(program.statements(date("2026-05-10")).last().expect("May"))
 }
 
 fn april(program: &Program) -> String {
     let statements = program.statements(date("2026-05-10"));
-    told(&statements[statements.len() - 2])
+    on_one_line(&statements[statements.len() - 2])
 }
 
 #[test]
@@ -72,11 +72,14 @@ fn an_adjustment_is_made_once_and_can_be_taken_back() {
     let may_end = date("2026-06-03");
     program.night("2026-05".parse().expect("a month"), may_end, instant("2026-06-04T08:00:00Z"));
     let statements = program.statements(date("2026-06-10"));
-    let last: Vec<String> = statements[statements.len() - 2..].iter().map(told).collect();
+    let last: Vec<String> = statements[statements.len() - 2..].iter().map(on_one_line).collect();
     assert_eq!(last, ["2026-05 24 active: 3 x -50.00 for 2026-04 = -150.00", "2026-06 24 active:  = 0.00"]);
     program.learns(24, "b activated 2026-04-29 18:00");
     let statements = program.statements(date("2026-06-10"));
-    assert_eq!(told(statements.last().expect("June")), "2026-06 25 active: 3 x 50.00 for 2026-04 = 150.00");
+    assert_eq!(
+        on_one_line(statements.last().expect("June")),
+        "2026-06 25 active: 3 x 50.00 for 2026-04 = 150.00"
+    );
     let adjustment = &statements.last().expect("June").adjustments[0];
     assert_eq!(
         (adjustment.stated.to_string(), adjustment.now.to_string()),
@@ -95,7 +98,7 @@ fn an_account_credited_by_hand_leaves_one_affiliate_and_comes_to_the_other() {
     assert!(to.closed_months.iter().all(|closed| closed.statement.is_none()));
     to.referrals.push(moved);
     let statements = to.statements(date("2026-05-10"));
-    let all: Vec<String> = statements.iter().map(told).collect();
+    let all: Vec<String> = statements.iter().map(on_one_line).collect();
     assert_eq!(all, ["2026-05 1 active: 1 x 99.00 for 2026-04 = 99.00"]);
     assert_eq!(statements[0].previous, None);
 }
@@ -116,7 +119,7 @@ fn months_before_the_first_are_shown_and_not_paid() {
         .with(1, "growth 2025-12-15 10:00")
         .with(1, "growth 2026-01-01 10:00")
         .with(1, "enterprise 2026-01-01 10:00");
-    let statements: Vec<String> = program.project(date("2026-04-30")).iter().map(told).collect();
+    let statements: Vec<String> = program.project(date("2026-04-30")).iter().map(on_one_line).collect();
     assert_eq!(
         statements[3..],
         [
@@ -130,7 +133,7 @@ fn months_before_the_first_are_shown_and_not_paid() {
 
 #[test]
 fn an_affiliate_earns_up_to_its_closing_day() {
-    for (closed_at, told_of_april) in [
+    for (closed_at, april_before) in [
         ("2026-04-01T03:59:59Z", "2026-04 2 active:  = 0.00"),
         ("2026-04-01T04:00:00Z", "2026-04 2 active: 1 x 99.00 = 99.00"),
         ("2026-04-02T04:00:00Z", "2026-04 2 active: 2 x 99.00 = 198.00"),
@@ -139,7 +142,7 @@ fn an_affiliate_earns_up_to_its_closing_day() {
             Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-01-02 10:00");
         program.closed_at = Some(instant(closed_at));
         let april = program.project(date("2026-04-30")).pop().expect("April");
-        assert_eq!(told(&april), told_of_april, "{closed_at}");
+        assert_eq!(on_one_line(&april), april_before, "{closed_at}");
     }
 }
 
@@ -152,7 +155,7 @@ fn a_closed_month_keeps_its_mark_and_an_account_crosses_once() {
     // 10.
     program.changes_rules(|rules| rules.mark_days = 120);
     let statements = program.statements(date("2026-06-30"));
-    let last: Vec<String> = statements[statements.len() - 3..].iter().map(told).collect();
+    let last: Vec<String> = statements[statements.len() - 3..].iter().map(on_one_line).collect();
     assert_eq!(
         last,
         [
@@ -169,7 +172,7 @@ fn facts_after_the_last_full_day_are_not_seen() {
         Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-04-20 00:00");
     let before = program.clone().with(1, "growth 2026-04-21 00:00");
     let seen = program.project(date("2026-04-19"));
-    assert_eq!(told(seen.last().expect("April")), "2026-04 1 active: 1 x 99.00 = 99.00");
+    assert_eq!(on_one_line(seen.last().expect("April")), "2026-04 1 active: 1 x 99.00 = 99.00");
     program.learns(0, "a canceled 2026-04-20 00:00");
     assert_eq!(program.project(date("2026-04-19")), seen);
     assert_eq!(before.project(date("2026-04-19")), seen);
@@ -185,7 +188,7 @@ fn a_run_that_looks_back_leaves_later_closed_months_alone() {
     // Also if months before them are open.
     program.closed_months.retain(|closed| closed.month == Month { year: 2026, month: 4 });
     let january = program.project(date("2026-01-31")).pop().expect("January");
-    assert_eq!(told(&january), "2026-01 3 active:  = 0.00");
+    assert_eq!(on_one_line(&january), "2026-01 3 active:  = 0.00");
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn corrections_stand_in_the_earliest_open_month_even_before_the_corrected_one() 
     program.closed_months.retain(|closed| closed.month == Month { year: 2026, month: 4 });
     program.learns(24, "a canceled 2026-04-29 12:00");
     let january = program.project(date("2026-05-10")).swap_remove(0);
-    assert_eq!(told(&january), "2026-01 3 active: 3 x -50.00 for 2026-04 = -150.00");
+    assert_eq!(on_one_line(&january), "2026-01 3 active: 3 x -50.00 for 2026-04 = -150.00");
     close_april(&mut program);
     assert_eq!(program.closed_months.len(), 5);
     assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
@@ -278,12 +281,12 @@ fn a_late_fact_moves_a_crossing_into_the_closed_month_by_whose_rules_it_lies_the
     program.night("2025-12".parse().expect("a month"), date("2026-04-03"), instant("2026-04-04T08:00:00Z"));
     program.changes_rules(|rules| rules.mark_days = 60);
     assert_eq!(
-        told(program.statements(date("2026-04-30")).last().expect("April")),
+        on_one_line(program.statements(date("2026-04-30")).last().expect("April")),
         "2026-04 0 active:  = 0.00"
     );
     program.learns(0, "b activated 2026-03-01 12:00");
     let april = program.statements(date("2026-04-30")).pop().expect("April");
-    assert_eq!(told(&april), "2026-04 1 active: 1 x 99.00 for 2026-03 = 99.00");
+    assert_eq!(on_one_line(&april), "2026-04 1 active: 1 x 99.00 for 2026-03 = 99.00");
     assert!(april.lines.is_empty(), "nobody crosses twice");
 }
 
@@ -315,11 +318,14 @@ fn a_held_referral_stands_as_at_the_latest_closing_at_which_it_was_not_held() {
     let june = date("2026-06-03");
     program.night("2026-05".parse().expect("a month"), june, instant("2026-06-04T08:00:00Z"));
     let paid = program.statements(june).swap_remove(4);
-    assert_eq!(told(&paid), "2026-05 25 active: 1 x 149.00 for 2026-04, 2 x 50.00 for 2026-04 = 249.00");
+    assert_eq!(
+        on_one_line(&paid),
+        "2026-05 25 active: 1 x 149.00 for 2026-04, 2 x 50.00 for 2026-04 = 249.00"
+    );
     // May's closing counted it, in April too: a new hold takes nothing back.
     hold(&mut program, 0, Some("2026-06-05T00:00:00Z"));
     let last = program.statements(date("2026-06-10")).pop().expect("June");
-    assert_eq!(told(&last), "2026-06 24 active:  = 0.00");
+    assert_eq!(on_one_line(&last), "2026-06 24 active:  = 0.00");
 }
 
 #[test]

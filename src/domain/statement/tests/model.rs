@@ -7,7 +7,7 @@ use chrono::Days;
 
 /// What a month says by all facts.
 #[derive(Debug, PartialEq)]
-pub struct Said {
+pub struct Totals {
     pub active_accounts: u32,
     /// Account, plan, day, amount.
     pub lines: Vec<(AccountId, Plan, NaiveDate, Money)>,
@@ -54,15 +54,16 @@ fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDat
 /// at which it was not held.
 fn stands_in(program: &Program, referral: &Referral, month: Month) -> bool {
     let closings = program.known_at.iter().filter(|(closed, _)| *closed >= month);
-    let stood = closings.map(|(_, known)| known.iter().find(|known| known.account_id == referral.account_id));
-    let stood: Vec<Option<&Referral>> = stood.collect();
+    let at_closings =
+        closings.map(|(_, known)| known.iter().find(|known| known.account_id == referral.account_id));
+    let at_closings: Vec<Option<&Referral>> = at_closings.collect();
     let held = |known: &Referral| known.held_since.is_some() && !known.rejected;
-    let latest = stood.into_iter().rev().find(|known| !known.is_some_and(held));
+    let latest = at_closings.into_iter().rev().find(|known| !known.is_some_and(held));
     latest.flatten().is_some_and(|known| !known.rejected)
 }
 
 /// A month by all facts; `None` if it is not complete and closed.
-pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Said> {
+pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Totals> {
     let ledger = &program.ledger(through);
     let (rules, closed) = (rules_of(ledger, month), closed(ledger, month));
     let zone = mark_of(rules).zone;
@@ -88,5 +89,5 @@ pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Said
         let rate = tier.rates.get(&plan).copied().filter(|_| !elsewhere).unwrap_or_default();
         Some((referral.account_id.clone(), plan, on, rate))
     });
-    Some(Said { active_accounts, lines: lines.collect() })
+    Some(Totals { active_accounts, lines: lines.collect() })
 }

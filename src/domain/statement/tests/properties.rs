@@ -136,7 +136,7 @@ impl Tale {
 
     /// The program on the last night, after the closings of the nights before; the affiliate's end is known
     /// from the first night on.
-    fn told(&self) -> Program {
+    fn program(&self) -> Program {
         let mut program = Program::new(self.rules[0].clone());
         program.closed_at = self.closed_at;
         let first = Month::of(self.scene.start - Days::new(2));
@@ -174,13 +174,13 @@ fn stated(month: Month, statements: &[Statement]) -> BTreeMap<AccountId, Money> 
 proptest! {
     #[test]
     fn closed_lines_and_adjustments_equal_a_computation_from_all_facts(tale in tales()) {
-        let program = tale.told();
+        let program = tale.program();
         let through = tale.through(2);
         let statements = program.statements(through);
         prop_assert!(!program.closed_months.is_empty());
         for closed in &program.closed_months {
-            let Some(said) = model::month(&program, through, closed.month) else { continue };
-            let lines = said.lines.into_iter().map(|(account, _, _, amount)| (account, amount));
+            let Some(expected) = model::month(&program, through, closed.month) else { continue };
+            let lines = expected.lines.into_iter().map(|(account, _, _, amount)| (account, amount));
             let mut now: BTreeMap<AccountId, Money> = lines.filter(|(_, amount)| !amount.is_zero()).collect();
             let mut stated = stated(closed.month, &statements);
             // The adjustments of a held account itself wait.
@@ -194,23 +194,23 @@ proptest! {
 
     #[test]
     fn open_months_say_what_the_facts_say(tale in tales()) {
-        let program = tale.told();
+        let program = tale.program();
         let through = tale.through(2);
         let projected = program.project(through);
         let open = |month: &Month| program.closed_months.iter().all(|closed| closed.month != *month);
         let mut open_months = Month::of(tale.scene.start).previous().through(Month::of(through)).filter(open);
         for statement in &projected {
-            let said = model::month(&program, through, statement.month).expect("open");
+            let expected = model::month(&program, through, statement.month).expect("open");
             let lines = statement.lines.iter();
             let lines = lines.map(|l| (l.account_id.clone(), l.plan.clone(), l.crossed_on, l.amount));
             let active_accounts = statement.active_accounts;
-            prop_assert_eq!(model::Said { active_accounts, lines: lines.collect() }, said);
+            prop_assert_eq!(model::Totals { active_accounts, lines: lines.collect() }, expected);
             prop_assert_eq!(&statement.rules_hash, &program.rules.hash());
         }
         // A month is left out only if it has nothing to say; adjustments are in the first open month.
         let nothing_left_out = open_months.all(|month| {
             projected.iter().any(|statement| statement.month == month)
-                || model::month(&program, through, month).is_none_or(|said| said.lines.is_empty())
+                || model::month(&program, through, month).is_none_or(|expected| expected.lines.is_empty())
         });
         prop_assert!(nothing_left_out);
         prop_assert!(projected.iter().skip(1).all(|statement| statement.adjustments.is_empty()));
@@ -218,7 +218,7 @@ proptest! {
 
     #[test]
     fn each_statement_names_the_one_before_it(tale in tales()) {
-        let statements = tale.told().statements(tale.through(2));
+        let statements = tale.program().statements(tale.through(2));
         prop_assert!(statements.iter().all(verify_hash));
         let mut previous = None;
         for statement in &statements {
@@ -229,7 +229,7 @@ proptest! {
 
     #[test]
     fn any_order_of_arrival_gives_the_same_bytes(tale in tales(), turn in 0_usize..100) {
-        let mut program = tale.told();
+        let mut program = tale.program();
         let through = tale.through(2);
         let bytes_before = bytes(&program.project(through));
         prop_assert_eq!(&bytes(&program.project(through)), &bytes_before);
@@ -248,7 +248,7 @@ proptest! {
 
     #[test]
     fn closing_some_months_leaves_the_projections_of_the_rest(tale in tales(), count in 0_usize..6) {
-        let mut program = tale.told();
+        let mut program = tale.program();
         let through = tale.through(2);
         let projected = program.project(through);
         let first = Month::of(tale.scene.start - Days::new(2));
