@@ -22,7 +22,7 @@
 
 use super::disk::Disk;
 use super::error::JournalError;
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::flushed::Mark;
 use super::keeper::{Keeper, keep};
 use super::node::Beginning;
@@ -69,7 +69,7 @@ pub(super) struct Shared {
     pub dir: PathBuf,
     pub segment_bytes: u64,
     backlog_cap: u64,
-    pub faults: Faults,
+    pub faults: FaultInjection,
     tail: Mutex<Tail>,
     /// A thread did not get the tail in time, and no thread got it since.
     stuck: AtomicBool,
@@ -110,7 +110,7 @@ impl ClickLog {
         dir: &Path,
         found: Recovered,
         settings: &super::Settings,
-        faults: Faults,
+        faults: FaultInjection,
     ) -> io::Result<Self> {
         let disk = Arc::new(Disk::new(found.file, faults.clone()));
         let shared = Arc::new(Shared {

@@ -1,6 +1,6 @@
 //! A segment file that is being written, and its directory.
 
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::record::{HEADER_BYTES, Header};
 use crate::files::sync_dir;
 use std::fs::{self, File};
@@ -33,16 +33,16 @@ pub(super) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
 #[derive(Debug)]
 pub(super) struct Disk {
     file: File,
-    faults: Faults,
+    faults: FaultInjection,
 }
 
 impl Disk {
-    pub const fn new(file: File, faults: Faults) -> Self {
+    pub const fn new(file: File, faults: FaultInjection) -> Self {
         Self { file, faults }
     }
 
     /// An empty file with the name [`NEXT`]; replaces an existing one.
-    pub fn create_next(dir: &Path, faults: &Faults) -> io::Result<Self> {
+    pub fn create_next(dir: &Path, faults: &FaultInjection) -> io::Result<Self> {
         faults.at_write()?;
         let file = File::options().read(true).write(true).create(true).truncate(true).open(dir.join(NEXT))?;
         // The header's block is allocated now, so that a full disk is noticed here and not when the segment
@@ -53,7 +53,7 @@ impl Disk {
     }
 
     /// A segment with this header and no records, durable, under its own name.
-    pub fn create_segment(dir: &Path, header: &Header, faults: &Faults) -> io::Result<Self> {
+    pub fn create_segment(dir: &Path, header: &Header, faults: &FaultInjection) -> io::Result<Self> {
         let disk = Self::create_next(dir, faults)?;
         disk.write_all_at(&header.encode(), 0)?;
         disk.sync_all()?;

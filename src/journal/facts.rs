@@ -14,7 +14,7 @@
 
 use super::disk::{Disk, segment_path};
 use super::error::{AppendError, JournalError};
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::flushed::{Flushed, Mark};
 use super::node::Beginning;
 use super::read::{Batch, Reader};
@@ -81,7 +81,7 @@ impl FactLog {
         dir: &Path,
         found: Recovered,
         segment_bytes: u64,
-        faults: Faults,
+        faults: FaultInjection,
         #[cfg(feature = "sabotage")] ack_before_flush: bool,
     ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(MAX_WAITING_APPENDS);
@@ -294,7 +294,7 @@ fn write_batch(tail: &mut Tail, batch: &mut Vec<Request>, shared: &Shared) {
 struct Tail {
     dir: PathBuf,
     segment_bytes: u64,
-    faults: Faults,
+    faults: FaultInjection,
     disk: Disk,
     header: Header,
     offset: u64,

@@ -80,7 +80,7 @@ mod tests;
 
 use crate::domain::id::NodeId;
 use crate::store::{Cursor, Log};
-use faults::Faults;
+use faults::FaultInjection;
 use lives::Meeting;
 use recover::Recovered;
 use std::fs::{self, File};
@@ -147,7 +147,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal of a data directory; makes a new node in an empty one.
     pub fn open(data_dir: &Path, settings: &Settings) -> Result<Self, JournalError> {
-        Self::open_with(data_dir, settings, &Faults::default())
+        Self::open_with(data_dir, settings, &FaultInjection::default())
     }
 
     /// Whether a data directory holds a node's journal.
@@ -155,7 +155,11 @@ impl Journal {
         node::is_in(data_dir)
     }
 
-    fn open_with(data_dir: &Path, settings: &Settings, faults: &Faults) -> Result<Self, JournalError> {
+    fn open_with(
+        data_dir: &Path,
+        settings: &Settings,
+        faults: &FaultInjection,
+    ) -> Result<Self, JournalError> {
         fs::create_dir_all(data_dir).map_err(JournalError::io("create", data_dir))?;
         let lock = node::lock(data_dir)?;
         let facts_dir = node::make_log_dir(data_dir, Log::Facts)?;

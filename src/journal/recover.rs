@@ -271,7 +271,7 @@ fn cut(dir: &Path, firsts: &[u64], index: usize, offset: u64) -> Result<(), Jour
 pub(super) fn create(dir: &Path, log: Log, node: &Node) -> Result<(), JournalError> {
     let start: Chain = genesis(log, node.id());
     let header = Header { log, node: node.id(), epoch: node.epoch(), first_position: 1, chain_before: start };
-    super::disk::Disk::create_segment(dir, &header, &super::faults::Faults::default())
+    super::disk::Disk::create_segment(dir, &header, &super::faults::FaultInjection::default())
         .map_err(JournalError::io("create a segment in", dir))?;
     Flushed::create(dir, Mark { position: 0, chain: start })
         .map_err(JournalError::io("create", &flushed::path(dir)))

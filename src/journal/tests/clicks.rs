@@ -61,11 +61,11 @@ fn a_click_is_dropped_rather_than_made_to_wait() {
 fn a_full_disk_drops_clicks_and_takes_them_again_when_there_is_room() {
     let mut story = Story::with(Settings { segment_bytes: 300, ..quick() });
     story.clicks(3);
-    story.faults.set_write(Faults::NO_SPACE);
+    story.faults.set_write(FaultInjection::NO_SPACE);
     for _ in 0..5 {
         assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
     }
-    story.faults.set_cut(Faults::IO);
+    story.faults.set_cut(FaultInjection::IO);
     assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
     story.faults.set_write(0);
     assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
@@ -83,7 +83,7 @@ fn after_a_failed_flush_clicks_are_written_again_until_one_succeeds() {
     story.clicks(5);
     story.journal().clicks().flush().expect("a flush");
     story.clicks(5);
-    story.faults.set_sync(Faults::IO);
+    story.faults.set_sync(FaultInjection::IO);
     for _ in 0..3 {
         assert!(story.journal().clicks().flush().is_err());
         story.clicks(100);
@@ -108,7 +108,7 @@ fn clicks_that_the_disk_lost_stop_the_log_until_a_restart_cuts_them() {
     let mut bytes = fs::read(&file).expect("bytes");
     bytes[usize::try_from(reader.place().1).expect("a small file") + 30] ^= 1;
     fs::write(&file, bytes).expect("written");
-    story.faults.set_sync(Faults::IO);
+    story.faults.set_sync(FaultInjection::IO);
     assert!(story.journal().clicks().flush().is_err());
     story.faults.set_sync(0);
     assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));

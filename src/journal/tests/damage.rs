@@ -238,7 +238,7 @@ fn a_crash_in_the_first_start_leaves_nothing_in_the_way() {
         first_position: 1,
         chain_before: genesis(Log::Facts, stranger),
     };
-    let disk = disk::Disk::create_segment(&facts, &header, &Faults::default()).expect("made");
+    let disk = disk::Disk::create_segment(&facts, &header, &FaultInjection::default()).expect("made");
     let journal = open(dir.path()).expect("the leftover is replaced");
     assert_ne!(journal.node_id(), stranger);
     drop((journal, disk));

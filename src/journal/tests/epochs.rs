@@ -113,11 +113,11 @@ fn a_new_epoch_that_a_full_disk_interrupts_goes_on_when_the_store_is_met_again()
         let (faults, mut steps) = (story.faults.clone(), 0);
         story.faults.watch(move || {
             steps += 1;
-            faults.set_write(if steps >= full_from { Faults::NO_SPACE } else { 0 });
+            faults.set_write(if steps >= full_from { FaultInjection::NO_SPACE } else { 0 });
         });
         let met = story.meets(store_at(1, 9));
         story.faults.watch_no_more();
-        story.faults.set_write(Faults::NO_SPACE);
+        story.faults.set_write(FaultInjection::NO_SPACE);
         let begun = story.journal().node().epoch() == 2;
         interrupted += usize::from(begun && met.is_err());
         assert!(block_on(story.journal().facts().append(fact(11))).is_err());
@@ -207,7 +207,7 @@ fn an_epoch_that_a_crash_interrupted_is_begun_at_the_next_start() {
 #[test]
 fn a_full_disk_can_begin_an_epoch_later() {
     let story = Story::known_to_the_store(4, 2);
-    story.faults.set_write(Faults::NO_SPACE);
+    story.faults.set_write(FaultInjection::NO_SPACE);
     assert!(story.meets(store_at(1, 9)).is_err());
     story.faults.set_write(0);
     story.meets(store_at(1, 9)).expect("met");

@@ -92,12 +92,12 @@ fn block_on_now<T>(future: impl Future<Output = T>) -> Option<T> {
 fn a_full_disk_refuses_facts_and_takes_them_again_when_there_is_room() {
     let mut story = Story::with_small_segments();
     story.facts(3);
-    story.faults.set_write(Faults::NO_SPACE);
+    story.faults.set_write(FaultInjection::NO_SPACE);
     for _ in 0..5 {
         let refused = block_on(story.journal().facts().append(fact(9)));
         assert!(matches!(refused, Err(AppendError::Disk(_))), "{refused:?}");
     }
-    story.faults.set_cut(Faults::IO);
+    story.faults.set_cut(FaultInjection::IO);
     assert!(block_on(story.journal().facts().append(fact(9))).is_err());
     assert_eq!(story.journal().facts().last_position(), 3);
     assert!(story.verify().is_whole());
@@ -118,7 +118,7 @@ fn a_segment_whose_flush_failed_takes_no_more_records() {
         let mut story = Story::new();
         story.facts(facts_before);
         let before = story.segments(Log::Facts);
-        story.faults.set_sync(Faults::IO);
+        story.faults.set_sync(FaultInjection::IO);
         for _ in 0..3 {
             let refused = block_on(story.journal().facts().append(fact(9)));
             assert!(matches!(refused, Err(AppendError::Disk(_))), "{refused:?}");
@@ -141,7 +141,7 @@ fn a_reader_of_an_empty_segment_follows_its_replacement() {
     let story = Story::new();
     let mut reader = story.journal().reader(Log::Facts, 0, true).expect("a reader");
     assert!(reader.next_batch(10, 1_000, 0).expect("nothing yet").is_empty());
-    story.faults.set_sync(Faults::IO);
+    story.faults.set_sync(FaultInjection::IO);
     assert!(block_on(story.journal().facts().append(fact(0))).is_err());
     story.faults.set_sync(0);
     story.facts(2);

@@ -6,7 +6,7 @@ mod damage;
 mod epochs;
 mod facts;
 
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::*;
 use crate::store::Log;
 use std::fs;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 struct Story {
     dir: TempDir,
     settings: Settings,
-    faults: Faults,
+    faults: FaultInjection,
     journal: Option<Journal>,
 }
 
@@ -35,7 +35,7 @@ impl Story {
         let mut story = Self {
             dir: tempfile::tempdir().expect("a directory"),
             settings,
-            faults: Faults::default(),
+            faults: FaultInjection::default(),
             journal: None,
         };
         story.open().expect("a new journal opens");
