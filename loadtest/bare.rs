@@ -1,4 +1,4 @@
-//! What everything is measured against: hyper alone, answering a fixed redirect.
+//! The reference for all measurements: hyper alone, answering a fixed redirect.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
-/// The line that tells where it listens.
+/// The line that shows where it listens.
 pub const LISTENS: &str = "bare listens on ";
 
 /// Serves until it is killed.
@@ -25,7 +25,7 @@ pub fn serve(address: SocketAddr) -> Result<()> {
             stream.set_nodelay(true)?;
             tokio::spawn(async move {
                 let service = service_fn(|_| async { Ok::<_, Infallible>(redirect()) });
-                // A client that goes away is no error here.
+                // A client that disconnects is no error here.
                 let _ = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service)

@@ -1,4 +1,5 @@
-//! A client as cheap as can be: HTTP/1.1 on one blocking connection, answers read into one buffer.
+//! A client with as little cost as possible: HTTP/1.1 on one blocking connection, answers read into one
+//! buffer.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -7,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Longer than any promise: what takes longer is an error.
+/// An answer that takes longer is an error.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A kept-alive connection.
@@ -44,7 +45,7 @@ impl Connection {
         Self::open_for(address, TIMEOUT)
     }
 
-    /// One on which an answer may take so long.
+    /// A connection on which an answer may take this long.
     fn open_for(address: SocketAddr, patience: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
         stream.set_nodelay(true)?;
@@ -57,7 +58,7 @@ impl Connection {
         self.stream.write_all(requests)
     }
 
-    /// Reads the next answer, which must tell its length.
+    /// Reads the next answer, which must have its length.
     pub fn receive(&mut self) -> io::Result<Answer<'_>> {
         self.buffer.drain(..self.start);
         self.start = 0;
@@ -78,7 +79,7 @@ impl Connection {
             self.read_more()?;
         }
         self.start = end;
-        // It was text when it was looked at above.
+        // It was checked to be text above.
         let head = std::str::from_utf8(&self.buffer[..head_end]).unwrap_or_default();
         Ok(Answer { status, head, body: &self.buffer[body_start..end] })
     }
@@ -96,7 +97,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-/// The internal listener, for one who has a key.
+/// The internal listener, used with a key.
 pub struct Admin {
     pub address: SocketAddr,
     pub key: String,
@@ -115,7 +116,7 @@ impl Admin {
         self.post_within(path, body, TIMEOUT)
     }
 
-    /// The same, for what may take longer.
+    /// Like [`Self::post`], for a request that may take longer.
     pub fn post_within(&self, path: &str, body: &Value, patience: Duration) -> Result<Value> {
         let answer = self.call("POST", path, Some(body.to_string()), patience)?;
         serde_json::from_str(&answer).with_context(|| format!("read the answer to POST {path}"))
@@ -141,7 +142,7 @@ impl Admin {
     }
 }
 
-/// Lines that go out while their results, lines in chunks, come in.
+/// Sends lines while their results, lines in chunks, come back.
 pub struct Upload {
     sender: JoinHandle<io::Result<()>>,
     answer: BufReader<TcpStream>,
@@ -157,7 +158,7 @@ impl Upload {
             body.len()
         );
         let mut stream = TcpStream::connect_timeout(&admin.address, TIMEOUT)?;
-        // Results come while lines still go: one that says nothing for so long is stuck.
+        // Results come while lines are still sent; a server that is silent for this long is stuck.
         stream.set_read_timeout(Some(TIMEOUT))?;
         let answer = BufReader::new(stream.try_clone()?);
         let sender = std::thread::spawn(move || {

@@ -1,9 +1,9 @@
 //! Clicks at a fixed rate, whatever the server does.
 //!
 //! Every click has a time at which it should be sent, given by the rate alone. Its latency counts from then,
-//! also when its connection was still waiting for the answer before: a server that stalls can't slow the
-//! clicks down and so look well (no coordinated omission). Clicks are dealt to the connections in turn; each
-//! connection is a thread that sleeps, writes and reads.
+//! even if its connection was still waiting for the answer before: so a server that stalls can't improve its
+//! numbers by slowing the clicks down (no coordinated omission). The connections take the clicks in turn;
+//! each connection is a thread that sleeps, writes and reads.
 
 use crate::http::{Answer, Connection};
 use hdrhistogram::Histogram;
@@ -13,9 +13,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Visitors that a connection remembers, to come back as.
+/// How many visitors a connection remembers, who may come back.
 const REMEMBERED: usize = 64;
-/// Latencies are kept from 1 µs to this, to three digits.
+/// The longest latency that is recorded, with three digits; the shortest is 1 µs.
 const LONGEST_MICROS: u64 = 120_000_000;
 /// Time for all threads to start before the first click is due.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -23,20 +23,20 @@ const HEAD_START: Duration = Duration::from_millis(100);
 /// What to send.
 pub struct Plan {
     pub address: SocketAddr,
-    /// Paths with queries, followed in turn.
+    /// Paths with queries, used one after the other.
     pub paths: Vec<String>,
     /// Clicks a second, over all connections.
     pub rate: f64,
     pub duration: Duration,
     pub connections: usize,
-    /// Clicks that a connection sends at once, without waiting for answers between. Browsers send one; more
-    /// leave out most of the kernel's part, which is the same for any server.
+    /// Clicks that a connection sends at once, without waiting for answers in between. Browsers send one;
+    /// with more, most of the kernel's part is left out, which is the same for any server.
     pub pipeline: usize,
-    /// The share of clicks by visitors who have been here: with their cookie.
+    /// The share of clicks by visitors who come back with their cookie.
     pub returning: f64,
 }
 
-/// What came of it.
+/// The results.
 pub struct Outcome {
     /// From when a click was due to its answer, in microseconds; of answers only.
     pub latency: Histogram<u64>,
@@ -46,13 +46,13 @@ pub struct Outcome {
     pub redirected: u64,
     /// Of these, the ones sent without a cookie.
     pub new_visitors: u64,
-    /// Everything else, by what it was.
+    /// Everything else, by kind.
     pub errors: BTreeMap<String, u64>,
 }
 
 impl Outcome {
     fn new() -> Self {
-        // The bounds are constants that the histogram takes.
+        // The bounds are constants that the histogram accepts.
         let latency = Histogram::new_with_bounds(1, LONGEST_MICROS, 3).expect("constant bounds are right");
         Self { latency, sent: 0, redirected: 0, new_visitors: 0, errors: BTreeMap::new() }
     }
@@ -85,7 +85,7 @@ impl Outcome {
     }
 }
 
-/// Sends it all.
+/// Sends all clicks.
 pub fn run(plan: &Plan) -> Outcome {
     let start = Instant::now() + HEAD_START;
     let mut total = Outcome::new();
@@ -94,7 +94,7 @@ pub fn run(plan: &Plan) -> Outcome {
             .map(|index| scope.spawn(move || Visitors::new(plan, index).follow_links(start)))
             .collect();
         for thread in threads {
-            // A thread that panicked has said why, and its clicks are missed in the sums.
+            // A thread that panicked has printed why, and its clicks are missing from the sums.
             if let Ok(outcome) = thread.join() {
                 total.add(&outcome);
             }
@@ -114,7 +114,7 @@ struct Visitors<'a> {
     outcome: Outcome,
 }
 
-/// One who follows links: an address and, from the second time on, a cookie.
+/// A visitor: an address and, from the second click on, a cookie.
 #[derive(Clone)]
 struct Visitor {
     address: Ipv4Addr,
@@ -123,7 +123,8 @@ struct Visitor {
 
 impl<'a> Visitors<'a> {
     fn new(plan: &'a Plan, index: usize) -> Self {
-        // Any odd number will do; where no random one is to be had, visitors come back with old addresses.
+        // Any odd number works; without a random one, visitors come back with the addresses of an earlier
+        // run.
         let random = getrandom::u64().unwrap_or(0x9e37_79b9_7f4a_7c15) | 1;
         let (remembered, requests) = (Vec::new(), String::new());
         Self { plan, index, connection: None, remembered, random, requests, outcome: Outcome::new() }
@@ -143,7 +144,7 @@ impl<'a> Visitors<'a> {
         self.outcome
     }
 
-    /// Sends what is due now, and takes the answers.
+    /// Sends the clicks that are due now, and reads the answers.
     fn click(&mut self, turn: usize, due: Instant) {
         self.requests.clear();
         let visitors: Vec<Visitor> = (0..self.plan.pipeline).map(|_| self.visitor()).collect();
@@ -190,7 +191,7 @@ impl<'a> Visitors<'a> {
         Ok(())
     }
 
-    /// One who comes back, as often as the plan says; else a new one.
+    /// A visitor who comes back, as often as the plan says; otherwise a new one.
     fn visitor(&mut self) -> Visitor {
         let share = (self.dice() >> 11) as f64 / (1u64 << 53) as f64;
         if self.remembered.is_empty() || share >= self.plan.returning {

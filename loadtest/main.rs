@@ -1,5 +1,5 @@
-//! Load on the redirect: what it costs, how long it takes, and whether every click was kept. And the nightly run: how
-//! long it takes over many accounts; and the partner portal of an affiliate who brought many.
+//! Load on the redirect: what it costs, how long it takes, and whether every click was kept. Also the nightly
+//! run: how long it takes for many accounts; and the partner portal of an affiliate with many accounts.
 //!
 //! See `README.md` beside this file for how to run it and for the last results.
 #![expect(
@@ -45,7 +45,7 @@ enum Scenario {
     Portal(portal::Portal),
     /// Serve a fixed redirect by hyper alone
     Bare {
-        /// Where
+        /// The address to listen on
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
     },
@@ -59,13 +59,13 @@ struct Click {
     /// A link's path (/r/…); may be given several times
     #[arg(long)]
     path: Vec<String>,
-    /// A file with a link's path a line
+    /// A file with one link's path per line
     #[arg(long)]
     paths: Option<PathBuf>,
-    /// Clicks a second
+    /// Clicks per second
     #[arg(long, default_value_t = 1_000.0)]
     rate: f64,
-    /// For how many seconds
+    /// How many seconds
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     /// Connections, kept alive
@@ -77,7 +77,7 @@ struct Click {
     /// Share of clicks by visitors who come back
     #[arg(long, default_value_t = 0.2)]
     returning: f64,
-    /// The server's process, to tell its CPU time
+    /// The server's process, to show its CPU time
     #[arg(long)]
     pid: Option<u32>,
 }
@@ -118,7 +118,7 @@ impl Click {
 }
 
 fn main() -> Result<()> {
-    // Threads wake when they should, not some 50 us later; where it can't be had, latencies are that much longer.
+    // Threads wake on time, not some 50 us later; where this is not allowed, latencies are longer by that.
     let _ = std::fs::write("/proc/self/timerslack_ns", "1");
     match Cli::parse().scenario {
         Scenario::Click(click) => click.run(),

@@ -1,4 +1,4 @@
-//! How long a nightly run takes over many accounts, and how much memory the server needs for it.
+//! How long a nightly run takes for many accounts, and how much memory the server needs for it.
 
 use crate::http::Upload;
 use crate::process::{cpu_time, peak_memory, reset_peak_memory};
@@ -13,37 +13,37 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Longer than any run that is worth waiting for.
+/// Longer than any acceptable run.
 const RUN_PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
-/// Days before now in which accounts sign up: they cross in several months, most of them closed.
+/// Days before now on which accounts sign up: they qualify in several months, most of them closed.
 const FIRST_SIGNUP: i64 = 300;
 const LAST_SIGNUP: i64 = 5;
 const PLANS: [&str; 3] = ["performance", "growth", "connect"];
 const MEGABYTE: u64 = 1_000_000;
 const MEBIBYTE: f64 = 1_048_576.0;
 
-/// The nights that are measured, in their order.
+/// The nights that are measured, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Which {
     /// Everything is new, and many months are due.
     First,
-    /// Nothing became known since.
+    /// Nothing became known since the first.
     Quiet,
-    /// Something became known of some.
+    /// Something became known about some accounts.
     Ordinary,
-    /// A dry run, which computes everything from all that is known.
-    Anew,
+    /// A dry run, which computes everything again from all facts.
+    Full,
 }
 
 impl Which {
-    const ALL: [Self; 4] = [Self::First, Self::Quiet, Self::Ordinary, Self::Anew];
+    const ALL: [Self; 4] = [Self::First, Self::Quiet, Self::Ordinary, Self::Full];
 
     const fn name(self) -> &'static str {
         match self {
             Self::First => "first run, everything is new",
             Self::Quiet => "second run, nothing is new",
             Self::Ordinary => "an ordinary night",
-            Self::Anew => "everything computed anew (dry)",
+            Self::Full => "everything computed again (dry)",
         }
     }
 }
@@ -65,10 +65,10 @@ pub struct Night {
     /// Affiliates
     #[arg(long, default_value_t = 1_000)]
     affiliates: usize,
-    /// Some affiliates bring far more accounts than others, as in life
+    /// Some affiliates bring far more accounts than others, as in reality
     #[arg(long)]
     uneven: bool,
-    /// Of so many accounts something becomes known before the last, ordinary night: this share of all
+    /// The share of all accounts about which something becomes known before the last, ordinary night
     #[arg(long, default_value_t = 0.01)]
     changed: f64,
     /// Seconds that a run may take
@@ -109,10 +109,10 @@ impl Night {
                 let count = (self.accounts as f64 * self.changed) as usize;
                 import(&server, "events of the day", count, self.day(count, now))?;
             }
-            // Where the kernel does not let us, the peak is that of the import too.
+            // If the kernel does not allow it, the peak includes the import.
             reset_peak_memory(pid);
             let (start, before) = (Instant::now(), cpu_time(pid)?);
-            let asked = json!({"dry_run": night == Which::Anew});
+            let asked = json!({"dry_run": night == Which::Full});
             let report = server.admin.post_within("/v1/aggregate", &asked, RUN_PATIENCE)?;
             let seconds = start.elapsed().as_secs_f64();
             let spent = cpu_time(pid)?.saturating_sub(before).as_secs_f64();
@@ -131,7 +131,7 @@ impl Night {
         println!(
             "an ordinary night ({:.1} % changed) against computing everything: {:.2} x of its CPU",
             self.changed * 100.0,
-            cpu(Which::Ordinary) / cpu(Which::Anew)
+            cpu(Which::Ordinary) / cpu(Which::Full)
         );
         if let Some(spent) = redis::spent(&self.store)? {
             println!(
@@ -148,7 +148,7 @@ impl Night {
         Ok(())
     }
 
-    /// A run that did not do its work is no measure.
+    /// A run that did not do its work gives no valid measurement.
     fn check(&self, night: Which, report: &Value, ordinary: Option<&Value>) -> Result<()> {
         let name = night.name();
         if report["accounts"].as_u64() != u64::try_from(self.accounts).ok() {
@@ -162,8 +162,8 @@ impl Night {
         if (night == Which::Quiet) != (computed == 0) {
             bail!("{name} computed {computed} affiliates");
         }
-        // Computed anew from everything, it says the same to the last byte.
-        if night == Which::Anew
+        // Computed again from everything, the statements must be the same to the last byte.
+        if night == Which::Full
             && ordinary.is_some_and(|known| known["statements_hash"] != report["statements_hash"])
         {
             bail!("the ordinary night says other than a computation from everything");
@@ -171,7 +171,7 @@ impl Night {
         Ok(())
     }
 
-    /// What becomes known on an ordinary day: some accounts, of all affiliates, change their plan.
+    /// What becomes known on an ordinary day: some accounts, across all affiliates, change their plan.
     fn day(&self, count: usize, now: DateTime<Utc>) -> Vec<u8> {
         let at = text(now - Duration::days(3));
         lines(count, |number, line| {
@@ -204,7 +204,8 @@ impl Night {
             .collect()
     }
 
-    /// Each account is suspended, comes back, changes its plan, and so on; every tenth is canceled at last.
+    /// Each account is suspended, comes back, changes its plan, and so on; every tenth is canceled in the
+    /// end.
     fn events(&self, accounts: &[Account], now: DateTime<Utc>) -> Vec<u8> {
         let each = self.events.div_ceil(accounts.len());
         let mut dice = Dice(0x2545_f491_4f6c_dd1d);
@@ -260,7 +261,8 @@ pub fn text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Imports lines, each of which must be new. What a busy store leaves for later is there when a run begins.
+/// Imports lines, each of which must be new. Facts that a busy store applies later are there when a run
+/// begins.
 pub fn import(server: &Server, what: &str, count: usize, body: Vec<u8>) -> Result<()> {
     let start = Instant::now();
     let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
@@ -284,11 +286,11 @@ pub fn import(server: &Server, what: &str, count: usize, body: Vec<u8>) -> Resul
     Ok(())
 }
 
-/// The same throws each time, so that results can be compared.
+/// The same numbers each time, so that results can be compared.
 struct Dice(u64);
 
 impl Dice {
-    /// From 0 to below 1.
+    /// From 0 to 1, without 1.
     fn share(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

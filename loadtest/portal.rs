@@ -1,4 +1,4 @@
-//! How long the partner portal's pages take for an affiliate who brought many accounts and more clicks.
+//! How long the partner portal's pages take for an affiliate with many accounts and many more clicks.
 
 use crate::http::{Answer, Connection};
 use crate::load::{self, Plan};
@@ -16,12 +16,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 const PASSWORD: &str = "a passphrase of the load test";
-/// The pages that are measured; the bar is for the first.
+/// The pages that are measured; the limit is for the first.
 const PAGES: [&str; 5] =
     ["/portal", "/portal/referrals", "/portal/statements", "/portal/payouts", "/portal/links"];
-/// How often each page is asked for.
+/// How often each page is requested.
 const TIMES: usize = 50;
-/// Values of the sub id that clicks come with.
+/// How many values of the sub id clicks have.
 const CAMPAIGNS: usize = 40;
 /// How long the mail with the link may take.
 const MAIL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -93,7 +93,7 @@ impl Portal {
         Ok(())
     }
 
-    /// Each day's clicks, on the server's clock of that day.
+    /// Clicks each day's links, with the server's clock at that day.
     fn click(&self, server: &Server, link: &str, first: DateTime<Utc>) -> Result<()> {
         let each = self.clicks / self.days.max(1) as usize;
         let paths: Vec<String> =
@@ -156,7 +156,7 @@ fn set_clock(server: &Server, now: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-/// Sets the affiliate's first password by the link of its mail; answers the session's cookie.
+/// Sets the affiliate's first password with the link in its mail; returns the session's cookie.
 fn sign_in(server: &Server, affiliate: &str) -> Result<String> {
     server.admin.post(&format!("/v1/affiliates/{affiliate}/activation"), &json!({}))?;
     let deadline = Instant::now() + MAIL_PATIENCE;
@@ -187,7 +187,7 @@ fn sign_in(server: &Server, affiliate: &str) -> Result<String> {
 fn token_in(outbox: &std::path::Path) -> Option<String> {
     let mails = std::fs::read_dir(outbox).ok()?;
     let texts = mails.filter_map(|mail| std::fs::read_to_string(mail.ok()?.path()).ok());
-    // Quoted-printable: a soft line break is no part of the link, and `=3D` is its equals sign.
+    // Quoted-printable: a soft line break is not part of the link, and `=3D` is its equals sign.
     let texts = texts.map(|text| text.replace("=\r\n", "").replace("=3D", "="));
     texts.into_iter().find_map(|text| {
         let (_, after) = text.split_once("/activate?token=")?;
@@ -197,7 +197,7 @@ fn token_in(outbox: &std::path::Path) -> Option<String> {
 }
 
 fn measure(server: &Server, page: &str, cookie: &str) -> Result<(Histogram<u64>, usize)> {
-    // The bounds are constants that the histogram takes.
+    // The bounds are constants that the histogram accepts.
     let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3).expect("constant bounds are right");
     let mut connection = Connection::open(server.public)?;
     let request = format!("GET {page} HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", server.public);

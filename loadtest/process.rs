@@ -13,7 +13,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// A child process that does not outlive its owner.
 pub struct Process {
     pub child: Child,
-    /// What it is, for messages.
+    /// Its name in messages.
     pub name: &'static str,
 }
 
@@ -58,7 +58,7 @@ impl Drop for Process {
 
 /// The CPU time of a process, user and system, of all its threads.
 ///
-/// The sum over living threads is exact; the process's own count has the threads that ended, in ticks.
+/// The sum over living threads is exact; the process's own count includes the threads that ended, in ticks.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("read a process's times")?;
     // The name in parentheses may hold spaces; user and system time are the 12th and 13th fields after it.
@@ -86,8 +86,8 @@ pub fn peak_memory(pid: u32) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
-/// Lets the peak start anew from what is resident now.
+/// Makes the peak start again from what is resident now.
 pub fn reset_peak_memory(pid: u32) {
-    // Where it can't be had, the peak stays that of the process's whole life: no smaller than the truth.
+    // Where this is not allowed, the peak is that of the process's whole life, which is never too small.
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }

@@ -1,4 +1,4 @@
-//! What a recorded redirect costs, against bare hyper, on the same machine in the same minutes.
+//! What a recorded redirect costs, compared with bare hyper, on the same machine in the same minutes.
 
 use crate::bare::LISTENS;
 use crate::load::{self, Outcome, Plan};
@@ -21,10 +21,10 @@ pub struct Ratio {
     /// The store: sqlite, or redis://host:port of an empty Redis
     #[arg(long, default_value = "sqlite")]
     store: String,
-    /// Clicks a second
+    /// Clicks per second
     #[arg(long, default_value_t = 4_000.0)]
     rate: f64,
-    /// Seconds a round and side
+    /// Seconds per round and side
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     /// Rounds; in each, both servers get the same load, one after the other
@@ -42,12 +42,12 @@ pub struct Ratio {
     /// Affiliates
     #[arg(long, default_value_t = 10)]
     affiliates: usize,
-    /// Links an affiliate
+    /// Links per affiliate
     #[arg(long, default_value_t = 5)]
     links: usize,
 }
 
-/// What one side did in one round.
+/// The result of one side in one round.
 struct Measured {
     outcome: Outcome,
     cpu_micros: f64,
@@ -79,7 +79,7 @@ impl Ratio {
         let mut ratios = Vec::new();
         let mut recorded = 0;
         for round in 1..=self.rounds {
-            // Who goes first alternates, so that a machine that slows down wrongs neither.
+            // The order alternates, so that a machine that slows down affects both sides alike.
             let (fixed, real) = if round % 2 == 1 {
                 let fixed = on_bare()?;
                 (fixed, on_server()?)
@@ -135,7 +135,7 @@ fn start_bare() -> Result<(Process, SocketAddr)> {
     Ok((process, address.with_context(|| format!("the bare server said {line:?}"))?))
 }
 
-/// A round that does not count: files, caches, connections and branches get warm.
+/// A round that does not count: it warms up files, caches, connections and branches.
 fn warm_up(
     on_bare: &impl Fn() -> Result<Measured>,
     on_server: &impl Fn() -> Result<Measured>,
@@ -144,7 +144,7 @@ fn warm_up(
     Ok(on_server()?.outcome)
 }
 
-/// Loads a process, waits until it has done all that the load left it to do, and says what it cost.
+/// Puts load on a process, waits until it has done all resulting work, and returns the cost.
 fn measure(process: &Process, plan: &Plan, settle: impl Fn() -> Result<()>) -> Result<Measured> {
     let before = cpu_time(process.id())?;
     let outcome = load::run(plan);

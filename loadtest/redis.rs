@@ -1,10 +1,10 @@
-//! What Redis says of itself.
+//! Redis's own statistics.
 
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-/// Redis's own account of what it spent.
+/// What Redis spent, by its own count.
 #[derive(Debug, Clone, Copy)]
 pub struct Spent {
     pub cpu_micros: f64,
@@ -22,7 +22,7 @@ pub fn spent(store: &str) -> Result<Option<Spent>> {
     Ok(Some(Spent { cpu_micros: (user + system) * 1e6, memory_bytes }))
 }
 
-/// A fresh server makes fresh keys, which a store with history refuses: so it must have none.
+/// A new server makes new keys, which a store with history refuses: so the store must be empty.
 pub fn must_be_empty(store: &str) -> Result<()> {
     let Some(address) = address(store) else { return Ok(()) };
     let keys = ask(address, "DBSIZE")?;
@@ -42,7 +42,7 @@ fn field(info: &str, name: &str) -> Option<f64> {
     value.trim().parse().ok()
 }
 
-/// One command, and its answer: a number or a text.
+/// Sends one command; the answer is a number or a text.
 fn ask(address: &str, command: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connect to Redis at {address}"))?;
     stream.write_all(format!("{command}\r\n").as_bytes())?;

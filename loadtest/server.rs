@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 const DRAIN_PATIENCE: Duration = Duration::from_mins(2);
-/// Between looks at the metrics: each costs the server some of the time that is measured.
+/// The time between two readings of the metrics: each costs the server some of the measured time.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
 const KEY: &str = "a-key-of-the-load-test-only";
 
@@ -21,7 +21,7 @@ pub struct Server {
     pub process: Process,
     pub public: SocketAddr,
     pub admin: Admin,
-    /// Goes last, when the process has stopped.
+    /// Removed last, when the process has stopped.
     directory: TempDir,
 }
 
@@ -30,7 +30,7 @@ pub struct Server {
 pub struct Counted {
     /// Clicks in the journal.
     pub journaled: u64,
-    /// Clicks of these that the store has.
+    /// Those of them that the store has applied.
     pub applied: u64,
     /// Clicks that were redirected and not recorded.
     pub dropped: u64,
@@ -42,13 +42,14 @@ impl Server {
         Self::start_at(program, store, None)
     }
 
-    /// The same, on a clock that is set to a time and stands there.
+    /// Like [`Self::start`], with a clock that is set to a time and does not move.
     pub fn start_at(program: &Path, store: &str, now: Option<DateTime<Utc>>) -> Result<Self> {
         let directory = tempfile::tempdir().context("make a directory")?;
         let (public, internal) = (free_address()?, free_address()?);
         let config = directory.path().join("config.toml");
         let data = directory.path().join("data");
-        // Every visitor comes through us with an address of its own; no nightly run falls into a measurement.
+        // Every visitor has an address of its own, through a trusted proxy; no nightly run happens during a
+        // measurement.
         let text = format!(
             "data_dir = {:?}\n\
              [listen]\npublic = \"{public}\"\ninternal = \"{internal}\"\npublic_url = \"http://{public}\"\n\
@@ -84,7 +85,7 @@ impl Server {
         Ok(())
     }
 
-    /// Makes active affiliates with links, and answers the links' paths.
+    /// Makes active affiliates with links, and returns the links' paths.
     pub fn make_links(&self, affiliates: usize, links_each: usize) -> Result<Vec<String>> {
         let mut paths = Vec::new();
         for number in 0..affiliates {
@@ -100,7 +101,7 @@ impl Server {
         Ok(paths)
     }
 
-    /// Makes affiliates that are active since a time, and answers their codes.
+    /// Makes affiliates that have been active since a time, and returns their codes.
     pub fn make_affiliates(&self, affiliates: usize, since: DateTime<Utc>) -> Result<Vec<String>> {
         let since = since.to_rfc3339();
         let code = |number| {
@@ -111,7 +112,7 @@ impl Server {
         (0..affiliates).map(code).collect()
     }
 
-    /// Where mail is written to.
+    /// The directory of mail files.
     pub fn outbox(&self) -> PathBuf {
         self.directory.path().join("data/outbox")
     }
@@ -158,7 +159,7 @@ impl Server {
         })
     }
 
-    /// `(total, unique)` clicks of all affiliates, as the reports have them.
+    /// `(total, unique)` clicks of all affiliates, as in the reports.
     pub fn reported(&self) -> Result<(u64, u64)> {
         let stats = self.admin.get_json("/v1/stats")?;
         let figure = |name: &str| stats["clicks"][name].as_u64();
@@ -176,7 +177,7 @@ pub fn path_of(url: &str) -> Result<String> {
     Ok(after_scheme[start..].to_owned())
 }
 
-/// An address that nobody listens on now.
+/// An address that nothing listens on now.
 fn free_address() -> Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr()?)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Tells wall time: the system's, or one that tests and the demo set.
+/// Gives the wall time: the system's, or a time that tests and the demo set.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     /// Added to the system's time, in milliseconds.
@@ -16,7 +16,7 @@ impl Clock {
     pub const fn system() -> Self {
         Self { offset_ms: None }
     }
-    /// A clock that starts at `start`, runs on with the system's, and can be set.
+    /// A clock that starts at `start`, runs at the system's speed, and can be set.
     pub fn settable(start: DateTime<Utc>) -> Self {
         let clock = Self { offset_ms: Some(Arc::new(AtomicI64::new(0))) };
         clock.set(start);
@@ -32,10 +32,10 @@ impl Clock {
         let system = Utc::now().timestamp_millis();
         self.offset_ms.as_ref().map_or(system, |offset| system + offset.load(Ordering::Relaxed))
     }
-    /// Sets a settable clock; the system's is left alone.
+    /// Sets a settable clock; does nothing to the system's.
     pub fn set(&self, now: DateTime<Utc>) {
         if let Some(offset) = &self.offset_ms {
-            // In whole milliseconds on both sides, so that the clock never tells an instant before `now`.
+            // Whole milliseconds on both sides, so that the clock never gives an instant before `now`.
             offset.store(now.timestamp_millis() - Utc::now().timestamp_millis(), Ordering::Relaxed);
         }
     }

@@ -1,5 +1,5 @@
-//! What a node needs to answer a click without asking anybody: where links lead, where records go, what
-//! became of each click.
+//! Everything that a node needs to answer a click without calling anything else: where links lead, where
+//! records are kept, and the counts of clicks.
 
 pub mod kept;
 
@@ -12,17 +12,18 @@ use crate::domain::token::LinkClaim;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Takes the records of clicks; in production the clicks journal.
+/// Takes the records of clicks; in production it is the clicks journal.
 pub trait ClickSink: Send + Sync {
-    /// Keeps a click (see `domain::click_record`) before its redirect leaves. Never waits for others: what
-    /// can't be kept at once is dropped by name, and its prospect is redirected all the same.
+    /// Keeps a click (see `domain::click_record`) before its redirect leaves. It never waits for others: a
+    /// click that can't be kept at once is dropped with a reason, and its prospect is redirected all the
+    /// same.
     fn append(&self, record: &[u8]) -> Result<(), ClickDrop>;
 }
 
 /// Where a link leads, and whether it earns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Whose link it is.
+    /// The affiliate that owns the link.
     pub affiliate: AffiliateId,
     /// Whether it earns now.
     pub state: LinkState,
@@ -37,8 +38,8 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The routes of a directory. A destination that is not allowed any more gives way to the landing page;
-    /// a link of an affiliate that is not known is not known either.
+    /// The routes of a directory. A destination that is not allowed any more is replaced by the landing page;
+    /// a link whose affiliate is not known is left out.
     pub fn build<'a>(
         affiliates: impl IntoIterator<Item = &'a Affiliate>,
         links: impl IntoIterator<Item = &'a Link>,
@@ -53,8 +54,8 @@ impl Routes {
         links.into_iter().filter_map(route).collect()
     }
 
-    /// With the links of `earlier` that are missing here. A link is never removed, so one that is missing is one that
-    /// the store has forgotten: until the journal is replayed it leads where it did.
+    /// Adds the links of `earlier` that are missing here. Links are never removed, so the store must have
+    /// lost a missing one: until the journal is replayed it leads where it did before.
     #[must_use]
     pub fn with_those_of(mut self, earlier: &Self) -> Self {
         for (link, route) in &earlier.links {
@@ -98,8 +99,8 @@ impl Route {
     }
 }
 
-/// What became of the clicks since the process started. With no request in flight,
-/// `received` = all `journaled` + all `dropped`.
+/// Counts of clicks since the process started. With no request in flight, `received` = all `journaled` + all
+/// `dropped`.
 #[derive(Debug, Default)]
 pub struct ClickCounts {
     received: AtomicU64,
@@ -121,7 +122,7 @@ impl ClickCounts {
     pub fn drop_for(&self, reason: ClickDrop) {
         self.dropped[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
-    /// Sub ids were not kept, so many for each reason.
+    /// Sub ids were not kept; counted by reason.
     pub fn drop_subs(&self, by_reason: &[u32; SubDrop::ALL.len()]) {
         for (counter, count) in self.subs_dropped.iter().zip(by_reason).filter(|(_, count)| **count > 0) {
             counter.fetch_add(u64::from(*count), Ordering::Relaxed);
@@ -143,7 +144,7 @@ impl ClickCounts {
     pub fn subs_dropped(&self, reason: SubDrop) -> u64 {
         self.subs_dropped[reason as usize].load(Ordering::Relaxed)
     }
-    /// Clicks of which it is known what became of them.
+    /// Clicks that were either kept or dropped.
     pub fn settled(&self) -> u64 {
         let journaled: u64 = Verdict::ALL.iter().map(|verdict| self.journaled(*verdict)).sum();
         let dropped: u64 = ClickDrop::ALL.iter().map(|reason| self.dropped(*reason)).sum();
@@ -212,7 +213,7 @@ mod tests {
         let mut links = [link(1, 1), link(2, 1)];
         let before = Routes::build(&affiliates, &links, &allowed);
         assert_eq!(Routes::default().with_those_of(&before), before);
-        // What the store says is newer.
+        // The store's data is newer.
         links[0].switch.disabled_at = Some(DateTime::UNIX_EPOCH);
         let after = Routes::build(&affiliates, &links[..1], &allowed).with_those_of(&before);
         let state = |link| after.links.get(&LinkId::from_bits(link)).map(|route| route.state);

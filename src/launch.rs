@@ -1,4 +1,4 @@
-//! Starts servers for the command line: in earnest, or for one command.
+//! Starts servers for the command line: to serve, or for one command only.
 
 use crate::app::actor::Actor;
 use crate::app::people::NewStaff;
@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub struct ThisProcess;
 
-/// How often a file that could not be written is tried again.
+/// How often writing the file is tried again after a failure.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 const ANY_LOOPBACK_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -38,7 +38,7 @@ impl Launcher for ThisProcess {
             why = serving.failed() => Some(why),
         };
         announcing.abort();
-        // Commands that look for a server from now on shall not find this one.
+        // Commands that look for a server from now on must not find this one.
         ServeFile::remove(&config.data_dir);
         serving.stop().await;
         failed.map_or(Ok(()), |why| Err(Failure::Config(why)))
@@ -66,7 +66,8 @@ impl Launcher for ThisProcess {
     }
 }
 
-/// Lets commands find this server. On a full disk they can't until there is room; prospects need no file.
+/// Lets commands find this server. On a full disk they can't until there is room; clicks do not need the
+/// file.
 fn announce(file: ServeFile, data_dir: PathBuf) -> tokio::task::JoinHandle<()> {
     let mut written = file.write(&data_dir);
     if let Err(error) = &written {
@@ -80,7 +81,7 @@ fn announce(file: ServeFile, data_dir: PathBuf) -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// Says on stdout where the server is, and what was made for it. Nobody may be reading: that is no failure.
+/// Prints the server's addresses, and what was made for it. A closed stdout is no failure.
 fn greet(config: &Config, serving: &Serving, first_link: Option<&(String, String)>) {
     use std::io::Write;
     let base = config.listen.public_base();
@@ -111,11 +112,12 @@ fn greet(config: &Config, serving: &Serving, first_link: Option<&(String, String
     let _ = std::io::stdout().write_all(lines.as_bytes());
 }
 
-/// What the first administrator signs in with.
+/// The first administrator's e-mail.
 const FIRST_EMAIL: &str = "admin@counterfoil.localhost";
 
-/// A one-time link for whoever tries the server out, while no member of staff has a password: only where a person
-/// reads it at a terminal, and nobody else reaches the listeners. Without one, `staff create` makes the first member.
+/// A one-time link for a person who tries the server, while no member of staff has a password. It is only
+/// shown at a terminal, and only if the listeners can't be reached from elsewhere. Otherwise `staff create`
+/// makes the first member.
 async fn first_staff_link(serving: &Serving, has_pages: bool) -> Option<(String, String)> {
     let alone = serving.public().ip().is_loopback() && serving.internal().ip().is_loopback();
     let app = serving.app();
@@ -124,7 +126,7 @@ async fn first_staff_link(serving: &Serving, has_pages: bool) -> Option<(String,
     }
     let staff = app.staff();
     for member in &staff {
-        // Where the store can't tell, nobody is invited.
+        // If the store does not answer, there is no link.
         if app.credentials(Person::Staff(member.id)).await.map_or(true, |known| known.is_some()) {
             return None;
         }

@@ -1,19 +1,20 @@
 //! Counterfoil: a referral-attribution server.
 //!
-//! A prospect follows an affiliate's signed link and lands on the company's page; the company's signup flow
-//! reports the new account; the server credits the affiliate, or says why not; at night it computes what that
-//! earns. Two things never happen: a prospect who does not arrive, and a fact that is lost or counted twice.
+//! A prospect follows an affiliate's signed link and lands on the company's page. The company's signup flow
+//! reports the new account. The server credits the affiliate, or says why not, and computes every night what
+//! that earns. Two things never happen: a prospect who does not arrive, and a fact that is lost or counted
+//! twice.
 //!
 //! **The life of a click.** [`server`] accepts the connection, [`http::click`] verifies the link's token
-//! ([`domain::token`]), judges who follows it ([`domain::click`]), appends a record to the clicks [`journal`], and
-//! answers 302. `app::drain_clicks` brings the record to the [`store`].
+//! ([`domain::token`]), judges who follows it ([`domain::click`]), appends a record to the clicks
+//! [`journal`], and answers 302. `app::drain_clicks` brings the record to the [`store`].
 //!
-//! **The life of a commission.** [`http::callbacks`] takes a signup in and submits it to the [`app`]: it is flushed to
-//! the facts journal, applied by `app::drain_facts`, decided by [`domain::attribution`]; the decision is a fact too.
-//! At night ([`jobs::schedule`]) `app::run` asks [`domain::statement`] what each affiliate earned, and closes the
-//! months that are due.
+//! **The life of a commission.** [`http::callbacks`] receives a signup and submits it to the [`app`]: it is
+//! flushed to the facts journal, applied by `app::drain_facts`, and decided by [`domain::attribution`]; the
+//! decision is a fact too. Every night ([`jobs::schedule`]) `app::run` lets [`domain::statement`] compute
+//! what each affiliate earned, and closes the months that are due.
 //!
-//! In reading order:
+//! The modules, in the order in which to read them:
 
 pub mod app;
 pub mod cli;

@@ -1,12 +1,12 @@
-//! Every metric that `/metrics` shows: the catalogue reads as the manual.
+//! Every metric that `/metrics` shows: the catalogue is also the manual.
 //!
-//! What is counted on the way of a request is counted in plain atomics by whoever counts it, and read here when
-//! Prometheus asks ([`Metrics::read`]); what is measured rarely is a Prometheus metric whose children are
-//! resolved once ([`Metrics::route`]). No label is an affiliate, an account or an address: the number of
-//! series is fixed when the server starts.
+//! Numbers of the request path are counted in plain atomics where they occur, and read here when Prometheus
+//! asks ([`Metrics::read`]). Rare measurements are Prometheus metrics whose children are resolved once
+//! ([`Metrics::route`]). No label is an affiliate, an account or an address: the number of series is fixed
+//! when the server starts.
 //!
-//! With no click in flight, `clicks_received = sum(clicks_journaled) + sum(clicks_dropped)`; for each log, for
-//! ever, `last_position = applied_position + backlog`.
+//! With no click in flight, `clicks_received = sum(clicks_journaled) + sum(clicks_dropped)`; for each log,
+//! always, `last_position = applied_position + backlog`.
 
 use crate::domain::named::named;
 use crate::domain::outcome::{ClickDrop, FactOutcome, SubDrop, Verdict};
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// A metric: its name, type, labels and meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// As Prometheus shows it.
+    /// The name in Prometheus.
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
@@ -40,9 +40,9 @@ pub struct Metric {
 /// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows, from 0 at the process's start.
+    /// Only increases, from 0 at the process's start.
     Counter,
-    /// Goes up and down.
+    /// Increases and decreases.
     Gauge,
     /// Counts by size.
     Histogram,
@@ -53,7 +53,7 @@ macro_rules! catalogue {
         $(#[doc = $meaning] pub const $constant: Metric = Metric {
             name: $name, kind: Kind::$kind, labels: &$labels, meaning: $meaning,
         };)+
-        /// All metrics but those of the process itself (`process_*`).
+        /// All metrics except those of the process itself (`process_*`).
         pub const CATALOGUE: &[Metric] = &[$($constant,)+];
     };
 }
@@ -63,7 +63,7 @@ catalogue! {
     CLICKS_RECEIVED = "counterfoil_clicks_received_total" Counter []
         "Requests for a link: each is answered by a redirect, a prefetch by 403";
     CLICKS_JOURNALED = "counterfoil_clicks_journaled_total" Counter ["verdict"]
-        "Clicks in the journal, by what they were judged to be";
+        "Clicks in the journal, by verdict";
     CLICKS_DROPPED = "counterfoil_clicks_dropped_total" Counter ["reason"]
         "Clicks that were not recorded, by reason; the answer was the same as if they had been";
     SUB_IDS_DROPPED = "counterfoil_sub_ids_dropped_total" Counter ["reason"]
@@ -73,9 +73,9 @@ catalogue! {
     FACTS = "counterfoil_facts_total" Counter ["kind", "outcome"]
         "Facts reported to this node, by kind and by how they ended";
     FACTS_SET_ASIDE = "counterfoil_facts_set_aside_total" Counter []
-        "Facts that this node could not apply and set aside, so that those after them went on";
+        "Facts that this node could not apply and set aside, so that later ones are not blocked";
     FACTS_WAITING_ASIDE = "counterfoil_facts_set_aside" Gauge []
-        "Facts set aside by any node that wait for a person";
+        "Facts that any node has set aside and that wait for a person's decision";
     JOURNAL_LAST = "counterfoil_journal_last_position" Gauge ["log"]
         "Position of the last record in the node's journal";
     JOURNAL_APPLIED = "counterfoil_journal_applied_position" Gauge ["log"]
@@ -83,9 +83,9 @@ catalogue! {
     JOURNAL_BACKLOG = "counterfoil_journal_backlog" Gauge ["log"]
         "Records in the node's journal that the store has not applied yet";
     JOURNAL_STANDSTILL = "counterfoil_journal_standstill_seconds" Gauge ["log"]
-        "Age of the oldest record that the store does not take, in seconds; 0 while records are applied";
+        "Age of the oldest record that can't be applied to the store, in seconds; 0 while records are applied";
     LOG_LINES_DROPPED = "counterfoil_log_lines_dropped_total" Counter []
-        "Lines of the log that were dropped, because where it is written to did not take them in time";
+        "Lines of the log that were dropped because its destination was too slow";
 
     // HTTP.
     HTTP_REQUESTS = "counterfoil_http_requests_total" Counter ["listener", "route", "status"]
@@ -99,7 +99,7 @@ catalogue! {
     HTTP_REFUSED = "counterfoil_http_refused_total" Counter ["listener"]
         "Requests refused before any handler: over a limit or malformed";
     HTTP_UNAUTHORIZED = "counterfoil_http_unauthorized_total" Counter ["reason"]
-        "Callbacks and requests of the API answered 401 or 403, by reason; the log says more, once a minute for each";
+        "Callbacks and requests of the API answered 401 or 403, by reason; the log gives details, once a minute for each";
     HTTP_TIMED_OUT = "counterfoil_http_timed_out_total" Counter ["listener"]
         "Connections closed because the peer was silent or slow";
     HTTP_PANICS = "counterfoil_http_panics_total" Counter ["listener"]
@@ -109,7 +109,7 @@ catalogue! {
     STORE_UP = "counterfoil_store_up" Gauge []
         "1 while the store answers, 0 while it can't be reached";
     STORE_FAILURES = "counterfoil_store_failures_total" Counter []
-        "Times that bringing the journal into the store broke off; it goes on where the store says it stands";
+        "Times that applying the journal to the store was interrupted; it continues from the store's cursor";
 
     // The nightly run.
     RUN_SECONDS = "counterfoil_run_seconds" Histogram []
@@ -177,7 +177,7 @@ named! {
         Sent = "sent",
         /// It is tried again later.
         Failed = "failed",
-        /// It is not.
+        /// It is not tried again.
         GivenUp = "given_up",
     }
 }
@@ -185,18 +185,18 @@ named! {
 named! {
     /// How an attempt to sign in ended.
     pub enum SignInOutcome {
-        /// The e-mail and password go together.
+        /// E-mail and password are right.
         Ok = "ok",
-        /// They don't.
+        /// They are wrong.
         Wrong = "wrong",
-        /// Too many failed before.
+        /// Too many attempts failed before.
         TooMany = "too_many",
-        /// It could not be found out.
+        /// The store could not be asked.
         Unavailable = "unavailable",
     }
 }
 
-/// The label's values of where people sign in: the portal, the staff's pages.
+/// The values of the label `realm`: the portal, the staff's pages.
 const REALMS: [&str; 2] = ["portal", "staff"];
 
 /// All metrics of a process.
@@ -292,9 +292,9 @@ impl Metrics {
         metrics
     }
 
-    /// Shows a number that somebody else keeps; it is read when Prometheus asks.
+    /// Shows a number that is counted elsewhere; it is read when Prometheus asks.
     ///
-    /// To be called once for each metric and values of its labels, when the server starts.
+    /// Call it once for each metric and its label values, when the server starts.
     pub fn read(
         &self,
         metric: Metric,
@@ -303,12 +303,12 @@ impl Metrics {
     ) {
         let reading = Reading::new(metric, labels, Box::new(read));
         if let Err(error) = self.registry.register(Box::new(reading)) {
-            // Only a second registration can fail; the first goes on showing its number.
+            // Only a second registration can fail; the first one stays.
             tracing::error!(metric = metric.name, ?labels, %error, "a metric is registered twice");
         }
     }
 
-    /// Shows how clicks ended, from whoever counts them.
+    /// Shows how clicks ended, from the place that counts them.
     pub fn read_clicks(
         &self,
         received: impl Fn() -> u64 + Send + Sync + 'static,
@@ -334,7 +334,7 @@ impl Metrics {
         }
     }
 
-    /// Shows how far a journal has got and the store with it: last position and applied position.
+    /// Shows the last position of a journal and how far the store has applied it.
     pub fn read_journal(&self, log: Log, positions: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
         let positions = Arc::new(positions);
         let (last, applied) = (Arc::clone(&positions), Arc::clone(&positions));
@@ -346,7 +346,7 @@ impl Metrics {
         });
     }
 
-    /// Shows what a listener is doing.
+    /// Shows the current numbers of a listener.
     pub fn read_listener(&self, listener: &'static str, gauges: &Arc<Gauges>) {
         let show = |metric: Metric, read: fn(&Gauges) -> u64| {
             let gauges = Arc::clone(gauges);
@@ -360,7 +360,7 @@ impl Metrics {
         show(HTTP_PANICS, |gauges| gauges.panicked.load(Ordering::Relaxed));
     }
 
-    /// The counters of a route, resolved once. `timed`: the redirect and the callbacks.
+    /// The counters of a route, resolved once. `timed` is true for the redirect and the callbacks.
     pub fn route(&self, listener: &str, route: &str, timed: bool) -> RouteMetrics {
         let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         RouteMetrics {
@@ -437,7 +437,7 @@ fn options(metric: Metric) -> Opts {
     Opts::new(metric.name, metric.meaning)
 }
 
-/// A number that somebody else keeps.
+/// A number that is counted elsewhere.
 struct Reading {
     description: Desc,
     metric: Metric,

@@ -1,13 +1,13 @@
-//! What a data directory holds is for its owner's eyes: names, addresses, hashes of passwords, keys.
+//! Only its owner may read a data directory: it holds names, addresses, hashes of passwords, keys.
 //!
-//! New files are made for the owner alone by the process's mask ([`make_files_private`]); those of an earlier start are
-//! [tightened](tighten). Only what the program itself puts there is touched: the directory may hold other things.
+//! New files are private because of the process's mask ([`make_files_private`]); those of an earlier start
+//! are [corrected](tighten). Only the program's own files are changed: the directory may hold other things.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What this program puts into a data directory; a name with `*` is a beginning.
+/// What this program puts into a data directory; a name that ends in `*` is a prefix.
 const OURS: [&str; 9] = [
     "journal",
     "keys",
@@ -21,13 +21,13 @@ const OURS: [&str; 9] = [
 ];
 const OTHERS: u32 = 0o077;
 
-/// From now on this process makes files and directories that only their owner may look into.
+/// From now on, only their owner can access files and directories that this process makes.
 pub fn make_files_private() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(OTHERS));
 }
 
-/// What others may read, write or enter of what we put into a data directory, each directory before what it holds.
-/// Links are not followed.
+/// The program's files in a data directory that others can access, each directory before its content. Links
+/// are not followed.
 pub fn open_to_others(data_dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
@@ -59,8 +59,8 @@ fn look(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Takes from others what they may do with what an earlier start has made. What is not ours to change stays as it is;
-/// `doctor` tells of it.
+/// Removes the access of others to files that an earlier start made. Files that we may not change stay as
+/// they are; `doctor` reports them.
 pub fn tighten(data_dir: &Path) {
     for path in open_to_others(data_dir) {
         let Ok(metadata) = path.symlink_metadata() else { continue };

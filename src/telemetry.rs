@@ -2,11 +2,11 @@
 //!
 //! What may be logged: ids that we made, names of routes, outcomes, counts, durations, errors of the disk and
 //! of the store. Never: a whole IP, an e-mail, a name, a token, a cookie, a key, the body or the query of a
-//! request, or what a stranger wrote in any other place. A log is kept longer and read by more people than
-//! the data it is about. An error that quotes its input is logged by its kind.
+//! request, or anything else that a stranger wrote. A log is kept longer and read by more people than the
+//! data it is about. An error that quotes its input is logged by its kind.
 //!
-//! A thread of its own writes them: where they are written to may stand still, and nobody waits for that. Lines that
-//! find no more room are dropped and counted.
+//! A thread of its own writes the logs, since their destination may stall, and nobody may wait for that.
+//! Lines that find no room are dropped and counted.
 
 use crate::config::{Log, LogFormat};
 use std::panic::PanicHookInfo;
@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Lines that wait to be written; some MiB.
+/// How many lines may wait to be written; some MiB.
 const LINES_WAITING: usize = 10_000;
 
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
@@ -27,14 +27,15 @@ pub fn lines_dropped() -> u64 {
     DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
 }
 
-/// Starts logging as configured, also of panics. A second call in a process changes nothing. What waits when the answer
-/// is dropped is written first.
+/// Starts logging as configured, including panics. A second call in a process changes nothing. Dropping the
+/// result writes the waiting lines first.
 #[must_use = "logging ends when it is dropped"]
 pub fn start(log: &Log) -> WorkerGuard {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).finish(std::io::stderr());
     let dropped = writer.error_counter();
-    // The configuration was checked, so the filter parses; if not, informing is better than silence.
+    // The configuration was checked, so the filter parses; if it does not, logging at `info` is better than
+    // nothing.
     let filter = EnvFilter::builder().parse(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
@@ -48,7 +49,7 @@ pub fn start(log: &Log) -> WorkerGuard {
     guard
 }
 
-/// A panic is a bug: where it happened and what it said, in one event.
+/// A panic is a bug: one event has its place and its message.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let said = panic.payload_as_str().unwrap_or("something that is not a text").replace(['\n', '\r'], " ");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();

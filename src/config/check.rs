@@ -1,5 +1,5 @@
-//! What a type can't say: every rule that the configuration must keep, each with a sentence that says
-//! what is wrong and how to mend it.
+//! The rules of the configuration that types can't express, each with a sentence that says what is wrong and
+//! how to correct it.
 
 use super::currency;
 use super::{Config, ConfigError, Given, Secret, StoreUrl};
@@ -56,7 +56,7 @@ pub(super) fn all(config: &Config) -> Checked {
 }
 
 impl Config {
-    /// Whether the store's URL has a known form; one that stands in a file is looked at when it is read.
+    /// Whether the store's URL has a known form; a URL in a file is checked when it is read.
     fn store_url_shape(&self) -> Checked {
         match &self.store.url {
             Some(url) => store_url(url, &self.data_dir).map(drop),
@@ -84,7 +84,7 @@ fn listen(config: &Config) -> Checked {
     base_url("listen.public_url", &listen.public_url)
 }
 
-/// An address of one of the listeners, as people reach it.
+/// The public address of one of the listeners.
 fn base_url(key: &str, url: &url::Url) -> Checked {
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return wrong(key, "has more than scheme, host and port; remove what follows");
@@ -311,7 +311,7 @@ fn cookie(config: &Config) -> Checked {
     if domain.is_empty() {
         return Ok(());
     }
-    // Browsers drop a cookie for a domain in which everybody may have a name of their own.
+    // Browsers drop a cookie for a domain under which anyone may register a name.
     let (unicode, _) = idna::domain_to_unicode(domain);
     if psl::suffix_str(&unicode) == Some(unicode.as_str()) {
         return wrong(
@@ -377,7 +377,7 @@ fn api(config: &Config) -> Checked {
     Ok(())
 }
 
-/// A wrong value as it may be shown: one line, not long.
+/// A wrong value in a form that may be shown: one line, not long.
 fn one_word(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(64).collect()
 }

@@ -1,6 +1,6 @@
-//! Currencies that a program may be in.
+//! The currencies that a program may use.
 
-/// ISO 4217 codes of the currencies with two decimal places, which is what amounts here have.
+/// ISO 4217 codes of the currencies with two decimal places: amounts here have two.
 const TWO_PLACES: &str = "\
     AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF \
     CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF \

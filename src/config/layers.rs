@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 /// The reference: every key with its meaning and default.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
-/// What names of environment variables start with.
+/// The prefix of environment variables.
 const PREFIX: &str = "COUNTERFOIL__";
 
 impl Config {
@@ -53,7 +53,7 @@ fn read(file: &Path) -> Result<Table, ConfigError> {
     })
 }
 
-/// A secret may be given itself or as a file's name; both at once is a mistake.
+/// A secret may be given directly or as a file's name; both at once is a mistake.
 fn refuse_twins(layer: &Table, path: &str) -> Result<(), ConfigError> {
     for (key, value) in layer {
         let file = format!("{key}_file");
@@ -73,8 +73,8 @@ fn refuse_twins(layer: &Table, path: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Tables are merged key by key; everything else, lists too, is replaced. A secret that is given one way
-/// replaces the same secret given the other way, so that the environment can override a file's `…_file`.
+/// Tables are merged key by key; everything else, also a list, is replaced. A secret that is given in one way
+/// replaces the same secret given in the other way, so that the environment can override a file's `…_file`.
 fn merge(under: &mut Table, over: Table) {
     for (key, value) in over {
         let twin = match key.strip_suffix("_file") {
@@ -128,7 +128,7 @@ fn insert(table: &mut Table, path: &[String], value: Value) -> bool {
     }
 }
 
-/// A variable's text as the type that its key has by default; a key unknown to the default is a text.
+/// A variable's text, converted to the type of the key's default; without a default it stays a text.
 fn typed(default: Option<&Value>, text: String) -> Result<Value, &'static str> {
     match default {
         Some(Value::Integer(_)) => text.trim().parse().map(Value::Integer).map_err(|_| "a whole number"),
@@ -149,11 +149,11 @@ fn list(text: &str) -> Option<Value> {
     Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
 }
 
-/// Which layer set the key that is wrong.
+/// The layer that set the wrong key.
 fn origin(path: &str, environment: &Table, file: Option<&Path>) -> String {
     let keys: Vec<String> =
         path.split(['.', '[']).map(|part| part.trim_end_matches(']').to_owned()).collect();
-    // A key within a list is set by whoever set the list.
+    // A key within a list comes from the layer that set the list.
     let set_by_environment = (1..=keys.len()).rev().any(|len| {
         find(environment, &keys[..len]).is_some_and(|value| len == keys.len() || !value.is_table())
     });
@@ -167,7 +167,7 @@ fn origin(path: &str, environment: &Table, file: Option<&Path>) -> String {
     }
 }
 
-/// An error's text without line breaks: one line an error.
+/// An error's text without line breaks: one line per error.
 fn one_line(error: &toml::de::Error) -> String {
     error.message().lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

@@ -1,4 +1,4 @@
-//! `[mail]`: where mail goes, and from whom it comes.
+//! `[mail]`: where mail is sent, and from whom it comes.
 
 use super::{Config, ConfigError, Secret, secret};
 use crate::mail::{Route, SmtpRoute, Tls};
@@ -10,23 +10,23 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MailConfig {
-    /// Whom mail is from.
+    /// The sender of all mail.
     pub from: String,
-    /// Where answers go; empty: to the sender.
+    /// Where replies go; empty: to the sender.
     pub reply_to: String,
-    /// Where it goes; use [`Config::mail_route`].
+    /// Where mail is sent; read it by [`Config::mail_route`].
     url: String,
-    /// The mail server's password; use [`Config::mail_route`].
+    /// The mail server's password; read it by [`Config::mail_route`].
     password: Option<Secret>,
     pub(super) password_file: Option<PathBuf>,
-    /// Certificates of authorities that the mail server's may be signed by, PEM; empty: the public ones.
+    /// The authorities that may sign the mail server's certificate, PEM; empty: the public ones.
     pub(super) ca_file: PathBuf,
     /// A directory whose templates replace ours; empty: none.
     pub templates: PathBuf,
 }
 
 impl Config {
-    /// Where mail goes, the password read from its file if it is given so.
+    /// Where mail is sent, with the password read from its file if there is one.
     pub fn mail_route(&self) -> Result<Route, ConfigError> {
         let mut route = parse(&self.mail, &self.data_dir)?;
         if let Route::Smtp(smtp) = &mut route {
@@ -43,17 +43,17 @@ impl Config {
         }
         Ok(route)
     }
-    /// Whether mail for people elsewhere would go to files that nobody sends: good for trying out only.
+    /// Whether mail would go to files although people elsewhere use the server: useful only for a trial.
     pub fn keeps_mail_from_people(&self) -> bool {
         self.mail.url == "file" && self.listen.is_secure()
     }
-    /// Whether nobody but the people at this machine can reach the server: what is secret may then be shown to them.
+    /// Whether only people at this machine can reach the server: then secrets may be shown to them.
     pub fn is_for_development(&self) -> bool {
         self.listen.public.ip().is_loopback() && !self.listen.is_secure()
     }
 }
 
-/// What can be said of `[mail]` without reading files.
+/// Checks of `[mail]` that need no files.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let address = |key: &str, text: &str| {
         text.parse::<Mailbox>().map(drop).map_err(|error| {

@@ -1,7 +1,7 @@
 //! The configuration: `config/default.toml` says what each key means; here are their types.
 //!
-//! A value of type [`Config`] has been checked: whoever holds one need not ask again whether tiers ascend or the time
-//! zone exists. Secrets are not in it but in [`Secrets`], which is read when the server starts.
+//! A value of type [`Config`] has been checked: nothing else has to check again whether tiers ascend or the
+//! time zone exists. Secrets are not in it but in [`Secrets`], which is read when the server starts.
 
 mod check;
 mod currency;
@@ -30,7 +30,7 @@ pub use mail::MailConfig;
 pub use secret::Secret;
 pub use secrets::{ApiKey, HiddenBytes, LOCAL_KEY_NAME, Secrets};
 
-/// What is wrong with the configuration, and how to mend it, in one line.
+/// What is wrong with the configuration, and how to correct it, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
@@ -41,7 +41,7 @@ pub struct ConfigError(pub String);
 pub struct Config {
     /// Where the node keeps its journals, the embedded store and its keys.
     pub data_dir: PathBuf,
-    /// Addresses.
+    /// The addresses of the listeners.
     pub listen: Listen,
     /// The shared store.
     pub store: StoreConfig,
@@ -49,13 +49,13 @@ pub struct Config {
     pub journal: JournalConfig,
     /// Where signing keys come from.
     pub keys: KeySources,
-    /// Where the key of evidence's hashes comes from.
+    /// Where the secret for the evidence's keyed hashes comes from.
     pub evidence: Evidence,
     /// The program's rules.
     pub program: Program,
     /// What holds a referral for review.
     pub holds: Holds,
-    /// What types of events are called.
+    /// The names of event types.
     pub events: Events,
     /// The visitor cookie.
     pub cookie: Cookie,
@@ -65,7 +65,7 @@ pub struct Config {
     pub aggregate: Aggregate,
     /// Where the API's keys come from.
     pub api: Api,
-    /// What people see of the program.
+    /// What people see about the program.
     pub portal: Portal,
     /// The pages.
     pub pages: Pages,
@@ -75,32 +75,32 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Addresses.
+/// The addresses of the listeners.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
-    /// What prospects' browsers reach.
+    /// For prospects, affiliates and applicants.
     pub public: SocketAddr,
-    /// Callbacks, administration, metrics.
+    /// For callbacks, administration and metrics.
     pub internal: SocketAddr,
-    /// What links start with, without a slash at the end.
+    /// The beginning of links, without a slash at the end.
     #[serde(deserialize_with = "parsed")]
     pub public_url: url::Url,
-    /// How staff reach the internal listener; use [`Listen::staff_base`].
+    /// How staff reach the internal listener; read it by [`Listen::staff_base`].
     #[serde(deserialize_with = "empty_is_none")]
     pub staff_url: Option<url::Url>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Several processes may listen on the same addresses.
+    /// Whether several processes may listen on the same addresses.
     pub reuse_port: bool,
 }
 
 impl Listen {
-    /// What links start with, without a slash at the end.
+    /// The beginning of links, without a slash at the end.
     pub fn public_base(&self) -> &str {
         self.public_url.as_str().trim_end_matches('/')
     }
-    /// What links for staff start with, without a slash at the end.
+    /// The beginning of links for staff, without a slash at the end.
     pub fn staff_base(&self) -> String {
         if let Some(url) = &self.staff_url {
             return url.as_str().trim_end_matches('/').to_owned();
@@ -120,7 +120,7 @@ impl Listen {
             None => false,
         }
     }
-    /// Whether cookies must be `Secure`: everywhere but on plain http, which only loopback may use.
+    /// Whether cookies must be `Secure`: always, except on plain http, which is only allowed on loopback.
     pub fn is_secure(&self) -> bool {
         self.public_url.scheme() == "https"
     }
@@ -130,15 +130,15 @@ impl Listen {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// Its URL; use [`Config::store_url`].
+    /// Its URL; read it by [`Config::store_url`].
     url: Option<Secret>,
     /// The file that holds its URL.
     url_file: Option<PathBuf>,
-    /// Milliseconds after which a call has failed.
+    /// Milliseconds after which a call counts as failed.
     pub timeout_ms: u64,
 }
 
-/// Which store.
+/// The store that is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// The embedded one, in this file.
@@ -151,7 +151,7 @@ pub enum StoreUrl {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JournalConfig {
-    /// MiB after which a new segment is begun.
+    /// The size in MiB at which a new segment begins.
     pub segment_mib: u64,
     /// MiB of clicks that may wait for the store.
     pub clicks_backlog_cap_mib: u64,
@@ -170,16 +170,16 @@ pub struct KeySources {
     given: BTreeMap<String, Given>,
 }
 
-/// A secret as the configuration gives it.
+/// A secret in the configuration.
 #[derive(Debug, Clone)]
 enum Given {
-    /// Itself.
+    /// The secret itself.
     Here(Secret),
-    /// In this file.
+    /// The file that holds it.
     File(PathBuf),
 }
 
-/// Where the key of evidence's hashes comes from.
+/// Where the secret for the evidence's keyed hashes comes from.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
@@ -191,31 +191,31 @@ pub struct Evidence {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
-    /// IANA name of the zone whose days and months count.
+    /// IANA name of the zone of days and months.
     pub timezone: String,
     /// ISO 4217 code.
     pub currency: String,
-    /// Where links lead that have no destination of their own.
+    /// Where links without a destination lead.
     #[serde(deserialize_with = "parsed")]
     pub landing: url::Url,
     /// Hosts that a link may lead to, in lower case.
     pub destinations: Vec<String>,
-    /// Days of 24 hours for which a click may be credited.
+    /// How long a click can be credited, in days of 24 hours.
     pub window_days: u32,
     /// Which of several eligible clicks is credited.
     pub model: Model,
-    /// Active days that earn a commission.
+    /// Active days that an account needs to qualify.
     pub mark_days: u32,
-    /// How active days add up.
+    /// Whether active days add up over interruptions.
     pub active_days: ActiveDays,
-    /// Calendar days after a month's end at which it is closed.
+    /// A month is closed this many calendar days after its end.
     pub close_delay_days: u32,
-    /// What is owed below it is carried to the next payout.
+    /// A smaller sum is carried to the next payout.
     pub minimum_payout: Money,
-    /// Crossings before it were settled elsewhere.
+    /// Qualifications before it were settled elsewhere.
     #[serde(deserialize_with = "empty_is_none")]
     pub first_month: Option<Month>,
-    /// What an applicant may say it is.
+    /// The types of partner that an applicant may choose from.
     pub partner_types: Vec<String>,
     /// Commissions, ascending.
     pub tiers: Vec<Tier>,
@@ -225,19 +225,19 @@ pub struct Program {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Holds {
-    /// A signup sooner after its click is held, in seconds; 0: none.
+    /// A signup that follows its click in fewer seconds is held; 0: off.
     pub min_seconds_to_signup: u32,
-    /// More signups of an affiliate within an hour are held; 0: none.
+    /// Signups of an affiliate beyond this number within an hour are held; 0: off.
     pub burst_per_hour: u32,
 }
 
-/// What types of events are called.
+/// The names of event types.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    /// Types that are kept without effect; `*` stands for any letters.
+    /// Types that are kept without effect; `*` stands for any characters.
     pub ignore: Vec<String>,
-    /// Further names of the four types.
+    /// Further names of the four event types.
     pub aliases: BTreeMap<String, EventType>,
 }
 
@@ -247,13 +247,13 @@ pub struct Events {
 pub struct Cookie {
     /// Its name.
     pub name: String,
-    /// The domain it is for; empty: the tracking host alone.
+    /// The domain of the cookie; empty: only the tracking host.
     pub domain: String,
-    /// Who sets it.
+    /// What sets it.
     pub mode: CookieMode,
 }
 
-/// Who sets the visitor cookie.
+/// What sets the visitor cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CookieMode {
@@ -261,7 +261,7 @@ pub enum CookieMode {
     Always,
     /// counterfoil.js, after the visitor's consent.
     OnConsent,
-    /// Nobody.
+    /// Nothing.
     Never,
 }
 
@@ -269,31 +269,31 @@ pub enum CookieMode {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Clicks a minute from one address; 0: no limit.
+    /// Clicks per minute from one address; 0: no limit.
     pub clicks_per_minute_per_ip: u32,
-    /// Milliseconds for which a request waits for its fact to be applied.
+    /// Milliseconds that a request waits for its fact to be applied.
     pub apply_ms: u64,
-    /// Connections open at once on the public listener.
+    /// Open connections on the public listener.
     pub connections: usize,
-    /// The same on the internal one.
+    /// Open connections on the internal listener.
     pub internal_connections: usize,
-    /// Bytes of a request's line and headers.
+    /// Bytes of a request's first line and headers.
     pub header_bytes: usize,
-    /// Headers of a request.
+    /// Number of headers of a request.
     pub headers: usize,
     /// Bytes of a request's target.
     pub uri_bytes: usize,
-    /// MiB that large headers may take on each listener.
+    /// MiB that large headers may use on each listener.
     pub header_memory_mib: usize,
-    /// Seconds for a request's headers.
+    /// Seconds that a request's headers may take.
     pub header_seconds: u64,
-    /// Seconds for which a reader may hold up an answer.
+    /// Seconds that a slow reader may delay an answer.
     pub slow_reader_seconds: u64,
-    /// Seconds for which a connection may stay open without a request.
+    /// Seconds that a connection may stay open without a request.
     pub keep_alive_seconds: u64,
-    /// Milliseconds after the signal to stop in which kept connections are still answered.
+    /// Milliseconds after the signal to stop, during which kept connections are still answered.
     pub drain_linger_ms: u64,
-    /// Seconds after the signal to stop in which requests must end.
+    /// Seconds after the signal to stop, within which requests must end.
     pub drain_seconds: u64,
 }
 
@@ -301,7 +301,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aggregate {
-    /// When it starts, local to the program; `None`: never by itself.
+    /// When it starts, in the program's time; `None`: never by itself.
     #[serde(deserialize_with = "time_of_day")]
     pub at: Option<NaiveTime>,
 }
@@ -329,15 +329,15 @@ struct ApiKeySource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Everything.
+    /// May do everything.
     Admin,
-    /// Signups and events.
+    /// May report signups and events.
     Callback,
-    /// All that only reads.
+    /// May read everything.
     Read,
 }
 
-/// What people see of the program.
+/// What people see about the program.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Portal {
@@ -345,21 +345,21 @@ pub struct Portal {
     pub program_name: String,
     /// The company behind it.
     pub company: String,
-    /// Which agreement affiliates sign.
+    /// The version of the agreement that affiliates sign.
     pub agreement_version: String,
     #[serde(deserialize_with = "empty_is_none")]
     agreement_file: Option<PathBuf>,
-    /// Where affiliates may write for help.
+    /// Where affiliates may ask for help.
     #[serde(deserialize_with = "empty_is_none")]
     pub support_email: Option<String>,
 }
 
 impl Portal {
-    /// Whether affiliates sign the sample.
+    /// Whether affiliates sign the sample agreement.
     pub fn is_sample(&self) -> bool {
         self.agreement_file.is_none()
     }
-    /// The agreement, its text read from its file if one is named.
+    /// The agreement; its text is read from the file if one is named.
     pub fn agreement(&self) -> Result<Agreement, ConfigError> {
         let Some(file) = &self.agreement_file else {
             return Ok(Agreement::new(&self.agreement_version, SAMPLE_AGREEMENT));
@@ -380,7 +380,7 @@ impl Portal {
     }
 }
 
-/// The agreement where the configuration names none.
+/// The agreement that is used if the configuration names none.
 const SAMPLE_AGREEMENT: &str = include_str!("../../config/agreement.txt");
 const AGREEMENT_BYTES: usize = 256 << 10;
 
@@ -388,9 +388,9 @@ const AGREEMENT_BYTES: usize = 256 << 10;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pages {
-    /// The internal listener has pages for staff.
+    /// Whether the internal listener has pages for staff.
     pub staff: bool,
-    /// Templates that replace those compiled in.
+    /// Templates that replace the built-in ones.
     #[serde(deserialize_with = "empty_is_none")]
     pub templates: Option<PathBuf>,
 }
@@ -399,19 +399,19 @@ pub struct Pages {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// For whom.
+    /// The format.
     pub format: LogFormat,
-    /// Which, as `tracing_subscriber`'s filter directives.
+    /// What is logged, as filter directives of `tracing_subscriber`.
     pub level: String,
 }
 
-/// For whom logs are written.
+/// The format of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// People.
+    /// For people.
     Text,
-    /// Machines.
+    /// For programs.
     Json,
 }
 
@@ -422,7 +422,7 @@ impl Config {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self::from_layers(file, environment)
     }
-    /// What statements of open months are computed by.
+    /// The rules that statements of open months are computed by.
     pub fn rules(&self) -> Rules {
         let program = &self.program;
         Rules {
@@ -434,7 +434,7 @@ impl Config {
             first_month: program.first_month,
         }
     }
-    /// What signups are judged by.
+    /// The rules that signups are judged by.
     pub fn attribution_rules(&self) -> AttributionRules {
         AttributionRules {
             window_ms: i64::from(self.program.window_days) * 24 * 60 * 60 * 1000,
@@ -443,7 +443,7 @@ impl Config {
             burst_per_hour: self.holds.burst_per_hour,
         }
     }
-    /// Which store, its URL read from its file if it is given so.
+    /// The store, its URL read from a file if one is named.
     pub fn store_url(&self) -> Result<StoreUrl, ConfigError> {
         let url = match (&self.store.url_file, &self.store.url) {
             (Some(file), _) => secret::read_file("store.url_file", file)?,
@@ -452,7 +452,7 @@ impl Config {
         };
         check::store_url(&url, &self.data_dir)
     }
-    /// The files that hold secrets, those of the data directory too.
+    /// The files that hold secrets, including those in the data directory.
     pub fn secret_files(&self) -> Vec<PathBuf> {
         let given = self.keys.given.values().filter_map(|given| match given {
             Given::File(file) => Some(file),
@@ -469,14 +469,14 @@ impl Config {
             std::fs::read_dir(self.keys_dir()).into_iter().flatten().flatten().map(|entry| entry.path());
         given.chain(api_keys).chain(others.into_iter().flatten()).cloned().chain(made).collect()
     }
-    /// Where secrets live that the configuration does not give.
+    /// Where secrets are kept that the configuration does not give.
     pub fn keys_dir(&self) -> PathBuf {
         self.data_dir.join("keys")
     }
 }
 
 impl Limits {
-    /// What a listener with at most so many connections enforces.
+    /// The limits of a listener with at most this many connections.
     pub fn for_listener(&self, connections: usize) -> crate::server::Limits {
         crate::server::Limits {
             connections,
@@ -502,7 +502,7 @@ where
     String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
 }
 
-/// `""` is nothing; anything else must parse.
+/// `""` means none; anything else must parse.
 fn empty_is_none<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -560,7 +560,7 @@ impl<'de> Deserialize<'de> for KeySources {
     }
 }
 
-/// `k1` to `k255`: a closed pattern, so that a misspelt key of the table is not taken for a key's id.
+/// `k1` to `k255`: a closed pattern, so that a misspelled key of the table is not read as a key's id.
 fn is_key_id(id: &str) -> bool {
     id.strip_prefix('k')
         .filter(|digits| !digits.starts_with(['0', '+']))

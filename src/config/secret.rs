@@ -10,11 +10,11 @@ use std::path::Path;
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides a text.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
-    /// The text itself: for the one place that needs it.
+    /// The text itself: only for the place that uses it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -32,7 +32,8 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Reads a secret's file, without white space at the ends. `key` is what names the file in the configuration.
+/// Reads a secret's file, without white space at the ends. `key` is the configuration key that names the
+/// file.
 pub(super) fn read_file(key: &str, file: &Path) -> Result<Secret, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         ConfigError(format!(

@@ -1,16 +1,16 @@
-//! The node's secrets: read from where the configuration says or, where it says nothing, from
-//! `<data_dir>/keys`, where the first start makes them.
+//! The node's secrets: read from where the configuration says; otherwise from `<data_dir>/keys`, where the
+//! first start makes them.
 //!
-//! | file | holds |
+//! | file | content |
 //! | --- | --- |
 //! | `k1` | a signing key: 32 random bytes, hex |
-//! | `pepper` | the key of evidence's hashes: 32 random bytes, hex |
-//! | `webhook` | secrets of signed callbacks, `whsec_<base64>`, one a line |
+//! | `pepper` | the secret for the evidence's keyed hashes: 32 random bytes, hex |
+//! | `webhook` | secrets of signed callbacks, `whsec_<base64>`, one per line |
 //! | `admin` | a bearer key with the scope admin, for commands run on this machine |
 //!
-//! All have mode 0600. Nothing but their directory is ever printed. A directory that has history but no
-//! keys is not given new ones: links out in the world would stop working, so a person has to bring the
-//! old ones back.
+//! All files have mode 0600. Only their directory is ever printed. A data directory with history but without
+//! keys gets no new ones: links that were shared before would stop working, so a person has to restore the
+//! old keys.
 
 use super::secret::read_file;
 use super::{Config, ConfigError, Given, KeySources, Scope, Secret};
@@ -28,26 +28,26 @@ pub const LOCAL_KEY_NAME: &str = "local";
 /// All secrets of a node, read and checked.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    /// Signing keys by id: all that are given, retired ones too.
+    /// Signing keys by id: all that are given, including retired ones.
     pub signing: Vec<(String, HiddenBytes)>,
     /// The id of the key that signs.
     pub current: String,
     /// Ids whose signatures are refused.
     pub retired: Vec<String>,
-    /// The key of evidence's hashes.
+    /// The secret for the evidence's keyed hashes.
     pub pepper: HiddenBytes,
     /// Secrets of signed callbacks, `whsec_<base64>`.
     pub webhooks: Vec<Secret>,
     /// Bearer keys; the one named [`LOCAL_KEY_NAME`] is the last.
     pub api_keys: Vec<ApiKey>,
-    /// Whether any was made just now.
+    /// Whether any secret was made just now.
     pub made: bool,
 }
 
 /// A bearer key.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
-    /// Whose it is; shown in the audit.
+    /// The name of its owner; shown in the audit log.
     pub name: String,
     /// The key.
     pub key: Secret,
@@ -60,7 +60,7 @@ pub struct ApiKey {
 pub struct HiddenBytes(Vec<u8>);
 
 impl HiddenBytes {
-    /// The bytes themselves: for the one place that needs them.
+    /// The bytes themselves: only for the place that uses them.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -73,9 +73,9 @@ impl std::fmt::Debug for HiddenBytes {
 }
 
 impl Secrets {
-    /// Reads all secrets; makes those that neither the configuration gives nor the data directory has.
+    /// Reads all secrets, and makes those that are neither in the configuration nor in the data directory.
     ///
-    /// To be called by the process that owns the data directory.
+    /// Only the process that owns the data directory may call it.
     pub fn open(config: &Config) -> Result<Self, ConfigError> {
         let mut keys = KeysDir::open(config)?;
         let signing = keys.signing(config)?;
@@ -147,7 +147,7 @@ impl<'a> KeysDir<'a> {
     fn webhooks(&mut self, config: &Config) -> Result<Vec<Secret>, ConfigError> {
         let (name, lines) = match &config.api.webhook_secrets_file {
             Some(file) => ("api.webhook_secrets_file", read_file("api.webhook_secrets_file", file)?),
-            // Checked with the configuration.
+            // The configuration's checks have looked at these.
             None if !config.api.webhook_secrets.is_empty() => return Ok(config.api.webhook_secrets.clone()),
             None => ("keys/webhook", self.read_or_make("webhook", random_webhook_secret)?),
         };
@@ -161,7 +161,8 @@ impl<'a> KeysDir<'a> {
         if file.exists() {
             return read_file(&format!("keys/{name}"), &file);
         }
-        // A lost bearer key hurts nobody; the others would change what was signed or hashed before.
+        // A lost bearer key can be replaced; with other new secrets, what was signed or hashed before would
+        // not match.
         if self.had_history && name != "admin" {
             return Err(ConfigError(format!(
                 "{} is missing, and the directory has history; bring the file back from a backup or another node",
@@ -175,12 +176,13 @@ impl<'a> KeysDir<'a> {
             ))
         })?;
         self.made |= is_new;
-        // What stands in the file counts: another process may have been first.
+        // The file's content counts: another process may have written it first.
         read_file(&format!("keys/{name}"), &file)
     }
 }
 
-/// Whether a server has run here before: the directory holds more than keys and what is left of a start.
+/// Whether a server has run here before: the directory holds more than keys and the files of an interrupted
+/// start.
 fn has_history(data_dir: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(data_dir) else { return false };
     entries.flatten().any(|entry| {
@@ -190,11 +192,11 @@ fn has_history(data_dir: &Path) -> bool {
     })
 }
 
-/// Writes a secret if nobody else has; answers whether it did.
+/// Writes a secret unless it exists; returns whether it was written.
 ///
-/// Whole or not at all: a crash must not leave half a key under the key's name. And never over another:
-/// of two processes that start at once, the data directory's lock, which is taken later, stops one, but both
-/// would go on with what they made.
+/// Whole or not at all: a crash must not leave half a key under the key's name. It never replaces a file: of
+/// two processes that start at once, the lock of the data directory stops one only later, and until then both
+/// must use the same secrets.
 fn write_secret(file: &Path, secret: &str) -> std::io::Result<bool> {
     let draft = file.with_extension(format!("{}-{:?}.new", std::process::id(), std::thread::current().id()));
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
@@ -208,14 +210,14 @@ fn write_secret(file: &Path, secret: &str) -> std::io::Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(error),
     }
-    // The new name must outlive a power cut as well, and a keys file always has a directory.
+    // The new name must survive a power cut too; a key file always has a parent directory.
     file.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())?;
     Ok(true)
 }
 
 fn random_bytes() -> [u8; 32] {
     let mut bytes = [0; 32];
-    // Without random numbers no process could make keys; there is nothing better to do than to stop.
+    // Without random numbers no process could make keys; stopping is all that can be done.
     getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
     bytes
 }
@@ -245,7 +247,7 @@ fn given_api_keys(config: &Config) -> Result<Vec<ApiKey>, ConfigError> {
     Ok(keys)
 }
 
-/// 64 hex digits as 32 bytes.
+/// Reads 64 hex digits as 32 bytes.
 pub(super) fn key_bytes(key: &str, secret: &Secret) -> Result<HiddenBytes, ConfigError> {
     let digits = secret.expose().as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -257,7 +259,7 @@ pub(super) fn key_bytes(key: &str, secret: &Secret) -> Result<HiddenBytes, Confi
     }
 }
 
-/// `whsec_` and base64 of 24 to 64 bytes, as Standard Webhooks asks.
+/// `whsec_` and base64 of 24 to 64 bytes, as Standard Webhooks requires.
 pub(super) fn webhook_secret(key: &str, secret: &Secret) -> Result<(), ConfigError> {
     let bytes = secret.expose().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
     if bytes.is_some_and(|bytes| (24..=64).contains(&bytes.len())) {
@@ -268,7 +270,7 @@ pub(super) fn webhook_secret(key: &str, secret: &Secret) -> Result<(), ConfigErr
     )))
 }
 
-/// A bearer key must be long enough not to be guessed, and fit a header.
+/// A bearer key must be too long to guess, and fit a header.
 pub(super) fn api_key(name: &str, key: &Secret) -> Result<(), ConfigError> {
     let text = key.expose();
     if (20..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {

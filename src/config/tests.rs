@@ -69,7 +69,7 @@ fn a_secret_given_in_the_environment_replaces_its_file() {
     assert!(matches!(config.keys.given.get("k1"), Some(Given::Here(_))));
 }
 
-/// A file, an environment variable or none, and what the one line of the refusal must name.
+/// A file, an environment variable or none, and what the one-line message must name.
 type Wrong = (&'static str, Option<(&'static str, &'static str)>, &'static [&'static str]);
 
 #[test]

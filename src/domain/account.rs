@@ -1,8 +1,8 @@
-//! An account as it is kept: what was told of it, what we decided, how staff judged it.
+//! An account as it is kept: what was reported about it, what was decided, how staff judged it.
 //!
-//! Each fact about an account is one method here, which says what became of the fact. Facts arrive
-//! late, twice and in any order, and are applied again after a crash: a method that meets what it did
-//! before changes nothing.
+//! Each fact about an account is one method here, which returns what the fact did. Facts arrive late, twice
+//! and in any order, and are applied again after a crash: a method that sees a fact for the second time
+//! changes nothing.
 
 use super::attribution::Attribution;
 use super::fact::{Delivery, ReviewAction, Signup, same_instant};
@@ -13,50 +13,50 @@ use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A claim that was not followed by a decision for so long may be taken over by another node.
+/// After this time without a decision, another node may take over a reservation.
 pub const CLAIM_LIFETIME: TimeDelta = TimeDelta::seconds(30);
-/// Nodes that may wait for another node's decision on one signup.
+/// How many nodes may wait for another node's decision on one signup.
 pub const MAX_PENDING: usize = 8;
-/// Events that are kept in the account's own document; those beyond stand in documents of their own, so that the work
-/// for one more does not grow with how many there are.
+/// How many events are kept in the account's own document. Later ones have documents of their own, so that
+/// the work for one more event does not grow with their number.
 pub const EVENTS_WITHIN: usize = 32;
-/// Events that one report moves out of the account's own document.
+/// How many events one report may move out of the account's own document.
 const MOST_AT_ONCE: usize = 256;
-/// Conflicts that are shown with an account; later ones stand in the journal only.
+/// How many conflicts are shown with an account; later ones are only in the journal.
 pub const MAX_CONFLICTS: usize = 16;
 
-/// The journaled fact that something came from: compares as facts are ordered.
+/// The journaled fact that something came from. Origins compare in the order of the facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
     /// When the node received it.
     pub at: DateTime<Utc>,
-    /// Which node.
+    /// The node that received it.
     pub node: NodeId,
     /// Its position in the node's journal.
     pub position: u64,
 }
 
-/// A signup that a node is about to decide on.
+/// The reservation of a signup: the node that holds it decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The signup's record.
     pub origin: Origin,
-    /// When the claim was made; after an outage of the store, long after the signup was received.
+    /// When the reservation was made; after an outage of the store, long after the signup was received.
     pub claimed_at: DateTime<Utc>,
     /// The signup.
     pub signup: Signup,
 }
 
-/// What became of a reported signup.
+/// What a reported signup led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignupOutcome {
-    /// The account is free, and ours to decide on.
+    /// Unclaimed so far: this node has reserved it and decides.
     Claimed,
-    /// The same was reported before, and is being decided.
+    /// The same signup was reported before, and is being decided.
     Pending,
-    /// The same was decided before.
+    /// The same signup was decided before.
     Replayed,
-    /// Something else was reported before.
+    /// Another signup was reported before.
     Conflict,
 }
 
@@ -109,7 +109,7 @@ named! {
 }
 
 impl Refusal {
-    /// Whether no fact that another node has yet to replay can change it.
+    /// Whether the refusal is final: no fact that another node still has to replay can change it.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::PasswordReplaced)
     }
@@ -126,12 +126,12 @@ pub struct KeptEvent {
     pub delivery: Option<Delivery>,
 }
 
-/// What is kept apart from an account of an event that is reported, and of the delivery that brings it.
+/// What is kept apart from the account's document about a reported event and the delivery that brings it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Apart {
     /// The event, if it is kept apart.
     pub event: Option<KeptEvent>,
-    /// The delivery of the same id, if one brought an event that is kept apart.
+    /// The delivery with the same id, if it brought an event that is kept apart.
     pub delivery: Option<Delivery>,
 }
 
@@ -140,7 +140,7 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// A referral waits for review, or was waved off.
+/// How staff judged a referral: held, rejected, or neither.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Standing {
     /// Since when it is held, if it is.
@@ -155,7 +155,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// An action that a newer version knows changes nothing here.
+    /// An action that only a newer version knows changes nothing here.
     fn judge(&mut self, action: &str, at: DateTime<Utc>) {
         match action {
             HOLD => {
@@ -174,27 +174,27 @@ impl Standing {
 /// What staff did to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
-    /// The record of it: applied twice, it is known by this.
+    /// The record of the action: it identifies an action that is applied twice.
     pub origin: Origin,
-    /// Who.
+    /// Who did it.
     pub by: String,
-    /// What: `hold`, `release`, `reject` or `credit`.
+    /// `hold`, `release`, `reject` or `credit`.
     pub action: String,
-    /// Why.
+    /// The reason that was given.
     pub reason: String,
-    /// Who was credited before, for a credit by hand.
+    /// The affiliate that was credited before a credit by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credited_before: Option<AffiliateId>,
-    /// Who is credited since, for a credit by hand.
+    /// The affiliate that is credited since a credit by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credited_since: Option<AffiliateId>,
-    /// The claim that was granted by it.
+    /// The claim that this credit granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimId>,
-    /// A credit that ends a hold or a rejection also where the affiliate stays the same.
+    /// Whether a credit ends a hold or a rejection even if the affiliate stays the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends_judgement: bool,
-    /// It changes nothing where it stands among the others, unless one that comes in later stands before it.
+    /// The action changes nothing at its place in the order, unless an earlier one comes in later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idle: bool,
 }
@@ -215,56 +215,57 @@ impl Action {
     }
 }
 
-/// A report that contradicted what stands.
+/// A report that contradicts an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
-    /// The record of it.
+    /// The record of the report.
     pub origin: Origin,
-    /// What it was: `signup` or `event:<id>`.
+    /// What was reported: `signup` or `event:<id>`.
     pub what: String,
 }
 
-/// An account, with all that is known of it.
+/// An account, with everything that is known about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The company's name for it.
     pub id: AccountId,
-    /// A node is deciding on its signup.
+    /// The reservation of the node that is deciding on its signup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// The same signup, as other nodes received it while the claim stood: if the claim's node never comes
+    /// The same signup as other nodes received it during the reservation: if the deciding node never comes
     /// back, one of them decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Claim>,
-    /// The signup that stands, with its record.
+    /// The signup that is valid, with its record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signup: Option<Claim>,
-    /// What was decided about it.
+    /// The decision about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<Attribution>,
-    /// Who is credited now: as decided, or as staff corrected it.
+    /// Who is credited now: by the decision, or by a correction of staff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credited_to: Option<AffiliateId>,
-    /// Its events, by (`occurred_at`, `event_id`): as kept, the first [`EVENTS_WITHIN`] of them, else all.
+    /// Its events, by (`occurred_at`, `event_id`). In the store: the first [`EVENTS_WITHIN`]; with all events
+    /// read: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<KeptEvent>,
-    /// How many more events are kept apart from it.
+    /// How many more events are kept apart from the account's document.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub events_apart: u64,
-    /// How it was judged.
+    /// How staff judged it.
     #[serde(default)]
     pub standing: Standing,
-    /// What staff did, by origin: who is credited and how it was judged follow from these in their order, in whatever
-    /// order nodes told of them.
+    /// What staff did, by origin. Who is credited and how the referral was judged are computed from these in
+    /// order, so that the order in which nodes report them does not matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
-    /// Reports that contradicted what stands; at most [`MAX_CONFLICTS`].
+    /// Reports that contradict earlier ones; at most [`MAX_CONFLICTS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
 }
 
 impl Account {
-    /// An account of which nothing is known yet.
+    /// An account about which nothing is known yet.
     pub const fn new(id: AccountId) -> Self {
         Self {
             id,
@@ -281,7 +282,7 @@ impl Account {
         }
     }
 
-    /// Takes in a reported signup; `seen` is the delivery of its id that is kept apart, if there is one.
+    /// Applies a reported signup. `seen` is the delivery with its id, if one is kept apart.
     pub fn report_signup(
         &mut self,
         signup: &Signup,
@@ -317,8 +318,8 @@ impl Account {
         }
     }
 
-    /// Takes over the claim of a node that never came back, if `node` received the same signup and the
-    /// claim is older than [`CLAIM_LIFETIME`].
+    /// Takes over the reservation of a node that does not come back, if `node` received the same signup and
+    /// the reservation is older than [`CLAIM_LIFETIME`].
     pub fn take_over(&mut self, node: NodeId, now: DateTime<Utc>) -> Option<Claim> {
         let claim = self.claim.as_ref()?;
         if claim.origin.node == node || now - claim.claimed_at <= CLAIM_LIFETIME {
@@ -334,10 +335,11 @@ impl Account {
         self.claim.iter().chain(&self.pending).map(|claim| claim.origin.node)
     }
 
-    /// Takes in a decision about a signup; answers whether it stands.
+    /// Applies a decision about a signup; returns whether it is valid.
     ///
-    /// Two nodes may both have decided when a store forgot a claim. The signup received first stands,
-    /// so that all replays in whatever order end alike. Those that said something else are conflicts.
+    /// Two nodes may both have decided when a store lost a reservation. The signup that was received first is
+    /// valid, so that replays in any order end with the same result. Signups that differ from it are
+    /// conflicts.
     pub fn decide(&mut self, signup: &Signup, origin: Origin, attribution: &Attribution) -> bool {
         if self.signup.as_ref().is_some_and(|standing| standing.origin <= origin) {
             if self.contradicts(signup) {
@@ -356,13 +358,14 @@ impl Account {
         true
     }
 
-    /// Whether another signup stands that says something else.
+    /// Whether a valid signup differs from this one.
     pub fn contradicts(&self, signup: &Signup) -> bool {
         self.signup.as_ref().is_some_and(|standing| !standing.signup.says_the_same(signup))
     }
 
-    /// Takes in an event. `apart` is what is kept apart of this event and its delivery; what it becomes is put there.
-    /// Afterwards [`Self::take_events_to_keep_apart`] says what no longer fits into the account's own document.
+    /// Applies an event. `apart` is what is kept apart about this event and its delivery, and is updated in
+    /// place. Afterwards [`Self::take_events_to_keep_apart`] returns what no longer fits into the account's
+    /// own document.
     pub fn report_event(
         &mut self,
         event: &AccountEvent,
@@ -384,8 +387,8 @@ impl Account {
         if matches!(event.change, Change::Unknown { .. }) { FactOutcome::Ignored } else { FactOutcome::New }
     }
 
-    /// Takes out events that are to be kept apart: nearly always one at most. An account of a version that kept all of
-    /// them within gives up some with each report.
+    /// Takes out the events that have to be kept apart: nearly always one at most. An account of an older
+    /// version, which kept all of them inside, gives away some with each report.
     pub fn take_events_to_keep_apart(&mut self) -> Vec<KeptEvent> {
         let stay = EVENTS_WITHIN.max(self.events.len().saturating_sub(MOST_AT_ONCE));
         let apart = self.events.split_off(self.events.len().min(stay));
@@ -393,19 +396,19 @@ impl Account {
         apart
     }
 
-    /// Puts the events that are kept apart back in their place.
+    /// Puts the events that are kept apart back in their places.
     pub fn put_events_back(&mut self, apart: Vec<KeptEvent>) {
         self.events.extend(apart);
         self.events.sort_by(|one, other| {
             (one.event.occurred_at, &one.event.event_id)
                 .cmp(&(other.event.occurred_at, &other.event.event_id))
         });
-        // One that was moved while they were read was read at both places.
+        // An event that was moved during the reading was read in both places.
         self.events.dedup_by(|one, other| one.event.event_id == other.event.event_id);
         self.events_apart = 0;
     }
 
-    /// What answers are made from: without its history.
+    /// The account without its history: enough to answer a request.
     #[must_use]
     pub fn without_history(mut self) -> Self {
         self.events = Vec::new();
@@ -414,7 +417,7 @@ impl Account {
         self
     }
 
-    /// Notes a report that contradicted what stands.
+    /// Adds a report that contradicts an earlier one.
     pub fn note_conflict(&mut self, origin: Origin, what: String) {
         let known = self.conflicts.iter().any(|conflict| conflict.origin == origin);
         if !known && self.conflicts.len() < MAX_CONFLICTS {
@@ -422,14 +425,14 @@ impl Account {
         }
     }
 
-    /// Whether staff may judge it: asked before that is journaled. Once journaled, what they did while it was credited to
-    /// nobody is kept and changes nothing.
+    /// Whether staff may judge it; checked before the action is journaled. An action that was journaled while
+    /// the account was credited to nobody is kept, and has no effect.
     pub fn may_be_reviewed(&self) -> Result<(), Refusal> {
         self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
         self.credited_to.map(drop).ok_or(Refusal::NotReferred)
     }
 
-    /// Takes in how staff judged the referral; answers whether that changed anything.
+    /// Applies a judgement of staff about the referral; returns whether it changed anything.
     pub fn review(
         &mut self,
         action: ReviewAction,
@@ -445,8 +448,8 @@ impl Account {
         self.act(Action::new(name, reason, by, origin))
     }
 
-    /// Takes in a credit by hand, as of the signup; answers whether that changed anything. The referral
-    /// starts afresh, also with the affiliate that it was credited to before: neither held nor rejected.
+    /// Applies a credit by hand, valid from the signup on; returns whether it changed anything. The referral
+    /// starts again as neither held nor rejected, even if it was credited to the same affiliate before.
     pub fn credit(
         &mut self,
         affiliate: Option<AffiliateId>,
@@ -458,7 +461,8 @@ impl Account {
         self.act(Action { credited_since: affiliate, ends_judgement, ..credit })
     }
 
-    /// Takes in the credit that grants a claim: once, as it was journaled first, whatever staff did with the account since.
+    /// Applies the credit that grants a claim. It counts once, by its first record, whatever staff did with
+    /// the account since.
     pub fn credit_claim(
         &mut self,
         claim: ClaimId,
@@ -476,7 +480,7 @@ impl Account {
         self.act(Action { credited_since: affiliate, claim: Some(claim), ends_judgement, ..credit })
     }
 
-    /// Staff's actions that changed something, oldest first.
+    /// The actions of staff that changed something, oldest first.
     pub fn effective_actions(&self) -> impl DoubleEndedIterator<Item = &Action> {
         self.actions.iter().filter(|action| !action.idle)
     }
@@ -492,7 +496,8 @@ impl Account {
         Ok((credited, standing) != (self.credited_to, self.standing.clone()))
     }
 
-    /// Says who is credited, and how it was judged: as decided, then as staff did one thing after the other.
+    /// Computes who is credited and how the referral was judged: the decision first, then the actions of
+    /// staff in order.
     fn fold(&mut self) {
         let decided = self.attribution.as_ref();
         self.credited_to = decided.and_then(|decided| decided.affiliate_id);
@@ -519,7 +524,7 @@ impl Account {
         }
     }
 
-    /// Whether a delivery's id was seen with other bytes.
+    /// Whether a delivery with the same id had other content.
     fn delivery_contradicts(&self, delivery: Option<&Delivery>, apart: Option<&Delivery>) -> bool {
         let Some(delivery) = delivery else { return false };
         let claims = [&self.signup, &self.claim];
@@ -528,7 +533,7 @@ impl Account {
         signups.chain(events).chain(apart).any(|seen| seen.id == delivery.id && seen.body != delivery.body)
     }
 
-    /// Whether it is credited to somebody; `None`: its signup has not come yet.
+    /// Whether it is credited to an affiliate; `None`: its signup has not come yet.
     pub fn referred(&self) -> Option<bool> {
         self.signup.as_ref().map(|_| self.credited_to.is_some())
     }
@@ -540,7 +545,7 @@ impl Account {
     pub fn reason(&self) -> Option<Reason> {
         self.attribution.as_ref().map(|attribution| attribution.reason)
     }
-    /// As statements see it; `None` if it is credited to nobody.
+    /// The referral as statements use it; `None` if the account is credited to nobody.
     pub fn referral(&self) -> Option<Referral> {
         self.credited_to?;
         let signup = &self.signup.as_ref()?.signup;
@@ -556,10 +561,11 @@ impl Account {
     }
 }
 
-/// Takes in an event under an id that is known.
+/// Applies an event whose id is known.
 ///
-/// An instant that was rounded on its way is the same, and the earlier one stands. Of an event without effect and one with
-/// the same id and instant that has an effect, the latter stands. Whichever comes first: so replays end alike.
+/// Two instants that differ only by rounding are the same, and the earlier one is valid. Of an event without
+/// effect and one with an effect, with the same id and instant, the one with an effect is valid. The order
+/// does not matter, so all replays end with the same result.
 fn report_known_event(
     known: &mut KeptEvent,
     event: &AccountEvent,
@@ -689,7 +695,7 @@ mod tests {
         account.decide(&signup("growth"), origin(1, 1), &credited_to_ann());
         let conflict = [Conflict { origin: origin(2, 9), what: "signup".to_owned() }];
         assert_eq!(account.conflicts, conflict);
-        // Its node decides all the same; in whatever order the two decisions come, the conflict is the same.
+        // Its node decides all the same; the conflict is the same for both orders of the two decisions.
         assert!(!account.decide(&signup("connect"), origin(2, 9), &credited_to_ann()));
         assert_eq!(account.conflicts, conflict);
         let mut replayed = Account::new(account.id.clone());
@@ -708,7 +714,7 @@ mod tests {
         account.report_signup(&signup("growth"), None, origin(1, 0), at(100));
         account.report_signup(&signup("growth"), None, origin(2, 1), at(100));
         let (second, third) = (NodeId::from_bits(2), NodeId::from_bits(3));
-        // The age counts from the claim: the signup itself may have waited for the store.
+        // The age counts from the reservation: the signup itself may have waited for the store.
         assert_eq!(account.take_over(second, at(130)), None);
         assert_eq!(account.take_over(NodeId::from_bits(1), at(131)), None);
         assert_eq!(account.take_over(third, at(131)), None);
@@ -746,13 +752,14 @@ mod tests {
             (unknown("a", 2), unknown("b", 2), FactOutcome::Conflict, &unknown("a", 2)),
             (canceled.clone(), event("e", 2, Change::Suspended), FactOutcome::Conflict, &canceled),
         ];
-        for (first, second, outcome, stands) in table {
+        for (first, second, outcome, kept) in table {
             let mut account = account();
             account.report_event(&first, Some(&delivery("one", "x")), &mut Apart::default());
-            // Sent again by a sender that was told nothing: the same delivery, read in another way by now.
+            // The sender got no answer and sends again: the same delivery, which this version reads
+            // differently.
             let again = account.report_event(&second, Some(&delivery("one", "x")), &mut Apart::default());
             assert_eq!(again, outcome, "{first:?} {second:?}");
-            assert_eq!(account.events.iter().map(|kept| &kept.event).collect::<Vec<_>>(), [stands]);
+            assert_eq!(account.events.iter().map(|kept| &kept.event).collect::<Vec<_>>(), [kept]);
         }
     }
 
@@ -830,10 +837,10 @@ mod tests {
             (std::collections::HashMap::new(), std::collections::HashMap::new());
         let count = i64::try_from(EVENTS_WITHIN).expect("a few") + 10;
         let report = |number: i64, change: Change| event(&format!("e{number:03}"), count - number, change);
-        let mut told = Vec::new();
+        let mut outcomes = Vec::new();
         for round in 0..3 {
             for number in 0..count {
-                // In the last round each says something else.
+                // In the last round each event differs from its first report.
                 let change = if round == 2 { Change::Suspended } else { Change::Activated };
                 let event = report(number, change);
                 let by = delivery(&format!("d{number}-{round}"), "x");
@@ -841,7 +848,7 @@ mod tests {
                 let mut apart =
                     Apart { event: events.remove(&id), delivery: deliveries.get(&by.id).cloned() };
                 let outcome = account.report_event(&event, Some(&by), &mut apart);
-                told.push(outcome);
+                outcomes.push(outcome);
                 for kept in account.take_events_to_keep_apart().into_iter().chain(apart.event) {
                     deliveries.extend(kept.delivery.iter().map(|by| (by.id.clone(), by.clone())));
                     events.insert(kept.event.event_id.as_str().to_owned(), kept);
@@ -851,12 +858,13 @@ mod tests {
         }
         let expected = [FactOutcome::New, FactOutcome::Replayed, FactOutcome::Conflict];
         assert!(
-            told.chunks(usize::try_from(count).expect("a few"))
+            outcomes
+                .chunks(usize::try_from(count).expect("a few"))
                 .zip(expected)
-                .all(|(round, outcome)| { round.iter().all(|told| *told == outcome) })
+                .all(|(round, outcome)| { round.iter().all(|other| *other == outcome) })
         );
         assert_eq!(account.events_apart, events.len() as u64);
-        // A delivery that brought one of them has other bytes.
+        // A delivery that brought one of them arrives with other bytes.
         let mut apart = Apart { event: None, delivery: deliveries.values().next().cloned() };
         let id = apart.delivery.as_ref().expect("one").id.clone();
         let outcome =
@@ -1002,7 +1010,8 @@ mod tests {
         assert_eq!((corrected.credited_to, corrected.is_held()), (Some(someone), false));
     }
 
-    /// As an older version kept it: in the order in which its node applied them, and without those that changed nothing.
+    /// As an older version kept it: in the order in which its node applied them, and without those that
+    /// changed nothing.
     #[test]
     fn an_account_of_an_older_version_goes_on_as_it_stands() {
         let mut account = account();
@@ -1014,16 +1023,16 @@ mod tests {
         account.review(ReviewAction::Hold, "odd", "ann", origin(1, 5)).expect("signed up");
         let text = serde_json::to_string(&account).expect("plain data");
         assert!(!text.contains("idle"), "{text}");
-        let stands = (account.credited_to, account.standing.clone());
+        let before = (account.credited_to, account.standing.clone());
         assert_eq!(account.review(ReviewAction::Hold, "again", "ann", origin(1, 6)), Ok(false));
-        assert_eq!((account.credited_to, account.standing.clone()), stands);
+        assert_eq!((account.credited_to, account.standing.clone()), before);
         let before: Vec<_> = account.effective_actions().map(|action| action.credited_before).collect();
         assert_eq!(before, [None, Some(AffiliateId::from_bits(7)), None]);
     }
 
-    /// A fact of one of three nodes: a decision about the same signup, or what staff did.
-    fn takes(account: &mut Account, (node, second, what): (u64, i64, u8)) -> Result<bool, Refusal> {
-        // Some are taken in at the same instant on two nodes.
+    /// A fact of one of three nodes: a decision about the same signup, or an action of staff.
+    fn applies(account: &mut Account, (node, second, what): (u64, i64, u8)) -> Result<bool, Refusal> {
+        // Some have the same instant on two nodes.
         let from = Origin { at: at(second / 2), ..origin(node, second) };
         let review = |account: &mut Account, action| account.review(action, "why", "ann", from);
         let affiliate = |bits| Some(AffiliateId::from_bits(bits));
@@ -1040,7 +1049,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// A fact whose signup another node has yet to replay waits, as in a store that was found empty.
+        /// A fact waits while its signup has yet to be replayed by another node, as in a store that was found
+        /// empty.
         #[test]
         fn nodes_that_replay_in_any_order_end_with_the_same_account(
             facts in proptest::collection::vec((1..=3_u64, 0..=8_u8), 1..14),
@@ -1055,7 +1065,7 @@ mod tests {
                 let mut account = account();
                 for turn in turns.iter().copied().chain((0..3).cycle().take(3 * 2 * (facts.len() + 1))) {
                     let Some(fact) = journals[turn].front() else { continue };
-                    if takes(&mut account, *fact).is_ok() {
+                    if applies(&mut account, *fact).is_ok() {
                         journals[turn].pop_front();
                     }
                 }

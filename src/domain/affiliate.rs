@@ -33,7 +33,7 @@ named! {
 pub enum Step {
     /// Staff accept the application.
     Approve,
-    /// Staff turn the application down.
+    /// Staff reject the application.
     Reject,
     /// The person set a password.
     Activate,
@@ -43,33 +43,33 @@ pub enum Step {
     Suspend,
     /// Staff let its links earn again.
     Reinstate,
-    /// It leaves for good.
+    /// The affiliate leaves permanently.
     Close,
 }
 
-/// Why a step can't be taken from where the affiliate stands.
+/// A step is not possible in the affiliate's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{step:?} an affiliate that is {}", from.code())]
 pub struct TransitionError {
-    /// Where it stands.
+    /// The status.
     pub from: Status,
-    /// What was asked for.
+    /// The step that was requested.
     pub step: Step,
 }
 
-/// A change of status, kept for ever: attribution asks where an affiliate stood at an instant.
+/// A change of status, kept permanently: attribution needs the status at any instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusChange {
-    /// When.
+    /// When it changed.
     pub at: DateTime<Utc>,
-    /// To what.
+    /// The new status.
     pub status: Status,
-    /// Why, where staff said so.
+    /// The reason that staff gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What an affiliate says of itself.
+/// What an affiliate says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Profile {
     /// The person's or company's name.
@@ -82,19 +82,20 @@ pub struct Profile {
     /// Web site, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub website: Option<String>,
-    /// How it will promote.
+    /// How it will promote the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<String>,
     /// One of the configured kinds of partner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partner_type: Option<String>,
-    /// Where payouts go; may come later.
+    /// Where payouts go; may be given later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paypal_email: Option<String>,
 }
 
 impl Profile {
-    /// Takes of `after` what differs from `before` (all of it without one), and leaves the rest as it is.
+    /// Takes from `after` what differs from `before` (everything if there is no `before`), and leaves the
+    /// rest.
     pub fn take_changes(&mut self, before: Option<&Self>, after: &Self) {
         let Some(before) = before else {
             self.clone_from(after);
@@ -121,21 +122,21 @@ fn take<T: PartialEq + Clone>(field: &mut T, before: &T, after: &T) {
 pub struct Affiliate {
     /// Its id.
     pub id: AffiliateId,
-    /// What it says of itself.
+    /// What it says about itself.
     pub profile: Profile,
     /// What prospects may type instead of following a link.
     pub code: ReferralCode,
-    /// The link of its home page.
+    /// The link that it gets with its application; it can't be switched off.
     pub default_link: LinkId,
     /// All changes of status, oldest first; never empty.
     pub history: Vec<StatusChange>,
-    /// Staff exempted it from holds: it may rightly be a user on accounts that it referred.
+    /// Staff exempted it from holds, for example because it is a user of accounts that it referred.
     #[serde(default)]
     pub exempt_from_holds: bool,
-    /// Under agreements, oldest first; none of one that signed in another system.
+    /// Signatures under agreements, oldest first; empty for an affiliate that signed in another system.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<Signature>,
-    /// What became of its addresses.
+    /// How its addresses changed.
     #[serde(default, skip_serializing_if = "Addresses::are_as_given")]
     pub addresses: Addresses,
 }
@@ -143,56 +144,57 @@ pub struct Affiliate {
 /// How the addresses of an affiliate were changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Addresses {
-    /// How often its e-mail was changed: a link that was made before the last time is spent, whatever the e-mail is.
+    /// How often its e-mail was changed. A one-time link that is older than the last change is spent, even if
+    /// the e-mail is the same again.
     #[serde(default)]
     pub email_changes: u32,
-    /// How often the address of its payouts was changed.
+    /// How often the payout address was changed.
     #[serde(default)]
     pub paypal_changes: u32,
-    /// When one of them was last changed in a way that makes payouts wait.
+    /// When an address was last changed in a way that holds payouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<DateTime<Utc>>,
-    /// E-mails that it had, as long as they hear where payouts go; the earliest first.
+    /// Earlier e-mails that are still notified about changes of the payout address; oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<FormerEmail>,
 }
 
-/// An e-mail that was given up not long ago.
+/// An e-mail address that was replaced not long ago.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerEmail {
     /// The address.
     pub email: String,
-    /// It hears where payouts go until then.
+    /// The address is notified about the payout address until then.
     pub until: DateTime<Utc>,
 }
 
 impl Addresses {
-    /// Whether nothing was changed yet.
+    /// Whether no address was changed yet.
     fn are_as_given(&self) -> bool {
         *self == Self::default()
     }
-    /// How often anything was changed.
+    /// How often any address was changed.
     pub const fn changes(&self) -> u32 {
         self.email_changes.saturating_add(self.paypal_changes)
     }
-    /// The former e-mails that still hear where payouts go.
+    /// The earlier e-mails that are still notified about changes of the payout address.
     pub fn former_at(&self, at: DateTime<Utc>) -> impl Iterator<Item = &str> {
         self.former.iter().filter(move |one| at < one.until).map(|one| one.email.as_str())
     }
 }
 
-/// How long payouts wait after an address was changed: whoever did not mean it has the time to say so.
+/// How long payouts are held after an address was changed: time for the owner to object.
 pub const ADDRESS_HOLD: TimeDelta = TimeDelta::days(7);
-/// Former e-mails that hear where payouts go. If there are more, the first ones are the likeliest to be the owner's.
+/// How many earlier e-mails are notified. If there are more, the first ones most likely belong to the owner.
 pub const MOST_FORMER: usize = 3;
 
 impl Affiliate {
-    /// Where it stands now.
+    /// The current status.
     pub fn status(&self) -> Status {
         // Every affiliate is made with its first change.
         self.history.last().map_or(Status::Applied, |change| change.status)
     }
-    /// Where it stood at an instant; `None` before it existed.
+    /// The status at an instant; `None` before the affiliate existed.
     pub fn status_at(&self, at: DateTime<Utc>) -> Option<Status> {
         self.history.iter().rfind(|change| change.at <= at).map(|change| change.status)
     }
@@ -204,21 +206,22 @@ impl Affiliate {
     pub fn was_active_at(&self, at: DateTime<Utc>) -> bool {
         self.status_at(at) == Some(Status::Active)
     }
-    /// When it left for good.
+    /// When it left permanently.
     pub fn closed_at(&self) -> Option<DateTime<Utc>> {
         self.history.iter().find(|change| change.status == Status::Closed).map(|change| change.at)
     }
-    /// Until when payouts wait because an address was changed.
+    /// Until when payouts are held because an address was changed.
     pub fn payouts_held_until(&self) -> Option<DateTime<Utc>> {
         self.addresses.held_since.map(|changed| changed + ADDRESS_HOLD)
     }
-    /// Whether changing an address makes payouts wait: once there may be something to pay, or somewhere to pay it to.
+    /// Whether changing an address holds payouts: once there may be something to pay, or an address to pay it
+    /// to.
     pub fn holds_when_changed(&self) -> bool {
         self.profile.paypal_email.is_some()
             || self.addresses.held_since.is_some()
             || self.history.iter().any(|change| change.status == Status::Active)
     }
-    /// Whether payouts wait at an instant because an address was changed.
+    /// Whether payouts are held at an instant because an address was changed.
     pub fn payouts_are_held_at(&self, at: DateTime<Utc>) -> bool {
         self.payouts_held_until().is_some_and(|until| at < until)
     }
@@ -230,7 +233,8 @@ impl Affiliate {
     pub fn has_signed(&self, version: &str) -> bool {
         self.signatures.iter().any(|signature| signature.version == version)
     }
-    /// Whether it may sign in: from its approval on. One that was closed reads what is left of it, if it got so far.
+    /// Whether it may sign in: from its approval on. A closed affiliate may still read, if it was approved
+    /// before.
     pub fn may_sign_in(&self) -> bool {
         let enters = |status: Status| {
             matches!(status, Status::Approved | Status::Activated | Status::Active | Status::Suspended)
@@ -240,11 +244,12 @@ impl Affiliate {
             status => enters(status),
         }
     }
-    /// Whether it may do more than read: not once it is closed.
+    /// Whether it may do more than read: not after it was closed.
     pub fn may_act(&self) -> bool {
         self.may_sign_in() && self.status() != Status::Closed
     }
-    /// Signs an agreement: the first signature lets its links earn. `Ok(false)`: this version was signed before.
+    /// Signs an agreement; the first signature lets its links earn. `Ok(false)`: this version was already
+    /// signed.
     pub fn sign(&mut self, signature: Signature) -> Result<bool, TransitionError> {
         match self.status() {
             Status::Activated => self.step(Step::Sign, None, signature.at)?,
@@ -258,8 +263,8 @@ impl Affiliate {
         self.signatures.sort_by_key(|signature| signature.at);
         Ok(true)
     }
-    /// Takes another profile. A changed e-mail or address of payouts makes payouts wait, however it was changed: also
-    /// when the latter is cleared, or set for the first time after the affiliate has become active.
+    /// Takes another profile. Any change of the e-mail or the payout address holds payouts, also when the
+    /// payout address is cleared, or set for the first time after the affiliate became active.
     pub fn take_profile(&mut self, before: Option<&Profile>, after: &Profile, at: DateTime<Utc>) {
         let (former, holds) = (self.profile.clone(), self.holds_when_changed());
         self.profile.take_changes(before, after);
@@ -280,10 +285,10 @@ impl Affiliate {
             addresses.former.push(FormerEmail { email: former.email, until: at + ADDRESS_HOLD });
         }
     }
-    /// Takes a step of its life.
+    /// Takes a step.
     ///
-    /// A step is dated no earlier than the one before, so that the history stays in order when nodes'
-    /// clocks differ.
+    /// A step is dated no earlier than the one before, so that the history stays in order even if the clocks
+    /// of nodes differ.
     pub fn step(
         &mut self,
         step: Step,
@@ -298,7 +303,7 @@ impl Affiliate {
     }
 }
 
-/// The table of an affiliate's life.
+/// The table of allowed steps.
 fn next_status(from: Status, step: Step) -> Option<Status> {
     use Status::{Activated, Active, Applied, Approved, Closed, Rejected, Suspended};
     match (from, step) {
@@ -321,7 +326,7 @@ pub const MOST_LINKS: u32 = 200;
 pub struct Link {
     /// Its id.
     pub id: LinkId,
-    /// Whose it is.
+    /// The affiliate that owns it.
     pub affiliate: AffiliateId,
     /// Where it leads; `None`: the program's landing page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -331,21 +336,21 @@ pub struct Link {
     pub label: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// Whether it is on.
+    /// Whether it is on or off.
     #[serde(flatten)]
     pub switch: Switch,
 }
 
-/// Whether a link earns, or was switched off.
+/// Whether a link earns or was switched off.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Switch {
     /// Since when the link is off, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<DateTime<Utc>>,
-    /// Why, where that was said.
+    /// The reason, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<String>,
-    /// Who switched it off, as in the fact's record; not known where an older version did.
+    /// Who switched it off, as in the fact's record; `None` if an older version did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_by: Option<String>,
     /// When it was last switched on or off.
@@ -362,8 +367,8 @@ impl Switch {
     pub fn is_off_by(&self, affiliate: AffiliateId) -> bool {
         self.disabled_by.as_ref().is_some_and(|by| *by == affiliate.to_string())
     }
-    /// Switches the link off; false: it is off already, or what is asked for is older than the last word about it. An
-    /// empty reason is none.
+    /// Switches the link off; false: it is already off, or a later change of it is known. An empty reason
+    /// counts as none.
     pub fn off(&mut self, at: DateTime<Utc>, by: &str, reason: Option<&str>) -> bool {
         if !self.take_turn(at) || self.is_off() {
             return false;
@@ -373,7 +378,7 @@ impl Switch {
         self.disabled_reason = reason.filter(|reason| !reason.is_empty()).map(str::to_owned);
         true
     }
-    /// Switches the link on again; false as above.
+    /// Switches the link on again; false: it is already on, or a later change of it is known.
     pub fn on(&mut self, at: DateTime<Utc>) -> bool {
         if !self.take_turn(at) || !self.is_off() {
             return false;
@@ -381,7 +386,8 @@ impl Switch {
         *self = Self { switched_at: self.switched_at, ..Self::default() };
         true
     }
-    /// Whether it is the latest word: whichever node's journal is replayed first, the same one stands at the end.
+    /// Whether this is the latest change: in whatever order the nodes' journals are replayed, the same change
+    /// wins.
     fn take_turn(&mut self, at: DateTime<Utc>) -> bool {
         let is_latest = self.switched_at.or(self.disabled_at).is_none_or(|last| last <= at);
         if is_latest {
@@ -394,21 +400,21 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Said::{Off, On};
+    use SwitchedTo::{Off, On};
 
-    /// What is said of a link, at a second.
-    enum Said {
+    /// A change of a link at a second.
+    enum SwitchedTo {
         Off(i64),
         On(i64),
     }
 
-    /// A name, what is said in turn, and whether the link is off at the end.
-    type Case = (&'static str, &'static [(Said, bool)], bool);
+    /// A name, the changes in order, and whether the link is off at the end.
+    type Case = (&'static str, &'static [(SwitchedTo, bool)], bool);
 
     #[test]
     fn a_link_stands_as_it_was_last_switched_whichever_node_is_replayed_first() {
         let at = |second| DateTime::from_timestamp(second, 0).expect("an instant");
-        // Each fact with whether it changes anything.
+        // Each change with whether it has an effect.
         let table: [Case; 7] = [
             ("off", &[(Off(1), true)], true),
             ("off twice", &[(Off(1), true), (Off(2), false)], true),
@@ -544,9 +550,9 @@ mod tests {
         assert_eq!((back.email_changes, back.changes()), (2, 2), "back, but not as if nothing had been");
         moves("c@b.example", 2);
         let many = moves("d@b.example", 3);
-        let hears = |day| many.former_at(at + TimeDelta::days(day)).collect::<Vec<_>>();
-        assert_eq!(hears(3), ["ann@b.example", "b@b.example", "ann@b.example"]);
-        assert_eq!(hears(7), ["b@b.example", "ann@b.example"]);
+        let notified = |day| many.former_at(at + TimeDelta::days(day)).collect::<Vec<_>>();
+        assert_eq!(notified(3), ["ann@b.example", "b@b.example", "ann@b.example"]);
+        assert_eq!(notified(7), ["b@b.example", "ann@b.example"]);
         assert_eq!(moves("e@b.example", 20).former.len(), 1);
     }
 

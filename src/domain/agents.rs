@@ -1,5 +1,5 @@
-//! Whose a user agent is: by the list of the npm package `crawler-user-agents` (MIT, beside this file) with small
-//! corrections of our own, all its patterns in one expression.
+//! Who sends a user agent: by the list of the npm package `crawler-user-agents` (MIT, beside this file) with
+//! small corrections, all its patterns in one expression.
 
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
@@ -10,23 +10,24 @@ const DATA: &str = include_str!("agents/crawler-user-agents.json");
 /// Who sends a user agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Agent {
-    /// Somebody's browser.
+    /// A browser that a person uses.
     Person,
-    /// A program of its own.
+    /// A program on its own.
     Program,
-    /// An AI assistant that fetches a page to answer somebody who asked.
+    /// An AI assistant that fetches a page to answer a person's question.
     Assistant,
 }
 
-/// Patterns of the list that match browsers of people, and what is used instead.
+/// Patterns of the list that also match browsers of people, with their replacements.
 const NARROWED: &[(&str, &str)] = &[
-    // A build of Android on millions of phones; its one sample is Instagram's browser on such a phone.
+    // A build of Android on millions of phones; the only sample in the list is Instagram's browser on such a
+    // phone.
     (r"AP3A\.240617\.008", ""),
-    // Facebook's own browser, in which people open what they see there. Its previews have names of their own.
+    // Facebook's own browser, in which people open links. Its previews have other names.
     ("MetaIAB Facebook", ""),
-    // Sites kept as apps on Macs: a browser of people.
+    // Sites that are installed as apps on Macs: a browser of people.
     ("Fluid", ""),
-    // Apps whose own browser names them at the end; the fetchers of previews begin with the name.
+    // Apps whose own browser has the app's name at the end; the previews' fetchers begin with it.
     (r"Viber", "^Viber"),
     ("WhatsApp", "^WhatsApp"),
     (r"Bluesky\/", r"^Bluesky\/"),
@@ -34,7 +35,7 @@ const NARROWED: &[(&str, &str)] = &[
     (r"Instapaper\/", r"^Instapaper\/"),
     ("Blackboard", "^Blackboard"),
     (r"Daum\/", r"compatible; Daum\/"),
-    // Phones, tablets and apps that have the name of a program, or end in it.
+    // Phones, tablets and apps whose name is a program's name, or ends with it.
     ("Butterfly", r"compatible; Butterfly\/"),
     ("Fever", r"^Fever\/"),
     ("Sonic", r"RankSonic|compatible; Sonic\/"),
@@ -43,7 +44,7 @@ const NARROWED: &[(&str, &str)] = &[
     ("Chirp|gotosocial", "gotosocial"),
     // Workstations of hospitals.
     ("Synapse", "^Synapse"),
-    // Add-ons and portals that browsers name on their way.
+    // Add-ons and portals that put their name into the user agent of a browser.
     ("Adventurer", "^Adventurer"),
     (r"BW\/", r"; BW\/"),
     (r"mail\.ru", r"\/\/top\.mail\.ru"),
@@ -53,24 +54,24 @@ const NARROWED: &[(&str, &str)] = &[
     (r"Code\/1\.", ""),
 ];
 
-/// Patterns of programs that the list does not have.
+/// Patterns of programs that are not in the list.
 const ADDED: &[&str] = &[
-    // One word in small letters: HTTP clients name themselves so, and no browser does.
+    // One word in lower case: HTTP clients use such names, and no browser does.
     r"^[a-z][a-z0-9_.-]*(/[0-9][^ ()]*)?$",
-    // No browser says so little.
+    // No browser sends so little.
     r"^Mozilla/[0-9.]+$",
     // HTTP clients of languages and tools, by their first word.
     r"(?i)^(java|java-http-client|apache-httpasyncclient|jakarta commons-httpclient|apachebench|guzzlehttp|postmanruntime|php|ruby|rest-client|faraday|httpclient|http\.rb|mojolicious|dart|deno|bun|restsharp|unirest-java|feign|reactornetty|needle|k6|lua-resty-http)([/ ]v?[0-9.]|$| \()",
     r"^(Symfony HttpClient|Typhoeus|Microsoft URL Control|Microsoft-WinHTTP|WinHTTP-Autoproxy-Service|Embarcadero URI Client|Spring-WebClient)\b",
     r"PowerShell/",
-    // Gateways that follow the links of a mail before its reader does.
+    // Mail gateways that follow the links of a mail before its reader does.
     r"(?i)barracuda|proofpoint|mimecast|safe ?links",
     // Previews of links in chats.
     r"(?i)SnapURLPreview|Cardyb|MicrosoftPreview|kakaotalk-scrap|link[ -]?preview",
 ];
 
-/// Patterns of AI assistants: what they fetch is read by them, and perhaps told to one person.
-/// (What gathers pages to train or to search in is a program like any other.)
+/// Patterns of AI assistants: they read what they fetch, and may report it to one person. (A program that
+/// collects pages for training or for search counts as any other program.)
 const ASSISTANTS: &[&str] = &[
     "ChatGPT[- ](User|Agent)",
     "Claude-User",
@@ -91,7 +92,7 @@ const ASSISTANTS: &[&str] = &[
     "PhindBot",
 ];
 
-/// How much of a user agent is looked at: browsers stay below, and programs name themselves early.
+/// How many bytes of a user agent are checked: browsers stay below, and programs name themselves early.
 const MAX_BYTES: usize = 1024;
 
 #[derive(Deserialize)]
@@ -99,7 +100,7 @@ struct Entry {
     pattern: String,
 }
 
-/// All that is no person's.
+/// Matches every user agent that is not a person's browser.
 static NOT_PEOPLE: LazyLock<Regex> = LazyLock::new(|| {
     // The list is compiled in, and a test reads it.
     let entries: Vec<Entry> = serde_json::from_str(DATA).expect("the list is JSON");
@@ -130,7 +131,7 @@ pub fn prepare() {
     LazyLock::force(&ONLY_ASSISTANTS);
 }
 
-/// Who sent it. People's browsers always send one: an empty one is a program's.
+/// Who sent it. Browsers of people always send a user agent, so an empty one is a program's.
 pub fn who(user_agent: &[u8]) -> Agent {
     let user_agent = user_agent.trim_ascii();
     let user_agent = &user_agent[..user_agent.len().min(MAX_BYTES)];
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_sample_of_the_list_is_a_bot() {
-        // Those of patterns that we do not use at all are browsers.
+        // Samples of patterns that are not used at all are browsers.
         let used = |entry: &Sampled| !narrowed(&entry.pattern).is_empty();
         let samples: Vec<String> =
             list().into_iter().filter(used).flat_map(|entry| entry.instances).collect();
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!(caught, Vec::<&str>::new());
     }
 
-    /// Everyone in a table is taken for what it is.
+    /// Checks that each user agent in a table is classified as expected.
     fn all_are(expected: Agent, agents: &[&str]) {
         let wrong: Vec<_> = agents.iter().filter(|agent| who(agent.as_bytes()) != expected).collect();
         assert_eq!(wrong, Vec::<&&str>::new(), "not {expected:?}");

@@ -1,8 +1,9 @@
-//! Who is credited with a signup, and why: pure, with its whole trace.
+//! Who is credited with a signup, and why. Pure; the result has the whole trace.
 //!
 //! Every click that the evidence names is considered once. A click is eligible if it passes all rules of
-//! [`RULES`], in their order; the model picks one of the eligible; without one, a typed code is tried. What was
-//! considered, and which rule dropped it, is kept with the decision for ever.
+//! [`RULES`], in this order. The model picks one of the eligible clicks; if there is none, a typed code is
+//! tried. The clicks that were considered, and the rule that dropped each, are kept permanently with the
+//! decision.
 
 use super::affiliate::{Affiliate, Link};
 use super::email::canonical_email;
@@ -20,10 +21,11 @@ use std::collections::BTreeMap;
 #[cfg(test)]
 mod tests;
 
-/// A click so much after its signup is taken as made at it: the company's clock and ours may differ.
+/// A click up to this long after its signup counts as made at the signup, since the company's clock and ours
+/// may differ.
 const CLOCK_DIFFERENCE_MS: i64 = 5 * 60 * 1000;
 
-/// The rules that drop a click, in the order in which they are asked.
+/// The rules that drop a click, in the order in which they are checked.
 pub const RULES: [Reason; 5] = [
     Reason::BadSignature,
     Reason::UnknownLink,
@@ -32,19 +34,19 @@ pub const RULES: [Reason; 5] = [
     Reason::OutsideWindow,
 ];
 
-/// A visit as the store remembers it: a click and what it was judged to be.
+/// A visit as the store keeps it: a click and its verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visit {
     /// The click.
     pub click: Click,
-    /// What it was judged to be.
+    /// Its verdict.
     pub verdict: Verdict,
 }
 
 /// A click that was considered, and the rule that kept or dropped it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Considered {
-    /// Which evidence named it, in the order click, cookie, visits.
+    /// The evidence that named it, in the order click, cookie, visits.
     pub via: Vec<Via>,
     /// The click; `None` for evidence whose signature failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,39 +57,39 @@ pub struct Considered {
     /// Its link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_id: Option<LinkId>,
-    /// When it was made.
+    /// The time of the click.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clicked_at: Option<DateTime<Utc>>,
-    /// `None`: eligible; else the first rule that dropped it.
+    /// The first rule that dropped it; `None`: eligible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Reason>,
 }
 
-/// A decision about a signup, with its whole trace. Once journaled it stands.
+/// A decision about a signup, with its whole trace. Once journaled, it never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribution {
     /// Who is credited; `None`: nobody.
     pub affiliate_id: Option<AffiliateId>,
-    /// Through which link.
+    /// The link of the credited click.
     pub link_id: Option<LinkId>,
-    /// Through which click.
+    /// The credited click.
     pub click_id: Option<ClickId>,
-    /// When that was made.
+    /// The time of the credited click.
     pub clicked_at: Option<DateTime<Utc>>,
-    /// Which evidence named it.
+    /// The evidence that named the credited click.
     pub via: Option<Via>,
-    /// The model that chose.
+    /// The attribution model that was used.
     pub model: Model,
     /// Why it was credited, or was not.
     pub reason: Reason,
-    /// Why it waits for review; empty: it does not.
+    /// Why it waits for review; empty if it does not.
     pub holds: Vec<HoldReason>,
-    /// All clicks considered, in the order of their ids; those without one first.
+    /// All clicks that were considered, by id; those without an id first.
     pub considered: Vec<Considered>,
-    /// What became of the typed code, if one was tried.
+    /// The result of the typed code, if one was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Reason>,
-    /// The tie-break that was needed, in words.
+    /// The tie-break that was needed, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tie_break: Option<String>,
 }
@@ -95,15 +97,15 @@ pub struct Attribution {
 /// A piece of evidence after its signature was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given<T> {
-    /// None was given.
+    /// There is none.
     Nothing,
-    /// It is not ours, or was altered.
+    /// Its signature is not valid.
     Bad,
-    /// It is ours.
+    /// Its signature is valid.
     Good(T),
 }
 
-/// Affiliates and links, as far as attribution asks for them.
+/// What attribution needs to know about affiliates and links.
 pub trait Directory {
     /// An affiliate.
     fn affiliate(&self, id: AffiliateId) -> Option<&Affiliate>;
@@ -113,7 +115,7 @@ pub trait Directory {
     fn by_code(&self, code: &ReferralCode) -> Option<&Affiliate>;
 }
 
-/// All that a decision is made from.
+/// Everything that a decision is made from.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
     /// The signup.
@@ -122,17 +124,17 @@ pub struct Input<'a> {
     pub click: Given<ClickClaim>,
     /// Its cookie.
     pub cookie: Given<VisitorClaim>,
-    /// The recorded visits of the visitors that those name, in any order.
+    /// The recorded visits of the visitors that click and cookie name, in any order.
     pub visits: &'a [Visit],
     /// The program's rules.
     pub rules: &'a AttributionRules,
-    /// Who is who.
+    /// Affiliates and links.
     pub directory: &'a dyn Directory,
-    /// Compares e-mails that are kept as hashes.
+    /// Compares e-mails, which are kept as hashes.
     pub pepper: &'a Pepper,
 }
 
-/// Decides whom a signup is credited to.
+/// Decides who is credited with a signup.
 pub fn decide(input: &Input) -> Attribution {
     let clicks = gather(input);
     let mut considered: Vec<Considered> = bad_evidence(input);
@@ -167,8 +169,8 @@ pub fn decide(input: &Input) -> Attribution {
     attribution
 }
 
-/// Holds a credited signup when its affiliate brought more than `burst_per_hour` within the hour, this one
-/// included.
+/// Holds a credited signup if its affiliate brought more than `burst_per_hour` signups within the hour, this
+/// one included.
 pub fn hold_burst(attribution: &mut Attribution, within_hour: u64, rules: &AttributionRules, exempt: bool) {
     let too_many = rules.burst_per_hour > 0 && within_hour > u64::from(rules.burst_per_hour);
     if too_many && !exempt && attribution.affiliate_id.is_some() {
@@ -180,15 +182,16 @@ pub fn hold_burst(attribution: &mut Attribution, within_hour: u64, rules: &Attri
 struct Named {
     click: Click,
     via: Vec<Via>,
-    /// As recorded. A click known by a token only was judged human: others are given none.
+    /// The recorded verdict. A click that is known by its token only was a person's: no other click gets a
+    /// token.
     verdict: Option<Verdict>,
 }
 
 impl Named {
     /// The first rule that drops the click.
     ///
-    /// A recorded verdict about the link fails the rule that it is about, and not the one that asks for a
-    /// person: a link switched off is not known, an affiliate that was not active is not active.
+    /// A recorded verdict about the link counts under the link's rule and not under "a person clicked": a
+    /// disabled link is not known, an affiliate that was not active is not active.
     fn failure(&self, input: &Input) -> Option<Reason> {
         let link = input.directory.link(self.click.link);
         let switched_off = self.verdict == Some(Verdict::LinkDisabled);
@@ -210,7 +213,7 @@ impl Named {
         let age_ms = input.signup.signed_up_at.timestamp_millis() - self.made_ms(input);
         (!(0..=input.rules.window_ms).contains(&age_ms)).then_some(Reason::OutsideWindow)
     }
-    /// When it counts as made: shortly after the signup is at the signup.
+    /// The time that counts: a click shortly after the signup counts as made at the signup.
     fn made_at(&self, input: &Input) -> Option<DateTime<Utc>> {
         let signed_up_at = input.signup.signed_up_at;
         let after_ms = self.click.id.millis() - signed_up_at.timestamp_millis();
@@ -220,7 +223,7 @@ impl Named {
             instant(self.click.id.millis())
         }
     }
-    /// The same, in Unix milliseconds.
+    /// The time that counts, in Unix milliseconds.
     fn made_ms(&self, input: &Input) -> i64 {
         self.made_at(input).map_or(i64::MAX, |made_at| made_at.timestamp_millis())
     }
@@ -236,7 +239,7 @@ impl Named {
     }
 }
 
-/// Every click that the evidence names, once, by id.
+/// Every click that the evidence names, once each, by id.
 fn gather(input: &Input) -> Vec<Named> {
     let mut named: BTreeMap<ClickId, Named> = BTreeMap::new();
     let mut add = |click: Click, via, verdict: Option<Verdict>| {
@@ -259,7 +262,7 @@ fn gather(input: &Input) -> Vec<Named> {
     named.into_values().collect()
 }
 
-/// Evidence whose signature failed counts as a click that got nowhere.
+/// Evidence with a bad signature is listed as a click that was dropped.
 fn bad_evidence(input: &Input) -> Vec<Considered> {
     let bad = [(Via::Click, input.click == Given::Bad), (Via::Cookie, input.cookie == Given::Bad)];
     let considered = |via| Considered {
@@ -289,7 +292,7 @@ fn tie_break(winner: &Named, eligible: &[&Named], input: &Input) -> Option<Strin
     (at_once > 1).then(|| format!("{at_once} clicks at the same instant: the greatest id"))
 }
 
-/// Without an eligible click: the typed code, else the reason why nobody is credited.
+/// Without an eligible click: tries the typed code, otherwise sets the reason why nobody is credited.
 fn credit_by_code(attribution: &mut Attribution, input: &Input) {
     let furthest = attribution.considered.iter().filter_map(|considered| considered.dropped);
     let by_clicks = furthest.max_by_key(|reason| RULES.iter().position(|rule| rule == reason));
@@ -314,7 +317,7 @@ fn credit_by_code(attribution: &mut Attribution, input: &Input) {
     };
 }
 
-/// Why a credited signup waits for review. Suspicion never rejects by itself.
+/// Why a credited signup waits for review. Suspicion alone never rejects a signup.
 fn holds(attribution: &Attribution, input: &Input) -> Vec<HoldReason> {
     let affiliate = attribution.affiliate_id.and_then(|id| input.directory.affiliate(id));
     let Some(affiliate) = affiliate.filter(|affiliate| !affiliate.exempt_from_holds) else {
@@ -341,7 +344,7 @@ fn holds(attribution: &Attribution, input: &Input) -> Vec<HoldReason> {
     .collect()
 }
 
-/// The domain of an e-mail address in the form that is kept, in lower case.
+/// The domain of an e-mail address in the form that is kept: lower case.
 pub fn domain_of(email: &str) -> Option<String> {
     let email = canonical_email(email);
     let (_, domain) = email.rsplit_once('@')?;

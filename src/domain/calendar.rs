@@ -1,4 +1,4 @@
-//! Days and months of the program's time zone; the only module that knows zones.
+//! Days and months of the program's time zone; only this module uses zones.
 
 mod zone;
 
@@ -60,17 +60,17 @@ impl Month {
     pub fn through(self, last: Self) -> impl Iterator<Item = Self> {
         std::iter::successors(Some(self), |month| Some(month.next())).take_while(move |month| *month <= last)
     }
-    /// The day of the payout that takes it, as seen on a day: the end of the month after it, or the next payout where that
-    /// has passed.
+    /// The day of the payout that includes this month, seen from a given day: the end of the month after it,
+    /// or the next payout if that day has passed.
     pub fn batch(self, today: NaiveDate) -> NaiveDate {
         self.next().last_day().max(Self::of(today).last_day())
     }
-    /// Whether it may be closed: `close_delay_days` calendar days have passed wholly since its end.
+    /// Whether the month may be closed: `close_delay_days` whole calendar days have passed since its end.
     ///
     /// `through` is the run's last full day: with a delay of 3, April is due once May 3 is over, in the
     /// run of May 4.
     pub fn is_due(self, through: NaiveDate, close_delay_days: u32) -> bool {
-        // A delay beyond the calendar's end never ends.
+        // With a delay beyond the calendar's end, the month is never due.
         let due_on = self.last_day().checked_add_days(Days::new(close_delay_days.into()));
         due_on.is_some_and(|due_on| due_on <= through)
     }

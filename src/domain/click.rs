@@ -1,4 +1,4 @@
-//! What a click is judged to be, from what its request says.
+//! The verdict on a click, from what its request says.
 
 use super::agents::{self, Agent};
 use super::outcome::Verdict;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
-    /// It earns.
+    /// The link earns.
     Known,
-    /// Nothing yet: it was made on another node a moment ago.
+    /// This node does not know it yet: it was made on another node a moment ago.
     Unknown,
     /// Its affiliate is not active.
     AffiliateNotActive,
@@ -18,60 +18,60 @@ pub enum LinkState {
     Disabled,
 }
 
-/// The headers by which browsers say that nobody has followed the link yet, as given.
+/// The headers by which browsers say that the user has not followed the link yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purposes<'a> {
-    /// `Sec-Purpose`, of today's browsers.
+    /// `Sec-Purpose`, sent by current browsers.
     pub sec_purpose: Option<&'a [u8]>,
-    /// `Purpose`, of older Chromes.
+    /// `Purpose`, sent by older versions of Chrome.
     pub purpose: Option<&'a [u8]>,
-    /// `X-Purpose`, of Safari.
+    /// `X-Purpose`, sent by Safari.
     pub x_purpose: Option<&'a [u8]>,
-    /// `X-Moz`, of older Firefoxes.
+    /// `X-Moz`, sent by older versions of Firefox.
     pub x_moz: Option<&'a [u8]>,
 }
 
 impl Purposes<'_> {
-    /// Whether a browser is ahead of its user: it fetches or renders the page in case the link is followed.
+    /// Whether a browser fetches or renders the page before its user follows the link.
     pub fn say_prefetch(&self) -> bool {
         let Self { sec_purpose, purpose, x_purpose, x_moz } = self;
         [sec_purpose, purpose, x_purpose, x_moz].into_iter().flatten().any(|value| {
-            // Safari's word for it is `preview`; all are compared without case, parameters may follow.
+            // Safari sends `preview`. Values are compared without case, and parameters may follow.
             ["prefetch", "prerender", "preview"].iter().any(|word| contains(value, word.as_bytes()))
         })
     }
 }
 
-/// What a request says of who made it, and why.
+/// The parts of a request that the verdict depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// Its method is `HEAD`.
+    /// The method is `HEAD`.
     pub head: bool,
-    /// Its [`Purposes`] say that nobody has followed the link yet.
+    /// The [`Purposes`] say that the user has not followed the link yet.
     pub prefetch: bool,
-    /// Its `Sec-Fetch-Dest`.
+    /// The `Sec-Fetch-Dest` header.
     pub fetch_dest: Option<&'a [u8]>,
-    /// Its `User-Agent`.
+    /// The `User-Agent` header.
     pub user_agent: Option<&'a [u8]>,
-    /// Its address made more clicks in this minute than one address may.
+    /// Its IP address made more clicks in this minute than allowed.
     pub flood: bool,
-    /// What we know of its link.
+    /// What this node knows about its link.
     pub link: LinkState,
 }
 
 /// Judges a click.
 ///
-/// Who asked comes first, then what for: a link that is off counts the people whom it disappoints, not
-/// the programs. In this order, the first that applies:
+/// Who sent it is checked before the link, so that a disabled link counts human visitors, not bots. The first
+/// of these that applies:
 ///
-/// 1. `head`: a program looks whether the link is there;
-/// 2. `prefetch`: a browser is ahead of its user; it is refused, since it would keep a redirect and use it
-///    for the person's click;
+/// 1. `head`: a program checks whether the link exists;
+/// 2. `prefetch`: a browser loads ahead of its user; the request is refused, since the browser would keep the
+///    redirect and use it for the person's click;
 /// 3. `subresource`: a page loads the link as an image, a frame or a script;
-/// 4. `bot`, `assistant`: the user agent is a program's, or is missing; or an AI assistant's, which fetches for a
-///    person who does not come along;
-/// 5. `flood`: the address clicks faster than people do;
-/// 6. `affiliate_not_active`, `link_disabled`, `unknown_link`: by the link;
+/// 4. `bot`, `assistant`: the user agent is a program's, or is missing; or an AI assistant's, which fetches
+///    for a person who does not visit the page;
+/// 5. `flood`: the IP address clicks faster than people do;
+/// 6. `affiliate_not_active`, `link_disabled`, `unknown_link`: because of the link;
 /// 7. `human`.
 pub fn judge(request: &Request<'_>) -> Verdict {
     if request.head {

@@ -1,19 +1,19 @@
-//! A click as the journal keeps it: written by the edge, read by the drainer, gone with its segment of
+//! A click as the journal keeps it: written by the redirect, read by the drainer, deleted with its segment of
 //! the clicks journal.
 //!
-//! | bytes | what they are |
+//! | bytes | meaning |
 //! | ---: | --- |
-//! | 1 | version: 1, or 2 where a sub id is no short one |
-//! | 1 | flags: 1 a visitor is named, 2 he was made for this click, 4 the click is unique, 8 `Sec-GPC`; the others are 0 |
+//! | 1 | version: 1, or 2 if there is a long sub id |
+//! | 1 | flags: 1 a visitor is named, 2 its id is new with this click, 4 the click is unique, 8 `Sec-GPC`; the others are 0 |
 //! | 1 | the verdict's number |
-//! | 16 | the click's id, which tells its time |
+//! | 16 | the click's id, which contains its time |
 //! | 8, 8 | affiliate and link, big-endian |
 //! | 16 | the visitor, if one is named |
 //! | 1 | which of `sub1` to `sub5` follow, from the lowest bit |
-//! | 1 + n | for each of those its length and its letters: a short one, of 1 to 64 printable ASCII bytes |
-//! | 2 + n | in version 2: its length, big-endian, and its letters: UTF-8 of 1 to 512 bytes without control characters |
+//! | 1 + n | for each of those, its length and its bytes: a short one has 1 to 64 bytes of printable ASCII |
+//! | 2 + n | in version 2: its length, big-endian, and its bytes: UTF-8 of 1 to 512 bytes without control characters |
 //!
-//! A reader that meets another version stops and names it: a newer version wrote it.
+//! A reader that meets an unknown version stops and reports it: a newer program wrote it.
 
 use super::id::{AffiliateId, ClickId, LinkId, VisitorId};
 use super::outcome::Verdict;
@@ -23,9 +23,9 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 const VERSION: u8 = 1;
-/// With sub ids that are not all short.
+/// A record with at least one long sub id.
 const LONG_SUBS: u8 = 2;
-/// Longest short sub id, in bytes.
+/// The longest short sub id, in bytes.
 const SHORT: usize = 64;
 const NAMED_VISITOR: u8 = 1;
 const NEW_VISITOR: u8 = 2;
@@ -37,33 +37,34 @@ const GPC: u8 = 8;
 pub struct ClickRecord<'a> {
     /// The click.
     pub click: Click,
-    /// Who made it; not known of most programs.
+    /// Who made it; not known for most programs.
     pub visitor: Option<VisitorId>,
-    /// What it was judged to be.
+    /// The verdict on it.
     pub verdict: Verdict,
-    /// The visitor was made for this click: he can have no earlier visit.
+    /// The visitor id is new with this click, so there are no earlier visits.
     pub new_visitor: bool,
     /// A person's click without a valid cookie.
     pub unique: bool,
-    /// The browser asked for privacy (`Sec-GPC: 1`), and got no cookie.
+    /// The browser asked for privacy (`Sec-GPC: 1`) and got no cookie.
     pub gpc: bool,
-    /// The affiliate's own marks.
+    /// The sub ids that the affiliate put into the link.
     pub subs: Subs<'a>,
 }
 
 /// Why bytes are not a click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadClickRecord {
-    /// A version that this program does not know.
+    /// A version that this program can't read.
     #[error("read a click of version {0}")]
     UnknownVersion(u8),
-    /// Not as any version writes it.
+    /// No version writes such bytes.
     #[error("read a click: it is damaged")]
     Damaged,
 }
 
 impl<'a> ClickRecord<'a> {
-    /// Appends the click. A value that is no sub id (empty, longer than 512 bytes, with control characters) is left out.
+    /// Appends the click. A value that may not be a sub id (empty, longer than 512 bytes, with control
+    /// characters) is left out.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let flags = flag(self.visitor.is_some(), NAMED_VISITOR)
@@ -84,7 +85,7 @@ impl<'a> ClickRecord<'a> {
         for (place, value) in subs().enumerate() {
             if let Some(value) = value {
                 out[mask] |= 1 << place;
-                // A short sub id has at most 64 bytes, any at most 512.
+                // A short sub id has at most 64 bytes, a long one at most 512.
                 let len = u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes();
                 out.extend(if version == VERSION { &len[1..] } else { &len });
                 out.extend(value.as_bytes());
@@ -92,7 +93,7 @@ impl<'a> ClickRecord<'a> {
         }
     }
 
-    /// Reads a click; whatever `encode` would not have written is damage.
+    /// Reads a click; bytes that `encode` would not have written count as damage.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, BadClickRecord> {
         match bytes.first() {
             Some(&version @ (VERSION | LONG_SUBS)) => {
@@ -126,7 +127,7 @@ impl<'a> ClickRecord<'a> {
     }
 }
 
-/// What is left to read.
+/// The bytes left to read.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -165,7 +166,7 @@ fn is_kept(value: &str) -> bool {
     (1..=MAX_SUB_BYTES).contains(&value.len()) && !value.contains(char::is_control)
 }
 
-/// Whether a kept sub id needs no second byte for its length, and could always be kept.
+/// Whether the length of a sub id fits one byte, as in the oldest format.
 fn is_short(value: &str) -> bool {
     value.len() <= SHORT && value.is_ascii()
 }
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!((bytes[0], &bytes[1..51]), (2, &encoded(&human())[1..51]));
         assert_eq!(hex(&bytes[51..]), format!("1100046e6577730190{}", "c3a9".repeat(200)));
         assert_eq!(ClickRecord::decode(&bytes).as_ref(), Ok(&long));
-        // Sub ids that are all short are not written in the new way.
+        // Sub ids that are all short are not written in the long format.
         let mut padded = encoded(&human());
         padded[0] = LONG_SUBS;
         padded.splice(52..53, [0, 4]);

@@ -1,4 +1,4 @@
-//! What a crossing earns: the rate of the month's tier for the plan.
+//! What a qualification earns: the rate for the plan in the month's tier.
 
 use super::calendar::Month;
 use super::id::Plan;
@@ -6,8 +6,8 @@ use super::money::Money;
 use super::program::Rules;
 use super::statement::Note;
 
-/// The commission for an account on a plan, in a month that ended with so many active accounts; with
-/// the reason why, where it is nothing for want of a rate.
+/// The commission for an account on a plan, in a month that ended with this number of active accounts. If
+/// there is no rate, it is zero and the reason is given.
 pub fn commission(rules: &Rules, active_accounts: u32, plan: &Plan) -> (Money, Option<Note>) {
     match rules.tier(active_accounts).rates.get(plan) {
         Some(&rate) => (rate, None),
@@ -15,7 +15,7 @@ pub fn commission(rules: &Rules, active_accounts: u32, plan: &Plan) -> (Money, O
     }
 }
 
-/// The commission for a crossing in a month: as [`commission`], but nothing for a month before the
+/// The commission for a qualification in a month. As [`commission`], but zero for a month before the
 /// program's first one here, which was settled elsewhere.
 pub fn commission_in(
     rules: &Rules,

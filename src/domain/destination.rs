@@ -1,7 +1,7 @@
-//! Where a link may lead: the allow-list, a link's destination, and the address that a click is sent to.
+//! Where a link may lead: the list of allowed hosts, a link's destination, and the address of a redirect.
 //!
-//! A destination is checked when a link is made and again whenever it is read, so that a host struck off the
-//! list is left at once. The redirect then only appends to it, behind its path: whatever a request
+//! A destination is checked when a link is made and again whenever it is read, so that a host that is removed
+//! from the list is no longer used. The redirect only appends to it, after its path: whatever a request
 //! carries, scheme, host and port stay those of the destination.
 
 use super::query::{self, Query};
@@ -12,9 +12,9 @@ use url::{Host, Url};
 #[cfg(test)]
 mod tests;
 
-/// Longest destination, and longest `to`, in bytes.
+/// The longest destination, and the longest `to`, in bytes.
 const MAX_BYTES: usize = 1024;
-/// The landing page's parameter that carries the click token.
+/// The landing page's parameter for the click token.
 pub const CLICK_PARAMETER: &str = "cfoil";
 
 /// Why a link can't lead there.
@@ -29,10 +29,10 @@ pub enum DestinationError {
     /// It names a user or a password.
     #[error("lead to a destination with a user name")]
     UserInfo,
-    /// Its host, with its port if it names one, is not in the list.
+    /// Its host, with its port if it has one, is not in the list.
     #[error("lead to a host that is not in the list of destinations")]
     Host,
-    /// It carries the parameter that is ours.
+    /// It has a parameter that is reserved for us.
     #[error("lead to a destination with the parameter cfoil")]
     Reserved,
 }
@@ -42,7 +42,7 @@ pub enum DestinationError {
 #[error("read {0:?} as host or host:port")]
 pub struct BadHost(pub String);
 
-/// The hosts that links may lead to. A host without a port stands for the scheme's own port only.
+/// The hosts that links may lead to. A host without a port means the scheme's default port only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AllowList {
     hosts: Vec<(Host, Option<u16>)>,
@@ -61,21 +61,21 @@ impl fmt::Display for AllowList {
 }
 
 impl AllowList {
-    /// The list of these hosts (`www.example.com`, `127.0.0.1:8080`).
+    /// A list of hosts (`www.example.com`, `127.0.0.1:8080`).
     pub fn new(hosts: &[String]) -> Result<Self, BadHost> {
         let hosts = hosts.iter().map(|entry| read_host(entry).ok_or_else(|| BadHost(entry.clone())));
         Ok(Self { hosts: hosts.collect::<Result<_, _>>()? })
     }
 
-    /// A destination, if links may lead there.
+    /// Reads a destination, if links may lead there.
     pub fn destination(&self, text: &str) -> Result<Destination, DestinationError> {
-        // `Url` would drop tabs and line breaks and turn backslashes; what it is asked for is what was meant.
+        // `Url` would drop tabs and line breaks and change backslashes, so text with any of them is refused.
         let odd = |byte: u8| byte <= b' ' || byte == 0x7f || byte == b'\\';
         if text.len() > MAX_BYTES || text.bytes().any(odd) {
             return Err(DestinationError::NotAUrl);
         }
         let url = Url::parse(text).map_err(|_| DestinationError::NotAUrl)?;
-        // `https:host` and `javascript:…` have no `//`; browsers guess, we do not.
+        // `https:host` and `javascript:…` have no `//`; browsers guess what is meant, we do not.
         if !text[url.scheme().len()..].starts_with("://") {
             return Err(DestinationError::NotAUrl);
         }
@@ -108,7 +108,7 @@ fn read_host(entry: &str) -> Option<(Host, Option<u16>)> {
         return None;
     }
     let url = Url::parse(&format!("https://{entry}/")).ok()?;
-    // The URL leaves out a port that is its scheme's own; here it was named on purpose.
+    // `Url` leaves out a port that is the scheme's default; in an entry it was named on purpose.
     let named = entry.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     let port = named.map(|(_, port)| port.parse()).transpose().ok()?;
     Some((url.host()?.to_owned(), port))
@@ -126,7 +126,7 @@ fn is_loopback(host: &Host<&str>) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     url: Url,
-    /// Length of all before the fragment.
+    /// The length of everything before the fragment.
     base: usize,
     has_query: bool,
 }
@@ -148,11 +148,10 @@ impl Destination {
         self.url.origin().ascii_serialization()
     }
 
-    /// Appends the address that a click is sent to: this page, or the one on its host that the query's
-    /// `to` names, with all parameters that are not ours passed through, and the click token that `token`
-    /// appends.
+    /// Appends the address of a redirect: this page, or the one on its host that the query's `to` names, with
+    /// all parameters that are not ours, and the click token that `token` appends.
     ///
-    /// What stands behind the path is printable ASCII without quotes or blanks, whatever the query holds.
+    /// Everything after the path is printable ASCII without quotes or blanks, whatever the query holds.
     pub fn write(&self, query: &Query<'_>, token: Option<impl FnOnce(&mut Vec<u8>)>, out: &mut Vec<u8>) {
         let deeper = query.to.as_deref().and_then(|to| self.deeper(to));
         let page = deeper.as_ref().unwrap_or(self);
@@ -173,7 +172,7 @@ impl Destination {
         out.extend_from_slice(fragment.as_bytes());
     }
 
-    /// The page of this host that `to` names; `None` for anything that might lead elsewhere.
+    /// The page on this host that `to` names; `None` for anything that might lead to another host.
     fn deeper(&self, to: &str) -> Option<Self> {
         if !is_plain_path(to) {
             return None;
@@ -181,13 +180,13 @@ impl Destination {
         let url = self.url.join(to).ok()?;
         let stays =
             url.origin() == self.url.origin() && url.username().is_empty() && url.password().is_none();
-        // Dots are resolved by now: `/.//` has become `//`, which some servers would take for a host.
+        // Dots are resolved by now: `/.//` has become `//`, which some servers would read as a host.
         let plain = !url.path().starts_with("//") && !carries_click(&url);
         (stays && plain).then(|| Self::from_url(url))
     }
 }
 
-/// Whether it is a path from the root, with nothing that any browser or server might read as more.
+/// Whether it is a path from the root that no browser or server can read as anything else.
 fn is_plain_path(to: &str) -> bool {
     let path = to.split(['?', '#']).next().unwrap_or_default();
     to.len() <= MAX_BYTES
@@ -198,7 +197,7 @@ fn is_plain_path(to: &str) -> bool {
         && !escaped(path).any(|byte| byte == b'/' || byte == b'\\')
 }
 
-/// The bytes that stand escaped in a text.
+/// The bytes that are escaped in a text.
 fn escaped(text: &str) -> impl Iterator<Item = u8> {
     text.as_bytes().windows(3).filter(|part| part[0] == b'%').filter_map(|part| {
         let digits = std::str::from_utf8(&part[1..]).ok()?;

@@ -1,26 +1,26 @@
-//! E-mail addresses: which ones are taken, and the form in which they are kept and looked up.
+//! E-mail addresses: which ones are accepted, and the form in which they are kept and looked up.
 
 use super::text::{composed, is_unseen};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use lettre::Address;
 
-/// Reads an address of at most `most` bytes that mail can be sent to, in the form in which it is kept. Every entrance
-/// asks this one function, and this one the parser of the mailer: an address that is taken here is never refused when
-/// a mail is written.
+/// Reads an address of at most `most` bytes that mail can be sent to, in the form that is kept. All entrances
+/// call this function, and it uses the parser of the mailer: an address that is accepted here is never
+/// refused when a mail is written.
 pub fn read_email(text: &str, most: usize) -> Option<String> {
     let address = canonical_email(text);
     let (local, domain) = address.rsplit_once('@')?;
     let good = !text.trim().contains(is_unseen)
         && address.len() <= most
-        // What needs quoting is somebody's mistake far more often than somebody's address.
+        // An address that needs quotes is far more often a mistake than a real address.
         && !local.contains('"')
         && is_domain(domain)
         && address.parse::<Address>().is_ok();
     good.then_some(address)
 }
 
-/// The form of an address that is kept: composed letters (NFC), and of a domain with other letters than ASCII's the
-/// form that the DNS and mail servers know (`xn--…`). What is no address stays as it is.
+/// The form of an address that is kept: composed letters (NFC), and a domain with non-ASCII letters in the
+/// form that DNS and mail servers know (`xn--…`). A text that is not an address stays as it is.
 pub fn canonical_email(text: &str) -> String {
     let composed = composed(text.trim());
     let international = composed.rsplit_once('@').filter(|(_, domain)| !domain.is_ascii());
@@ -29,14 +29,14 @@ pub fn canonical_email(text: &str) -> String {
     written.unwrap_or_else(|| composed.into_owned())
 }
 
-/// A domain's form in ASCII, if it may be the name of a host.
+/// The ASCII form of a domain, if it may be a host name.
 fn ascii_domain(domain: &str) -> Option<String> {
     let rules = (AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
     let ascii = Uts46::new().to_ascii(domain.as_bytes(), rules.0, rules.1, rules.2);
     ascii.ok().map(std::borrow::Cow::into_owned)
 }
 
-/// A name with a dot that is no IP address.
+/// A name with a dot that is not an IP address.
 fn is_domain(domain: &str) -> bool {
     let top = domain.rsplit_once('.').map(|(_, top)| top);
     top.is_some_and(|top| !top.bytes().all(|byte| byte.is_ascii_digit())) && ascii_domain(domain).is_some()
@@ -104,7 +104,7 @@ mod tests {
             "a(c)@b.example",
             "a\\c@b.example",
             "ann＠b.example",
-            // Letters that nobody sees.
+            // An invisible character.
             "an\u{200b}n@b.example",
             "ann@b\u{200b}.example",
             "\u{feff}ann@b.example",

@@ -1,7 +1,7 @@
-//! What senders call the things that happen to an account, and what each name means.
+//! The names of event types that senders use, and what each name means.
 //!
-//! A name that is neither known nor listed to be ignored is refused where it comes in: a cancellation that is spelled in
-//! an unknown way must not pass for a thing without effect.
+//! A name that is neither known nor listed to be ignored is refused: a cancellation with an unknown spelling
+//! must not be taken for an event without effect.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventType {
-    /// In good standing from then on.
+    /// In good standing from this event on.
     Activated,
-    /// Not in good standing from then on.
+    /// Not in good standing from this event on.
     Suspended,
-    /// Left.
+    /// The account left.
     Canceled,
-    /// On another plan from then on.
+    /// On another plan from this event on.
     PlanChanged,
 }
 
-/// The four names, and spellings of them that senders are known to use.
+/// The four names, and other spellings that senders are known to use.
 const SPELLINGS: [(&str, EventType); 8] = [
     ("activated", EventType::Activated),
     ("reactivated", EventType::Activated),
@@ -32,7 +32,7 @@ const SPELLINGS: [(&str, EventType); 8] = [
     ("plan_changed", EventType::PlanChanged),
 ];
 
-/// What a name means without any configuration. Blanks around it and the case do not count.
+/// The meaning of a name without any configuration. Blanks around it and upper case are ignored.
 pub fn built_in(name: &str) -> Option<EventType> {
     let name = fold(name);
     SPELLINGS.iter().find(|(spelling, _)| *spelling == name).map(|(_, meaning)| *meaning)
@@ -46,8 +46,8 @@ pub struct EventTypes {
 }
 
 impl EventTypes {
-    /// The built-in names, with further `aliases`, and patterns of names that are kept without effect: in a pattern `*`
-    /// stands for any letters.
+    /// The built-in names, with further `aliases`, and patterns of names that are kept without effect: in a
+    /// pattern `*` stands for any characters.
     pub fn new<'a>(
         aliases: impl IntoIterator<Item = (&'a String, &'a EventType)>,
         ignored: impl IntoIterator<Item = &'a String>,
@@ -61,14 +61,14 @@ impl EventTypes {
     pub fn meaning(&self, name: &str) -> Option<EventType> {
         built_in(name).or_else(|| self.aliases.get(&fold(name)).copied())
     }
-    /// Whether an event with this name, which has no meaning, is to be kept without effect.
+    /// Whether an event with this name, which has no meaning, is kept without effect.
     pub fn is_ignored(&self, name: &str) -> bool {
         let name = fold(name);
         self.ignored.iter().any(|pattern| fits(pattern, &name))
     }
 }
 
-/// A name as it is compared.
+/// The form of a name that is compared.
 pub fn fold(name: &str) -> String {
     name.trim().to_lowercase()
 }

@@ -1,7 +1,7 @@
-//! Facts: what someone told us, or what we decided. Journaled as one line of JSON each, never changed,
-//! kept for ever; the store can be made again from them.
+//! Facts: what was reported to us, or what we decided. Each is journaled as one line of JSON and kept
+//! permanently, without changes; the store can be made again from them.
 //!
-//! A reader that meets an unknown `fact` stops and names it: a newer version wrote it.
+//! A reader that meets an unknown `fact` stops and reports it: a newer version wrote it.
 
 use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;
@@ -17,12 +17,12 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// A fact with when and from whom it came.
+/// A fact with the time and the source of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// When the node took it in.
+    /// When the node received it.
     pub at: DateTime<Utc>,
-    /// Who told it: the name of an API key, a member of staff, or `counterfoil` itself.
+    /// Who reported it: the name of an API key, a member of staff, or `counterfoil` itself.
     pub by: String,
     /// The fact.
     #[serde(flatten)]
@@ -80,29 +80,29 @@ facts! {
         pub plan: Plan,
         /// When it signed up.
         pub signed_up_at: DateTime<Utc>,
-        /// Whether the signup itself activated it; `false`: a trial.
+        /// Whether the signup itself made it active; `false`: a trial.
         pub active: bool,
-        /// The evidence it came with.
+        /// The evidence for attribution.
         #[serde(default)]
         pub evidence: Evidence,
         /// The delivery that brought it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub delivery: Option<Delivery>,
-        /// What its sender was warned of: part of the first answer, which stands.
+        /// The warnings in the first answer; later answers repeat them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub warnings: Vec<String>,
     },
     /// Something happened to an account.
     Event = "event" {
-        /// Whose event.
+        /// The account.
         pub account_id: AccountId,
-        /// What.
+        /// What happened.
         pub event: AccountEvent,
         /// The delivery that brought it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub delivery: Option<Delivery>,
     },
-    /// We decided about a signup; carries the signup, so that it can be applied alone.
+    /// A decision about a signup; it repeats the signup, so that it can be applied alone.
     Decision = "decision" {
         /// The signup.
         pub signup: Signup,
@@ -110,16 +110,16 @@ facts! {
         pub received_at: DateTime<Utc>,
         /// The signup's position in the same journal.
         pub signup_position: u64,
-        /// What was decided.
+        /// The decision.
         pub attribution: Attribution,
     },
-    /// A fact of the same journal had no effect: a conflict, or refused. A replay skips it.
+    /// A fact of the same journal has no effect: it was rejected, or is a conflict. A replay skips it.
     Void = "void" {
         /// The fact's position in the same journal.
         pub position: u64,
-        /// Why.
+        /// Why it has no effect.
         pub reason: String,
-        /// The account, when it was a conflict of one: staff see it there.
+        /// The account, if it is a conflict: staff see it there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub account_id: Option<AccountId>,
     },
@@ -127,28 +127,28 @@ facts! {
     Review = "review" {
         /// The account.
         pub account_id: AccountId,
-        /// How.
+        /// The judgement.
         pub action: ReviewAction,
-        /// Why.
+        /// The reason that was given.
         pub reason: String,
     },
     /// Staff credited an account by hand.
     Credit = "credit" {
         /// The account.
         pub account_id: AccountId,
-        /// To whom; `None`: to nobody.
+        /// The affiliate that is credited; `None`: nobody.
         pub affiliate_id: Option<AffiliateId>,
-        /// Why.
+        /// The reason that was given.
         pub reason: String,
-        /// The claim that was granted by it: it is credited once, however often that is said.
+        /// The claim that this grants: it is credited once, even if reported again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub claim_id: Option<ClaimId>,
-        /// It ends a hold or a rejection also where the affiliate stays the same: said since credits do so; what was
-        /// journaled before keeps the effect that it had.
+        /// Whether it ends a hold or a rejection even if the affiliate stays the same. Older records do not
+        /// have it, and keep the effect that they had.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         pub ends_judgement: bool,
     },
-    /// An affiliate applied, or was brought over; with its default link.
+    /// An affiliate applied, or was imported; with its default link.
     AffiliateCreated = "affiliate_created" {
         /// The affiliate.
         pub affiliate: Affiliate,
@@ -157,17 +157,17 @@ facts! {
     },
     /// An affiliate took a step of its life.
     AffiliateStep = "affiliate_step" {
-        /// Who.
+        /// The affiliate.
         pub affiliate_id: AffiliateId,
         /// Which step.
         pub step: Step,
-        /// Why.
+        /// The reason that was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reason: Option<String>,
     },
-    /// An affiliate's profile was changed: what is given replaces what was.
+    /// An affiliate's profile was changed: fields that are given replace the old ones.
     AffiliateChanged = "affiliate_changed" {
-        /// Who.
+        /// The affiliate.
         pub affiliate_id: AffiliateId,
         /// What changed.
         pub change: AffiliateChange,
@@ -176,56 +176,56 @@ facts! {
     LinkCreated = "link_created" {
         /// The link.
         pub link: Link,
-        /// How many the affiliate may have with it; `None`: as many as there are.
+        /// How many links the affiliate may have, this one included; `None`: no limit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub within: Option<Within>,
     },
     /// A link was switched off.
     LinkDisabled = "link_disabled" {
-        /// Which.
+        /// The link.
         pub link_id: LinkId,
-        /// Whose.
+        /// Its affiliate.
         pub affiliate_id: AffiliateId,
-        /// Why; empty where nobody said. A fact without it is from before default links were kept on: it
-        /// switches off what it names.
+        /// The reason; empty if none was given. A fact without it comes from a version that did not protect
+        /// default links: it switches off any link.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reason: Option<String>,
     },
-    /// A link that was switched off is on again.
+    /// A link was switched on again.
     LinkEnabled = "link_enabled" {
-        /// Which.
+        /// The link.
         pub link_id: LinkId,
-        /// Whose.
+        /// Its affiliate.
         pub affiliate_id: AffiliateId,
     },
     /// An affiliate's month was closed.
     StatementClosed = "statement_closed" {
-        /// What it says, for ever.
+        /// The statement; it never changes.
         pub statement: Statement,
-        /// When the run read the facts that it says it from.
+        /// When the run read the facts behind it.
         pub read_at: DateTime<Utc>,
-        /// The lease's fencing token of the run that closed it.
+        /// The fencing token of the lease of the run that closed it.
         pub fence: u64,
-        /// Which referrals counted; `None`: it was closed before closings said so.
+        /// Which referrals counted; `None`: the closing is older than this field.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub referrals: Option<ClosingReferrals>,
     },
-    /// A month's closing began: its rules are fixed from here on.
+    /// The closing of a month began: its rules are fixed from here on.
     MonthClosing = "month_closing" {
-        /// Which.
+        /// The month.
         pub month: Month,
-        /// By what its statements are computed for ever.
+        /// The rules that its statements are computed by, permanently.
         pub rules: Rules,
-        /// The run's as-of.
+        /// The time that the run was made for.
         pub as_of: DateTime<Utc>,
         /// The run's fencing token.
         pub fence: u64,
     },
     /// All of a month's statements are closed.
     MonthClosed = "month_closed" {
-        /// Which.
+        /// The month.
         pub month: Month,
-        /// How many statements it has.
+        /// The number of its statements.
         pub statements: u64,
         /// The run's fencing token.
         pub fence: u64,
@@ -240,107 +240,109 @@ facts! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub took_ms: Option<u64>,
     },
-    /// Somebody set a password. An affiliate that was approved is activated by it.
+    /// Somebody set a password. An approved affiliate becomes activated by it.
     PasswordSet = "password_set" {
-        /// Who.
+        /// Whose password it is.
         pub person: Person,
-        /// Of the password.
+        /// The hash of the password.
         pub hash: PasswordHash,
-        /// The version that it replaces: another one stands, and it is refused.
+        /// The version that it replaces; refused if another version is the current one.
         pub replaces: u32,
     },
-    /// An agreement's text, written down before anybody signs it: from then on its version has no other.
+    /// The text of an agreement, journaled before anybody signs it: from then on its version can't have
+    /// another text.
     AgreementPublished = "agreement_published" {
         /// The text, with its version and hash.
         pub agreement: Agreement,
     },
     /// An affiliate signed the agreement.
     AgreementSigned = "agreement_signed" {
-        /// Who.
+        /// The affiliate.
         pub affiliate_id: AffiliateId,
-        /// How.
+        /// The signature.
         pub signature: Signature,
     },
     /// A member of staff was made.
     StaffCreated = "staff_created" {
-        /// Who.
+        /// The member of staff.
         pub member: StaffMember,
     },
-    /// A member of staff may do something else, or may no longer sign in.
+    /// A member of staff got another role, or was disabled or enabled.
     StaffChanged = "staff_changed" {
-        /// Who.
+        /// The member of staff.
         pub staff_id: StaffId,
-        /// Another role.
+        /// The new role.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub role: Option<Role>,
-        /// Whether it may not sign in.
+        /// Whether it is disabled now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub disabled: Option<bool>,
-        /// Asks that an administrator be left, and names those who were known; `None`: this is not asked.
+        /// The administrators that were known when this was requested: the change is refused if it would leave
+        /// none. `None`: not checked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub admins: Option<BTreeSet<StaffId>>,
     },
-    /// Somebody made a link that sets a member's password.
+    /// Somebody made a link to set the password of a member of staff.
     StaffInvited = "staff_invited" {
-        /// Whose password.
+        /// The member of staff.
         pub staff_id: StaffId,
     },
-    /// Staff sent an affiliate a link that sets its password.
+    /// Staff sent an affiliate a link to set its password.
     ActivationSent = "activation_sent" {
-        /// Whose password.
+        /// The affiliate.
         pub affiliate_id: AffiliateId,
     },
     /// An affiliate, or staff for it, ended all of its sessions and open links.
     SignedOutEverywhere = "signed_out_everywhere" {
-        /// Whose.
+        /// The affiliate.
         pub affiliate_id: AffiliateId,
     },
     /// A member of staff ended all of its own sessions and open links.
     StaffSignedOutEverywhere = "staff_signed_out_everywhere" {
-        /// Whose.
+        /// The member of staff.
         pub staff_id: StaffId,
     },
-    /// Staff wrote something about an affiliate.
+    /// Staff wrote a note about an affiliate.
     NoteAdded = "note_added" {
-        /// About whom.
+        /// The affiliate.
         pub affiliate_id: AffiliateId,
-        /// What.
+        /// The text of the note.
         pub text: String,
     },
-    /// An affiliate says that a referral is missing.
+    /// An affiliate reports that a referral is missing.
     ClaimFiled = "claim_filed" {
-        /// Which.
+        /// The claim.
         pub claim: MissingReferral,
     },
     /// Staff decided about a missing referral.
     ClaimDecided = "claim_decided" {
-        /// Which.
+        /// The claim.
         pub claim_id: ClaimId,
-        /// Whose.
+        /// Its affiliate.
         pub affiliate_id: AffiliateId,
-        /// Whether it is credited.
+        /// Whether the claim is granted.
         pub granted: bool,
-        /// Why.
+        /// The reason that was given.
         pub reason: String,
-        /// The account that is credited by it.
+        /// The account that is credited because of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub account_id: Option<AccountId>,
     },
-    /// A fact could not be applied, and is set aside so that those after it go on.
+    /// A fact could not be applied, and is set aside so that later facts are not blocked.
     SetAside = "set_aside" {
-        /// Whose journal it is in.
+        /// The node whose journal it is in.
         pub node: NodeId,
-        /// Its position there.
+        /// Its position in that journal.
         pub position: u64,
-        /// In which life of the node's disk; earlier versions did not say so, and it is taken for the first.
+        /// The epoch of that journal; older versions did not write it, and it counts as the first.
         #[serde(default = "first_epoch", skip_serializing_if = "is_first_epoch")]
         pub epoch: u32,
         /// What is wrong with it.
         pub cause: String,
-        /// Its kind, as far as it can be read.
+        /// Its kind, if it can be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub kind: Option<String>,
-        /// The account that it is about, if one, as far as it can be read.
+        /// The account that it is about, if there is one and it can be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub account_id: Option<AccountId>,
         /// Its record, as it was journaled.
@@ -349,25 +351,25 @@ facts! {
     },
     /// A person decided about a fact that was set aside.
     SetAsideEnded = "set_aside_ended" {
-        /// Whose journal it is in.
+        /// The node whose journal it is in.
         pub node: NodeId,
-        /// Its position there.
+        /// Its position in that journal.
         pub position: u64,
-        /// In which life of the node's disk.
+        /// The epoch of that journal.
         #[serde(default = "first_epoch", skip_serializing_if = "is_first_epoch")]
         pub epoch: u32,
-        /// It was journaled again; false: it is dropped.
+        /// True: it was journaled again; false: it is dropped.
         pub retried: bool,
-        /// Why.
+        /// The reason that was given.
         pub reason: String,
     },
-    /// A mail was sent, or given up.
+    /// A mail was sent, or will not be sent any more.
     MailDone = "mail_done" {
-        /// Which.
+        /// The mail.
         pub mail_id: String,
         /// How it ended.
         pub outcome: MailOutcome,
-        /// What was lost with it, if it never reached anybody and was about somebody.
+        /// What was lost, if it never reached the person that it was about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub lost: Option<LostMail>,
     },
@@ -381,18 +383,19 @@ pub(crate) const fn is_first_epoch(epoch: &u32) -> bool {
     *epoch == first_epoch()
 }
 
-/// A limit that must hold where a fact is applied, and not only where it was asked for: of two who ask at once, both may
-/// see room for one. It stands in the fact, so that what was applied without it is never refused by a replay.
+/// A limit that is checked when a fact is applied, and not only when it was requested: of two requests at
+/// once, both may see room for one. It is part of the fact, so that a replay never refuses what was applied
+/// before the limit existed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Within {
-    /// So many there may be.
+    /// The limit.
     pub most: u32,
-    /// So many were known: where a store has not counted yet, it begins with them.
+    /// How many were known: a store that has no count yet starts with this number.
     pub known: u32,
 }
 
 impl Signup {
-    /// Whether another report says the same of the account: equal plan, instant and standing. Evidence
+    /// Whether another report says the same about the account: the same plan, instant and standing. Evidence
     /// and warnings do not count.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.account_id == other.account_id
@@ -402,12 +405,12 @@ impl Signup {
     }
 }
 
-/// Whether two reports mean the same instant: databases round what they keep to a part of a millisecond.
+/// Whether two reports mean the same instant: databases round times to a fraction of a millisecond.
 pub fn same_instant(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
     (one - other).abs() < TimeDelta::milliseconds(1)
 }
 
-/// What a signup may be credited by. Only keyed hashes of e-mail and IP are kept, and the mail domain.
+/// What a signup may be credited by. Of e-mail and IP only keyed hashes and the mail domain are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// The click token of the landing page, as given (at most 512 bytes are kept).
@@ -416,7 +419,8 @@ pub struct Evidence {
     /// The visitor cookie's value, as given (at most 512 bytes are kept).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
-    /// The typed code, as [`ReferralCode::fold`] writes it (at most 64 bytes are kept); before that was so, as given.
+    /// The typed code, as [`ReferralCode::fold`] writes it (at most 64 bytes are kept); as given in older
+    /// records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Keyed hash of the trimmed lower-case e-mail, hex.
@@ -454,14 +458,14 @@ named! {
 /// What changed of an affiliate.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AffiliateChange {
-    /// The profile that the change was made to: of the new one, only what differs from it is taken, so that
-    /// two people who change different things at once both have their way.
+    /// The profile that the change was made to. Only what differs from it is taken, so that two people can
+    /// change different fields at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Profile>,
     /// The whole new profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
-    /// Another referral code.
+    /// The new referral code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ReferralCode>,
     /// Whether it is exempt from holds.
@@ -488,47 +492,48 @@ impl AffiliateChange {
 /// What a nightly run did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunReport {
-    /// The time it was run as of.
+    /// The time that it was made for.
     pub as_of: DateTime<Utc>,
-    /// The last full day.
+    /// The last full day that it saw.
     #[schema(value_type = String, format = Date)]
     pub through: NaiveDate,
-    /// Months that it closed.
+    /// The months that it closed.
     #[schema(value_type = Vec<String>)]
     pub closed: Vec<Month>,
     /// Referred accounts read.
     pub accounts: u64,
-    /// Crossings in months open before the run.
+    /// Qualifications in months that were open before the run.
     pub crossings: u64,
     /// Statements computed.
     pub statements: u64,
     /// Adjustments placed.
     pub adjustments: u64,
-    /// Affiliates that were computed; all others stand as the run before found them.
+    /// Affiliates that were computed again; for all others the result of the last run is still valid.
     #[serde(default)]
     pub computed: u64,
-    /// SHA-256 of the hashes of all statements that it computed, those that it closed and those left open, by affiliate
-    /// and month, in hex. A dry run computes everything anew: it says the same as one that computed what changed.
+    /// SHA-256, in hex, of the hashes of all statements, closed or still open, by affiliate and month. A dry
+    /// run, which computes everything again, must get the same hash as a run that computes only what changed.
     #[serde(default)]
     pub statements_hash: String,
-    /// Nodes whose journals were behind or silent: no month closed because of them.
+    /// Nodes whose journals were behind or silent, so that no month closed.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub nodes_behind: Vec<NodeId>,
-    /// What else kept months from closing, each in a sentence: facts that are set aside, documents that can't be read.
+    /// Other causes why no month closed, each as a sentence: facts that are set aside, documents that can't
+    /// be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
-    /// Months that would be due by the node's clock, and are not by the store's: they did not close.
+    /// Months that are due by the node's clock but not by the store's clock, and did not close.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub too_early: Vec<Month>,
-    /// Why the store may have forgotten facts: no month closed because of that.
+    /// Why the store may have lost facts, so that no month closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_forgets: Option<String>,
 }
 
 impl RunReport {
-    /// Whether something is missing, or may be: no month closes then.
+    /// Whether facts are missing or may be missing, so that no month may close.
     pub const fn may_miss_facts(&self) -> bool {
         !self.nodes_behind.is_empty() || !self.waits_for.is_empty() || self.store_forgets.is_some()
     }
@@ -538,7 +543,7 @@ impl RunReport {
 mod tests {
     use super::*;
 
-    /// What is on disk for ever: these bytes must go on being read, and written.
+    /// These bytes are on disk permanently: every version has to read and write them.
     #[test]
     fn records_have_golden_bytes() {
         let golden = [

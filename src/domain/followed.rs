@@ -1,24 +1,26 @@
-//! The token and the query of a followed link, whatever mails, chats and people did to its address on the way.
+//! The token and the query of a link that was followed, even if mail, chat or people changed its address.
 //!
-//! The token is the path's first letters, as many as a link's token has, with escapes undone once. What follows is
-//! dropped: a full stop, a bracket, a quote or a slash of the text around. Only `&` or `?` begins a query there, which
-//! stands before the address's own; where that sign came escaped, all behind it did, and is undone once.
+//! The token is the beginning of the path, as many characters as a link's token has, with escapes undone
+//! once. What follows is dropped: a full stop, a bracket, a quote or a slash from the text around the link.
+//! Only a `&` or `?` there begins a query, which comes before the address's own query. If that sign is
+//! escaped, everything after it was escaped too, and is undone once.
 
 use super::token::LINK_LETTERS;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
-/// A followed link, taken apart; nothing of it is verified.
+/// A followed link, split into its parts; nothing is verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Followed<'a> {
-    /// The link's token, or what stands in its place.
+    /// The link's token, or whatever is in its place.
     pub token: Cow<'a, str>,
     /// The query, without its `?`.
     pub query: Cow<'a, str>,
 }
 
 impl<'a> Followed<'a> {
-    /// Takes an address apart: its path behind the prefix, and its query. Allocates nothing for one that is as it was made.
+    /// Splits an address: its path after the prefix, and its query. Allocates nothing for an unchanged
+    /// address.
     pub fn read(path: &'a str, query: &'a str) -> Self {
         let split = if path.len() == LINK_LETTERS { None } else { split(path) };
         match split {
@@ -39,7 +41,7 @@ fn split(path: &str) -> Option<(String, &str)> {
     Some((token, rest))
 }
 
-/// The first letter, plain or escaped, if tokens have such letters.
+/// The first character, plain or escaped, if tokens may contain it.
 fn first_letter(text: &str) -> Option<(u8, &str)> {
     let (letter, len) = match *text.as_bytes() {
         [b'%', high, low, ..] => (byte(high, low)?, 3),
@@ -50,13 +52,13 @@ fn first_letter(text: &str) -> Option<(u8, &str)> {
     in_tokens.then(|| (letter, &text[len..]))
 }
 
-/// The byte that two digits write.
+/// The byte that two hex digits stand for.
 fn byte(high: u8, low: u8) -> Option<u8> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
-/// The query that begins in what follows a token.
+/// The query that begins in the text after a token.
 fn begun(tail: &str) -> Cow<'_, str> {
     for (at, sign) in tail.bytes().enumerate() {
         if sign == b'&' || sign == b'?' {

@@ -1,4 +1,4 @@
-//! An account's history: when it was active, on which plan, and the day on which it crosses the mark.
+//! An account's history: when it was active, on which plan, and the day on which it qualifies.
 
 use super::id::Plan;
 use super::mark::{Mark, Marks, Span};
@@ -7,17 +7,17 @@ use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Where an account stands with the company.
+/// An account's standing with the company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// Signed up as a trial, and nothing since.
+    /// Signed up as a trial, and not activated yet.
     NotYetActive,
     /// In good standing.
     Active,
     /// Not in good standing.
     Suspended,
-    /// Left.
+    /// Has left.
     Canceled,
 }
 
@@ -33,18 +33,18 @@ impl Standing {
     }
 }
 
-/// What is known of an account up to an instant, in order.
+/// What is known about an account up to an instant, in order.
 #[derive(Debug, Clone)]
 pub struct History<'a> {
     referral: &'a Referral,
     /// By `occurred_at` and `event_id`, each once.
     events: Vec<&'a AccountEvent>,
-    /// Ascending, none empty, no two touching; only the last may be open.
+    /// Ascending, none empty, with gaps between them; only the last may be open.
     intervals: Vec<Interval>,
     standing: Standing,
 }
 
-/// A time `[start, end)` during which the account was active; open: without an end so far.
+/// A time `[start, end)` during which the account was active; `end` is `None` while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     start: DateTime<Utc>,
@@ -53,19 +53,19 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether it was under way up to an instant, and did not only begin with it.
+    /// Whether it includes the time just before `end`.
     pub fn contains_end(&self, end: DateTime<Utc>) -> bool {
         self.start < end && self.end.is_none_or(|ended| end <= ended)
     }
 }
 
 impl<'a> History<'a> {
-    /// The account's history by all that is known.
+    /// The history from everything that is known.
     pub fn of(referral: &'a Referral) -> Self {
         Self::from_events(referral, referral.events.iter().collect())
     }
 
-    /// The account's history by facts dated before an instant; `None` if its signup is none of them.
+    /// The history from facts dated before an instant; `None` if the signup is dated later.
     pub fn before(referral: &'a Referral, bound: DateTime<Utc>) -> Option<Self> {
         let seen = || referral.events.iter().filter(|event| event.occurred_at < bound).collect();
         (referral.signed_up_at < bound).then(|| Self::from_events(referral, seen()))
@@ -77,7 +77,7 @@ impl<'a> History<'a> {
         events.dedup();
         let standing = if referral.active { Standing::Active } else { Standing::NotYetActive };
         let mut history = Self { referral, events, intervals: Vec::new(), standing: Standing::NotYetActive };
-        history.stand(standing, referral.signed_up_at);
+        history.set_standing(standing, referral.signed_up_at);
         for index in 0..history.events.len() {
             let event = history.events[index];
             let standing = match event.change {
@@ -86,13 +86,13 @@ impl<'a> History<'a> {
                 Change::Canceled => Standing::Canceled,
                 Change::PlanChanged { .. } | Change::Unknown { .. } => continue,
             };
-            history.stand(standing, event.occurred_at.max(referral.signed_up_at));
+            history.set_standing(standing, event.occurred_at.max(referral.signed_up_at));
         }
         history
     }
 
-    /// The account's standing from an instant on, which is not before the last one given.
-    fn stand(&mut self, standing: Standing, at: DateTime<Utc>) {
+    /// Sets the standing from an instant on, which must not be before the last one.
+    fn set_standing(&mut self, standing: Standing, at: DateTime<Utc>) {
         self.standing = standing;
         let last = self.intervals.last_mut();
         match (standing == Standing::Active, last) {
@@ -110,7 +110,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Whose history it is.
+    /// The referral that this is the history of.
     pub fn referral(&self) -> &'a Referral {
         self.referral
     }
@@ -120,17 +120,17 @@ impl<'a> History<'a> {
         &self.events
     }
 
-    /// Where the account stands after all of them.
+    /// The standing after all events.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// Whether the account was active up to an instant, and not only from it on.
+    /// Whether the account was active just before an instant.
     pub fn active_at_end(&self, end: DateTime<Utc>) -> bool {
         self.intervals.iter().any(|interval| interval.contains_end(end))
     }
 
-    /// When the account was active: ascending, no two touching.
+    /// When the account was active: ascending, with gaps between them.
     pub fn intervals(&self) -> &[Interval] {
         &self.intervals
     }
@@ -147,14 +147,14 @@ impl<'a> History<'a> {
         plans.next().unwrap_or(&self.referral.plan)
     }
 
-    /// The day on which the account crosses: the first active day at whose end its active days have reached the
-    /// mark of that day's month. It lies in the past, or in the future if nothing changes. `None`: the account was
-    /// not active for long enough and is not active now.
+    /// The day on which the account qualifies: the first active day at whose end its active days have reached
+    /// the qualifying period of that day's month. It is in the past, or in the future if nothing changes.
+    /// `None`: the account was not active for long enough and is not active now.
     pub fn crossing(&self, marks: &Marks) -> Option<NaiveDate> {
         marks.spans().find_map(|span| self.first_past_the_mark(&span))
     }
 
-    /// The first active day of a span at whose end the active days have reached its mark.
+    /// The first active day of a span at whose end the active days have reached the span's qualifying period.
     fn first_past_the_mark(&self, span: &Span<'_>) -> Option<NaiveDate> {
         let Mark { days: needed, active_days, zone } = span.mark;
         let mut counted = 0;
@@ -164,7 +164,7 @@ impl<'a> History<'a> {
             }
             let first = zone.first_whole_day(interval.start);
             let reached = zone.nth_day(first, needed.saturating_sub(counted).max(1))?;
-            // A later span may find the mark reached already: then its first active day is the one.
+            // The period may be reached before the span begins: then the span's first active day is the one.
             let first_in_span = zone.nth_day(span.from.map_or(first, |from| from.max(first)), 1)?;
             let day = reached.max(first_in_span);
             if span.until.is_some_and(|until| until <= day) {
@@ -178,8 +178,8 @@ impl<'a> History<'a> {
         None
     }
 
-    /// The active days up to a date and including it, towards the mark. Consecutive ones are those of the
-    /// current run: none while the account is not active.
+    /// The active days up to and including a date, counted as the qualifying period says. Consecutive days
+    /// are those of the current run, so there are none while the account is not active.
     pub fn active_days_through(&self, through: NaiveDate, mark: &Mark) -> u32 {
         let until = mark.zone.end_of(through);
         let mut began = self.intervals.iter().filter(|interval| interval.start < until);
@@ -197,21 +197,22 @@ impl<'a> History<'a> {
     }
 }
 
-/// How far a referral is on its way to the mark.
+/// How far a referral has come towards its qualification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Active days so far; they go on after the mark.
+    /// Active days so far; they are counted beyond the qualification too.
     pub active_days: u32,
-    /// Active days that make the mark.
+    /// Active days that are needed.
     pub mark_days: u32,
-    /// The day that completed the mark.
+    /// The day on which it qualified.
     pub crossed_on: Option<NaiveDate>,
-    /// The day that will complete it if nothing changes; only while the account is active.
+    /// The day on which it will qualify if nothing changes; only while the account is active.
     pub expected_on: Option<NaiveDate>,
 }
 
 impl Progress {
-    /// A referral's progress by facts dated up to the day `through`. Its days are counted by the mark of open months.
+    /// A referral's progress by facts dated up to the day `through`. Days are counted by the qualifying
+    /// period of open months.
     pub fn of(referral: &Referral, marks: &Marks, through: NaiveDate) -> Self {
         let mark = marks.of_open();
         let history = History::before(referral, mark.zone.end_of(through));

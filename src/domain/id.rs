@@ -1,8 +1,8 @@
-//! The names of things: every id is a type of its own, parsed at the edge, so that past it no
-//! `String` may be one of them.
+//! Ids: each kind is a type of its own, parsed where it comes in, so that a `String` is never an id further
+//! inside.
 //!
-//! Ids that we make are 63 random bits, shown as a prefix and 13 letters and digits (`aff_0k3v…`):
-//! nodes make them without asking each other, and two of 10⁶ are equal with a chance of 10⁻⁷.
+//! Ids that we make are 63 random bits, shown as a prefix and 13 letters and digits (`aff_0k3v…`). Nodes make
+//! them without asking each other: among 10⁶ ids, two are equal with a probability of 10⁻⁷.
 
 use super::text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,12 +10,12 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Why a text is not an id of the kind asked for.
+/// A text is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("parse {0}")]
 pub struct BadId(pub &'static str);
 
-/// Lower-case letters and digits without `i l o u`, which people misread.
+/// Lower-case letters and digits without `i l o u`, which people confuse with others.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const DIGITS: usize = 13;
 
@@ -44,8 +44,8 @@ fn read_base32(text: &str) -> Option<u64> {
 }
 
 fn random_63_bits() -> u64 {
-    // The operating system's generator only fails where no process could make keys or sessions
-    // either; there is nothing better to do than to stop.
+    // The operating system's generator only fails where no process could make keys or sessions either;
+    // stopping is all that can be done.
     let bits = getrandom::u64().expect("the operating system gives random numbers");
     bits >> 1
 }
@@ -124,7 +124,7 @@ random_id!(
     "clm_"
 );
 random_id!(
-    /// One server process's data directory, for as long as the directory lives.
+    /// The data directory of a server process, for as long as that directory exists.
     NodeId,
     "node_"
 );
@@ -137,7 +137,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// The id as the company wrote it.
+            /// The id as the company writes it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -168,7 +168,7 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A customer of the company, in the company's own words: 1–128 of `A-Za-z0-9_.:-`.
+    /// A customer of the company, by the company's own id: 1–128 of `A-Za-z0-9_.:-`.
     AccountId
 );
 text_id!(
@@ -223,8 +223,8 @@ impl ReferralCode {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-    /// A typed or pasted text as a code would be written: without blanks and letters that can't be seen, in plain lower
-    /// case, with plain dashes, and without what stands around it (quotes, a full stop).
+    /// A typed or pasted text in the form of a code: without blanks and invisible characters, in plain lower
+    /// case, with plain dashes, and without quotes or a full stop around it.
     pub fn fold(text: &str) -> String {
         let plain = text::plain(text);
         let letters = plain.chars().filter(|letter| !letter.is_whitespace());
@@ -269,7 +269,7 @@ impl<'de> Deserialize<'de> for ReferralCode {
     }
 }
 
-/// One following of a link: a UUID of version 7, whose first 48 bits are the click's Unix time in milliseconds.
+/// A click: a UUID of version 7, whose first 48 bits are the click's Unix time in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClickId(pub Uuid);
@@ -290,8 +290,8 @@ impl fmt::Display for ClickId {
     }
 }
 
-/// A browser, known by a signed first-party cookie: a UUID of version 7 of its first click, so that what is kept
-/// of visitors lies in the order of time.
+/// A browser, known by a signed first-party cookie: the UUID of version 7 of its first click, so that stored
+/// visitors are in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VisitorId(pub Uuid);

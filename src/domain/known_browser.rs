@@ -1,9 +1,10 @@
-//! A browser that has signed in before, as a signed cookie says.
+//! A browser that has signed in before, known by a signed cookie.
 //!
-//! It opens nothing: whoever has it still needs the password. But the guesses of strangers do not count against it,
-//! so that nobody keeps a person out by guessing; it has guesses of its own. It is good for one person, and so for one
-//! realm. A new password leaves it good: else whoever chose one would be kept out on all other devices. "Sign out
-//! everywhere" ends it, as a lost device is one of those that it is meant for.
+//! The cookie gives no access: the password is still needed. But guesses of strangers do not count against
+//! such a browser, so that nobody can lock a person out by guessing; the browser has a limit of its own. It
+//! is valid for one person, and so for one realm. A new password leaves it valid: otherwise a person who
+//! chooses one would be locked out on all other devices. "Sign out everywhere" ends it, since that is meant
+//! for a lost device too.
 
 use super::person::Person;
 use super::token::{Keyring, Use};
@@ -11,25 +12,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// For how long a browser is known that is not used to sign in again.
+/// How long a browser stays known after its last sign-in.
 pub const LIFETIME: TimeDelta = TimeDelta::days(180);
 
-/// Of tokens of this kind; see [`one_time`](super::one_time) for the others.
+/// The first byte of tokens of this kind; [`one_time`](super::one_time) has the others.
 const KIND: u8 = 0x31;
 /// Kind, key, person, browser, expiry, how often all sessions were ended.
 const SIGNED: usize = 1 + 2 + 9 + 8 + 8 + 4;
 const MAC: usize = 32;
 
-/// What the cookie says.
+/// The content of the cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownBrowser {
     /// Who signed in.
     pub person: Person,
-    /// Tells the browsers of a person apart: its guesses are counted by it.
+    /// Identifies one browser of a person: its guesses are counted by it.
     pub id: u64,
-    /// Up to here it is good, in whole seconds.
+    /// It is valid until then; in whole seconds.
     pub expires_at: DateTime<Utc>,
-    /// How often the person's sessions and links had been ended.
+    /// How often the person's sessions and links had been ended when it was made.
     pub ended: u32,
 }
 
@@ -39,12 +40,12 @@ impl KnownBrowser {
         Self { person, id, expires_at: now + LIFETIME, ended }
     }
 
-    /// Whether it is still good for a person whose sessions were ended so often.
+    /// Whether it is still valid for a person whose sessions were ended this many times.
     pub fn is_good(&self, ended: u32, now: DateTime<Utc>) -> bool {
         now < self.expires_at && self.ended == ended
     }
 
-    /// Its letters, signed.
+    /// The signed value of the cookie.
     pub fn sign(&self, keyring: &Keyring) -> String {
         let mut raw = vec![KIND];
         raw.extend_from_slice(&keyring.current_tag());
@@ -57,9 +58,9 @@ impl KnownBrowser {
         URL_SAFE_NO_PAD.encode(raw)
     }
 
-    /// Reads a cookie's letters; `None`: they are none of ours, or of a key that was retired.
+    /// Reads a cookie's value; `None`: it is not one of ours, or its key is retired.
     pub fn verify(text: &str, keyring: &Keyring) -> Option<Self> {
-        // Longer letters do not fit.
+        // A longer value does not fit.
         let mut raw = [0; SIGNED + MAC];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut raw).ok()?;
         let (signed, mac) = raw.split_at(SIGNED);
@@ -124,7 +125,7 @@ mod tests {
         assert!(!known.is_good(3, now + LIFETIME) && !known.is_good(4, now) && !known.is_good(2, now));
     }
 
-    /// Cookies out there must go on being read.
+    /// Cookies in people's browsers have to stay readable.
     #[test]
     fn a_cookie_has_golden_letters() {
         let expires_at = at("2026-06-30T00:00:00Z");

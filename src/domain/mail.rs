@@ -1,7 +1,7 @@
-//! What we write to people, and when a mail that could not be delivered is tried again.
+//! The mails that we send, and when a mail that could not be delivered is tried again.
 //!
-//! A message holds what happened and never a one-time link: that is made when the mail is written out, so that
-//! neither the store nor a backup of it holds a key to anybody's account.
+//! A message holds what happened and never a one-time link. The link is made when the mail is sent, so that
+//! neither the store nor a backup holds one.
 
 use super::id::NodeId;
 use super::person::Person;
@@ -16,105 +16,105 @@ use sha2::{Digest, Sha256};
 pub enum Message {
     /// Thanks for the application; staff will look at it.
     ApplicationReceived,
-    /// Somebody applied with the address of somebody who is known. Only the address's owner is told.
+    /// Somebody applied with an address that is already known. Only the owner of the address is notified.
     ApplicationKnown,
-    /// Welcome; brings the link that sets the first password.
+    /// Welcome; with the link to set the first password.
     Approved,
-    /// The application was turned down.
+    /// The application was rejected.
     Rejected {
-        /// What staff wrote.
+        /// The reason that staff gave.
         reason: String,
     },
-    /// Brings the link that sets a new password.
+    /// The link to set a new password.
     PasswordReset,
     /// A password was set or changed.
     PasswordChanged,
     /// A copy of the signature.
     AgreementSigned {
-        /// Of the agreement.
+        /// The version of the agreement.
         version: String,
-        /// Of the agreement's text, hex.
+        /// The SHA-256 of the agreement's text, in hex.
         sha256: String,
-        /// As typed.
+        /// The name as typed.
         name: String,
-        /// When.
+        /// When it was signed.
         at: DateTime<Utc>,
     },
-    /// Asks the new address whether it is meant.
+    /// Asks the new address to confirm the change.
     ConfirmEmail {
-        /// Where the account's mail shall go.
+        /// The new address.
         new_email: String,
-        /// When this was asked for: pointless if that has passed.
+        /// What was known when the change was requested; no link is made if it changed since.
         asked: Asked,
     },
-    /// Tells the old address.
+    /// Notifies the old address.
     EmailChanged {
-        /// The new one, as `a…@example.com`.
+        /// The new address, as `a…@example.com`.
         new_email_masked: String,
-        /// Payouts wait because of it.
+        /// Whether payouts are held because of it.
         held: bool,
     },
-    /// Asks the account's address whether payouts shall go elsewhere.
+    /// Asks the account's address to confirm a new payout address.
     ConfirmPaypal {
-        /// Where payouts shall go.
+        /// The new payout address.
         new_email: String,
-        /// It is the first address of payouts, and no change.
+        /// Whether it is the first payout address.
         first: bool,
-        /// When this was asked for: pointless if that has passed.
+        /// What was known when the change was requested; no link is made if it changed since.
         asked: Asked,
     },
-    /// Payouts go elsewhere, after a wait.
+    /// Payouts go to another address, after a hold.
     PaypalChanged {
-        /// The new one, as `a…@example.com`; empty: none is known any more.
+        /// The new address, as `a…@example.com`; empty: it was removed.
         masked: String,
-        /// There was none before.
+        /// Whether it is the first payout address.
         first: bool,
-        /// Payouts wait until then.
+        /// Payouts are held until then.
         held_until: DateTime<Utc>,
     },
-    /// Staff decided about a referral that was said to be missing.
+    /// Staff decided about a claim of a missing referral.
     ClaimDecided {
         /// Whether it is credited now.
         granted: bool,
-        /// What staff wrote.
+        /// The reason that staff gave.
         reason: String,
     },
     /// Staff switched a link off.
     LinkDisabled {
         /// The affiliate's name for it.
         label: Option<String>,
-        /// When it was made: tells one without a name from others.
+        /// When the link was made: identifies a link without a name.
         made_at: DateTime<Utc>,
-        /// What staff wrote; empty: nothing.
+        /// The reason that staff gave; empty: none.
         reason: String,
     },
-    /// A link that was off is on again.
+    /// A link was switched on again.
     LinkEnabled {
         /// The affiliate's name for it.
         label: Option<String>,
-        /// When it was made.
+        /// When the link was made.
         made_at: DateTime<Utc>,
     },
     /// Links do not earn for now.
     Suspended {
-        /// What staff wrote.
+        /// The reason that staff gave.
         reason: String,
     },
     /// Links earn again.
     Reinstated,
-    /// The account is closed for good; tells what is due.
+    /// The account is closed permanently; says what is still due.
     Closed {
-        /// What staff wrote.
+        /// The reason that staff gave.
         reason: String,
     },
-    /// Brings the link that sets a member of staff's new password.
+    /// The link to set a new password of a member of staff.
     StaffPasswordReset,
-    /// A colleague made a link that sets a new password of a member of staff who has one.
+    /// A colleague made a link to set a new password for a member of staff who has one.
     StaffLinkMade,
 }
 
-/// How an account stood when somebody who was signed in asked for a change. The link that confirms the change is made
-/// when the mail is written out: if a password or an address was changed since, it must not be made any more.
+/// The state of an account when a signed-in person requested a change. The link to confirm the change is made
+/// when the mail is sent: if a password or an address was changed in the meantime, it must not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Asked {
     /// The generation of the credentials.
@@ -124,12 +124,12 @@ pub struct Asked {
 }
 
 impl Message {
-    /// Whether it goes to an address that nobody has looked at yet: whoever typed it may be somebody else.
+    /// Whether it goes to an address that nobody has confirmed yet: it may belong to somebody else.
     pub const fn is_to_stranger(&self) -> bool {
         matches!(self, Self::ApplicationReceived | Self::ApplicationKnown | Self::Rejected { .. })
     }
 
-    /// The stable name; the templates' too.
+    /// The stable name; templates have the same.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::ApplicationReceived => "application_received",
@@ -160,21 +160,21 @@ impl Message {
 pub struct Letter {
     /// The address.
     pub to: String,
-    /// Whom it greets.
+    /// The name for the greeting.
     pub name: String,
-    /// Whose account it is about; one-time links are made for it.
+    /// The account that it is about; one-time links are made for this person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<Person>,
-    /// What it says.
+    /// The content.
     pub message: Message,
 }
 
-/// A letter on its way.
+/// A letter that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
-    /// Its name, the same however often it is made or sent; sorts by time.
+    /// Its id, the same however often it is made or sent; ids sort by time.
     pub id: String,
-    /// What is sent to whom.
+    /// The letter.
     #[serde(flatten)]
     pub letter: Letter,
     /// When it was written.
@@ -182,9 +182,9 @@ pub struct Mail {
     /// How often sending it has failed.
     #[serde(default)]
     pub attempts: u32,
-    /// Not to be tried before.
+    /// It is not tried again before then.
     pub next_try_at: DateTime<Utc>,
-    /// What the last attempt met.
+    /// The error of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
@@ -195,7 +195,7 @@ pub struct Mail {
 pub enum MailOutcome {
     /// A mail server took it.
     Sent,
-    /// It was refused for good, or for three days.
+    /// It was refused permanently, or for three days.
     GivenUp,
 }
 
@@ -203,18 +203,18 @@ pub enum MailOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undelivered {
-    /// No mail can be sent to such an address.
+    /// No mail can be sent to this address.
     BadAddress,
-    /// The address has other letters than ASCII's before its `@`, which the mail server does not take.
+    /// The address has non-ASCII characters before its `@`, which the mail server does not accept.
     NeedsSmtputf8,
-    /// The mail server refused it for good.
+    /// The mail server refused it permanently.
     Refused,
     /// It could not be sent for three days.
     Expired,
 }
 
 impl Undelivered {
-    /// As staff read it.
+    /// The text that staff read.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::BadAddress => "No mail can be sent to this address: it is not a complete one.",
@@ -227,18 +227,18 @@ impl Undelivered {
     }
 }
 
-/// A mail that never reached anybody, as it is remembered.
+/// What is kept about a mail that never reached anybody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostMail {
-    /// Whose account it was about.
+    /// The person that it was about.
     pub person: Person,
-    /// What it was about: a message's kind.
+    /// The kind of the message.
     pub kind: String,
     /// Why it was lost.
     pub why: Undelivered,
 }
 
-/// What follows of a failed attempt.
+/// What happens after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterFailure {
     /// It is tried again then.
@@ -247,14 +247,14 @@ pub enum AfterFailure {
     GiveUp(Undelivered),
 }
 
-/// How long a mail is worth sending; a fact that is older brings about none, so that a replay does not write
-/// to people about what they have long known.
+/// How long a mail is worth sending. An older fact causes none, so that a replay does not write to people
+/// about old news.
 pub const LIFETIME: TimeDelta = TimeDelta::days(3);
 
-/// How long a mail server that takes nothing is left alone.
+/// How long a mail server that accepts nothing gets no further mail.
 pub const SERVER_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
-/// Waits after the first, second … failure; the last one repeats.
+/// The waits after the first, second … failure; the last one repeats.
 const WAITS: [TimeDelta; 5] = [
     TimeDelta::minutes(1),
     TimeDelta::minutes(5),
@@ -268,14 +268,14 @@ impl Mail {
     pub const fn new(id: String, letter: Letter, now: DateTime<Utc>) -> Self {
         Self { id, letter, created_at: now, attempts: 0, next_try_at: now, last_error: None }
     }
-    /// Notes an attempt that failed by the mail's own fault.
+    /// Records a failed attempt that is the mail's own fault.
     pub fn failed(&mut self, error: String, now: DateTime<Utc>) -> AfterFailure {
         let wait = WAITS[(self.attempts as usize).min(WAITS.len() - 1)];
         self.attempts += 1;
         self.waits(error, wait, now)
     }
-    /// Notes an attempt that failed by the mail server's fault. It does not count: when the server is back, the mail
-    /// has not become one that is rarely tried.
+    /// Records a failed attempt that is the mail server's fault. It is not counted, so that the mail is tried
+    /// soon when the server is back.
     pub fn met_no_server(&mut self, error: String, now: DateTime<Utc>) -> AfterFailure {
         self.waits(error, SERVER_PAUSE, now)
     }
@@ -290,18 +290,18 @@ impl Mail {
     }
 }
 
-/// The name of the `nth` mail that a fact brings about: the same in every replay.
+/// The id of the `nth` mail that a fact causes: the same in every replay.
 pub fn id_from_fact(at: DateTime<Utc>, node: NodeId, epoch: u32, position: u64, nth: usize) -> String {
     id_from(at, &format!("fact {node} {epoch} {position} {nth}"))
 }
 
-/// A name made of a time and of whatever tells it from others of that time.
+/// An id made of a time and a source that differs from those of other mails of that time.
 pub fn id_from(at: DateTime<Utc>, source: &str) -> String {
     let digest = Sha256::new().chain_update(b"counterfoil mail ").chain_update(source).finalize();
     format!("{:011x}{}", at.timestamp_millis(), hex(&digest[..8]))
 }
 
-/// When a mail of this name was written.
+/// When the mail with this id was written.
 pub fn written_at(id: &str) -> Option<DateTime<Utc>> {
     let millis = i64::from_str_radix(id.get(..11)?, 16).ok()?;
     DateTime::from_timestamp_millis(millis)

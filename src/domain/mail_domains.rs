@@ -1,4 +1,4 @@
-//! Mail domains that tell nothing about who somebody is: anyone may have an address there.
+//! Mail domains where anyone may have an address, so that a shared domain says nothing.
 
 /// Whether anyone may have an address at this domain (in lower case).
 pub fn is_generic(domain: &str) -> bool {

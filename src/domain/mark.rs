@@ -1,28 +1,30 @@
-//! The mark that an account has to reach to earn its affiliate a commission, and which mark each month has.
+//! The qualifying period ("mark") that an account has to complete to earn its affiliate a commission, and
+//! which period each month has.
 //!
-//! A closed month keeps the rules that it was closed with, its mark among them. Nearly always all months have one mark.
+//! A closed month keeps the rules that it was closed with, and so its qualifying period. Nearly always all
+//! months have the same one.
 
 use super::calendar::{Month, UnknownZone, Zone};
 use super::program::{ActiveDays, Rules};
 use chrono::NaiveDate;
 
-/// How active days are counted, and how many make the mark.
+/// A qualifying period: how active days are counted, and how many are needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Active days after which an account crosses; at least 1.
+    /// Active days after which an account qualifies; at least 1.
     pub days: u32,
-    /// How active days add up over interruptions.
+    /// Whether active days add up over interruptions.
     pub active_days: ActiveDays,
-    /// Whose calendar days count.
+    /// The time zone of the calendar days.
     pub zone: Zone,
 }
 
 impl Mark {
-    /// The mark of a program.
+    /// The qualifying period of a program.
     pub fn of(rules: &Rules) -> Result<Self, UnknownZone> {
         Ok(Self { days: rules.mark_days, active_days: rules.active_days, zone: rules.timezone.parse()? })
     }
-    /// Whether a program has this mark.
+    /// Whether a program has this qualifying period.
     pub fn is_of(&self, rules: &Rules) -> bool {
         self.days == rules.mark_days
             && self.active_days == rules.active_days
@@ -30,39 +32,40 @@ impl Mark {
     }
 }
 
-/// The marks of open and closed months.
+/// The qualifying periods of open and closed months.
 #[derive(Debug, Clone)]
 pub struct Marks {
     /// The first is that of open months.
     distinct: Vec<Mark>,
-    /// Closed months, ascending, each with the index of its mark.
+    /// Closed months, ascending, each with the index of its period.
     closed: Vec<(Month, usize)>,
-    /// All dates, ascending, cut where the mark changes: found once, and asked for every account.
+    /// All dates, ascending, split where the period changes: computed once, used for every account.
     spans: Vec<Dates>,
 }
 
-/// Dates of one mark.
+/// Dates with one qualifying period.
 #[derive(Debug, Clone)]
 struct Dates {
-    /// The index of their mark.
+    /// The index of their period.
     mark: usize,
     from: Option<NaiveDate>,
     until: Option<NaiveDate>,
 }
 
-/// Dates that follow each other, all of months with one mark.
+/// Consecutive dates, all of months with the same qualifying period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Span<'a> {
-    /// Their mark.
+    /// Their qualifying period.
     pub mark: &'a Mark,
-    /// The first date; `None`: from the beginning of time.
+    /// The first date; `None`: no beginning.
     pub from: Option<NaiveDate>,
-    /// The first date after them; `None`: they never end.
+    /// The first date after them; `None`: no end.
     pub until: Option<NaiveDate>,
 }
 
 impl Marks {
-    /// The marks of a program: `rules` are those of open months; closed months come in ascending order.
+    /// The qualifying periods of a program: `rules` are those of open months; closed months come in ascending
+    /// order.
     pub fn of<'r>(rules: &Rules, closed_months: impl IntoIterator<Item = (Month, &'r Rules)>) -> Self {
         let mut distinct = vec![known_mark(rules)];
         let index_of = |(month, rules): (Month, &Rules)| {
@@ -77,7 +80,7 @@ impl Marks {
         Self { distinct, closed, spans }
     }
 
-    /// The mark of open months.
+    /// The qualifying period of open months.
     pub fn of_open(&self) -> &Mark {
         &self.distinct[0]
     }
@@ -87,18 +90,18 @@ impl Marks {
         self.place(month).is_some()
     }
 
-    /// A month's mark.
+    /// The qualifying period of a month.
     pub fn in_month(&self, month: Month) -> &Mark {
         &self.distinct[self.place(month).map_or(0, |place| self.closed[place].1)]
     }
 
-    /// The closed months whose mark is not that of open ones.
+    /// The closed months whose qualifying period differs from that of open ones.
     pub fn exceptions(&self) -> impl Iterator<Item = (Month, &Mark)> {
         let others = self.closed.iter().filter(|(_, index)| *index != 0);
         others.map(|(month, index)| (*month, &self.distinct[*index]))
     }
 
-    /// All dates, ascending, cut where the mark changes.
+    /// All dates, ascending, split where the qualifying period changes.
     pub fn spans(&self) -> impl Iterator<Item = Span<'_>> {
         let span =
             |dates: &Dates| Span { mark: &self.distinct[dates.mark], from: dates.from, until: dates.until };
@@ -111,20 +114,21 @@ impl Marks {
 }
 
 impl From<Mark> for Marks {
-    /// One mark for all months.
+    /// One qualifying period for all months.
     fn from(mark: Mark) -> Self {
         Self { distinct: vec![mark], closed: Vec::new(), spans: spans(&[]) }
     }
 }
 
-/// All dates, ascending, cut where the mark changes; the mark of open months has index 0.
+/// All dates, ascending, split where the period changes; the period of open months has index 0.
 fn spans(closed: &[(Month, usize)]) -> Vec<Dates> {
     let mut starts: Vec<(Option<NaiveDate>, usize)> = vec![(None, 0)];
     for (month, mark) in closed.iter().filter(|(_, mark)| *mark != 0) {
         starts.push((Some(month.first_day()), *mark));
         starts.push((Some(month.next().first_day()), 0));
     }
-    // Of two that start together the later one is meant; of two that follow with one mark, the first is enough.
+    // Of two that start on the same date, the later one counts; of two neighbors with the same period, the
+    // first is enough.
     let mut merged: Vec<(Option<NaiveDate>, usize)> = Vec::new();
     for (from, mark) in starts {
         if merged.last().is_some_and(|last| last.0 == from) {
@@ -139,8 +143,8 @@ fn spans(closed: &[(Month, usize)]) -> Vec<Dates> {
 }
 
 fn known_mark(rules: &Rules) -> Mark {
-    // A program with an unknown zone is refused when it is read, and a month is only closed by a
-    // program in use; names never leave the database.
+    // A program with an unknown zone is refused when it is read, a month is only closed by a program in use,
+    // and the database never removes a name.
     Mark::of(rules).expect("the program's time zone is known")
 }
 

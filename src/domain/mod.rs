@@ -1,14 +1,16 @@
-//! The rules, pure: nothing here waits, reads a clock, or knows HTTP, Redis or SQL.
+//! The rules, pure: nothing here waits, reads a clock, or uses HTTP, Redis or SQL.
 //!
-//! - `id`, `text`, `money`, `calendar`: names, texts as they look, amounts, days and months of the program's zone.
+//! - `id`, `text`, `money`, `calendar`: ids, texts as they look, amounts, days and months of the program's
+//!   zone.
 //! - `program`: the rules as configured.
-//! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and what became of it.
-//! - `event_types`: what senders call the things that happen to a customer.
-//! - `account`, `history`, `mark`: what is known of a customer; when it was active and crossed the mark.
-//! - `commission`, `statement`, `payout`: what a crossing earns, what an affiliate earned in a month, when that is to be paid.
-//! - `person`, `email`, `website`, `password`, `one_time`, `known_browser`, `mail`: who signs in and by what, and
-//!   what we write to them.
-//! - `fact`: what is journaled of all that.
+//! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and how it ended.
+//! - `event_types`: the names that senders use for what happens to a customer.
+//! - `account`, `history`, `mark`: what is known about a customer; when it was active and when it qualified.
+//! - `commission`, `statement`, `payout`: what a qualification earns, what an affiliate earned in a month,
+//!   when that is paid.
+//! - `person`, `email`, `website`, `password`, `one_time`, `known_browser`, `mail`: who signs in and how, and
+//!   the mails that we send.
+//! - `fact`: what is journaled.
 
 pub mod account;
 pub mod affiliate;

@@ -9,22 +9,22 @@ use std::str::FromStr;
 
 /// An amount in the program's currency, two decimal places, from −10¹⁸ to 10¹⁸.
 ///
-/// The one rounding rule (banker's, half to even) acts where an amount is made; sums and differences of
+/// The only rounding (banker's, half to even) happens where an amount is made; sums and differences of
 /// amounts are exact.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(Decimal);
 
-/// Digits before the point that an amount may have: more than any sum of configured rates, so that what was once written
-/// is read.
+/// Digits before the point that an amount may have: more than any sum of configured rates, so that every
+/// written amount can be read.
 const MOST_DIGITS: usize = 18;
 
-/// Why a text is not an amount.
+/// A text is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("parse an amount like 39.00")]
 pub struct BadMoney;
 
 impl Money {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(Decimal::ZERO);
 
     /// The amount, rounded to two places.
@@ -34,11 +34,11 @@ impl Money {
         // A negative zero would print as `-0.00`.
         Self(if value.is_zero() { Decimal::new(0, 2) } else { value })
     }
-    /// The amount of so many hundredths.
+    /// The amount of a number of hundredths.
     pub fn from_cents(cents: i64) -> Self {
         Self::rounded(Decimal::new(cents, 2))
     }
-    /// Whether it is nothing.
+    /// Whether it is zero.
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
     }
@@ -50,7 +50,7 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `pad` and not `{:.2}` straight: tables ask for a width.
+        // `pad` rather than a direct `{:.2}`, because tables ask for a width.
         out.pad(&format!("{:.2}", self.0))
     }
 }

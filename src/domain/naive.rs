@@ -1,6 +1,6 @@
-//! A second model of histories, slow and plain: it asks every day anew whether the account was active
-//! at each instant at which something happened. Tests hold the rules against it. It trusts only
-//! `Zone`, which has a second model of its own. Beside it: referrals told in words, and made at random.
+//! A second model of histories, slow and simple: for every day it checks whether the account was active at
+//! each instant at which something happened. Tests compare the rules with it. It relies only on `Zone`, which
+//! has a second model of its own. It also makes referrals from short texts and at random.
 
 use super::calendar::{Month, Zone};
 use super::id::Plan;
@@ -10,7 +10,7 @@ use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, Days, Duration, NaiveDate, NaiveTime, Utc};
 use proptest::prelude::*;
 
-/// Zones, each with a date a few weeks after which its clocks do something remarkable.
+/// Zones, each with a date a few weeks before an unusual clock change.
 const SCENES: [(&str, &str); 9] = [
     ("America/New_York", "2026-02-20"),
     ("Pacific/Apia", "2011-12-10"),
@@ -37,7 +37,7 @@ pub fn scenes() -> impl Strategy<Value = Scene> {
     })
 }
 
-/// An instant of the scene, often just at the change of a day.
+/// An instant of the scene, often close to the change of a day.
 fn instants(scene: &Scene, days: u64) -> impl Strategy<Value = DateTime<Utc>> + use<> {
     let (zone, start) = (scene.zone.clone(), scene.start);
     let seconds = prop_oneof![Just(0), Just(0), Just(-1), Just(1), Just(9 * 3600), Just(15 * 3600)];
@@ -49,14 +49,14 @@ pub fn plan(name: &str) -> Plan {
     name.parse().expect("a plan")
 }
 
-/// An instant of a zone's wall clock: `2026-01-01 10:00`.
+/// An instant by the clocks of a zone: `2026-01-01 10:00`.
 pub fn at(zone: &Zone, text: &str) -> DateTime<Utc> {
     let (day, time) = text.split_once(' ').expect(text);
     let time: NaiveTime = time.parse().expect(text);
     zone.local_time_on(day.parse().expect(text), time)
 }
 
-/// An event told in words: `a suspended 2026-02-01 09:00`, or `a connect …` for a change of plan.
+/// An event from a text: `a suspended 2026-02-01 09:00`, or `a connect …` for a change of plan.
 pub fn event(zone: &Zone, story: &str) -> AccountEvent {
     let (event_id, rest) = story.split_once(' ').expect(story);
     let (change, occurred_at) = rest.split_once(' ').expect(story);
@@ -70,8 +70,8 @@ pub fn event(zone: &Zone, story: &str) -> AccountEvent {
     AccountEvent { event_id: event_id.parse().expect(story), occurred_at: at(zone, occurred_at), change }
 }
 
-/// A referral told in words: `growth 2026-01-01 10:00; a suspended 2026-02-01 09:00`. With `trial` before
-/// it, the signup does not activate.
+/// A referral from a text: `growth 2026-01-01 10:00; a suspended 2026-02-01 09:00`. With `trial` before it,
+/// the signup does not activate.
 pub fn referral(zone: &Zone, account_id: &str, story: &str) -> Referral {
     let (signup, events) = story.split_once("; ").unwrap_or((story, ""));
     let (active, signup) = signup.strip_prefix("trial ").map_or((true, signup), |rest| (false, rest));
@@ -81,7 +81,7 @@ pub fn referral(zone: &Zone, account_id: &str, story: &str) -> Referral {
         plan: plan(name),
         signed_up_at: at(zone, signed_up_at),
         active,
-        events: events.split("; ").filter(|told| !told.is_empty()).map(|told| event(zone, told)).collect(),
+        events: events.split("; ").filter(|text| !text.is_empty()).map(|text| event(zone, text)).collect(),
         held_since: None,
         rejected: false,
     }
@@ -98,7 +98,7 @@ fn changes() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Events within so many days, their ids in another order than they come in.
+/// Events within a number of days; their ids are not in the order of time.
 fn events(scene: &Scene, days: u64) -> impl Strategy<Value = Vec<AccountEvent>> + use<> {
     proptest::collection::vec((instants(scene, days), changes(), 0..10), 0..8).prop_map(|events| {
         let named = events.into_iter().enumerate().map(|(at, (occurred_at, change, letter))| AccountEvent {
@@ -125,7 +125,7 @@ pub fn referrals(scene: &Scene, days: u64) -> impl Strategy<Value = Referral> + 
     )
 }
 
-/// All that changes whether the account is active, in order, the signup first.
+/// Every change of whether the account is active, in order, the signup first.
 fn effects(referral: &Referral) -> Vec<(DateTime<Utc>, bool)> {
     let mut events: Vec<_> = referral.events.iter().collect();
     events.sort_by_key(|event| (event.occurred_at, event.event_id.as_str().as_bytes().to_vec()));
@@ -145,7 +145,7 @@ fn active_at(effects: &[(DateTime<Utc>, bool)], at: DateTime<Utc>) -> bool {
     effects.iter().rfind(|effect| effect.0 <= at).is_some_and(|effect| effect.1)
 }
 
-/// Whether the account was active up to `end`.
+/// Whether the account was active just before `end`.
 pub fn active_before(referral: &Referral, end: DateTime<Utc>) -> bool {
     effects(referral).iter().rfind(|effect| effect.0 < end).is_some_and(|effect| effect.1)
 }
@@ -164,7 +164,7 @@ fn days(referral: &Referral, zone: &Zone, through: NaiveDate) -> Vec<(NaiveDate,
     long.map(|date| (date, whole(date))).collect()
 }
 
-/// Each day, whether it was active, and the number of active days that stands after it.
+/// Each day, whether it was active, and the number of active days after it.
 fn counts(referral: &Referral, mark: &Mark, through: NaiveDate) -> Vec<(NaiveDate, bool, u32)> {
     let counted = days(referral, &mark.zone, through).into_iter().scan(0, |count, (date, active)| {
         *count = match (active, mark.active_days) {
@@ -177,7 +177,8 @@ fn counts(referral: &Referral, mark: &Mark, through: NaiveDate) -> Vec<(NaiveDat
     counted.collect()
 }
 
-/// The first active day at whose end the count has reached the mark of its month, if it is not after `through`.
+/// The first active day at whose end the count has reached the qualifying period of its month, if it is not
+/// after `through`.
 pub fn crossing(
     referral: &Referral,
     mark_of: impl Fn(Month) -> Mark,

@@ -1,8 +1,8 @@
 //! One-time links: signed, expiring permission to set a password or to confirm an address.
 //!
-//! Nothing of them is stored. A link names the version of the password that it may replace, and what the
-//! addresses were when it was made: the password that is set with it, or the address that is changed by it, is
-//! what spends it. Reading a link spends nothing, so that mail scanners may open it.
+//! Nothing about them is stored. A link names the version of the password that it may replace, and the
+//! addresses at the time when it was made: a new password or a changed address is what spends it. Reading a
+//! link spends nothing, so that mail scanners may open it.
 
 use super::person::Person;
 use super::token::{Keyring, TokenError, Use};
@@ -18,22 +18,22 @@ use subtle::ConstantTimeEq;
 pub enum Purpose {
     /// An affiliate sets its first password.
     Activate,
-    /// Anybody sets a new password.
+    /// A person sets a new password.
     Reset,
     /// A member of staff sets its first password.
     InviteStaff,
-    /// An affiliate's new e-mail is its own.
+    /// An affiliate confirms that a new e-mail is its own.
     ConfirmEmail,
-    /// An affiliate's payouts shall go elsewhere.
+    /// An affiliate confirms a new payout address.
     ConfirmPaypal,
 }
 
 impl Purpose {
-    /// Each of them.
+    /// All purposes.
     pub const ALL: [Self; 5] =
         [Self::Activate, Self::Reset, Self::InviteStaff, Self::ConfirmEmail, Self::ConfirmPaypal];
 
-    /// For how long a link is good.
+    /// How long a link is valid.
     pub const fn lifetime(self) -> TimeDelta {
         match self {
             Self::Activate => TimeDelta::days(7),
@@ -45,7 +45,7 @@ impl Purpose {
     pub const fn sets_password(self) -> bool {
         matches!(self, Self::Activate | Self::Reset | Self::InviteStaff)
     }
-    /// In tokens; never reused. The first byte of other tokens is 0x11 to 0x14, or 0x31.
+    /// The number in tokens; never reused. The first byte of other tokens is 0x11 to 0x14, or 0x31.
     const fn number(self) -> u8 {
         match self {
             Self::Activate => 0x21,
@@ -62,21 +62,21 @@ impl Purpose {
 pub struct OneTime {
     /// What it is for.
     pub purpose: Purpose,
-    /// For whom.
+    /// The person that it is for.
     pub person: Person,
-    /// Good before this instant; whole seconds.
+    /// It is valid before this instant; in whole seconds.
     pub expires_at: DateTime<Utc>,
-    /// The generation of the credentials that it was made for; 0: none were set yet.
+    /// The generation of the credentials that it was made for; 0: no password was set yet.
     pub credential_version: u32,
-    /// A digest of the addresses as they were.
+    /// A digest of the addresses at that time.
     addresses: [u8; 16],
-    /// The address to be confirmed.
+    /// The address that it confirms.
     pub new_address: Option<String>,
 }
 
 impl fmt::Debug for OneTime {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No address: this may end in a log.
+        // No address: this may end up in a log.
         out.debug_struct("OneTime")
             .field("purpose", &self.purpose)
             .field("person", &self.person)
@@ -84,33 +84,33 @@ impl fmt::Debug for OneTime {
     }
 }
 
-/// Why a link is not good.
+/// Why a link is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OneTimeError {
-    /// Not one of ours, altered, or of a key that was retired.
+    /// Not one of ours, altered, or signed by a retired key.
     #[error("read the link")]
     Bad,
     /// Too old.
     #[error("use a link that has expired")]
     Expired,
-    /// Used already, or made pointless by what happened since.
+    /// Already used, or a later change made it invalid.
     #[error("use a link twice")]
     Spent,
 }
 
-/// What a link is held against.
+/// The current state, which a link is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Present<'a> {
-    /// The generation of the person's credentials; 0: none are set.
+    /// The generation of the person's credentials; 0: no password is set.
     pub credential_version: u32,
     /// The person's e-mail.
     pub email: &'a str,
-    /// How often the e-mail was changed, or the person was kept out: an address that comes back, or a person who does,
-    /// brings no spent link back.
+    /// How often the e-mail was changed or the person was disabled: neither an old address nor a person who
+    /// is enabled again makes a spent link valid.
     pub email_changes: u32,
-    /// Where payouts go.
+    /// The payout address.
     pub paypal_email: Option<&'a str>,
-    /// How often that was changed.
+    /// How often the payout address was changed.
     pub paypal_changes: u32,
 }
 
@@ -127,7 +127,7 @@ impl OneTime {
         Self {
             purpose,
             person,
-            // A day in the life of a program is far from the end of time.
+            // No link lives long enough to reach the end of the calendar.
             expires_at: DateTime::from_timestamp(expires, 0).unwrap_or(now),
             credential_version: present.credential_version,
             addresses: digest(purpose, present),
@@ -135,7 +135,7 @@ impl OneTime {
         }
     }
 
-    /// Whether it is still good.
+    /// Whether it is still valid.
     pub fn check(&self, present: Present<'_>, now: DateTime<Utc>) -> Result<(), OneTimeError> {
         if now >= self.expires_at {
             return Err(OneTimeError::Expired);
@@ -147,7 +147,7 @@ impl OneTime {
         Ok(())
     }
 
-    /// Its letters, signed: good in an address.
+    /// The signed token: safe in an address.
     pub fn sign(&self, keyring: &Keyring) -> String {
         let mut raw = vec![self.purpose.number()];
         raw.extend_from_slice(&keyring.current_tag());
@@ -161,7 +161,7 @@ impl OneTime {
         URL_SAFE_NO_PAD.encode(raw)
     }
 
-    /// Reads a link's letters; whether it is still good is another question ([`OneTime::check`]).
+    /// Reads a link's token; whether it is still valid is another question ([`OneTime::check`]).
     pub fn verify(text: &str, keyring: &Keyring) -> Result<Self, OneTimeError> {
         if text.len() > MAX_LETTERS {
             return Err(OneTimeError::Bad);
@@ -175,7 +175,7 @@ impl OneTime {
         Self::read(claim).ok_or(OneTimeError::Bad)
     }
 
-    /// Reads what was signed.
+    /// Reads the signed bytes.
     fn read(claim: &[u8]) -> Option<Self> {
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.number() == claim[0])?;
         let person = Person::from_bytes(claim[3..12].try_into().ok()?)?;
@@ -198,10 +198,11 @@ impl OneTime {
 /// Purpose, key, kind of person, id, expiry, version, addresses.
 const FIXED: usize = 1 + 2 + 1 + 8 + 8 + 4 + 16;
 const MAC: usize = 32;
-/// Of a link that confirms an address of 254 bytes.
+/// The length of a link that confirms an address of 254 bytes.
 const MAX_LETTERS: usize = (FIXED + 254 + MAC).div_ceil(3) * 4;
 
-/// A link dies with the e-mail that it was sent to; one that changes where payouts go also with that address.
+/// A link becomes invalid when its e-mail address changes; a link for the payout address also when that
+/// changes.
 fn digest(purpose: Purpose, present: Present<'_>) -> [u8; 16] {
     let (paypal, changes) = if purpose == Purpose::ConfirmPaypal {
         (present.paypal_email, present.paypal_changes)

@@ -1,4 +1,4 @@
-//! Every way an event can end: a stable string, a metric label and a sentence in one place.
+//! Every way an event can end: a stable code, a metric label and a sentence in one place.
 
 use super::named::named;
 
@@ -19,8 +19,8 @@ named! {
 }
 
 impl Verdict {
-    /// Whether the click was a person's, on a link that may earn: it gets a click token and, unless the
-    /// browser objects, a cookie.
+    /// Whether a person clicked, on a link that may earn: the click gets a token and, unless the browser
+    /// objects, a cookie.
     pub const fn is_human(self) -> bool {
         matches!(self, Self::Human | Self::UnknownLink)
     }

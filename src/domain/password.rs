@@ -1,4 +1,4 @@
-//! Passwords: what a good one is, and what is kept of it.
+//! Passwords: which ones are good, and what is kept of them.
 
 use super::account::Origin;
 use super::text::{composed, decomposed};
@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Letters that a password must have.
+/// The least number of characters.
 pub const SHORTEST: usize = 12;
-/// Letters that it may have: more would only be work for us.
+/// The greatest number of characters: hashing more would only cost time.
 pub const LONGEST: usize = 128;
 
-/// Words that most guessed passwords are made of, one a line, in lower case.
+/// Words that most guessed passwords are made of, one per line, in lower case.
 const COMMON: &str = include_str!("password/common.txt");
 
 /// What is kept of a password: its argon2id hash as a PHC string.
@@ -39,36 +39,39 @@ impl fmt::Debug for PasswordHash {
 /// What somebody signs in with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Counts the passwords that were set, this one too: starts at 1.
+    /// Counts the passwords that were set, including this one; starts at 1.
     pub version: u32,
-    /// Counts how often all sessions and links were ended without another password.
+    /// Counts how often all sessions and links were ended without a new password.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ended: u32,
-    /// Of the password.
+    /// The hash of the password.
     pub hash: PasswordHash,
     /// When it was set.
     pub changed_at: DateTime<Utc>,
-    /// The record that set it; before that was kept: `None`.
+    /// The record that set it; `None` if an older version did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
 
 impl Credentials {
-    /// What stands when a password is set that replaces the version `replaces`; `None`: another one does. A later version
-    /// stands, and of two that replace the same one the earlier, in whatever order nodes tell of them.
+    /// The credentials that are valid after a password is set that replaces the version `replaces`; `None`:
+    /// the known ones stay. A later version wins, and of two that replace the same version the earlier one,
+    /// in whatever order nodes report them.
     pub fn after(known: Option<&Self>, hash: &PasswordHash, replaces: u32, origin: Origin) -> Option<Self> {
         let version = replaces.saturating_add(1);
-        let stands = known.is_none_or(|known| {
+        let wins = known.is_none_or(|known| {
             let is_earlier = known.origin.is_some_and(|known| origin < known);
             known.version < version || (known.version == version && is_earlier)
         });
-        // One that takes the place of another of the same version ends the sessions and links of that one.
+        // A password that takes the place of another of the same version ends the sessions and links of that
+        // one.
         let ended = known.map_or(0, |known| known.ended.saturating_add(u32::from(known.version == version)));
         let set = Self { version, ended, hash: hash.clone(), changed_at: origin.at, origin: Some(origin) };
-        stands.then_some(set)
+        wins.then_some(set)
     }
 
-    /// What sessions and links are held against: another number with each password, and each time that they end.
+    /// The number that sessions and links are compared with: it changes with each password, and each time
+    /// that all sessions are ended.
     pub const fn generation(&self) -> u32 {
         self.version.saturating_add(self.ended)
     }
@@ -79,25 +82,25 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Why a password is not taken.
+/// Why a password is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPassword {
-    /// Fewer than 12 letters.
+    /// Fewer than 12 characters.
     #[error("use a password of fewer than 12 characters")]
     TooShort,
-    /// More than 128.
+    /// More than 128 characters.
     #[error("use a password of more than 128 characters")]
     TooLong,
-    /// It is little more than the person's e-mail or name.
+    /// Little more than the person's e-mail or name.
     #[error("use an e-mail or a name as the password")]
     IsOwnName,
-    /// It is among the first that anybody would guess.
+    /// Among the first that anybody would guess.
     #[error("use a password that many others use")]
     TooCommon,
 }
 
 impl BadPassword {
-    /// What the person is told.
+    /// The text that the person reads.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::TooShort => "Use at least 12 characters; a few words in a row are easy to remember.",
@@ -108,14 +111,14 @@ impl BadPassword {
     }
 }
 
-/// A password as it is hashed. Some keyboards type an `é` as one letter, others as two that look like one: it is the same
-/// password (NFC).
+/// The form of a password that is hashed. Some keyboards type an `é` as one character, others as two that
+/// look the same: it is the same password (NFC).
 pub fn normal(password: &str) -> String {
     composed(password).into_owned()
 }
 
-/// The spellings that a typed password may have been hashed in, the likeliest first: the normal one and, from the time
-/// before it was made normal, as it was typed, on this keyboard or on one of the other kind.
+/// The forms in which a typed password may have been hashed, the likeliest first: the normal one and, from
+/// versions that did not normalize, as it was typed on this or on another keyboard.
 pub fn spellings(password: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for spelling in [normal(password), password.to_owned(), decomposed(password).into_owned()] {
@@ -126,8 +129,8 @@ pub fn spellings(password: &str) -> Vec<String> {
     all
 }
 
-/// Whether a password may be taken by somebody with this e-mail and name. Which kinds of letters it has does
-/// not matter: length does.
+/// Whether a person with this e-mail and name may choose a password. Its length matters, not the kinds of
+/// characters in it.
 pub fn check(password: &str, email: &str, name: &str) -> Result<(), BadPassword> {
     let letters = composed(password).chars().count();
     if letters < SHORTEST {
@@ -152,8 +155,8 @@ pub fn check(password: &str, email: &str, name: &str) -> Result<(), BadPassword>
     Ok(())
 }
 
-/// What is left of a password without the digits and signs before and after it, without case, and with letters
-/// for the digits and signs that are written for them.
+/// A password without the digits and signs before and after it, in lower case, and with letters for the
+/// digits and signs that look like them.
 fn core(password: &str) -> String {
     let lower = password.to_lowercase();
     let bare = lower.trim_matches(|letter: char| !letter.is_alphabetic());
@@ -169,7 +172,7 @@ fn core(password: &str) -> String {
     bare.chars().map(plain).filter(|letter| letter.is_alphanumeric()).collect()
 }
 
-/// Neighbours on a keyboard or in an alphabet, one after the other.
+/// Whether it is neighbors on a keyboard or in the alphabet, one after the other.
 fn is_run(password: &str) -> bool {
     const ROWS: [&str; 6] = [
         "abcdefghijklmnopqrstuvwxyz",
@@ -185,13 +188,13 @@ fn is_run(password: &str) -> bool {
     })
 }
 
-/// A few letters again and again.
+/// Whether it is a few characters, repeated.
 fn is_repeated(password: &str) -> bool {
     let letters: Vec<char> = password.chars().collect();
     (1..=letters.len() / 2).take(6).any(|step| letters.iter().skip(step).eq(&letters[..letters.len() - step]))
 }
 
-/// Nothing but common words in a row, three at most: more of them make a good password.
+/// Whether it is at most three common words and nothing else: more of them make a good password.
 fn is_made_of_common_words(core: &str) -> bool {
     fn fits(left: &str, words: u32) -> bool {
         left.is_empty()
@@ -279,9 +282,9 @@ mod tests {
             origin,
         };
         let first = || Some(kept(2, Some(origin(1, 5))));
-        for (known, replaces, from, stands) in [
+        for (known, replaces, from, wins) in [
             (None, 0, origin(1, 5), true),
-            // A store that lost the one before: whoever replaced it knew it.
+            // A store that lost the version before: the person who replaced it had seen it.
             (None, 4, origin(1, 5), true),
             (first(), 2, origin(2, 4), true),
             (first(), 0, origin(2, 4), false),
@@ -289,12 +292,12 @@ mod tests {
             (first(), 1, origin(2, 5), false),
             (first(), 1, origin(1, 5), false),
             (first(), 1, origin(1, 6), false),
-            // As an older version kept it: whichever came first.
+            // As an older version kept it, without an origin: the first to come stays.
             (Some(kept(2, None)), 1, origin(2, 4), false),
             (Some(kept(2, None)), 2, origin(2, 4), true),
         ] {
             let after = Credentials::after(known.as_ref(), &hash("new"), replaces, from);
-            assert_eq!(after.is_some(), stands, "{known:?} {replaces} {from:?}");
+            assert_eq!(after.is_some(), wins, "{known:?} {replaces} {from:?}");
             let Some(after) = after else { continue };
             assert_eq!((after.version, after.changed_at), (replaces + 1, from.at));
             let displaced = known.as_ref().is_some_and(|known| known.version == after.version);
@@ -304,13 +307,12 @@ mod tests {
 
     #[test]
     fn a_password_that_takes_the_place_of_a_later_one_ends_its_sessions_and_links() {
-        let first =
-            Credentials::after(None, &PasswordHash::new("first"), 0, origin(1, 5)).expect("it stands");
+        let first = Credentials::after(None, &PasswordHash::new("first"), 0, origin(1, 5)).expect("it wins");
         let earlier = Credentials::after(Some(&first), &PasswordHash::new("earlier"), 0, origin(2, 4));
-        let earlier = earlier.expect("it stands");
+        let earlier = earlier.expect("it wins");
         assert!(earlier.generation() > first.generation());
         let next = Credentials::after(Some(&earlier), &PasswordHash::new("next"), 1, origin(1, 6));
-        assert!(next.expect("it stands").generation() > earlier.generation());
+        assert!(next.expect("it wins").generation() > earlier.generation());
     }
 
     proptest::proptest! {
@@ -326,12 +328,12 @@ mod tests {
                     Credentials::after(known.as_ref(), &hash, *replaces, origin).or(known)
                 })
             };
-            // How often sessions ended is of this store alone, as the sessions are.
-            let stands = |sets: &[_]| fold(sets).map(|known| (known.version, known.origin, known.hash));
+            // How often sessions were ended is kept only in this store, as the sessions are.
+            let winner = |sets: &[_]| fold(sets).map(|known| (known.version, known.origin, known.hash));
             let mut sets: Vec<_> = sets.into_iter().enumerate().collect();
-            let one = stands(&sets);
+            let one = winner(&sets);
             sets.sort_by_key(|(place, _)| order[*place]);
-            proptest::prop_assert_eq!(stands(&sets), one);
+            proptest::prop_assert_eq!(winner(&sets), one);
         }
     }
 

@@ -1,5 +1,5 @@
-//! When what an affiliate earned is to be paid, and why it would wait. Nothing here knows of anything that was paid:
-//! payouts are made elsewhere.
+//! When an affiliate's earnings are paid, and why they would wait. Nothing here knows what was paid: payouts
+//! are made elsewhere.
 
 use super::affiliate::{Affiliate, Status};
 use super::calendar::{Month, Zone};
@@ -9,9 +9,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 /// A statement's part in a payout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Which month's statement.
+    /// The month of the statement.
     pub month: Month,
-    /// What it says.
+    /// The statement's total.
     pub total: Money,
     /// Whether it is final.
     pub closed: bool,
@@ -20,50 +20,50 @@ pub struct Part {
 /// Why what is due is carried to a later payout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carried {
-    /// It is not known where to pay.
+    /// The address to pay to is not known.
     NoPaypalEmail,
     /// The affiliate is suspended.
     Suspended,
     /// An address was changed: payouts are held until then.
     AddressChanged(DateTime<Utc>),
-    /// All that is due adds up to nothing, or less.
+    /// The sum of what is due is zero or less.
     NotAboveZero,
-    /// All that is due is less than the least payout.
+    /// The sum of what is due is less than the minimum.
     BelowMinimum,
 }
 
-/// Where a statement stands on its way to being paid.
+/// How far a statement is from being paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payment {
-    /// It says 0.00: there is nothing to pay.
+    /// Its total is 0.00: there is nothing to pay.
     Nothing,
     /// It may still change.
     Open,
-    /// It is final, and to be paid with the next payout.
+    /// It is final, and will be paid with the next payout.
     Unpaid,
     /// It is final and below zero: the next payout sets it off against other months.
     SetOff,
-    /// It is final, and the next payout leaves it to a later one.
+    /// It is final, and the next payout carries it to a later one.
     Carried,
 }
 
-/// An affiliate's next payout, as things stand.
+/// An affiliate's next payout, by what is known now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlook {
     /// The day of the payout.
     pub on: NaiveDate,
     /// What is due on that day.
     pub sum: Money,
-    /// Whether anything is due on that day, be it below zero.
+    /// Whether anything is due on that day, even a negative amount.
     pub any: bool,
     /// Whether a part of it may still change.
     pub has_open: bool,
-    /// Why it would be carried to a later one; empty: it is to be paid.
+    /// Why it would be carried to a later payout; empty: it will be paid.
     pub carried: Vec<Carried>,
 }
 
 impl Outlook {
-    /// The next payout, seen now, of an affiliate with these statements.
+    /// The next payout of an affiliate with these statements, seen from now.
     pub fn of(
         affiliate: &Affiliate,
         parts: impl IntoIterator<Item = Part>,
@@ -80,7 +80,7 @@ impl Outlook {
         Self { on, sum, any, has_open: parts.iter().any(|part| !part.closed), carried }
     }
 
-    /// Where a statement stands.
+    /// How far a statement is from being paid.
     pub fn payment(&self, part: &Part) -> Payment {
         match part {
             _ if part.total.is_zero() => Payment::Nothing,
@@ -92,7 +92,7 @@ impl Outlook {
     }
 }
 
-/// Why a sum would not be paid on a day, as things stand now.
+/// Why a sum would not be paid on a day, by what is known now.
 fn carried(
     affiliate: &Affiliate,
     sum: Money,
@@ -104,7 +104,7 @@ fn carried(
     let held_until = affiliate.payouts_held_until().filter(|until| now < *until && zone.date_of(*until) > on);
     let small = match sum {
         _ if sum <= Money::ZERO => Some(Carried::NotAboveZero),
-        // The balance of one that left is paid whatever the minimum.
+        // The balance of an affiliate that left is paid even below the minimum.
         _ if sum < minimum && affiliate.status() != Status::Closed => Some(Carried::BelowMinimum),
         _ => None,
     };
@@ -126,7 +126,7 @@ mod tests {
 
     const ZONE: &str = "America/New_York";
 
-    /// A name, whose statements, their sum, why they are carried, where the first of them stands.
+    /// A name, whose statements, their sum, why they are carried, the payment of the first of them.
     type Case<'a> = (&'a str, Affiliate, &'a [Part], i64, &'a [Carried], Payment);
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!((outlook.any, outlook.carried.len()), (false, 0), "October is for the payout of November");
         let payments = parts.map(|part| outlook.payment(&part));
         assert_eq!(payments, [Payment::Open, Payment::Nothing]);
-        // In the first days of a month the one before is still open, and its payout is the next one.
+        // In the first days of a month the one before is still open, and it belongs to the next payout.
         let outlook = Outlook::of(&ann, parts, Money::ZERO, &zone, at("2026-11-02T12:00:00Z"));
         assert_eq!((outlook.any, outlook.has_open, &*outlook.carried), (true, true, &[NoPaypalEmail][..]));
     }

@@ -1,7 +1,7 @@
 //! Keyed hashes of what must not be kept: e-mail and IP addresses of signups.
 //!
-//! They are compared with hashes made years before, so their key is a secret of its own that never
-//! rotates, and not one of those that sign tokens.
+//! They are compared with hashes made years before. So their key is a secret of its own that never rotates,
+//! and not one of the keys that sign tokens.
 
 use super::email::canonical_email;
 use super::program::hex;
@@ -38,7 +38,7 @@ impl fmt::Debug for Pepper {
 }
 
 impl Pepper {
-    /// Hashes keyed by this secret of at least 32 bytes.
+    /// Takes a secret of at least 32 bytes.
     pub fn new(secret: &[u8]) -> Result<Self, ShortPepper> {
         if secret.len() < 32 {
             return Err(ShortPepper);
@@ -59,7 +59,7 @@ impl Pepper {
     pub fn email(&self, address: &str) -> String {
         self.keyed_hash(Hashed::Email, canonical_email(address).to_lowercase().as_bytes())
     }
-    /// The keyed hash of an IP address; an IPv4 address written as IPv6 is the same.
+    /// The keyed hash of an IP address; an IPv4 address written as IPv6 has the same hash.
     pub fn ip(&self, address: IpAddr) -> String {
         self.keyed_hash(Hashed::Ip, address.to_canonical().to_string().as_bytes())
     }

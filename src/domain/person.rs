@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Person {
 }
 
 impl Person {
-    /// As it stands in signed tokens: the kind and the id.
+    /// The form in signed tokens: the kind and the id.
     pub fn to_bytes(self) -> [u8; 9] {
         let (kind, id) = match self {
             Self::Affiliate(id) => (1, id.bits()),
@@ -103,7 +103,7 @@ impl Person {
     }
 }
 
-/// Where people sign in: who may enter one has no way into the other.
+/// Where people sign in: a person of one realm can't enter the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Realm {
     /// The affiliates' pages.
@@ -113,21 +113,21 @@ pub enum Realm {
 }
 
 named! {
-    /// What a member of staff is there for.
+    /// The role of a member of staff.
     pub enum Role {
-        /// Everything.
+        /// May do everything.
         Admin = "admin",
         /// Judges affiliates and referrals.
         Reviewer = "reviewer",
-        /// Closes months, pays out.
+        /// Closes months, makes payouts.
         Finance = "finance",
-        /// Looks.
+        /// May only look.
         ReadOnly = "read_only",
     }
 }
 
 named! {
-    /// What only some members of staff may do. Looking is for all.
+    /// What only some members of staff may do. Everyone may look.
     pub enum Permission {
         /// Approve or reject an application.
         ReviewApplications = "review",
@@ -151,13 +151,13 @@ named! {
         Export = "export",
         /// Make and approve payouts.
         Payouts = "payouts",
-        /// Make members of staff, change their roles, disable them.
+        /// Create members of staff, change their roles, disable them.
         ManageStaff = "staff",
     }
 }
 
 impl Role {
-    /// The table of what each may do.
+    /// The table of permissions.
     pub const fn may(self, permission: Permission) -> bool {
         match permission {
             Permission::ReviewApplications
@@ -182,16 +182,16 @@ pub struct StaffMember {
     pub id: StaffId,
     /// The person's name.
     pub name: String,
-    /// What the person signs in with.
+    /// The e-mail that the person signs in with.
     pub email: String,
-    /// What it may do.
+    /// What the person may do.
     pub role: Role,
-    /// When it was made.
+    /// When the member was created.
     pub created_at: DateTime<Utc>,
-    /// It may not sign in since then.
+    /// When the member was disabled; it may not sign in since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<DateTime<Utc>>,
-    /// How often it was disabled: a link that was made before is spent, also when it is enabled again.
+    /// How often it was disabled: an older one-time link is spent, even after the member is enabled again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disablings: u32,
 }
@@ -202,7 +202,7 @@ const fn is_zero(number: &u32) -> bool {
 }
 
 impl StaffMember {
-    /// Whether it may do something now.
+    /// Whether the member may do this now.
     pub const fn may(&self, action: Permission) -> bool {
         self.disabled_at.is_none() && self.role.may(action)
     }
@@ -211,7 +211,7 @@ impl StaffMember {
 /// The text that affiliates sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Its name: another one asks everybody to sign again.
+    /// Its version: with a new one, everybody has to sign again.
     pub version: String,
     /// Its text.
     pub text: String,
@@ -231,54 +231,54 @@ impl Agreement {
 /// An affiliate's signature under an agreement.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
-    /// Of the agreement.
+    /// The version of the agreement.
     pub version: String,
-    /// Of the agreement's text, hex.
+    /// The SHA-256 of the agreement's text, in hex.
     pub sha256: String,
-    /// As typed.
+    /// The name as typed.
     pub name: String,
-    /// Where it was signed from.
+    /// The IP address that it was signed from.
     pub ip: String,
-    /// When.
+    /// When it was signed.
     pub at: DateTime<Utc>,
 }
 
 impl fmt::Debug for Signature {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither name nor address: this may end in a log.
+        // Neither name nor address: this may end up in a log.
         out.debug_struct("Signature").field("version", &self.version).finish_non_exhaustive()
     }
 }
 
-/// What staff wrote about an affiliate.
+/// A note of staff about an affiliate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Note {
-    /// When.
+    /// When it was written.
     pub at: DateTime<Utc>,
-    /// Who.
+    /// Who wrote it.
     pub by: String,
     /// What.
     pub text: String,
 }
 
 named! {
-    /// Where a claim stands.
+    /// The state of a claim.
     pub enum ClaimState {
-        /// Staff have yet to decide.
+        /// Staff have not decided yet.
         Open = "open",
         /// The referral is credited.
         Granted = "granted",
-        /// It is not.
+        /// The referral is not credited.
         Declined = "declined",
     }
 }
 
-/// "I referred someone who is missing here": a claim that staff decide about.
+/// A claim that a referral is missing, which staff decide about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingReferral {
     /// Its id.
     pub id: ClaimId,
-    /// Whose claim.
+    /// The affiliate that made the claim.
     pub affiliate_id: AffiliateId,
     /// The account's id, if the affiliate knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -289,18 +289,18 @@ pub struct MissingReferral {
     pub evidence: String,
     /// When it was filed.
     pub filed_at: DateTime<Utc>,
-    /// Where it stands.
+    /// Its state.
     pub state: ClaimState,
-    /// What staff wrote.
+    /// The reason that staff gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
-    /// When.
+    /// When it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<DateTime<Utc>>,
-    /// The account that was granted.
+    /// The account that is credited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<AccountId>,
 }
@@ -312,7 +312,7 @@ pub fn mask_email(address: &str) -> String {
     format!("{first}…@{domain}")
 }
 
-/// An e-mail address as it is compared.
+/// Whether two e-mail addresses are the same, ignoring case.
 pub fn same_email(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }

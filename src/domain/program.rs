@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How active days add up over interruptions.
+/// Whether active days add up over interruptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum ActiveDays {
-    /// They add up.
+    /// All active days count.
     #[default]
     Cumulative,
-    /// They start again.
+    /// The count starts again after an interruption.
     Consecutive,
 }
 
@@ -24,14 +24,14 @@ pub enum ActiveDays {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Model {
-    /// The latest.
+    /// The latest eligible click.
     #[default]
     LastClick,
-    /// The earliest.
+    /// The earliest eligible click.
     FirstClick,
 }
 
-/// The rates of a month in which an affiliate has at least so many active accounts.
+/// The rates of a month in which an affiliate has at least this many active accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
@@ -42,11 +42,11 @@ pub struct Tier {
     pub rates: BTreeMap<Plan, Money>,
 }
 
-/// The highest commission that may be configured, in hundredths: far above any real one, and so low that no total
-/// outgrows what [`Money`] can hold.
+/// The highest commission that may be configured, in hundredths: far above any real one, and low enough that
+/// every total fits into [`Money`].
 pub const HIGHEST_RATE_CENTS: i64 = 100_000_000;
 
-/// Reads rates by plan. Plans compare in lower case: of two spellings of one plan, only one could count.
+/// Reads rates by plan. Plans compare in lower case, so a plan with two spellings is refused.
 fn each_plan_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Plan, Money>, D::Error> {
     struct EachOnce;
     impl<'de> Visitor<'de> for EachOnce {
@@ -68,51 +68,52 @@ fn each_plan_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Plan, M
     from.deserialize_map(EachOnce)
 }
 
-/// What a month's statements are computed by. A closed month keeps the rules that it was closed with.
+/// The rules that a month's statements are computed by. A closed month keeps the rules that it was closed
+/// with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
-    /// IANA name of the zone whose days and months count.
+    /// IANA name of the zone of days and months.
     pub timezone: String,
     /// ISO 4217 code.
     pub currency: String,
     /// Active days after which an account earns its affiliate a commission; at least 1.
     pub mark_days: u32,
-    /// How active days add up.
+    /// Whether active days add up over interruptions.
     pub active_days: ActiveDays,
     /// Ascending by `from`; the first is from 0.
     pub tiers: Vec<Tier>,
-    /// Crossings before it were settled elsewhere; `None`: all are ours.
+    /// Qualifications before it were settled elsewhere; `None`: all are settled here.
     pub first_month: Option<Month>,
 }
 
 impl Rules {
     /// SHA-256 of the rules' canonical JSON, in lower-case hex.
     pub fn hash(&self) -> String {
-        // Serialization of plain data without maps of non-string keys can't fail.
+        // Plain data without maps of non-string keys always serializes.
         let json = serde_json::to_vec(self).expect("rules are plain data");
         hex(&Sha256::digest(json))
     }
-    /// The rates of a month that ended with so many active accounts.
+    /// The tier of a month that ended with this many active accounts.
     pub fn tier(&self, active_accounts: u32) -> &Tier {
         // `config` refuses a program whose first tier is not from 0.
         self.tiers.iter().rfind(|tier| tier.from <= active_accounts).unwrap_or(&self.tiers[0])
     }
-    /// Whether an account on a plan earns anything in the tier that everybody has: else nothing is said of a day to come.
+    /// Whether an account on a plan earns anything in the lowest tier; if not, no future day is shown for it.
     pub fn has_rate(&self, plan: &Plan) -> bool {
         self.tier(0).rates.contains_key(plan)
     }
 }
 
-/// What a signup is judged by.
+/// The rules that a signup is judged by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttributionRules {
-    /// How long a click may be credited, in milliseconds.
+    /// How long a click can be credited, in milliseconds.
     pub window_ms: i64,
     /// Which of several eligible clicks is credited.
     pub model: Model,
-    /// A signup sooner after its click is held, in seconds; 0: none.
+    /// A signup that follows its click in fewer seconds is held; 0: off.
     pub min_seconds_to_signup: u32,
-    /// More signups of an affiliate within an hour are held; 0: none.
+    /// Signups of an affiliate beyond this number within an hour are held; 0: off.
     pub burst_per_hour: u32,
 }
 

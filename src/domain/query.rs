@@ -1,4 +1,4 @@
-//! The query of a followed link: what is ours, and what passes through to the landing page.
+//! The query of a followed link: which parameters are ours, and which pass through to the landing page.
 
 use super::outcome::SubDrop;
 use percent_encoding::percent_decode_str;
@@ -8,10 +8,10 @@ use uuid::Uuid;
 /// The values of `sub1` to `sub5`.
 pub type Subs<'a> = [Option<Cow<'a, str>>; 5];
 
-/// Longest value of a sub id, in bytes: networks' click ids have up to 300 letters.
+/// The longest value of a sub id, in bytes: networks' click ids have up to 300 characters.
 pub const MAX_SUB_BYTES: usize = 512;
 
-/// Click ids of networks, by the names of their parameters.
+/// The parameters in which networks send their click ids.
 const CLICK_IDS: [&str; 18] = [
     "gclid",
     "gclsrc",
@@ -33,25 +33,25 @@ const CLICK_IDS: [&str; 18] = [
     "click_id",
 ];
 
-/// Names that never pass through: the click token is set by us alone.
+/// Names that never pass through: only we set the click token.
 const RESERVED: [&str; 7] = ["cfoil", "to", "sub1", "sub2", "sub3", "sub4", "sub5"];
 
-/// A link's query, taken apart. Of a parameter that comes twice the first good one counts.
+/// A link's query, split up. If a parameter comes twice, the first valid value counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query<'a> {
     raw: &'a str,
-    /// The click token that a landing page hands back; of no use on a link.
+    /// The click token that a landing page sends back; it has no use on a link.
     pub click: Option<Cow<'a, str>>,
-    /// The page on the link's own host that is asked for; not yet checked.
+    /// The page on the link's own host that is requested; not yet checked.
     pub to: Option<Cow<'a, str>>,
-    /// The affiliate's own marks, whole: each passes [`judge_sub`].
+    /// The affiliate's sub ids, complete: each passes [`judge_sub`].
     pub subs: Subs<'a>,
-    /// How many marks are not kept, by reason, in the order of [`SubDrop::ALL`].
+    /// How many sub ids are not kept, by reason, in the order of [`SubDrop::ALL`].
     pub subs_dropped: [u32; SubDrop::ALL.len()],
 }
 
 impl<'a> Query<'a> {
-    /// Takes a query apart; what is not well formed is left out.
+    /// Splits a query; malformed parameters are left out.
     pub fn parse(raw: &'a str) -> Self {
         let mut query = Self { raw, ..Self::default() };
         for parameter in as_meant(raw) {
@@ -81,13 +81,13 @@ impl<'a> Query<'a> {
         self.subs_dropped[reason as usize] += 1;
     }
 
-    /// All parameters that are not ours, in their order.
+    /// All parameters that are not ours, in order.
     pub fn passed_through(&self) -> impl Iterator<Item = Parameter<'a>> {
         as_meant(self.raw).filter(|parameter| parameter.reserved().is_none())
     }
 }
 
-/// Whether a value may be a sub id: what fits where it is kept, and says something.
+/// Whether a value may be a sub id: it has room where it is kept, and is not a placeholder.
 pub fn judge_sub(value: &str) -> Result<(), SubDrop> {
     if value.len() > MAX_SUB_BYTES {
         Err(SubDrop::TooLong)
@@ -100,11 +100,11 @@ pub fn judge_sub(value: &str) -> Result<(), SubDrop> {
     }
 }
 
-/// Whether a network's placeholder stands in a value, or is all of it.
+/// Whether a value is, or contains, a network's placeholder.
 fn holds_macro(value: &str) -> bool {
-    // What nobody writes but for a placeholder; `{{name}}` and `${name}` hold `{name}`.
+    // These only occur in placeholders; `{{name}}` and `${name}` contain `{name}`.
     const ANYWHERE: [(&str, &str); 3] = [("{", "}"), ("[[", "]]"), ("%%", "%%")];
-    // What might stand in a mark of one's own.
+    // These may occur in an affiliate's own value, so only a whole value counts.
     const WHOLE: [(&str, &str); 6] =
         [("[", "]"), ("<", ">"), ("%", "%"), ("__", "__"), ("#", "#"), ("!", "!")];
     let anywhere = |(open, close): (&str, &str)| {
@@ -118,7 +118,7 @@ fn holds_macro(value: &str) -> bool {
     ANYWHERE.into_iter().any(anywhere) || WHOLE.into_iter().any(whole)
 }
 
-/// Whether a placeholder would be named so. (Some write an id in braces, which is a value.)
+/// Whether a placeholder may have this name. (Some write an id in braces, which is a value.)
 fn names_a_value(name: &str) -> bool {
     let name = name.trim_matches([' ', ':']);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
@@ -127,7 +127,7 @@ fn names_a_value(name: &str) -> bool {
         && Uuid::try_parse(name).is_err()
 }
 
-/// A parameter as it stands in the query.
+/// A parameter as it is in the query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameter<'a> {
     raw: &'a str,
@@ -138,8 +138,9 @@ pub fn parameters(raw: &str) -> impl Iterator<Item = Parameter<'_>> {
     raw.split('&').filter(|part| !part.is_empty()).map(|raw| Parameter { raw })
 }
 
-/// The parameters of a followed link as they were meant: where a `?` stands for `&` before a parameter that is surely
-/// one, as tools write it that append theirs to any address, or `&amp;` for `&`, as it is copied out of a page.
+/// The parameters of a followed link as they were meant: `?` counts as `&` before a text that is certainly a
+/// parameter, since tools append theirs with `?` to any address; and `&amp;` counts as `&`, since it is
+/// copied from page sources.
 fn as_meant(raw: &str) -> impl Iterator<Item = Parameter<'_>> {
     parameters(raw)
         .flat_map(|parameter| Pieces(Some(without_amp(parameter.raw))))
@@ -154,7 +155,7 @@ fn without_amp(raw: &str) -> &str {
     if is_surely_a_parameter(rest) { rest } else { raw }
 }
 
-/// The parameters in one, apart by `?`; the page that `to` names may have a query of its own.
+/// The parameters in one piece, separated by `?`; the page that `to` names may have a query of its own.
 struct Pieces<'a>(Option<&'a str>);
 
 impl<'a> Iterator for Pieces<'a> {
@@ -173,7 +174,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Whether it begins with a name of ours, `utm_…` or a network's click id, and `=`.
+/// Whether it begins with one of our names, `utm_…` or a network's click id, and `=`.
 fn is_surely_a_parameter(text: &str) -> bool {
     let Some((name, _)) = text.split_once('=') else { return false };
     let Some(name) = decode(name) else { return false };
@@ -182,11 +183,11 @@ fn is_surely_a_parameter(text: &str) -> bool {
 }
 
 impl<'a> Parameter<'a> {
-    /// Whether a server would read it as a parameter of this name.
+    /// Whether a server would read it as a parameter with this name.
     pub fn is_named(&self, name: &str) -> bool {
         decode(self.name()).is_some_and(|decoded| decoded == name)
     }
-    /// Appends it, with all that a header or a URL could trip over escaped.
+    /// Appends it, with all characters escaped that could break a header or a URL.
     pub fn write(&self, out: &mut Vec<u8>) {
         const HEX: &[u8; 16] = b"0123456789ABCDEF";
         for &byte in self.raw.as_bytes() {
@@ -205,10 +206,10 @@ impl<'a> Parameter<'a> {
         let name = decode(self.name())?;
         RESERVED.into_iter().find(|reserved| *reserved == name)
     }
-    /// The value, if it may be a sub id; an empty one is none.
+    /// The value, if it may be a sub id; `None` if it is empty.
     fn sub(&self) -> Result<Option<Cow<'a, str>>, SubDrop> {
         let Some((_, raw)) = self.raw.split_once('=') else { return Ok(None) };
-        // Some placeholders read as escapes: `%%DEST%%` as one of a byte that is no letter.
+        // Some placeholders look like escapes: `%%DEST%%` like the escape of a byte that is not a character.
         if holds_macro(raw) {
             return Err(SubDrop::UnfilledMacro);
         }
@@ -222,7 +223,7 @@ impl<'a> Parameter<'a> {
     }
 }
 
-/// Undoes the escapes of a query; `None` where that leaves no text.
+/// Undoes the escapes of a query; `None` if the result is not valid text.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Some(Cow::Borrowed(text));
@@ -262,7 +263,7 @@ mod tests {
         for raw in ["cfoil=1", "cf%6Fil=1", "%63%66%6f%69%6c=1", "cfoil", "t%6F=/x", "sub%31=a"] {
             assert_eq!(passed(raw), "", "{raw}");
         }
-        // Another name in the eyes of every server.
+        // For every server this is another name.
         for raw in ["CFOIL=1", "cfoil%00=1", "xcfoil=1", "sub6=a", "sub=1", "+cfoil=1", "%ffcfoil=1"] {
             assert_eq!(passed(raw), format!("{raw}&"), "{raw}");
         }
@@ -280,14 +281,14 @@ mod tests {
             ("a=1&amp;utm_source=x&amp;amp;gclid=y", "a=1&utm_source=x&gclid=y&"),
             ("amp;sub1=2", ""),
             ("a=1?amp;b", "a=1?amp;b&"),
-            // Perhaps none: left as it is.
+            // Perhaps not a parameter: left as it is.
             ("a=1?b=2", "a=1?b=2&"),
             ("a=what?to", "a=what?to&"),
             ("a=1?utm_=x", "a=1?utm_=x&"),
             ("a=1?SUB1=2", "a=1?SUB1=2&"),
             ("a=1&amp;b=2", "a=1&amp;b=2&"),
             ("a=1%3Fsub1=2", "a=1%3Fsub1=2&"),
-            // The page that is asked for has a query of its own.
+            // The page that is requested has a query of its own.
             ("to=/x?utm_source=x?sub1=2&b", "b&"),
         ];
         for (raw, left) in table {
@@ -357,7 +358,8 @@ mod tests {
             let dropped = SubDrop::ALL.iter().map(|reason| u32::from(expected.err() == Some(*reason)));
             assert_eq!(query.subs_dropped.to_vec(), dropped.collect::<Vec<_>>(), "{value}");
         }
-        // The first good value counts; another one after it is lost, an empty or an equal one says nothing.
+        // The first valid value counts; another one after it is dropped, an empty or equal one is not
+        // counted.
         let twice = Query::parse("sub1=&sub1=b&sub1=c&sub1=b&sub2");
         assert_eq!(twice.subs[0].as_deref(), Some("b"));
         assert_eq!(twice.subs_dropped[Repeated as usize], 1);

@@ -23,15 +23,15 @@ use std::sync::Arc;
 /// What an affiliate earned in a month. Once closed it never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
-    /// Whose it is.
+    /// The affiliate.
     pub affiliate_id: AffiliateId,
     /// Which month.
     pub month: Month,
-    /// Its referrals active at the month's end, neither held nor rejected.
+    /// Its referrals that are active at the month's end, neither held nor rejected.
     pub active_accounts: u32,
     /// The tier that `active_accounts` reached.
     pub tier_from: u32,
-    /// One line a referral that crossed the mark in the month, by account id.
+    /// One line for each referral that qualified in the month, by account id.
     pub lines: Vec<Line>,
     /// Corrections of closed months, by month and account id.
     pub adjustments: Vec<Adjustment>,
@@ -41,8 +41,8 @@ pub struct Statement {
     pub currency: String,
     /// SHA-256 of the rules' canonical JSON.
     pub rules_hash: String,
-    /// SHA-256 of the canonical JSON of the list, by account id, of what each referral's facts dated before the
-    /// month's end hash to: SHA-256 of their canonical JSON, in hex.
+    /// SHA-256, in hex, of the canonical JSON of a list: for each referral, by account id, the SHA-256 of the
+    /// canonical JSON of its facts dated before the month's end.
     pub facts_hash: String,
     /// The hash of the affiliate's latest earlier statement.
     pub previous: Option<String>,
@@ -55,13 +55,13 @@ pub struct Statement {
 pub struct Line {
     /// The referred account.
     pub account_id: AccountId,
-    /// The plan in force at the end of the crossing day.
+    /// The plan in force at the end of the day of qualification.
     pub plan: Plan,
-    /// The day that completed the mark.
+    /// The day on which it qualified.
     pub crossed_on: NaiveDate,
     /// What it earns.
     pub amount: Money,
-    /// Why the amount is nothing, where it is.
+    /// Why the amount is zero, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
 }
@@ -72,11 +72,11 @@ pub struct Line {
 pub enum Note {
     /// The program has no rate for the plan.
     NoRate,
-    /// The crossing lies before the program's first month here.
+    /// It qualified before the program's first month here.
     SettledElsewhere,
 }
 
-/// What a closed month would say now, less what it and its earlier adjustments say.
+/// What a closed month would say now, minus what it and its earlier adjustments say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adjustment {
     /// The closed month.
@@ -91,7 +91,7 @@ pub struct Adjustment {
     pub amount: Money,
 }
 
-/// A referral as statements see it: its facts, and how staff judged it.
+/// A referral as statements use it: its facts, and how staff judged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referral {
     /// The account.
@@ -100,7 +100,7 @@ pub struct Referral {
     pub plan: Plan,
     /// When it signed up.
     pub signed_up_at: DateTime<Utc>,
-    /// Whether the signup itself activated it.
+    /// Whether the signup itself made it active.
     pub active: bool,
     /// Its events, in any order.
     pub events: Vec<AccountEvent>,
@@ -113,7 +113,7 @@ pub struct Referral {
 /// Something that happened to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountEvent {
-    /// Unique for the account.
+    /// Unique within the account.
     pub event_id: super::id::EventId,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
@@ -136,7 +136,7 @@ pub enum Change {
         /// The new plan.
         plan: Plan,
     },
-    /// A type unknown to this version: kept, without effect.
+    /// A type that this version does not know: kept, without effect.
     Unknown {
         /// What the sender called it, at most 64 bytes.
         name: String,
@@ -146,47 +146,48 @@ pub enum Change {
 /// A month that was closed for the program, with the affiliate's statement if it had one.
 #[derive(Debug, Clone)]
 pub struct ClosedMonth {
-    /// Which.
+    /// The month.
     pub month: Month,
-    /// What it was, and is for ever, computed by.
+    /// The rules that it was computed by; they never change.
     pub rules: Arc<Rules>,
     /// When it was closed.
     pub closed_at: DateTime<Utc>,
     /// The affiliate's statement.
     pub statement: Option<Statement>,
-    /// Who counted; `None`: without a statement nobody did, with one its closing did not say so yet.
+    /// Which referrals counted; `None`: there is no statement, so none did, or the closing is older than this
+    /// field.
     pub referrals: Option<ClosingReferrals>,
 }
 
-/// What an affiliate's statements are computed by, beside its referrals.
+/// What an affiliate's statements are computed from, apart from its referrals.
 #[derive(Debug, Clone)]
 pub struct Ledger<'a> {
-    /// Whose.
+    /// The affiliate.
     pub affiliate_id: AffiliateId,
-    /// When it left for good: later crossings earn nothing.
+    /// When it left permanently: later qualifications earn nothing.
     pub closed_at: Option<DateTime<Utc>>,
-    /// Months closed for the program, ascending.
+    /// The months that are closed for the program, ascending.
     pub closed_months: &'a [ClosedMonth],
-    /// The rules of months still open.
+    /// The rules of open months.
     pub rules: &'a Arc<Rules>,
     /// The last full day.
     pub through: NaiveDate,
 }
 
 impl Ledger<'_> {
-    /// The marks of its months.
+    /// The qualifying periods of its months.
     fn marks(&self) -> Marks {
         Marks::of(self.rules, self.closed_months.iter().map(|closed| (closed.month, &*closed.rules)))
     }
 }
 
-/// Whether a statement says what it said when it was made: its hash is that of the rest of it.
+/// Whether a statement is unchanged: its hash is that of the rest of it.
 pub fn verify_hash(statement: &Statement) -> bool {
     statement.hash == hash_of(statement)
 }
 
-/// SHA-256 of the canonical JSON of all but the hash, in lower-case hex. Canonical is: the fields in the
-/// order of the type, without space between them.
+/// SHA-256 of the canonical JSON of everything but the hash, in lower-case hex. Canonical means: fields in
+/// the order of the type, without blanks.
 fn hash_of(statement: &Statement) -> String {
     #[derive(Serialize)]
     struct Content<'a> {
@@ -202,7 +203,7 @@ fn hash_of(statement: &Statement) -> String {
         facts_hash: &'a str,
         previous: Option<&'a str>,
     }
-    // Taken apart whole, so that a new field can't be forgotten here.
+    // Every field is named, so that a new one can't be forgotten here.
     let Statement {
         affiliate_id,
         month,
@@ -230,7 +231,7 @@ fn hash_of(statement: &Statement) -> String {
         facts_hash,
         previous: previous.as_deref(),
     };
-    // Plain data without maps can't fail to serialize.
+    // Plain data without maps always serializes.
     let json = serde_json::to_vec(&content).expect("a statement is plain data");
     hex(&Sha256::digest(json))
 }

@@ -1,18 +1,19 @@
-//! Texts that people type or paste, as they look: what can't be seen must make no difference.
+//! Texts that people type or paste, compared by how they look: invisible characters must make no difference.
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use icu_properties::props::{Dash, DefaultIgnorableCodePoint, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use std::borrow::Cow;
 
-/// The text in its compatible form (NFKC: full-width letters are plain ones), without letters that can't be seen: zero
-/// width, soft hyphens, marks of direction and byte order, control characters other than tabs and ends of lines.
+/// The text in its compatible form (NFKC: full-width letters become plain ones), without invisible
+/// characters: zero width, soft hyphens, marks of direction and byte order, control characters other than
+/// tabs and ends of lines.
 pub fn plain(text: &str) -> String {
     let is_seen = |letter: &char| letter.is_whitespace() || !is_unseen(*letter);
     ComposingNormalizerBorrowed::new_nfkc().normalize(text).chars().filter(is_seen).collect()
 }
 
-/// Whether a letter is a dash, of whatever length.
+/// Whether a character is a dash, of any length.
 pub fn is_dash(letter: char) -> bool {
     CodePointSetData::new::<Dash>().contains(letter)
 }
@@ -27,8 +28,8 @@ pub fn decomposed(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
-/// Whether a letter leaves nothing to be seen: controls, formats, blanks, and whatever is left out when it can't be shown
-/// (fillers, variation selectors, tags); and the empty cell of Braille.
+/// Whether a character is invisible: controls, formats, blanks, and everything that is left out when it can't
+/// be shown (fillers, variation selectors, tags); and the empty cell of Braille.
 pub fn is_unseen(letter: char) -> bool {
     use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator, SpaceSeparator};
     let category = || CodePointMapData::<GeneralCategory>::new().get(letter);
@@ -39,7 +40,7 @@ pub fn is_unseen(letter: char) -> bool {
             || is_ignorable())
 }
 
-/// Whether nothing of a text can be seen.
+/// Whether a text has no visible character.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_unseen)
 }

@@ -1,24 +1,24 @@
 //! Signed tokens: link, click and visitor, one format.
 //!
-//! | bytes | what they are |
+//! | bytes | meaning |
 //! | ---: | --- |
 //! | 1 | the version (high four bits: 1) and the kind (low four bits) |
 //! | 2 | the tag of the key: the first bytes of the SHA-256 of its name |
 //! | 16, 48 or 80 | the claim: ids, big-endian |
 //! | 16 | HMAC-SHA-256 of all the bytes before, cut to 16 |
 //!
-//! | kind | claim | letters |
+//! | kind | claim | characters |
 //! | --- | --- | ---: |
 //! | 1 link | affiliate, link | 47 |
 //! | 2 click | click, affiliate, link, visitor | 90 |
-//! | 3 visitor whose first click is his last | visitor, click, affiliate, link | 90 |
+//! | 3 visitor with only one click | visitor, click, affiliate, link | 90 |
 //! | 4 visitor | visitor, first click, affiliate, link, last click, affiliate, link | 132 |
 //!
-//! Written in URL-safe base64 without padding, and read only as it would be written. Each purpose is
-//! signed by a key of its own, derived from the named one, so that a token of one purpose proves nothing
-//! for another. The claims of kinds 1 to 3 fit one block of the hash: signing costs two compressions.
+//! Written in URL-safe base64 without padding; any other spelling is refused. Each purpose has a signing key
+//! of its own, derived from the named key, so that a token of one purpose is not valid for another. The
+//! claims of kinds 1 to 3 fit one block of the hash: signing costs two compressions.
 //!
-//! Links and cookies outlive every process. A change of this format takes a new version; a reader that
+//! Links and cookies live longer than any process. A change of this format takes a new version; a reader that
 //! meets an unknown version refuses the token, and its prospect is sent to the landing page.
 
 use super::id::{AffiliateId, ClickId, LinkId, VisitorId};
@@ -35,12 +35,12 @@ use uuid::Uuid;
 #[cfg(test)]
 mod tests;
 
-/// What a link's token names.
+/// The content of a link's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkClaim {
-    /// Whose link.
+    /// The affiliate that owns the link.
     pub affiliate: AffiliateId,
-    /// Which link.
+    /// The link.
     pub link: LinkId,
 }
 
@@ -49,13 +49,13 @@ pub struct LinkClaim {
 pub struct Click {
     /// The click.
     pub id: ClickId,
-    /// Whose link.
+    /// The affiliate that owns the link.
     pub affiliate: AffiliateId,
-    /// Which link.
+    /// The link.
     pub link: LinkId,
 }
 
-/// What a click token names.
+/// The content of a click token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClickClaim {
     /// The click.
@@ -64,7 +64,7 @@ pub struct ClickClaim {
     pub visitor: VisitorId,
 }
 
-/// What a visitor's cookie names.
+/// The content of a visitor's cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisitorClaim {
     /// The browser.
@@ -75,11 +75,11 @@ pub struct VisitorClaim {
     pub last: Click,
 }
 
-/// Letters of a link's token.
+/// Characters of a link's token.
 pub const LINK_LETTERS: usize = 47;
-/// Letters of a click token.
+/// Characters of a click token.
 pub const CLICK_LETTERS: usize = 90;
-/// Letters of the longest visitor token.
+/// Characters of the longest visitor token.
 pub const VISITOR_LETTERS: usize = 132;
 
 const VERSION: u8 = 1 << 4;
@@ -107,25 +107,25 @@ pub enum KeyError {
     SameTag(String, String),
 }
 
-/// Why a token is not accepted.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not of a token's length, or not the base64 that we write.
+    /// It does not have the length of a token, or is not base64 as we write it.
     #[error("read the token")]
     Malformed,
-    /// Of a version that we do not know.
+    /// The version is not known.
     #[error("read a token of an unknown version")]
     UnknownVersion,
-    /// A token, but for something else.
+    /// A token for another purpose.
     #[error("take a token of another purpose")]
     OtherPurpose,
-    /// Signed by a key that we never had.
+    /// The key was never one of ours.
     #[error("find the token's key")]
     UnknownKey,
-    /// Signed by a key that was revoked on purpose.
+    /// The key was revoked on purpose.
     #[error("take a token of a retired key")]
     RetiredKey,
-    /// Altered, or forged.
+    /// It was altered or forged.
     #[error("verify the token's signature")]
     BadSignature,
 }
@@ -163,7 +163,7 @@ struct Key {
     known_browser: Hmac<Sha256>,
 }
 
-/// What a token is for whose whole format another module knows.
+/// Purposes of tokens whose format is defined in another module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     /// A one-time link.
@@ -198,10 +198,10 @@ impl Key {
     }
 }
 
-/// The keys that sign and verify tokens. The current one signs; all but the retired verify.
+/// The keys that sign and verify tokens. The current one signs; all verify, except retired ones.
 ///
-/// It is made of derived keys only, wiped from memory when it is dropped; whoever read the secrets wipes
-/// those.
+/// It holds derived keys only, which are wiped from memory when it is dropped; the code that reads the
+/// secrets wipes those.
 pub struct Keyring {
     current: Key,
     others: Vec<Key>,
@@ -216,7 +216,7 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Keys by name. `current` signs; names in `retired` verify nothing any more, whether their key is
+    /// Keys by name. `current` signs; tokens of the names in `retired` are refused, whether their key is
     /// still given or not.
     pub fn new(current: &str, keys: &[(String, Vec<u8>)], retired: &[String]) -> Result<Self, KeyError> {
         if let Some((name, _)) = keys.iter().find(|(_, secret)| secret.len() < MIN_KEY) {
@@ -239,7 +239,7 @@ impl Keyring {
         })
     }
 
-    /// Tells keyrings apart: the SHA-256 of all keys' names and of a MAC by each, in hex. Which key is
+    /// Identifies a keyring: the SHA-256 of all keys' names and of a MAC by each, in hex. Which key is
     /// current or retired does not count, so that nodes can change that one after the other.
     pub fn fingerprint(&self) -> String {
         self.fingerprint.clone()
@@ -258,32 +258,32 @@ impl Keyring {
         self.seal_visitor(claim).text()
     }
 
-    /// Appends a link's token; allocates nothing where `out` has room.
+    /// Appends a link's token; allocates nothing if `out` has room.
     pub fn write_link(&self, claim: &LinkClaim, out: &mut Vec<u8>) {
         self.seal_link(claim).write(out);
     }
-    /// Appends a click's token; allocates nothing where `out` has room.
+    /// Appends a click's token; allocates nothing if `out` has room.
     pub fn write_click(&self, claim: &ClickClaim, out: &mut Vec<u8>) {
         self.seal_click(claim).write(out);
     }
-    /// Appends a visitor's token; allocates nothing where `out` has room.
+    /// Appends a visitor's token; allocates nothing if `out` has room.
     pub fn write_visitor(&self, claim: &VisitorClaim, out: &mut Vec<u8>) {
         self.seal_visitor(claim).write(out);
     }
 
-    /// What a link's token names.
+    /// Reads a link's token.
     pub fn verify_link(&self, text: &str) -> Result<LinkClaim, TokenError> {
         let opened = self.open(text, |kind| kind == Kind::Link)?;
         let mut claim = opened.claim();
         Ok(LinkClaim { affiliate: claim.affiliate(), link: claim.link() })
     }
-    /// What a click token names.
+    /// Reads a click token.
     pub fn verify_click(&self, text: &str) -> Result<ClickClaim, TokenError> {
         let opened = self.open(text, |kind| kind == Kind::Click)?;
         let mut claim = opened.claim();
         Ok(ClickClaim { click: claim.click(), visitor: claim.visitor() })
     }
-    /// What a visitor's token names.
+    /// Reads a visitor's token.
     pub fn verify_visitor(&self, text: &str) -> Result<VisitorClaim, TokenError> {
         let opened = self.open(text, |kind| matches!(kind, Kind::NewVisitor | Kind::Visitor))?;
         let mut claim = opened.claim();
@@ -296,7 +296,7 @@ impl Keyring {
     pub(super) const fn current_tag(&self) -> Tag {
         self.current.tag
     }
-    /// The current key's whole MAC of a claim.
+    /// The full MAC of a claim by the current key.
     pub(super) fn mac(&self, purpose: Use, claim: &[u8]) -> [u8; 32] {
         self.current.for_use(purpose).clone().chain_update(claim).finalize().into_bytes().into()
     }
@@ -336,10 +336,10 @@ impl Keyring {
         sealed.finish(&self.current.visitor)
     }
 
-    /// Checks, in this order: letters, version, purpose, length, key, signature.
+    /// Checks, in this order: characters, version, purpose, length, key, signature.
     fn open(&self, text: &str, wanted: impl Fn(Kind) -> bool) -> Result<Opened, TokenError> {
         let mut raw = [0u8; MAX_RAW];
-        // Longer text does not fit, and is refused with the rest of what is not a token.
+        // A longer text does not fit, and is refused like any text that is not a token.
         let len = URL_SAFE_NO_PAD.decode_slice(text, &mut raw).map_err(|_| TokenError::Malformed)?;
         if len < HEADER + MAC {
             return Err(TokenError::Malformed);
@@ -372,7 +372,7 @@ impl Keyring {
     }
 }
 
-/// A token about to be written.
+/// A token that is being written.
 struct Sealed {
     raw: [u8; MAX_RAW],
     len: usize,
@@ -403,13 +403,13 @@ impl Sealed {
     }
     fn write(&self, out: &mut Vec<u8>) {
         let mut text = [0u8; VISITOR_LETTERS];
-        // The longest token has just so many letters.
+        // The longest token has exactly this length.
         let len = URL_SAFE_NO_PAD.encode_slice(&self.raw[..self.len], &mut text).expect("there is room");
         out.extend_from_slice(&text[..len]);
     }
 }
 
-/// A token whose signature is good.
+/// A token whose signature is valid.
 struct Opened {
     kind: Kind,
     raw: [u8; MAX_RAW],
@@ -421,7 +421,7 @@ impl Opened {
     }
 }
 
-/// Reads a claim's ids in the order in which they were put; `open` has checked that they are there.
+/// Reads a claim's ids in the order in which they were written; `open` has checked that they are there.
 struct Claim<'a>(&'a [u8]);
 
 impl Claim<'_> {
@@ -454,7 +454,7 @@ fn tag(name: &str) -> Tag {
 
 fn refuse_equal_tags(keys: &[(String, Vec<u8>)], retired: &[String]) -> Result<(), KeyError> {
     let given: Vec<&String> = keys.iter().map(|(name, _)| name).collect();
-    // A retired key may still be given; it is the same key then.
+    // A retired key may still be given; then it is the same key.
     let gone = retired.iter().filter(|name| !given.contains(name));
     let names: Vec<&String> = given.iter().copied().chain(gone).collect();
     for (place, name) in names.iter().enumerate() {

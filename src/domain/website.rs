@@ -1,12 +1,12 @@
-//! The address of a web site, as people give it for themselves.
+//! The address of a web site, as people enter it.
 
 use super::text::is_unseen;
 use url::Url;
 
 const MAX_BYTES: usize = 2_048;
 
-/// Reads the address of a web site: `http` or `https`, the name of a host with a dot, and no name of a user, which
-/// would pass for the host: `https://well-known.example@elsewhere.example`.
+/// Reads the address of a web site: `http` or `https`, and a host name with a dot. A user name is refused,
+/// since it could look like the host: `https://well-known.example@elsewhere.example`.
 pub fn read_website(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let names_nobody = url.username().is_empty() && url.password().is_none();

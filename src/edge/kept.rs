@@ -1,8 +1,9 @@
-//! The links that a node knows, kept on its own disk: after a restart while the store is away they lead where they
-//! led before.
+//! The links that a node knows, kept on its own disk: if it restarts while the store is away, they still lead
+//! where they did.
 //!
-//! What is kept is a copy and no fact: the directory is newer as soon as the store answers. The file is one line of
-//! JSON a link, and a last one with the SHA-256 of all before it, so that a torn file is known as one.
+//! The file is a copy and not the truth: the directory is newer as soon as the store answers. It has one line
+//! of JSON per link, and a last line with the SHA-256 of everything before it, so that a torn file is
+//! detected.
 
 use super::{Route, Routes};
 use crate::domain::click::LinkState;
@@ -32,8 +33,8 @@ struct End {
     sha256: String,
 }
 
-/// The links that were kept in a data directory; none in a new one. A destination that is not allowed any more gives
-/// way to the landing page.
+/// The links that are kept in a data directory; none in a new one. A destination that is not allowed any more
+/// is replaced by the landing page.
 pub fn read(data_dir: &Path, allowed: &AllowList) -> io::Result<Routes> {
     let bytes = match fs::read(data_dir.join(FILE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Routes::default()),
@@ -59,7 +60,7 @@ fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Replaces what is kept in a data directory.
+/// Replaces the links that are kept in a data directory.
 pub fn write(data_dir: &Path, routes: &Routes) -> io::Result<()> {
     let mut lines = Vec::new();
     for (link, route) in &routes.links {

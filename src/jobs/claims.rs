@@ -1,16 +1,16 @@
-//! Claims that were granted are credited, also when the server was stopped between the two.
+//! Credits granted claims, even if the server was stopped between granting and crediting.
 
 use crate::app::App;
 use chrono::TimeDelta;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often they are looked for.
+/// How often it looks for them.
 const EVERY: Duration = Duration::from_secs(30);
-/// Whoever has just granted one credits it at once.
+/// The request that grants a claim credits it at once, so younger ones are left to it.
 const AGE: TimeDelta = TimeDelta::seconds(30);
 
-/// Looks for them until the application stops.
+/// Runs until the application stops.
 pub async fn run(app: Arc<App>) {
     while !app.stopping().await_for(EVERY).await {
         if app.store_is_up()

@@ -1,5 +1,5 @@
-//! The links that a node knows are kept on its disk, so that they lead where they do also when it starts while the store
-//! is away.
+//! Keeps the links that a node knows on its disk, so that they work even if it starts while the store is
+//! away.
 
 use crate::app::{App, Told};
 use crate::edge::kept;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How long changes are collected before they are written.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Writes the links that changed, now and then, and once more when the application stops.
+/// Writes the links that changed, at most once per [`EVERY`], and once more when the application stops.
 pub async fn run(app: Arc<App>, edge: Arc<Edge>) {
     let mut written = None;
     let mut told = Told::default();
@@ -19,7 +19,7 @@ pub async fn run(app: Arc<App>, edge: Arc<Edge>) {
         let routes = edge.routes();
         if written.as_ref() != Some(&routes) {
             let (app, known) = (Arc::clone(&app), Arc::clone(&routes));
-            // The disk may be full or stand still: not on a thread that serves.
+            // The disk may be full or stall: not on a serving thread.
             let done =
                 tokio::task::spawn_blocking(move || kept::write(&app.settings().data_dir, &known)).await;
             match done {

@@ -1,10 +1,11 @@
-//! Sends what waits in the outbox: one node at a time, the oldest first.
+//! Sends the mail that waits in the outbox: one node at a time, the oldest first.
 //!
-//! Each mail is sent at least once and, but for a crash between the mail server's yes and the record of it, once;
-//! the second copy then has the same `Message-ID`. A mail server that can't be reached, or takes nothing of ours,
-//! is left alone for a minute, and no mail is the worse for it; a mail that fails by itself is tried again after longer
-//! and longer waits, for three days, and delays no other: mail that was not tried yet goes first. What never reaches
-//! anybody is a fact that staff see. Nothing is sent while the store is being rebuilt: what was sent before is not known yet.
+//! Each mail is sent at least once. A second copy is sent only after a crash between the mail server's answer
+//! and the record of it; it has the same `Message-ID`. A mail server that can't be reached, or accepts
+//! nothing, gets no mail for a minute, and this does not count as an attempt. A mail that fails by itself is
+//! tried again after longer and longer waits, for three days, and delays no other: mail that was not tried
+//! yet goes first. A mail that reaches nobody becomes a fact that staff see. Nothing is sent while the store
+//! is being rebuilt, since it is not known yet what was sent before.
 
 use crate::app::App;
 use crate::app::actor::Actor;
@@ -21,28 +22,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the outbox is looked at.
+/// How often it looks at the outbox.
 const TICK: Duration = Duration::from_millis(500);
 const LEASE: &str = "mail";
-/// How long mail waits for a node that died while it sent.
+/// How long mail waits for a node that died while sending.
 const LEASE_TTL: Duration = Duration::from_secs(8);
-/// How often a node that sends says that it lives.
+/// How often a sending node renews its lease.
 const LEASE_RENEWED: Duration = Duration::from_secs(2);
-/// How often the names of mail that ended long ago are let go.
+/// How often the ids of mail that ended long ago are removed.
 const FORGET_EVERY: TimeDelta = TimeDelta::minutes(10);
 
 /// Writes letters and sends them.
 #[derive(Debug)]
 pub struct Post {
-    /// Writes.
+    /// Writes them.
     pub templates: Templates,
-    /// Sends.
+    /// Sends them.
     pub mailer: Mailer,
-    /// Nobody but the people at this machine reaches the server: links in mail files may be shown to them.
+    /// Only people at this machine reach the server, so links in mail files may be shown to them.
     pub shows_links: bool,
 }
 
-/// Sends until the application stops.
+/// Runs until the application stops.
 pub async fn run(app: Arc<App>, post: Post) {
     let mut sending = Sending::new(app, post);
     loop {
@@ -78,23 +79,23 @@ struct Sending {
     post: Post,
     /// When mail that failed is due again, as last read.
     due: HashMap<String, DateTime<Utc>>,
-    /// Mail that has ended and may still be found in the outbox.
+    /// Mail that has ended but may still be in the outbox.
     ended: HashSet<String>,
-    /// What could not be journaled yet.
+    /// Ends of mail that could not be journaled yet.
     unrecorded: Vec<Ended>,
-    /// The way failed: it is left alone until then.
+    /// The mail server failed, and gets no mail until then.
     paused_until: Option<DateTime<Utc>>,
-    /// Up to here this node's journal may tell of mail that an earlier process sent.
-    told_before: u64,
-    /// When old names were last let go.
+    /// Up to this position, this node's journal may hold the ends of mail that an earlier process sent.
+    earlier_mail_up_to: u64,
+    /// When old ids were last removed.
     forgot_at: Option<DateTime<Utc>>,
 }
 
 impl Sending {
     fn new(app: Arc<App>, post: Post) -> Self {
-        let (told_before, _) = app.positions(Log::Facts);
+        let (earlier_mail_up_to, _) = app.positions(Log::Facts);
         Self {
-            told_before,
+            earlier_mail_up_to,
             forgot_at: None,
             app,
             post,
@@ -105,7 +106,7 @@ impl Sending {
         }
     }
 
-    /// Looks at the outbox, and sends what is due.
+    /// Reads the outbox, and sends what is due.
     async fn round(&mut self) -> Result<(), StoreError> {
         self.record_the_rest().await;
         let ids = self.app.waiting_mail_ids().await?;
@@ -118,20 +119,20 @@ impl Sending {
             !self.ended.contains(*id) && self.due.get(*id).is_none_or(|next_try_at| *next_try_at <= now)
         };
         let mut due: Vec<String> = ids.iter().filter(is_due).cloned().collect();
-        // Those that failed before wait for those that were not tried yet.
+        // Mail that failed before waits for mail that was not tried yet.
         due.sort_by_key(|id| self.due.contains_key(id));
         if due.is_empty() || self.paused_until.is_some_and(|until| now < until) || !self.may_send().await? {
             return Ok(());
         }
         self.paused_until = None;
         let sent = self.send_all(due).await;
-        // Whatever came of it: other nodes shall not wait for a lease that nobody uses.
+        // Whatever the result: other nodes must not wait for an unused lease.
         let released = self.app.store.release(LEASE, &self.app.node_name()).await;
         sent.and(released)
     }
 
-    /// Sends what is due, as long as this node has the lease. After a failure, which may have taken long, what waits is
-    /// looked at again.
+    /// Sends what is due, as long as this node has the lease. After a failure, which may have taken long, it
+    /// reads the outbox again.
     async fn send_all(&mut self, due: Vec<String>) -> Result<(), StoreError> {
         for id in due {
             if self.app.stopping().is_set() || take_lease(&self.app).await? == Lease::Held {
@@ -151,7 +152,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Now and then, lets go what is kept of mail that ended long ago.
+    /// From time to time, removes what is kept about mail that ended long ago.
     async fn forget_the_old(&mut self) -> Result<(), StoreError> {
         let now = self.app.now();
         if self.forgot_at.is_none_or(|at| now - at >= FORGET_EVERY) {
@@ -162,10 +163,10 @@ impl Sending {
         Ok(())
     }
 
-    /// Nobody knows yet what was sent while nodes have not replayed their journals, or this one its own.
+    /// While nodes, this one included, have not replayed their journals, it is not known what was sent.
     async fn may_send(&self) -> Result<bool, StoreError> {
         let (_, applied) = self.app.positions(Log::Facts);
-        Ok(applied >= self.told_before && !self.app.is_recovering().await?)
+        Ok(applied >= self.earlier_mail_up_to && !self.app.is_recovering().await?)
     }
 
     async fn send(&mut self, mail: Mail) -> Result<(), StoreError> {
@@ -196,7 +197,7 @@ impl Sending {
                     never = keep_lease(&app) => match never {},
                 }
             }
-            // The templates were tried at the start; trying again is all that is left.
+            // The templates were checked at the start; trying again is all that can be done.
             Err(error) => Err(SendError { text: error.to_string(), class: "template", fault: Fault::Mail }),
         };
         match sent {
@@ -213,14 +214,14 @@ impl Sending {
         }
     }
 
-    /// What a mail encloses, looked up now.
+    /// What a mail includes, looked up now.
     async fn enclosed(&self, mail: &Mail) -> Result<Enclosed, WriteError> {
         let link = self.link(mail).await?;
         let (mut agreement, mut due) = (None, None);
         match &mail.letter.message {
             Message::AgreementSigned { version, sha256, .. } => {
                 let signed = self.app.published(version).await?.filter(|known| known.sha256 == *sha256);
-                // It was written down before it was signed: it may only not be here yet.
+                // The agreement was journaled before it was signed, so it can only be missing here for now.
                 let missing = || StoreError::Unavailable(format!("find the agreement {version}"));
                 agreement = Some(signed.ok_or_else(missing)?.text);
             }
@@ -234,15 +235,15 @@ impl Sending {
         Ok(Enclosed { link, agreement, due })
     }
 
-    /// The one-time link that a mail brings, made now.
+    /// The mail's one-time link, made now.
     async fn link(&self, mail: &Mail) -> Result<Option<String>, WriteError> {
         let Some((purpose, new_address, asked)) = purpose(&mail.letter.message) else { return Ok(None) };
         let Some(person) = mail.letter.person else {
             return Err(WriteError::Refused("it is about nobody".to_owned()));
         };
-        // An approval, say, may have been applied by another node just now.
+        // Another node may have applied the approval just now.
         self.app.follow_directory().await?;
-        // A link must not go to an address that was given up while the mail waited.
+        // A link must not go to an address that was replaced while the mail waited.
         if purpose != Purpose::ConfirmEmail && !self.app.has_email(person, &mail.letter.to) {
             return Err(WriteError::Refused("its person has another address now".to_owned()));
         }
@@ -264,7 +265,7 @@ impl Sending {
                 mail.met_no_server(text, now)
             }
         };
-        // The text may name an address: it is for the store and `doctor`, not for logs.
+        // The text may contain an address: it is for the store and `doctor`, not for logs.
         tracing::warn!(
             mail = id,
             kind,
@@ -289,7 +290,7 @@ impl Sending {
         }
     }
 
-    /// A mail has ended: that is a fact.
+    /// Journals that a mail has ended.
     async fn end(&mut self, ended: Ended) {
         self.ended.insert(ended.id.clone());
         self.unrecorded.push(ended);
@@ -306,13 +307,13 @@ impl Sending {
         }
     }
 
-    /// Tells the people at this machine of a mail that went into a file.
+    /// Shows a mail that went into a file to the people at this machine.
     fn show(&self, kind: &str, file: &Path, link: Option<&str>) {
         use std::io::Write;
         let link = link.filter(|_| self.post.shows_links).map(|link| format!("\n             {link}"));
-        let said = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
-        // Nobody may be reading: that is no failure.
-        let _ = std::io::stderr().write_all(said.as_bytes());
+        let line = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
+        // A closed terminal is no failure.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
 
@@ -321,7 +322,7 @@ async fn take_lease(app: &App) -> Result<Lease, StoreError> {
     app.store.lease(LEASE, &app.node_name(), ttl).await
 }
 
-/// Renews the lease for as long as a mail takes to be sent. What can't be renewed now may be in a moment.
+/// Renews the lease while a mail is being sent. A renewal that fails is tried again.
 async fn keep_lease(app: &App) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(LEASE_RENEWED).await;
@@ -331,7 +332,7 @@ async fn keep_lease(app: &App) -> std::convert::Infallible {
     }
 }
 
-/// What a message's one-time link is for, if it brings one, and how things stood when it was asked for.
+/// The purpose of a message's one-time link, if it has one, and the state in which it was requested.
 fn purpose(message: &Message) -> Option<(Purpose, Option<&str>, Option<Asked>)> {
     match message {
         Message::Approved => Some((Purpose::Activate, None, None)),

@@ -1,4 +1,4 @@
-//! What the server does by itself.
+//! Background jobs of the server.
 
 pub mod claims;
 pub mod links;

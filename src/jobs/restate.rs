@@ -1,16 +1,16 @@
-//! Statements of open months are computed each night and journaled nowhere. A store that was refilled from the journals
-//! gets them back within seconds, not with the next night.
+//! Statements of open months are computed each night and not journaled. A store that was refilled from the
+//! journals gets them back within seconds, not in the next night.
 
 use crate::app::{AggregateError, App, Told};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often it is looked whether the store was refilled.
+/// How often it checks whether the store was refilled.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Looks after them until the application stops.
+/// Runs until the application stops.
 pub async fn run(app: Arc<App>) {
-    // Which meeting with the store found them there.
+    // The check of the store's identity after which the statements were found.
     let mut found = None;
     let mut told = Told::default();
     while !app.stopping().await_for(EVERY).await {
@@ -23,7 +23,7 @@ pub async fn run(app: Arc<App>) {
                 told.well();
                 found = there.then_some(meeting);
             }
-            // The store is being refilled, or another node does it.
+            // The store is still being refilled, or another node computes the statements.
             Err(AggregateError::Recovering | AggregateError::Busy | AggregateError::Stopping) => {}
             Err(error) => told.ill(&error, "statements of open months are missing"),
         }

@@ -1,23 +1,23 @@
-//! Clicks are kept for the window and 30 days: whole segments of the clicks journal that are older go.
+//! Clicks are kept for the window and 30 days: then whole segments of the clicks journal are removed.
 
 use crate::app::App;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the journal is looked at.
+/// How often it looks at the journal.
 const EVERY: Duration = Duration::from_hours(1);
 
-/// Removes what is too old, now and then, until the application stops.
+/// Removes old segments regularly, until the application stops.
 pub async fn run(app: Arc<App>) {
     while !app.stopping().await_for(EVERY).await {
         run_once(&app).await;
     }
 }
 
-/// Removes what is too old now.
+/// Removes the segments that are too old now.
 pub async fn run_once(app: &Arc<App>) {
     let app = Arc::clone(app);
-    // Removing files may wait for the disk: not on a thread that serves.
+    // Removing files may wait for the disk: not on a serving thread.
     let removed = tokio::task::spawn_blocking(move || app.remove_old_clicks()).await;
     match removed {
         Ok(Ok(removed)) if removed.segments > 0 => {

@@ -1,4 +1,4 @@
-//! The nightly schedule: every node looks at the clock, one gets the lease and runs.
+//! The nightly schedule: every node checks the clock, and the one that gets the lease runs.
 
 use crate::app::{AggregateError, App};
 use crate::domain::calendar::Zone;
@@ -6,16 +6,16 @@ use chrono::{DateTime, NaiveTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the clock is looked at.
+/// How often it checks the clock.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a run that failed is left alone.
+/// The wait after a run that failed.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// Runs nightly at a local time until the application stops. A night missed while all nodes were down
-/// is made up for, but a program without any run yet waits for its first night.
+/// Runs every night at a local time until the application stops. If all nodes were down for a night, its run
+/// is made afterwards; a program without any run yet waits for its first night.
 pub async fn run(app: Arc<App>, at: NaiveTime) {
     let started = app.now();
-    // The last run closed nothing because nodes were behind.
+    // Whether the last run closed nothing because nodes were behind.
     let mut waits = false;
     loop {
         if app.stopping().await_for(TICK).await {
@@ -26,7 +26,7 @@ pub async fn run(app: Arc<App>, at: NaiveTime) {
         if due <= last(&app) && !waits {
             continue;
         }
-        // Another node may just have made it.
+        // Another node may just have made the run.
         if app.follow_directory().await.is_err() || (due <= last(&app) && !waits) {
             continue;
         }
@@ -40,7 +40,7 @@ pub async fn run(app: Arc<App>, at: NaiveTime) {
             }
             Ok(report) => tracing::info!(through = %report.through, closed = ?report.closed,
                 accounts = report.accounts, crossings = report.crossings, "the nightly run is done"),
-            // Another node has the lease: the directory will tell when it is done.
+            // Another node has the lease: the directory shows when its run is done.
             Err(AggregateError::Busy) => {}
             Err(error) => {
                 tracing::error!(%error, "the nightly run failed; it is tried again in a minute");

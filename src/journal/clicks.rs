@@ -1,27 +1,28 @@
-//! The clicks log: the serving thread writes a record itself and goes on.
+//! The clicks log: the serving thread writes a record itself and continues.
 //!
-//! An append takes a lock, hashes, and makes one write into the page cache: it survives our death, not a
-//! power cut. Nothing else is done under the lock. A second thread, the keeper, flushes each
+//! An append takes a lock, hashes, and makes one write into the page cache: it survives the end of the
+//! process, not a power cut. Nothing else is done under the lock. A second thread, the keeper, flushes each
 //! [`Settings::click_flush_interval`](super::Settings), makes the next segment ahead, and changes segments; a
 //! segment grows past its size while the keeper can't.
 //!
-//! Nobody waits: who does not get the lock within [`LOCK_WAIT`] drops the click, and while the lock is
-//! not given back, everyone else drops theirs at once. So a stalled disk holds up one serving thread,
-//! the one inside the write.
+//! Nobody waits long: a thread that does not get the lock within [`LOCK_WAIT`] drops the click, and while the
+//! lock is not given back, all other threads drop theirs at once. So a stalled disk blocks only one serving
+//! thread, the one inside the write.
 //!
-//! That thread may be the one that would have waited for the sockets, and while it is in the write nobody does: the
-//! others sleep, and every request waits with it. So a third thread, the [watch](super::watch), looks at the
-//! appends: when one does not come back, it wakes another serving thread, and then has clicks dropped at once.
+//! That thread may be the one that would have waited for the sockets, and while it is in the write no thread
+//! does: the others sleep, and every request waits. So a third thread, the [watch](super::watch), looks at
+//! the appends: when one does not return, it first wakes another serving thread, and then has clicks dropped
+//! at once.
 //!
-//! A write that fails is cut off and drops its click; the next append tries anew. After a flush that failed
-//! the kernel's pages are in doubt, so the keeper reads what was not yet flushed, checks it, and writes
-//! the same bytes over it, until a flush succeeds. If they can't be read back whole, positions that
-//! the store may have applied are lost: the log takes no more, and a restart cuts it and, by what the store
-//! remembers, takes a new epoch.
+//! After a failed write, what it left is cut off and its click is dropped; the next append tries again. After
+//! a failed flush it is unknown what the kernel has written, so the keeper reads what was not flushed yet,
+//! checks it, and writes the same bytes over it, until a flush succeeds. If they can't be read back whole,
+//! positions that the store may have applied are lost: the log accepts nothing more, and a restart cuts it
+//! and, by what the store remembers, begins a new epoch.
 
 use super::disk::Disk;
 use super::error::JournalError;
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::flushed::Mark;
 use super::keeper::{Keeper, keep};
 use super::node::Beginning;
@@ -39,16 +40,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long an append may wait for the one before it: a few of the scheduler's turns, for the other thread may
-/// have lost its core while it wrote. A disk that stalls costs each serving thread this long once.
+/// How long an append may wait for the one before it. That is a few turns of the scheduler, since the other
+/// thread may have lost its core while it wrote. A disk that stalls delays each serving thread this long
+/// once.
 pub const LOCK_WAIT: Duration = Duration::from_millis(20);
-/// How long it waits awake, letting others run.
-const AWAKE: Duration = Duration::from_micros(200);
-/// How long it sleeps between later looks.
-const NAP: Duration = Duration::from_micros(100);
-/// Looks at the lock before the thread lets others run: about as long as one append takes.
+/// The part of this wait in which the thread only lets others run.
+const YIELD_TIME: Duration = Duration::from_micros(200);
+/// The sleep between later checks of the lock.
+const SLEEP_TIME: Duration = Duration::from_micros(100);
+/// Checks of the lock before the thread lets others run: about the time of one append.
 const SPINS: u32 = 200;
-/// The backlog is known to about this part of its cap.
+/// The size of the backlog is known to within one such part of its cap.
 const MARKS: u64 = 1_024;
 /// Room for twice as many, so that an append never makes the list grow.
 const MARKS_ROOM: usize = 2_048;
@@ -67,17 +69,17 @@ pub(super) struct Shared {
     pub dir: PathBuf,
     pub segment_bytes: u64,
     backlog_cap: u64,
-    pub faults: Faults,
+    pub faults: FaultInjection,
     tail: Mutex<Tail>,
-    /// Somebody did not get the tail in time, and nobody got it since.
+    /// A thread did not get the tail in time, and no thread got it since.
     stuck: AtomicBool,
     pub appends: Appends,
     last_position: AtomicU64,
     pub flushed_position: AtomicU64,
-    /// Bytes appended since the log was opened, as of the last mark, and those of them that are drained.
+    /// Bytes appended since the log was opened, as of the last mark, and the part of them that is drained.
     pub appended_bytes: AtomicU64,
     drained_bytes: AtomicU64,
-    /// Positions, with the bytes appended up to each.
+    /// Positions, each with the bytes appended up to it.
     marks: Mutex<VecDeque<(u64, u64)>>,
     /// The last flush failed.
     pub failing: AtomicBool,
@@ -93,12 +95,12 @@ pub(super) struct Tail {
     pub last: Mark,
     pub bytes: u64,
     next_mark: u64,
-    /// What a failed write left could not be cut off.
+    /// The remains of a failed write could not be cut off.
     pub junk: bool,
     /// Unflushed records can't be read back: see the module.
     pub lost: bool,
     pub keeper_called: bool,
-    /// An epoch of which something is still to be done: until then no click is taken.
+    /// An epoch whose beginning is not complete: until then no click is accepted.
     begins: Option<Beginning>,
     buffer: Vec<u8>,
 }
@@ -108,7 +110,7 @@ impl ClickLog {
         dir: &Path,
         found: Recovered,
         settings: &super::Settings,
-        faults: Faults,
+        faults: FaultInjection,
     ) -> io::Result<Self> {
         let disk = Arc::new(Disk::new(found.file, faults.clone()));
         let shared = Arc::new(Shared {
@@ -149,8 +151,8 @@ impl ClickLog {
         Ok(Self { shared, keeper, thread: Some(thread), watch })
     }
 
-    /// Appends a record and answers its position, or why the click is dropped. It never waits long and
-    /// never allocates. A record that is empty or larger than [`MAX_CLICK_BYTES`] counts as refused.
+    /// Appends a record and returns its position, or why the click is dropped. It never waits long and never
+    /// allocates. A record that is empty or larger than [`MAX_CLICK_BYTES`] counts as refused.
     pub fn append(&self, payload: &[u8]) -> Result<u64, ClickDrop> {
         if payload.is_empty() || payload.len() > MAX_CLICK_BYTES {
             return Err(ClickDrop::JournalFailed);
@@ -192,14 +194,15 @@ impl ClickLog {
         self.shared.flushed_position.load(Ordering::Acquire)
     }
 
-    /// The store has applied everything up to this position: it no longer counts as backlog.
+    /// Records that the store has applied everything up to this position, so that it no longer counts as
+    /// backlog.
     pub fn set_drained(&self, position: u64) {
         let mut marks = self.shared.marks();
         while let Some((_, bytes)) = marks.pop_front_if(|(marked, _)| *marked <= position) {
             self.shared.drained_bytes.store(bytes, Ordering::Relaxed);
         }
         drop(marks);
-        // At the end there is no mark to wait for.
+        // At the end of the log there is no mark to wait for.
         if position >= self.last_position()
             && let Some(tail) = self.shared.free_tail()
             && position >= tail.last.position
@@ -209,24 +212,24 @@ impl ClickLog {
         }
     }
 
-    /// Bytes appended since the log was opened that are not drained, to about a thousandth of the cap.
+    /// Bytes appended since the log was opened and not drained, to within about a thousandth of the cap.
     pub fn backlog_bytes(&self) -> u64 {
         let appended = self.shared.appended_bytes.load(Ordering::Relaxed);
         appended.saturating_sub(self.shared.drained_bytes.load(Ordering::Relaxed))
     }
 
-    /// Whether the last flush failed. Appends that fail tell so themselves.
+    /// Whether the last flush failed. Appends that fail report it themselves.
     pub fn is_failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
-    /// Flushes now, and answers how far.
+    /// Flushes now; returns the last flushed position.
     pub fn flush(&self) -> io::Result<u64> {
         self.keeper().work()?;
         Ok(self.flushed_position())
     }
 
-    /// Holds the log still; all in it is flushed.
+    /// Stops all writes to the log; everything in it is flushed.
     pub(super) fn hold(&self) -> Result<Held<'_>, JournalError> {
         let dir = &self.shared.dir;
         let mut keeper = self.keeper();
@@ -236,7 +239,7 @@ impl ClickLog {
         Ok(Held { keeper, tail, shared: &self.shared })
     }
 
-    /// Does what is left of an epoch's beginning.
+    /// Completes the beginning of an epoch.
     pub(super) fn go_on_beginning(&self) -> Result<(), JournalError> {
         let begins = self.shared.tail().begins.clone();
         begins.map_or(Ok(()), |beginning| self.hold()?.begin(&beginning))
@@ -253,7 +256,7 @@ impl ClickLog {
     }
 }
 
-/// A log that nobody else writes to meanwhile.
+/// A log to which nobody else writes meanwhile.
 pub(super) struct Held<'log> {
     keeper: MutexGuard<'log, Keeper>,
     tail: MutexGuard<'log, Tail>,
@@ -265,7 +268,7 @@ impl Held<'_> {
         self.tail.last.position
     }
 
-    /// Begins an epoch. After an error the log takes no click before the rest of it is done.
+    /// Begins an epoch. After an error the log accepts no click until the rest is done.
     pub fn begin(&mut self, beginning: &Beginning) -> Result<(), JournalError> {
         self.tail.begins = Some(beginning.clone());
         let begun = self.repeat(beginning);
@@ -295,14 +298,14 @@ impl Drop for ClickLog {
         self.shared.closing.store(true, Ordering::Release);
         self.call_keeper();
         if let Some(thread) = self.thread.take() {
-            // The thread's panic was printed where it happened; there is nobody left to tell.
+            // The thread's panic was printed where it happened; there is nothing else to report it to.
             let _ = thread.join();
         }
     }
 }
 
 impl Shared {
-    /// The tail, whoever has it.
+    /// The tail, after any wait.
     pub fn tail(&self) -> MutexGuard<'_, Tail> {
         // Nothing panics while the tail is held: its buffer is as large as a record can be.
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
@@ -324,7 +327,7 @@ impl Shared {
         Some(tail)
     }
 
-    /// The tail within [`LOCK_WAIT`]; at once or not at all while others have waited in vain.
+    /// The tail within [`LOCK_WAIT`]; while others have waited in vain, at once or not at all.
     fn tail_in_time(&self) -> Option<MutexGuard<'_, Tail>> {
         if let Some(tail) = self.free_tail() {
             return Some(tail);
@@ -341,10 +344,10 @@ impl Shared {
         let start = Instant::now();
         loop {
             let waited = start.elapsed();
-            if waited < AWAKE {
+            if waited < YIELD_TIME {
                 std::thread::yield_now();
             } else {
-                std::thread::sleep(NAP);
+                std::thread::sleep(SLEEP_TIME);
             }
             if let Some(tail) = self.free_tail() {
                 return Some(tail);

@@ -1,6 +1,6 @@
-//! A segment file being written, and the directory it lies in.
+//! A segment file that is being written, and its directory.
 
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::record::{HEADER_BYTES, Header};
 use crate::files::sync_dir;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// A segment is made under this name, and renamed when it takes records.
+/// A segment is made under this name, and renamed when it gets records.
 pub(super) const NEXT: &str = "next";
 const SUFFIX: &str = ".seg";
 
@@ -17,7 +17,7 @@ pub(super) fn segment_path(dir: &Path, first_position: u64) -> PathBuf {
     dir.join(format!("{first_position:020}{SUFFIX}"))
 }
 
-/// The first positions of a directory's segments, in order. Files of other names are not ours.
+/// The first positions of a directory's segments, in order. Files with other names are ignored.
 pub(super) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -33,26 +33,27 @@ pub(super) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
 #[derive(Debug)]
 pub(super) struct Disk {
     file: File,
-    faults: Faults,
+    faults: FaultInjection,
 }
 
 impl Disk {
-    pub const fn new(file: File, faults: Faults) -> Self {
+    pub const fn new(file: File, faults: FaultInjection) -> Self {
         Self { file, faults }
     }
 
-    /// An empty file under the name [`NEXT`], in place of one left there.
-    pub fn create_next(dir: &Path, faults: &Faults) -> io::Result<Self> {
+    /// An empty file with the name [`NEXT`]; replaces an existing one.
+    pub fn create_next(dir: &Path, faults: &FaultInjection) -> io::Result<Self> {
         faults.at_write()?;
         let file = File::options().read(true).write(true).create(true).truncate(true).open(dir.join(NEXT))?;
-        // The header's block is taken now: a full disk shows here, not when the segment is needed.
+        // The header's block is allocated now, so that a full disk is noticed here and not when the segment
+        // is needed.
         file.write_all_at(&[0; HEADER_BYTES], 0)?;
         file.sync_all()?;
         Ok(Self::new(file, faults.clone()))
     }
 
-    /// A segment with this header and nothing else, whole and durable, under its own name.
-    pub fn create_segment(dir: &Path, header: &Header, faults: &Faults) -> io::Result<Self> {
+    /// A segment with this header and no records, durable, under its own name.
+    pub fn create_segment(dir: &Path, header: &Header, faults: &FaultInjection) -> io::Result<Self> {
         let disk = Self::create_next(dir, faults)?;
         disk.write_all_at(&header.encode(), 0)?;
         disk.sync_all()?;
@@ -63,7 +64,7 @@ impl Disk {
 
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if let Err(error) = self.faults.at_write() {
-            // As a disk that fills up in the middle of a write.
+            // Behaves like a disk that fills up in the middle of a write.
             self.file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
             return Err(error);
         }
@@ -84,7 +85,7 @@ impl Disk {
         self.file.sync_all()
     }
 
-    /// Cuts off what stands after the last whole record.
+    /// Cuts off everything after the last whole record.
     pub fn cut(&self, offset: u64) -> io::Result<()> {
         self.faults.at_cut()?;
         self.file.set_len(offset)

@@ -1,19 +1,20 @@
 //! The facts log: a record is on the disk before its append completes.
 //!
-//! One thread writes. It takes what waits, up to [`MAX_BATCH_BYTES`], writes it with one call, flushes, notes
-//! the place in `flushed`, and only then completes the appends: the more wait, the less a flush costs each.
+//! One thread writes. It takes the waiting records, up to [`MAX_BATCH_BYTES`], writes them with one call,
+//! flushes, notes the place in `flushed`, and only then completes the appends: the more of them wait, the
+//! less a flush costs each.
 //!
-//! When the disk refuses:
-//! - A **write** that fails is cut off again, and the whole batch fails. The next batch tries anew: the
-//!   log goes on by itself when there is room.
-//! - A **flush** that fails leaves the kernel's pages in doubt: they may read as written and never reach
-//!   the disk, and the next flush may succeed all the same. So the segment takes no record any more. Before
-//!   the next batch it is cut back to the last flushed record, flushed, read again with every checksum, and
-//!   followed by a new segment. Until all of that succeeds, every batch fails.
+//! When the disk returns an error:
+//! - After a failed **write**, what it left is cut off, and the whole batch fails. The next batch tries
+//!   again: the log continues by itself when there is room.
+//! - After a failed **flush** it is unknown what the kernel has written: pages may read as written and never
+//!   reach the disk, and the next flush may succeed all the same. So the segment gets no record any more.
+//!   Before the next batch it is cut back to the last flushed record, flushed, read again with every
+//!   checksum, and followed by a new segment. Until all of that succeeds, every batch fails.
 
 use super::disk::{Disk, segment_path};
 use super::error::{AppendError, JournalError};
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::flushed::{Flushed, Mark};
 use super::node::Beginning;
 use super::read::{Batch, Reader};
@@ -31,7 +32,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
-/// What is flushed together: beyond it a flush costs little a record, and a batch should not take long.
+/// The size of a batch: a larger one would hardly make a flush cheaper per record, and a batch must not take
+/// long.
 pub const MAX_BATCH_BYTES: usize = 4 << 20;
 /// Appends that may wait for the disk.
 pub const MAX_WAITING_APPENDS: usize = 16 << 10;
@@ -43,7 +45,7 @@ const FLUSHED_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// The facts log of a node.
 #[derive(Debug)]
 pub struct FactLog {
-    /// Taken when the log closes.
+    /// `None` once the log closes.
     sender: Option<SyncSender<Request>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -60,13 +62,13 @@ struct Shared {
 
 impl Shared {
     fn tail(&self) -> MutexGuard<'_, Tail> {
-        // A panic while the tail was held can only have come from a failed allocation before the write:
-        // the tail's fields change after the flush, together.
+        // A panic while the tail was held can only come from a failed allocation before the write: the tail's
+        // fields change after the flush, together.
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Records that one caller wants appended, in this order.
+/// Records of one caller, to be appended in this order.
 #[derive(Debug)]
 struct Request {
     payloads: Vec<Vec<u8>>,
@@ -79,7 +81,7 @@ impl FactLog {
         dir: &Path,
         found: Recovered,
         segment_bytes: u64,
-        faults: Faults,
+        faults: FaultInjection,
         #[cfg(feature = "sabotage")] ack_before_flush: bool,
     ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(MAX_WAITING_APPENDS);
@@ -111,15 +113,15 @@ impl FactLog {
         Ok(Self { sender: Some(sender), shared, thread: Some(thread) })
     }
 
-    /// Appends a record and answers its position when it is on the disk. The record is on its way when this
-    /// returns: dropping the future does not take it back.
+    /// Appends a record and returns its position when it is on the disk. The record is already queued when
+    /// this returns: dropping the future does not take it back.
     pub fn append(&self, payload: Vec<u8>) -> impl Future<Output = Result<u64, AppendError>> + Send + use<> {
         let appended = self.append_many(vec![payload]);
         async move { Ok(appended.await?.start) }
     }
 
-    /// Appends records one after the other, with one flush, and answers their positions. All of them are
-    /// acknowledged or none; a crash before may leave the first few.
+    /// Appends records one after the other, with one flush, and returns their positions. All of them are
+    /// acknowledged or none; a crash before that may leave the first few.
     pub fn append_many(
         &self,
         payloads: Vec<Vec<u8>>,
@@ -155,22 +157,22 @@ impl FactLog {
         *self.shared.last_position.borrow()
     }
 
-    /// Tells each time that [`Self::last_position`] moves on.
+    /// Notifies each time that [`Self::last_position`] changes.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.shared.last_position.subscribe()
     }
 
-    /// Appends, in bytes, that wait for the disk.
+    /// Bytes of appends that wait for the disk.
     pub fn waiting_bytes(&self) -> usize {
         self.shared.waiting_bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether the disk refused the last batch.
+    /// Whether the last batch failed.
     pub fn is_failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
-    /// Holds the log still, fit to take records; all in it is flushed.
+    /// Stops all writes to the log, ready for records; everything in it is flushed.
     pub(super) fn hold(&self) -> Result<Held<'_>, JournalError> {
         let mut held = Held { tail: self.shared.tail(), shared: &self.shared };
         held.heal()?;
@@ -178,7 +180,7 @@ impl FactLog {
     }
 }
 
-/// A log that nobody else writes to meanwhile.
+/// A log to which nobody else writes meanwhile.
 pub(super) struct Held<'log> {
     tail: MutexGuard<'log, Tail>,
     shared: &'log Shared,
@@ -189,7 +191,7 @@ impl Held<'_> {
         self.tail.last.position
     }
 
-    /// Begins an epoch. After an error the log takes no record before the rest of it is done.
+    /// Begins an epoch. After an error the log accepts no record until the rest is done.
     pub fn begin(&mut self, beginning: &Beginning) -> Result<(), JournalError> {
         self.tail.begins = Some(beginning.clone());
         self.heal()
@@ -207,7 +209,7 @@ impl Drop for FactLog {
     fn drop(&mut self) {
         self.sender = None;
         if let Some(thread) = self.thread.take() {
-            // The thread's panic was printed where it happened; there is nobody left to tell.
+            // The thread's panic was printed where it happened; there is nothing else to report it to.
             let _ = thread.join();
         }
     }
@@ -230,7 +232,7 @@ fn size(payloads: &[Vec<u8>]) -> Result<usize, AppendError> {
     Ok(bytes)
 }
 
-/// The writer thread: until all senders are gone.
+/// The writer thread: runs until all senders are gone.
 fn write_batches(receiver: &Receiver<Request>, shared: &Shared) {
     let mut batch: Vec<Request> = Vec::new();
     let mut last_sync = Instant::now();
@@ -270,7 +272,7 @@ fn write_batch(tail: &mut Tail, batch: &mut Vec<Request>, shared: &Shared) {
             shared.last_position.send_replace(tail.last.position);
             for request in batch.drain(..) {
                 let end = next + request.payloads.len() as u64;
-                // Whoever stopped waiting does not want the answer.
+                // A caller that stopped waiting does not need the answer.
                 let _ = request.reply.send(Ok(next..end));
                 next = end;
             }
@@ -287,12 +289,12 @@ fn write_batch(tail: &mut Tail, batch: &mut Vec<Request>, shared: &Shared) {
     }
 }
 
-/// Where the next record goes. All before is flushed.
+/// Where the next record goes. Everything before is flushed.
 #[derive(Debug)]
 struct Tail {
     dir: PathBuf,
     segment_bytes: u64,
-    faults: Faults,
+    faults: FaultInjection,
     disk: Disk,
     header: Header,
     offset: u64,
@@ -300,18 +302,18 @@ struct Tail {
     flushed: Flushed,
     /// A flush of the segment failed.
     suspect: bool,
-    /// What a failed write left could not be cut off.
+    /// The remains of a failed write could not be cut off.
     junk: bool,
-    /// An epoch of which something is still to be done.
+    /// An epoch whose beginning is not complete.
     begins: Option<Beginning>,
     buffer: Vec<u8>,
-    /// Acknowledges before it flushes, and counts the batches since: the twin that tests must catch.
+    /// Acknowledges before it flushes, and counts the batches since: a wrong variant that tests must detect.
     #[cfg(feature = "sabotage")]
     sabotage: Option<u32>,
 }
 
 impl Tail {
-    /// Writes and flushes records; answers the first one's position.
+    /// Writes and flushes records; returns the first one's position.
     fn write<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> io::Result<u64> {
         self.heal()?;
         self.append(payloads)
@@ -335,7 +337,8 @@ impl Tail {
         if self.flush_is_due() {
             if let Err(error) = self.disk.sync_data() {
                 self.suspect = true;
-                // Nobody was promised these; should we die before the segment is healed, they are gone.
+                // These were not acknowledged; if the process dies before the segment is repaired, they are
+                // gone.
                 self.junk = self.disk.cut(self.offset).is_err();
                 return Err(error);
             }
@@ -346,7 +349,7 @@ impl Tail {
         Ok(first)
     }
 
-    /// The records are on the disk, whether or not this can be noted: it then reads as an older flush.
+    /// The records are on the disk even if this can't be noted: `flushed` then names an older flush.
     fn note_flushed(&mut self, last: Mark) {
         if let Err(error) = self.flushed.write(last) {
             tracing::error!(%error, "the flushed position of the facts journal could not be noted");
@@ -373,7 +376,7 @@ impl Tail {
         })
     }
 
-    /// Makes the segment fit to take records again after a failure; does nothing without one.
+    /// Makes the segment ready for records again after a failure; without one it does nothing.
     fn heal(&mut self) -> io::Result<()> {
         if self.junk || self.suspect {
             self.disk.cut(self.offset)?;
@@ -389,7 +392,7 @@ impl Tail {
         self.go_on_beginning()
     }
 
-    /// Does what is left of an epoch's beginning.
+    /// Completes the beginning of an epoch.
     fn go_on_beginning(&mut self) -> io::Result<()> {
         let Some(beginning) = self.begins.clone() else { return Ok(()) };
         if self.header.epoch < beginning.epoch {

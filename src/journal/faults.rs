@@ -1,16 +1,16 @@
-//! Where a test lets the disk fail. Outside of tests nothing is here, and nothing fails.
+//! Lets tests make the disk fail. Outside of tests this is empty and nothing fails.
 
-pub(super) use imp::Faults;
+pub(super) use imp::FaultInjection;
 
 #[cfg(not(test))]
 mod imp {
     use std::io;
 
     #[derive(Debug, Clone, Default)]
-    pub struct Faults(());
+    pub struct FaultInjection(());
 
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the twin used in tests needs both")]
-    impl Faults {
+    impl FaultInjection {
         pub const fn at_write(&self) -> io::Result<()> {
             Ok(())
         }
@@ -30,7 +30,7 @@ mod imp {
     use std::sync::atomic::{AtomicI32, Ordering};
     use std::sync::{Arc, Mutex};
 
-    /// The operating system's numbers of the errors to come; 0: none.
+    /// The errors to come, by the operating system's numbers; 0: none.
     #[derive(Debug, Default)]
     struct Errors {
         write: AtomicI32,
@@ -48,9 +48,9 @@ mod imp {
     }
 
     #[derive(Debug, Clone, Default)]
-    pub struct Faults(Arc<Errors>);
+    pub struct FaultInjection(Arc<Errors>);
 
-    impl Faults {
+    impl FaultInjection {
         pub const NO_SPACE: i32 = 28;
         pub const IO: i32 = 5;
 

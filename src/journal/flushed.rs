@@ -1,12 +1,12 @@
-//! The file `flushed` beside a log's segments: how far the log was last known to be on the disk.
+//! The file `flushed` beside a log's segments: how much of the log is known to be on the disk.
 //!
-//! Two slots of 40 bytes, written in turn, so that a write torn by a power cut leaves the other: position
-//! (u64, little-endian), chain hash of the record there (16 bytes), and the first 16 bytes of the
-//! SHA-256 of these 24. The whole slot with the higher position counts.
+//! Two slots of 40 bytes, written alternately, so that a write torn by a power cut leaves the other: position
+//! (u64, little-endian), chain hash of the record there (16 bytes), and the first 16 bytes of the SHA-256 of
+//! these 24. The whole slot with the higher position counts.
 //!
-//! It is written after each flush and before the flush is acknowledged, so a kill of the process never
-//! finds it behind an acknowledgement. It is itself flushed a second later at most: after a power cut it
-//! may name an earlier flush, and a record that is both newer and damaged reads as a torn tail.
+//! It is written after each flush and before the flush is acknowledged, so after a kill of the process it is
+//! never behind an acknowledgement. It is itself flushed at most a second later: after a power cut it may
+//! name an earlier flush, and a record that is both newer and damaged then reads as a torn tail.
 
 use super::error::{Damage, JournalError};
 use super::record::{Chain, part, short_hash};
@@ -42,13 +42,13 @@ impl Mark {
     }
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub mark: Mark,
     /// The slot that counts.
     slot: usize,
-    /// The other slot is not whole: an older flush counts, for all we know.
+    /// The other slot is not whole: as far as is known, an older flush counts.
     pub damage: Option<Damage>,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn read(dir: &Path) -> Result<Reading, JournalError> {
 pub(super) struct Flushed {
     file: File,
     slot: usize,
-    /// Written since it was last flushed itself.
+    /// Written since the file itself was last flushed.
     dirty: bool,
 }
 
@@ -116,7 +116,7 @@ impl Flushed {
         Ok(())
     }
 
-    /// Flushes the file itself, if there is something to.
+    /// Flushes the file itself, if it changed.
     pub fn sync(&mut self) -> io::Result<()> {
         if self.dirty {
             self.file.sync_data()?;

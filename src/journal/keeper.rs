@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is copied at once when records are written over themselves.
+/// The block size for writing records again in place.
 const COPY_BYTES: usize = 256 << 10;
 
 /// A segment with records that are not known to be flushed.
@@ -22,10 +22,10 @@ const COPY_BYTES: usize = 256 << 10;
 struct Unflushed {
     disk: Arc<Disk>,
     header: Header,
-    /// What is flushed ends here.
+    /// Everything before this offset is flushed.
     from: u64,
     last: Mark,
-    /// Where the segment ended when it was closed; `None`: it takes records.
+    /// Where the segment ended when it was closed; `None`: it gets records.
     end: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ impl Unflushed {
         Self { disk: Arc::clone(disk), header, from, last, end: None }
     }
 
-    /// Whether what is not flushed up to `end` still reads as it was written.
+    /// Whether the unflushed bytes up to `end` can still be read as they were written.
     fn is_whole(&self, path: PathBuf, end: u64) -> Result<bool, JournalError> {
         let file = self.disk.reader().map_err(JournalError::io("open", &path))?;
         let position = self.last.position + 1;
@@ -47,7 +47,7 @@ impl Unflushed {
         Ok(true)
     }
 
-    /// Writes the same bytes over what is not flushed up to `end`, so that the next flush writes them again.
+    /// Writes the same bytes over the unflushed ones up to `end`, so that the next flush writes them again.
     fn write_again(&self, end: u64) -> io::Result<()> {
         let mut at = self.from;
         let mut bytes = vec![0; COPY_BYTES];
@@ -68,27 +68,27 @@ pub(super) struct Keeper {
     flushed: Flushed,
     /// Oldest first; the last one takes records.
     unflushed: VecDeque<Unflushed>,
-    /// The segment to come, made ahead.
+    /// The next segment, made ahead.
     next: Option<Disk>,
-    /// The last segment's first position, while its file does not have its name.
+    /// The last segment's first position, while its file still has to be renamed.
     unnamed: Option<u64>,
-    /// A file got its name, which may not be on the disk.
+    /// A file was renamed, and the new name may not be on the disk.
     names_unflushed: bool,
-    /// Unflushed records can't be read back: no flush may vouch for them any more.
+    /// Unflushed records can't be read back: no flush can confirm them any more.
     lost: bool,
 }
 
-/// The keeper's thread: until the log is closed.
+/// The keeper's thread: runs until the log is closed.
 pub(super) fn keep(keeper: &Mutex<Keeper>, log: &Shared, interval: Duration) {
     let mut closing = false;
     while !closing {
         let deadline = Instant::now() + interval;
-        // Woken early, it has a segment to change or the log is closing: either is work.
+        // Woken early, it has a segment to change, or the log is closing.
         std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
         closing = log.closing.load(Ordering::Acquire);
         let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let worked = keeper.work();
-        keeper.tell(worked.err());
+        keeper.log_result(worked.err());
     }
 }
 
@@ -108,19 +108,20 @@ impl Keeper {
         }
     }
 
-    /// All that is due.
+    /// Does everything that is due.
     pub fn work(&mut self) -> io::Result<()> {
         self.name_segment()?;
         if self.next.is_none() {
-            // Where there is no room for another, this one grows; appends tell when there is none at all.
+            // If there is no room for another segment, this one grows; appends report when there is no room
+            // at all.
             self.next = Disk::create_next(&self.shared.dir, &self.shared.faults).ok();
         }
         self.change_segment()?;
         self.flush()
     }
 
-    /// Says once that it fails, and once that it works again.
-    fn tell(&self, error: Option<io::Error>) {
+    /// Logs once that it fails, and once that it works again.
+    fn log_result(&self, error: Option<io::Error>) {
         let failed_before = self.shared.failing.swap(error.is_some(), Ordering::Relaxed);
         match error {
             Some(error) if !failed_before => {
@@ -180,7 +181,7 @@ impl Keeper {
         tail.keeper_called = false;
     }
 
-    /// Flushes all that is written by now, and notes how far.
+    /// Flushes everything that is written by now, and notes the position.
     fn flush(&mut self) -> io::Result<()> {
         let (offset, last) = {
             let tail = self.shared.tail();
@@ -235,7 +236,7 @@ impl Keeper {
         match oldest.is_whole(path, end) {
             Ok(true) => {
                 if let Err(again) = oldest.write_again(end) {
-                    // The next flush finds the same doubt, and tries again.
+                    // The next flush has the same doubt, and tries again.
                     tracing::warn!(error = %again, "unflushed clicks could not be written again");
                 }
             }
@@ -257,7 +258,7 @@ impl Keeper {
             chain_before: tail.last.chain,
             ..tail.header
         };
-        // It takes the name that the segment made ahead has.
+        // It takes the name of the segment that was made ahead.
         self.next = None;
         let disk = Disk::create_segment(&self.shared.dir, &header, &self.shared.faults)?;
         self.go_on_with(tail, disk, header);

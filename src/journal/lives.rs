@@ -1,30 +1,31 @@
-//! Which disk wrote what: a disk and the copies that were made of it have the same records up to where they parted.
+//! Which disk wrote what: a disk and its copies have the same records up to the point where they diverged.
 //!
-//! Each process that opens a journal begins a **life** of the disk, under a random name. Two disks that have a life in
-//! common parted at the earliest later life of either. The store keeps the lives of the disk that it met last, and of a
-//! disk in whose place another one was met, how far it was applied then: so nobody has to guess what is applied.
+//! Each process that opens a journal begins a **life** of the disk, under a random name. Two disks with a
+//! common life diverged at the earliest later life of either. The store keeps the lives of the disk that it
+//! met last and, for a disk that was replaced by another one, how much of it was applied by then. So it is
+//! always known what is applied.
 
 use super::node::{Ends, Node};
 use crate::domain::id::NodeId;
 use crate::store::{Cursor, Log, Partition};
 use serde::{Deserialize, Serialize};
 
-/// Lives that a disk remembers, the newest.
+/// How many lives a disk remembers: the newest ones.
 const MOST_LIVES: usize = 4_096;
-/// Disks that the store remembers beside the one that it met last, the newest.
+/// How many disks the store remembers besides the one that it met last: the newest ones.
 const MOST_LEFT: usize = 8;
 
-/// A process on a node's disk: it wrote what lies beyond these places, up to the next life.
+/// A process on a node's disk: it wrote everything after these positions, up to the next life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
     id: String,
     pub(super) after: Ends,
 }
 
-/// How far a log is applied in each partition that takes from it.
+/// How far a log is applied in each partition that uses it.
 pub type Applied = Vec<(Partition, Cursor)>;
 
-/// A disk in whose place the store met another one.
+/// A disk that was replaced by another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Left {
     disk: Node,
@@ -32,46 +33,47 @@ struct Left {
     clicks: Applied,
 }
 
-/// What a store keeps of the disks of a node.
+/// What a store keeps about the disks of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Disks {
-    /// The one that was met last.
+    /// The disk that was met last.
     met: Option<Node>,
-    /// How far others were applied when another was met in their place, oldest first.
+    /// How far replaced disks were applied at that time, oldest first.
     left: Vec<Left>,
-    /// Of cursors, when it was met. Those that a crash left are made before anything else.
+    /// The moves of cursors from when it was met. After a crash, moves that are missing are made before
+    /// anything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     moves: Vec<Move>,
 }
 
 impl Disks {
-    /// This disk is the one that is met.
+    /// Names this disk as the one that is met.
     pub fn name(&mut self, disk: &Node) {
         self.met = Some(disk.clone());
     }
 
-    /// Moves of cursors that are to be made, if they were not.
+    /// The moves of cursors that still have to be made, if a crash prevented them.
     pub fn moves(&self) -> &[Move] {
         &self.moves
     }
 
-    /// Whether the disk that was met last has this one's epochs: one that was begun since, by a process that was killed
-    /// before it said so, has taken the place of that disk.
+    /// Whether the disk that was met last has this one's epochs. If not, a process began an epoch that
+    /// replaced that disk, and was killed before it could report that.
     pub fn has_epochs_of(&self, disk: &Node) -> bool {
         self.met.as_ref().is_none_or(|met| met.epoch() == disk.epoch())
     }
 
-    /// Whether the process that met the store last wrote a disk that this one has never been.
+    /// Whether the process that met the store last wrote on a disk that this one was never a copy of.
     pub fn is_another(&self, disk: &Node) -> bool {
         let last = self.met.as_ref().and_then(|met| met.lives().last());
         last.is_some_and(|last| disk.lives().iter().all(|life| life.id != last.id))
     }
 }
 
-/// What a store remembers of a node.
+/// What a store remembers about a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Remembered {
-    /// Of its disks.
+    /// About its disks.
     pub disks: Disks,
     /// How far its facts are applied.
     pub facts: Applied,
@@ -80,7 +82,8 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// This disk takes the place of the one that was met last, and cursors are to be moved: what is to be kept before that.
+    /// This disk replaces the one that was met last, and cursors are to be moved. Returns what must be kept
+    /// before that.
     pub fn replaced_by(mut self, disk: &Node, moves: Vec<Move>) -> Disks {
         if let Some(disk) = self.disks.met.take() {
             let left = &mut self.disks.left;
@@ -102,20 +105,20 @@ impl Remembered {
     }
 }
 
-/// A partition's cursor names the same records by their place in a new epoch.
+/// A partition's cursor is to name the same records by their positions in a new epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// Which log.
     pub log: Log,
     /// Which partition.
     pub partition: Partition,
-    /// Where its cursor stands.
+    /// The cursor before.
     pub from: Cursor,
-    /// Where it is to stand.
+    /// The cursor afterwards.
     pub to: Cursor,
 }
 
-/// A disk beside what a store remembers of its node.
+/// A disk, compared with what a store remembers about its node.
 pub(super) struct Meeting<'a> {
     pub node: &'a Node,
     pub store: &'a Remembered,
@@ -125,13 +128,14 @@ pub(super) struct Meeting<'a> {
     pub last: Ends,
 }
 
-/// Up to where two disks have the same records.
+/// Up to which position two disks have the same records.
 #[derive(Debug, PartialEq, Eq)]
 enum Shared {
     UpTo(u64),
-    /// All that one of them wrote in the lives that it remembers; the other may have gone on from there.
+    /// Everything that one of them wrote in the lives that it remembers; the other may have continued from
+    /// there.
     AllOfOne(u64),
-    /// They have no life in common, and perhaps forgot it.
+    /// They have no life in common; they may have forgotten it.
     Unknown,
 }
 
@@ -149,7 +153,7 @@ impl Shared {
         match (parted(&ours[our_next..]), parted(&theirs[their_next..])) {
             (Some(ours), Some(theirs)) => Self::UpTo(ours.min(theirs)),
             (Some(ours), None) => Self::AllOfOne(ours),
-            // It is this very process, or a copy of its disk that ran on.
+            // It is this very process, or a copy of its disk that continued.
             (None, theirs) => Self::UpTo(theirs.unwrap_or(u64::MAX)),
         }
     }
@@ -162,26 +166,26 @@ impl Meeting<'_> {
         let theirs = self.store.disks.met.as_ref().map_or(&[][..], Node::lives);
         let shared = match Shared::of(log, self.node.lives(), theirs) {
             Shared::UpTo(position) => position,
-            // What this disk knows itself to have been met is not in doubt, even if the store forgot these lives.
+            // What this disk has noted as met is certain, even if the store forgot these lives.
             Shared::AllOfOne(position) => position.max(since),
             Shared::Unknown => since,
         };
         shared.min(self.last.of(log))
     }
 
-    /// What a partition has of the records that are shared: the last one of them.
-    fn original(&self, log: Log, stands: Cursor) -> u64 {
+    /// The last one of the shared records that a partition has.
+    fn original(&self, log: Log, cursor: Cursor) -> u64 {
         let shared = self.shared(log);
         match &self.store.disks.met {
-            Some(met) => met.original_of(log, stands, shared),
-            None if stands > self.node.cursor_at(log, shared) => shared,
-            None => self.node.original_of(log, stands, shared),
+            Some(met) => met.original_of(log, cursor, shared),
+            None if cursor > self.node.cursor_at(log, shared) => shared,
+            None => self.node.original_of(log, cursor, shared),
         }
     }
 
-    /// Up to where a partition has this disk's records.
-    fn applied(&self, log: Log, partition: Partition, stands: Cursor) -> Cursor {
-        let now = self.node.copy_of(log, self.original(log, stands), self.shared(log));
+    /// Up to which of this disk's records a partition has them.
+    fn applied(&self, log: Log, partition: Partition, cursor: Cursor) -> Cursor {
+        let now = self.node.copy_of(log, self.original(log, cursor), self.shared(log));
         let left =
             self.store.disks.left.iter().filter_map(|left| self.applied_when_left(log, partition, left));
         left.max().map_or(now, |left| left.max(now))
@@ -199,24 +203,25 @@ impl Meeting<'_> {
         Some(self.node.copy_of(log, left.disk.original_of(log, *cursor, shared), shared))
     }
 
-    /// Up to where every partition has this disk's records, or still takes from those that are shared.
+    /// Up to which position every partition has this disk's records, or can still use the shared ones.
     pub fn base(&self, log: Log) -> u64 {
-        let takes_from_shared = |stands| {
-            let original = self.original(log, stands);
-            self.node.cursor_at(log, original) <= stands && stands < self.node.cursor_at(log, original + 1)
+        let takes_from_shared = |cursor| {
+            let original = self.original(log, cursor);
+            self.node.cursor_at(log, original) <= cursor && cursor < self.node.cursor_at(log, original + 1)
         };
-        let others = self.store.applied(log).iter().filter(|(_, stands)| !takes_from_shared(*stands));
-        let applied = others.map(|(partition, stands)| self.applied(log, *partition, *stands).position);
+        let others = self.store.applied(log).iter().filter(|(_, cursor)| !takes_from_shared(*cursor));
+        let applied = others.map(|(partition, cursor)| self.applied(log, *partition, *cursor).position);
         applied.min().unwrap_or_else(|| self.shared(log))
     }
 
-    /// Whether records of this disk that are not applied have places that the store knows of another disk.
+    /// Whether records of this disk that are not applied have positions that the store knows from another
+    /// disk.
     pub fn needs_an_epoch(&self) -> bool {
         let next = |log| self.node.next_that_counts(log, self.base(log));
         [Log::Facts, Log::Clicks].into_iter().any(|log| next(log) <= self.store.highest(log))
     }
 
-    /// What partitions have, in this disk's places.
+    /// The cursors to move: what partitions have, by this disk's positions.
     pub fn moves(&self) -> impl Iterator<Item = Move> {
         [Log::Facts, Log::Clicks].into_iter().flat_map(move |log| {
             let moved = self.store.applied(log).iter().map(move |(partition, from)| {
@@ -228,7 +233,7 @@ impl Meeting<'_> {
     }
 }
 
-/// The lives of a disk with one more, of a process that found its logs to end there.
+/// The lives of a disk and one more, of a process that found its logs ending there.
 pub(super) fn with_another(mut lives: Vec<Life>, after: Ends) -> Vec<Life> {
     lives.push(Life { id: NodeId::random().to_string(), after });
     lives.drain(..lives.len().saturating_sub(MOST_LIVES));

@@ -1,8 +1,10 @@
-//! The journal: what is told is kept here first, and everything else can be made from it again.
+//! The journal: everything that is reported or decided is kept here first, and all other data can be made
+//! from it again.
 //!
-//! A node has two logs. **Clicks** ([`ClickLog`]) are appended by the serving thread and flushed each second: they
-//! survive our death, and a power cut may take the last second. **Facts** ([`FactLog`]) are flushed before they
-//! are answered. A [`Reader`] follows a log while it is written; [`verify`] walks through both without the lock.
+//! A node has two logs. **Clicks** ([`ClickLog`]) are appended by the serving thread and flushed each second:
+//! they survive the end of the process, and a power cut may lose the last second. **Facts** ([`FactLog`]) are
+//! flushed before they are answered. A [`Reader`] follows a log while it is written; [`verify`] reads both
+//! without the lock.
 //!
 //! # The files
 //!
@@ -28,32 +30,33 @@
 //! | 16 | chain hash: hash of (chain hash before, length, position, epoch, payload) |
 //! | … | payload |
 //!
-//! The chain starts with the hash of (magic, kind, node id). A chain hash is a record's checksum and, kept
-//! elsewhere, a proof that nothing up to it was changed since ([`hash_at`]).
+//! The chain starts with the hash of (magic, kind, node id). A chain hash is a record's checksum; kept
+//! elsewhere, it also proves that nothing up to it was changed since ([`hash_at`]).
 //!
-//! `flushed` is described in its module, `node.json` is one line of JSON that ends with its own check.
-//! Who writes: the process with the lock. Who deletes: [`Journal::remove_clicks_before`], whole segments
-//! of clicks; segments of facts may be archived, oldest first. A reader that meets another format, or a
-//! check that does not match, stops and names the place. A closed segment is never changed; only what
-//! lies beyond `flushed` is cut off when it is torn.
+//! `flushed` is described in its module, `node.json` is one line of JSON that ends with its own check. Who
+//! writes: the process with the lock. Who deletes: [`Journal::remove_clicks_before`], whole segments of
+//! clicks; segments of facts may be archived, oldest first. A reader that finds another format, or a check
+//! that does not match, stops and names the place. A closed segment is never changed; only torn data after
+//! the flushed position is cut off.
 //!
 //! # Epochs
 //!
-//! A disk may be restored from a backup, or a copy of it may run, and both have records under the same positions that are
-//! not the same. So each process that opens a journal gives the disk another name from there on (`lives` in `node.json`),
-//! and the store keeps `node.json` of the disk that it met last, and how far the disks before that were applied. When they
-//! meet, [`Journal::meet`] finds (module `lives`):
+//! A disk may be restored from a backup, or a copy of it may run; then two disks have different records under
+//! the same positions. So each process that opens a journal gives the disk another name from there on
+//! (`lives` in `node.json`), and the store keeps `node.json` of the disk that it met last, and how far
+//! earlier disks were applied. When a disk meets the store, [`Journal::meet`] finds (module `lives`):
 //!
-//! 1. up to which record both disks have the same ones: what is applied of these, the store's cursors say;
-//! 2. which later ones of this disk were applied when another one took its place;
-//! 3. what is left. If the store knows these positions of the other disk, a new **epoch** begins: positions go on, in a new
-//!    segment, and compare as later than all that the store remembers. It begins with the same records once more, and
-//!    only these count ([`Journal::repeated`]). Cursors are moved to where this disk has what they have.
+//! 1. up to which record both disks are the same: the store's cursors say how many of these are applied;
+//! 2. which later records of this disk were applied before another disk replaced it;
+//! 3. the remaining records. If the store knows their positions from the other disk, a new **epoch** begins:
+//!    positions continue, in a new segment, and count as later than everything that the store remembers. It
+//!    begins with a copy of the same records, and only the copies count ([`Journal::repeated`]). Cursors are
+//!    moved to the positions where this disk has the same records.
 //!
-//! Where the store knows no disks (an older version wrote to it), what was journaled since a process last met the store is
-//! left: `unmet` in `node.json` says where that begins. `node.json` also says how many records an epoch repeats. It is
-//! replaced once, before anything is repeated: from then on an open goes on with what is left, before the log takes any
-//! other record.
+//! If the store knows no disks (an older version wrote to it), the remaining records are those journaled
+//! since a process last met the store: `unmet` in `node.json` says where they begin. `node.json` also says
+//! how many records an epoch repeats. It is replaced once, before anything is repeated: from then on each
+//! start completes the copies before the log accepts any other record.
 
 mod clicks;
 mod disk;
@@ -77,7 +80,7 @@ mod tests;
 
 use crate::domain::id::NodeId;
 use crate::store::{Cursor, Log};
-use faults::Faults;
+use faults::FaultInjection;
 use lives::Meeting;
 use recover::Recovered;
 use std::fs::{self, File};
@@ -96,7 +99,7 @@ pub use record::{MAX_CLICK_BYTES, MAX_FACT_BYTES};
 pub use retain::Removed;
 pub use verify::{LogReport, Report, hash_at, verify};
 
-/// What may be chosen about a journal.
+/// Settings of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// A new segment begins when the last one has this many bytes.
@@ -105,10 +108,10 @@ pub struct Settings {
     pub click_backlog_bytes: u64,
     /// How often clicks are flushed: what a power cut may take.
     pub click_flush_interval: Duration,
-    /// Each record of about the newest this many bytes of each log is checked at the start; the rest when it is
-    /// read or verified.
+    /// At the start, each record in about this many of the newest bytes of each log is checked; the others
+    /// when they are read or verified.
     pub verify_on_open_bytes: u64,
-    /// Acknowledges facts before they are flushed: the twin that the tests must catch.
+    /// Acknowledges facts before they are flushed: a wrong variant that the tests must detect.
     #[cfg(feature = "sabotage")]
     pub sabotage_ack_before_flush: bool,
 }
@@ -126,24 +129,25 @@ impl Default for Settings {
     }
 }
 
-/// A node's journal. The data directory is this process's until it is dropped, which writes and flushes what waits.
+/// A node's journal. The data directory belongs to this process until the journal is dropped, which writes
+/// and flushes what waits.
 #[derive(Debug)]
 pub struct Journal {
     data_dir: PathBuf,
     node: Mutex<Node>,
     facts: FactLog,
     clicks: ClickLog,
-    /// Up to here the logs are as they were when the store was met last, if the disk was not restored since.
+    /// Up to here the logs are as they were when the store was last met, if the disk was not restored since.
     since: Ends,
     torn: Vec<TornTail>,
-    /// The last to go.
+    /// Dropped last.
     _lock: File,
 }
 
 impl Journal {
-    /// Opens the journal of a data directory, or makes a new node of an empty one.
+    /// Opens the journal of a data directory; makes a new node in an empty one.
     pub fn open(data_dir: &Path, settings: &Settings) -> Result<Self, JournalError> {
-        Self::open_with(data_dir, settings, &Faults::default())
+        Self::open_with(data_dir, settings, &FaultInjection::default())
     }
 
     /// Whether a data directory holds a node's journal.
@@ -151,7 +155,11 @@ impl Journal {
         node::is_in(data_dir)
     }
 
-    fn open_with(data_dir: &Path, settings: &Settings, faults: &Faults) -> Result<Self, JournalError> {
+    fn open_with(
+        data_dir: &Path,
+        settings: &Settings,
+        faults: &FaultInjection,
+    ) -> Result<Self, JournalError> {
         fs::create_dir_all(data_dir).map_err(JournalError::io("create", data_dir))?;
         let lock = node::lock(data_dir)?;
         let facts_dir = node::make_log_dir(data_dir, Log::Facts)?;
@@ -182,7 +190,7 @@ impl Journal {
         let facts = facts.map_err(JournalError::io("start the writer of", &facts_dir))?;
         let clicks = ClickLog::start(&clicks_dir, found_clicks, settings, faults.clone());
         let clicks = clicks.map_err(JournalError::io("start the keeper of", &clicks_dir))?;
-        // A crash may have come between naming an epoch and all that it begins with.
+        // A crash may have come after an epoch was named and before its beginning was complete.
         if let Some(beginning) = facts_due {
             facts.hold()?.begin(&beginning)?;
         }
@@ -197,8 +205,8 @@ impl Journal {
         Ok(journal)
     }
 
-    /// A full disk is no reason not to start: what is lost is the note, should this process die before it has met
-    /// the store, on a disk that was restored.
+    /// Start even on a full disk. Without the note, something is missing only if this process dies before it
+    /// has met the store, on a restored disk.
     fn note_life(&self, ends: Ends) {
         let mut node = self.node();
         *node = node.with_life(ends);
@@ -214,7 +222,7 @@ impl Journal {
 
     /// The node, with its epochs.
     pub fn node(&self) -> MutexGuard<'_, Node> {
-        // It is only ever replaced whole.
+        // It is only replaced as a whole, never changed in part.
         self.node.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -252,7 +260,7 @@ impl Journal {
         Reader::open_at(&self.data_dir, log, after_position, verify)
     }
 
-    /// Positions of a log whose records stand in it once more, further on: only the later ones count.
+    /// Positions of a log whose records are repeated later in it: only the copies count.
     pub fn repeated(&self, log: Log) -> Vec<Range<u64>> {
         self.node().repeated(log)
     }
@@ -265,12 +273,13 @@ impl Journal {
         Ends { facts: self.facts.last_position(), clicks: self.clicks.last_position() }
     }
 
-    /// Agrees with a store on what is applied of this disk, before anything is applied to it. If the store remembers what
-    /// another disk of the node wrote, a later epoch begins and repeats what is not applied of this one.
-    /// Facts wait meanwhile, and clicks are dropped. After an error it is called again. The cursors of partitions must be
-    /// moved before anything else is done with the store, and [kept](Remembered::replaced_by) before that.
+    /// Agrees with a store on how much of this disk is applied, before anything is applied to it. If the
+    /// store remembers records of another disk of the node, a later epoch begins and repeats what is not
+    /// applied from this one. Facts wait meanwhile, and clicks are dropped. After an error, call it again.
+    /// The cursors of partitions must be moved before anything else is done with the store, and the result of
+    /// [`Remembered::replaced_by`] must be kept before that.
     pub fn meet(&self, store: &Remembered) -> Result<Met, JournalError> {
-        // What an error interrupted comes first.
+        // What an error interrupted is completed first.
         drop(self.facts.hold()?);
         self.clicks.go_on_beginning()?;
         let mut node = self.node();
@@ -290,7 +299,7 @@ impl Journal {
         let (mut facts, mut clicks) = (self.facts.hold()?, self.clicks.hold()?);
         let last = Ends { facts: facts.last_position(), clicks: clicks.last_position() };
         let meeting = Meeting { last, ..self.meeting(node, store) };
-        // Old clicks that are gone were applied.
+        // Old clicks that were removed had been applied.
         let gone = self.first_click()?.saturating_sub(1).min(last.clicks);
         let since = Ends { facts: meeting.base(Log::Facts), clicks: meeting.base(Log::Clicks).max(gone) };
         let remembered = store.highest(Log::Facts).max(store.highest(Log::Clicks));
@@ -308,16 +317,16 @@ impl Journal {
     }
 }
 
-/// What it came to that a journal and a store met.
+/// The result when a journal meets a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Met {
-    /// The epoch that began.
+    /// The epoch that began, if any.
     pub epoch: Option<u32>,
-    /// What partitions have of this disk, by its places in that epoch.
+    /// How partitions' cursors move to this disk's positions in that epoch.
     pub moves: Vec<Move>,
 }
 
-/// A new node, in a directory without records. `node.json` comes last: where it is, the logs are.
+/// A new node, in a directory without records. `node.json` is written last: if it exists, the logs do.
 fn first_start(data_dir: &Path, facts: &Path, clicks: &Path) -> Result<Node, JournalError> {
     let node = Node::new();
     for (dir, log) in [(facts, Log::Facts), (clicks, Log::Clicks)] {
@@ -328,7 +337,7 @@ fn first_start(data_dir: &Path, facts: &Path, clicks: &Path) -> Result<Node, Jou
     Ok(node)
 }
 
-/// An epoch that was named but has no segment yet must begin where the log ends.
+/// Checks that an epoch that was named but has no segment yet begins where the log ends.
 fn check_epoch_start(dir: &Path, node: &Node, found: &Recovered) -> Result<(), JournalError> {
     let next = found.last.position + 1;
     let starts = node.epochs().last().map_or(1, |epoch| epoch.first_position(found.header.log));

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Where an epoch begins: records from these positions on belong to it, until the next begins.
+/// Where an epoch begins: records after these positions belong to it, until the next one begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochStart {
     /// The epoch.
@@ -21,10 +21,10 @@ pub struct EpochStart {
     pub first_position_facts: u64,
     /// Its first position in the clicks log.
     pub first_position_clicks: u64,
-    /// Its first records in the facts log repeat so many that stand right before them.
+    /// How many of its first records in the facts log repeat the records right before them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeated_facts: u64,
-    /// Its first records in the clicks log repeat so many that stand right before them.
+    /// How many of its first records in the clicks log repeat the records right before them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeated_clicks: u64,
 }
@@ -85,28 +85,28 @@ impl Beginning {
         (self.repeated.start + done).min(self.repeated.end)..self.repeated.end
     }
 
-    /// Whether a log has more to do, whose newest segment is of `epoch` and which ends there.
+    /// Whether a log has more to do, if its newest segment is of `epoch` and it ends there.
     pub fn is_due(&self, epoch: u32, last_position: u64) -> bool {
         epoch < self.epoch || !self.left(last_position).is_empty()
     }
 }
 
-/// A node: its id, and the lives of its disk, oldest first; there is always one.
+/// A node: its id and its epochs, oldest first; there is always one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     format: u32,
     #[serde(rename = "node_id")]
     id: NodeId,
     epochs: Vec<EpochStart>,
-    /// Where the logs ended when a process opened them that has not met the store yet.
+    /// Where the logs ended when they were opened by a process that has not met the store yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unmet: Option<Ends>,
-    /// Processes that wrote the journal, oldest first; none before that was kept.
+    /// The processes that wrote the journal, oldest first; empty for those before lives were kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lives: Vec<Life>,
 }
 
-/// What stands in the file: the node, and the first 16 bytes of the SHA-256 of its compact JSON, in hex.
+/// The content of the file: the node, and the first 16 bytes of the SHA-256 of its compact JSON, in hex.
 #[derive(Serialize, Deserialize)]
 struct Checked {
     #[serde(flatten)]
@@ -118,13 +118,13 @@ pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("node.json")
 }
 
-/// Whether a node lives, or lived, in a data directory.
+/// Whether a data directory belongs, or belonged, to a node.
 pub(super) fn is_in(data_dir: &Path) -> bool {
     path(data_dir).is_file()
 }
 
 impl Node {
-    /// A node of its own, at the start of its first life.
+    /// A new node, at the start of its first epoch.
     pub(super) fn new() -> Self {
         let first = EpochStart {
             epoch: 1,
@@ -141,7 +141,7 @@ impl Node {
         self.id
     }
 
-    /// The lives of its disk, oldest first.
+    /// The epochs of its journal, oldest first.
     pub fn epochs(&self) -> &[EpochStart] {
         &self.epochs
     }
@@ -158,13 +158,14 @@ impl Node {
         started.map_or(0, |epoch| epoch.epoch)
     }
 
-    /// The position after which a log's records lie beyond `cursor`.
+    /// The position after which a log's records are later than `cursor`.
     pub(super) fn resume_after(&self, log: Log, cursor: Cursor) -> u64 {
         let later = self.epochs.iter().find(|epoch| epoch.epoch > cursor.epoch);
         later.map_or(cursor.position, |later| cursor.position.min(later.first_position(log) - 1))
     }
 
-    /// The same node in a later life, which begins after `last` and repeats what was journaled after `since`.
+    /// The same node in a later epoch, which begins after `last` and repeats what was journaled after
+    /// `since`.
     pub(super) fn with_epoch(&self, epoch: u32, last: Ends, since: Ends) -> Self {
         let mut node = self.met();
         node.epochs.push(EpochStart {
@@ -177,7 +178,7 @@ impl Node {
         node
     }
 
-    /// The same node, which has met the store.
+    /// The same node, after it has met the store.
     pub(super) fn met(&self) -> Self {
         Self { unmet: None, ..self.clone() }
     }
@@ -186,10 +187,10 @@ impl Node {
         self.unmet
     }
 
-    /// The same node, whose journal another process opened that ended there.
+    /// The same node, after another process opened its journal, which ended there.
     pub(super) fn with_life(&self, ends: Ends) -> Self {
         let mut lives = self.lives.clone();
-        // Nobody knows of a process that wrote nothing and met no store.
+        // A process that wrote nothing and met no store is not known anywhere.
         lives.pop_if(|last| self.unmet.is_some() && last.after == ends);
         let lives = with_another(lives, ends);
         Self { unmet: self.unmet.or(Some(ends)), lives, ..self.clone() }
@@ -203,7 +204,7 @@ impl Node {
         Cursor { epoch: self.epoch_at(log, position), position }
     }
 
-    /// The place of the first record after a position that counts, or that may come next.
+    /// The position of the first record after a position that counts, or that comes next.
     pub(super) fn next_that_counts(&self, log: Log, after: u64) -> Cursor {
         let repeated = self.repeated(log);
         let mut next = after + 1;
@@ -213,7 +214,8 @@ impl Node {
         self.cursor_at(log, next)
     }
 
-    /// Where this disk, which went on after `shared`, has what stands at a position up to there; before all that follows.
+    /// For a disk that continued after `shared`: where its journal has the copy of a record up to there, and
+    /// before everything that follows.
     pub(super) fn copy_of(&self, log: Log, position: u64, shared: u64) -> Cursor {
         let mut copy = self.cursor_at(log, position);
         for epoch in self.epochs.iter().skip(1).filter(|epoch| epoch.first_position(log) > shared) {
@@ -226,13 +228,14 @@ impl Node {
         copy
     }
 
-    /// The same the other way: what is applied of the records up to `shared`, if this disk is applied up to a cursor.
+    /// The opposite: how many of the records up to `shared` are applied, if this disk is applied up to a
+    /// cursor.
     pub(super) fn original_of(&self, log: Log, applied: Cursor, shared: u64) -> u64 {
         let mut position = self.resume_after(log, applied);
         for epoch in self.epochs.iter().rev().filter(|epoch| epoch.first_position(log) > shared) {
             let range = epoch.repeated(log);
             if epoch.epoch > applied.epoch {
-                // What is repeated later is passed without effect.
+                // A record that is repeated later has no effect here.
                 position = position.min(range.start - 1);
             } else if position + 1 >= range.end {
                 position -= range.end - range.start;
@@ -249,8 +252,8 @@ impl Node {
         Beginning { epoch: self.epoch(), first, repeated }
     }
 
-    /// Positions of a log whose records stand in it once more, further on: only the later ones count. An epoch may have
-    /// repeated such a record as well: its copy does not count either.
+    /// Positions of a log whose records are repeated later in it: only the copies count. A later epoch may
+    /// have repeated a copy too: then the older copy does not count either.
     pub(super) fn repeated(&self, log: Log) -> Vec<Range<u64>> {
         let mut all: Vec<Range<u64>> = Vec::new();
         for range in self.epochs.iter().map(|epoch| epoch.repeated(log)) {
@@ -318,7 +321,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("plain data has a JSON form")
 }
 
-/// Takes the data directory for this process, until the file is closed. The file holds our process id.
+/// Locks the data directory for this process, until the file is closed. The file holds our process id.
 pub(super) fn lock(data_dir: &Path) -> Result<File, JournalError> {
     let path = data_dir.join("lock");
     let mut file = File::options()
@@ -338,15 +341,15 @@ pub(super) fn lock(data_dir: &Path) -> Result<File, JournalError> {
         }
         Err(TryLockError::Error(error)) => return Err(JournalError::io("lock", &path)(error)),
     }
-    // The id is for people: a disk too full to hold it is no reason not to start.
-    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    if let Err(error) = told {
+    // The id is for people: start even if the disk is too full to hold it.
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = written {
         tracing::warn!(path = %path.display(), %error, "the lock does not name this process");
     }
     Ok(file)
 }
 
-/// The directory of a log, made if need be.
+/// The directory of a log; makes it if necessary.
 pub(super) fn make_log_dir(data_dir: &Path, log: Log) -> Result<PathBuf, JournalError> {
     let dir = log_dir(data_dir, log);
     if dir.is_dir() {

@@ -11,7 +11,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// What a new epoch repeats is read in pieces of this size.
+/// The size of the pieces in which a new epoch's repeated records are read.
 const REPEATED_BYTES: usize = 1 << 20;
 
 /// Records in the order of the log.
@@ -47,15 +47,16 @@ pub struct Reader {
     log: Log,
     verify: bool,
     walk: Walk,
-    /// What is buffered was final up to this position when it was read.
+    /// The buffered bytes were final up to this position when they were read.
     final_to: u64,
 }
 
 impl Reader {
-    /// The place after a position. Where the log begins later (old segments were removed or archived),
-    /// the place is its beginning: compare [`Self::next_position`]. A position past the end is the end.
+    /// The reader at a position. If the log begins later (old segments were removed or archived), it is at
+    /// the log's beginning: compare [`Self::next_position`]. A position past the end means the end.
     ///
-    /// With `verify`, each record is checked against the one before; without it, only its length and position.
+    /// With `verify`, each record is checked against the one before; without it, only its length and position
+    /// are.
     pub fn open_at(
         data_dir: &Path,
         log: Log,
@@ -65,7 +66,7 @@ impl Reader {
         Self::open_in(log_dir(data_dir, log), log, after_position, verify)
     }
 
-    /// Hands the records at these positions to `write`, a piece at a time.
+    /// Passes the records at these positions to `write`, a piece at a time.
     pub(super) fn repeat(
         dir: &Path,
         log: Log,
@@ -112,7 +113,7 @@ impl Reader {
                 break;
             }
         }
-        // What stands at the end may still be written.
+        // The end may still be being written.
         self.walk.forget();
         Ok(())
     }
@@ -132,9 +133,9 @@ impl Reader {
         (&self.walk.path, self.walk.offset)
     }
 
-    /// The next records: at most `max_records`, none more once there are `max_bytes`, none beyond
-    /// `up_to_position`. For a log that is being written, that is its last position; a log at rest is read
-    /// with [`u64::MAX`] up to the first record that is not whole.
+    /// The next records: at most `max_records`, no more after `max_bytes`, none beyond `up_to_position`. For
+    /// a log that is being written, pass its last position; for a log at rest, [`u64::MAX`] reads up to the
+    /// first record that is not whole.
     pub fn next_batch(
         &mut self,
         max_records: usize,
@@ -167,13 +168,13 @@ impl Reader {
             }
         }
         if up_to_position == u64::MAX {
-            // The end of what was read may have been half a record.
+            // The last bytes that were read may have been half a record.
             self.final_to = 0;
         }
         Ok(batch)
     }
 
-    /// Goes on to the segment after the one that was read to its end; `false`: there is none yet.
+    /// Moves to the next segment when one was read to its end; `false`: there is none yet.
     fn next_segment(&mut self, up_to_position: u64) -> Result<bool, JournalError> {
         let first = self.walk.position;
         let named = segment_path(&self.dir, first);
@@ -181,7 +182,7 @@ impl Reader {
             return self.nothing_follows(up_to_position);
         };
         let walk = Walk::start(file, named, self.log, first)?;
-        // An empty segment can be replaced by another of the same name; else it is only the end again.
+        // An empty segment can be replaced by another with the same name; otherwise it is just the end again.
         if first == self.walk.header.first_position && walk.is_empty()? {
             return self.nothing_follows(up_to_position);
         }
@@ -192,7 +193,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// The segment takes records before it has its name; the name may also come between two looks.
+    /// The segment gets records before it is renamed; it may also be renamed between the two attempts.
     fn open_segment(&self, named: &Path, first: u64) -> Option<File> {
         let unnamed = || {
             let file = File::open(self.dir.join(NEXT)).ok()?;

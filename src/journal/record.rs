@@ -6,15 +6,15 @@ use sha2::{Digest, Sha256};
 
 /// The largest fact: a statement of a month with some thousand lines fits.
 pub const MAX_FACT_BYTES: usize = 3 << 20;
-/// The largest click: five sub ids of 64 bytes and the fixed part fit eight times.
+/// The largest click: a fixed part and five sub ids of 64 bytes fit eight times.
 pub const MAX_CLICK_BYTES: usize = 4 << 10;
 
-/// The version of everything in this module; a reader refuses any other by name.
+/// The version of all formats in this module; a reader refuses any other and names it.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const HEADER_BYTES: usize = 68;
 pub(super) const RECORD_HEAD: usize = 28;
 const MAGIC: &[u8; 8] = b"cfoiljnl";
-/// Where the header's checksum starts; it covers all before.
+/// Where the header's checksum starts; it covers everything before it.
 const CHECKED: usize = HEADER_BYTES - 16;
 
 /// The hash of a record and, through the one before it, of all records before it.
@@ -47,7 +47,7 @@ pub(super) fn short_hash(parts: &[&[u8]]) -> Chain {
     short
 }
 
-/// What stands before a log's first record: other nodes and the other log start with another.
+/// The hash before a log's first record: it differs for each node and each log.
 pub(super) fn genesis(log: Log, node: NodeId) -> Chain {
     short_hash(&[MAGIC, &kind(log).to_le_bytes(), &node.bits().to_le_bytes()])
 }
@@ -67,7 +67,7 @@ fn length(payload: &[u8]) -> [u8; 4] {
     u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-/// Appends a record's bytes to `out` and answers its chain hash.
+/// Appends a record's bytes to `out` and returns its chain hash.
 pub(super) fn encode(
     out: &mut Vec<u8>,
     previous: &Chain,
@@ -83,7 +83,7 @@ pub(super) fn encode(
     chain
 }
 
-/// What stands before a record's payload.
+/// The bytes before a record's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordHead {
     pub length: usize,
@@ -95,7 +95,7 @@ impl RecordHead {
     pub fn decode(bytes: &[u8; RECORD_HEAD]) -> Self {
         let length = u32::from_le_bytes(part(bytes, 0));
         Self {
-            // Where a usize is shorter than the length, the length is beyond every limit.
+            // If a usize is too short for the length, the length is beyond every limit.
             length: usize::try_from(length).unwrap_or(usize::MAX),
             position: u64::from_le_bytes(part(bytes, 4)),
             chain: part(bytes, 12),
@@ -103,7 +103,7 @@ impl RecordHead {
     }
 }
 
-/// What a segment file starts with.
+/// The beginning of a segment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub log: Log,
@@ -128,13 +128,14 @@ impl Header {
         bytes
     }
 
-    /// The header of a log's segment, or what is wrong with it.
+    /// Reads the header of a log's segment; an error says what is wrong with it.
     pub fn decode(bytes: &[u8; HEADER_BYTES], log: Log) -> Result<Self, String> {
         if &bytes[..8] != MAGIC {
             return Err("the header is not a journal's".into());
         }
         let format = u32::from_le_bytes(part(bytes, 8));
-        // The checksum before the version: a flipped bit should not be taken for a newer program.
+        // The checksum is checked before the version, so that a flipped bit is not reported as a newer
+        // program.
         if short_hash(&[&bytes[..CHECKED]]) != part::<16>(bytes, CHECKED) {
             return Err("the header's checksum does not match".into());
         }
@@ -154,7 +155,7 @@ impl Header {
     }
 }
 
-/// `N` bytes from `start`, which every caller takes from within the slice.
+/// `N` bytes from `start`, which every caller keeps within the slice.
 pub(super) fn part<const N: usize>(bytes: &[u8], start: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[start..start + N]);

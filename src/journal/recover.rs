@@ -1,11 +1,13 @@
-//! Opening a log after any end: tells a torn tail from damage, and finds where the next record goes.
+//! Opens a log after any kind of end: distinguishes a torn tail from damage, and finds where the next record
+//! goes.
 //!
-//! - A segment `next` that has a whole header and continues the log was renamed too late: it gets its name.
-//! - Headers of all segments are checked, and every record of the newest segments: those that hold
+//! - A segment `next` that has a whole header and continues the log was not renamed in time: it is renamed
+//!   now.
+//! - The headers of all segments are checked, and every record of the newest segments: those within
 //!   [`Settings::verify_on_open_bytes`](super::Settings) and those with anything not known to be flushed.
-//! - A record that is not whole, or missing, at or below the flushed position is [`Damage`]. Above it, it
-//!   was never promised: it is cut off, with all that follows it.
-//! - What is left is flushed, and known to be.
+//! - A record that is not whole, or missing, at or below the flushed position is [`Damage`]. Above it, it was
+//!   never acknowledged: it is cut off, with everything after it.
+//! - The rest is flushed, and then known to be flushed.
 
 use super::disk::{NEXT, segment_path, segments};
 use super::error::{Damage, JournalError, TornTail};
@@ -31,7 +33,7 @@ pub(super) struct Recovered {
     pub torn: Option<TornTail>,
 }
 
-/// Where a walk over the segments ended.
+/// Where reading the segments ended.
 struct Ended {
     header: Header,
     offset: u64,
@@ -39,7 +41,7 @@ struct Ended {
     torn: Option<(usize, TornTail)>,
 }
 
-/// Opens a log that exists.
+/// Opens an existing log.
 pub(super) fn recover(
     dir: &Path,
     log: Log,
@@ -73,8 +75,8 @@ pub(super) fn recover(
     let path = flushed::path(dir);
     let mut flushed = Flushed::open(dir, &reading).map_err(JournalError::io("open", &path))?;
     if reading.damage.is_some() || reading.mark != ended.last {
-        let told = flushed.write(ended.last).and_then(|()| flushed.sync());
-        told.map_err(JournalError::io("write", &path))?;
+        let written = flushed.write(ended.last).and_then(|()| flushed.sync());
+        written.map_err(JournalError::io("write", &path))?;
     }
     let path = segment_path(dir, ended.header.first_position);
     let file = File::options().read(true).write(true).open(&path);
@@ -88,7 +90,7 @@ pub(super) fn recover(
     })
 }
 
-/// A kill between a segment's first record and its renaming left it under the name [`NEXT`].
+/// A kill between a segment's first record and its renaming leaves it with the name [`NEXT`].
 fn adopt_next(dir: &Path, log: Log, flushed: Mark) -> Result<(), JournalError> {
     let path = dir.join(NEXT);
     let Ok(file) = File::open(&path) else { return Ok(()) };
@@ -104,13 +106,13 @@ fn adopt_next(dir: &Path, log: Log, flushed: Mark) -> Result<(), JournalError> {
     sync_dir(dir).map_err(JournalError::io("sync", dir))
 }
 
-/// Whether a segment with records has this header's name: only an empty one may be replaced.
+/// Whether a segment with this header's name has records: only an empty one may be replaced.
 fn has_records(dir: &Path, header: &Header) -> bool {
     let named = fs::metadata(segment_path(dir, header.first_position));
     named.is_ok_and(|file| file.len() > HEADER_BYTES as u64)
 }
 
-/// Walks the segments as the module says. What it cannot vouch for is damage or a torn tail.
+/// Reads the segments as the module says. What can't be verified is damage or a torn tail.
 fn check(
     dir: &Path,
     log: Log,
@@ -126,7 +128,7 @@ fn check(
     let deep_from = first_to_verify(dir, firsts, flushed.position, verify_bytes)?;
     let mut before: Option<Walk> = None;
     for (index, &first) in firsts.iter().enumerate() {
-        // The name alone tells a segment that was never known to be flushed.
+        // The name is enough to identify a segment that was never known to be flushed.
         let unpromised = first > flushed.position && first != oldest;
         let mut walk = match Walk::open(dir, log, first).and_then(|walk| owned(walk, log, node)) {
             Ok(walk) => walk,
@@ -164,7 +166,7 @@ fn check(
         }
         before = Some(walk);
     }
-    // The loop ran at least once and its last round was deep: `newest` is always verified.
+    // The loop ran at least once and verified the records of its last segment: `newest` is always verified.
     let last = before.expect("the newest segment was walked through");
     debug_assert_eq!(last.header.first_position, newest);
     if last.position <= flushed.position {
@@ -187,14 +189,14 @@ fn first_to_verify(dir: &Path, firsts: &[u64], flushed: u64, bytes: u64) -> Resu
     Ok(0)
 }
 
-/// Refuses a segment of another node, or of another epoch than its position's.
+/// Refuses a segment of another node, or with another epoch than its position's.
 fn owned(walk: Walk, log: Log, node: &Node) -> Result<Walk, JournalError> {
     if walk.header.node != node.id() {
         let what = format!("the segment is of {}, the directory of {}", walk.header.node, node.id());
         return Err(walk.damage(&what).into());
     }
     let (epoch, first) = (walk.header.epoch, walk.header.first_position);
-    // A segment that was empty when an epoch began is replaced after node.json was.
+    // A segment that was empty when an epoch began is replaced only after node.json.
     let begun = node.epochs().iter().any(|it| it.epoch == epoch && it.first_position(log) <= first);
     let over = node.epochs().iter().any(|it| it.epoch > epoch && it.first_position(log) < first);
     if !begun || over {
@@ -203,7 +205,7 @@ fn owned(walk: Walk, log: Log, node: &Node) -> Result<Walk, JournalError> {
     Ok(walk)
 }
 
-/// The record that `flushed` names must be the one that it named then.
+/// Checks that the record that `flushed` names is still the same.
 fn check_mark(walk: &Walk, flushed: Mark) -> Result<(), JournalError> {
     if walk.position == flushed.position + 1 && walk.chain != flushed.chain {
         let what = "another record was flushed as the one before this place";
@@ -251,8 +253,8 @@ fn bytes_from(dir: &Path, firsts: &[u64], index: usize, offset: u64) -> Result<u
     Ok(bytes.saturating_sub(offset))
 }
 
-/// Cuts the log off in the segment `index`. Later segments go first, newest first: a crash between leaves
-/// a torn tail again.
+/// Cuts the log off in the segment `index`. Later segments are removed first, newest first, so that a crash
+/// in between leaves a torn tail again.
 fn cut(dir: &Path, firsts: &[u64], index: usize, offset: u64) -> Result<(), JournalError> {
     for &first in firsts[index + 1..].iter().rev() {
         let path = segment_path(dir, first);
@@ -269,14 +271,14 @@ fn cut(dir: &Path, firsts: &[u64], index: usize, offset: u64) -> Result<(), Jour
 pub(super) fn create(dir: &Path, log: Log, node: &Node) -> Result<(), JournalError> {
     let start: Chain = genesis(log, node.id());
     let header = Header { log, node: node.id(), epoch: node.epoch(), first_position: 1, chain_before: start };
-    super::disk::Disk::create_segment(dir, &header, &super::faults::Faults::default())
+    super::disk::Disk::create_segment(dir, &header, &super::faults::FaultInjection::default())
         .map_err(JournalError::io("create a segment in", dir))?;
     Flushed::create(dir, Mark { position: 0, chain: start })
         .map_err(JournalError::io("create", &flushed::path(dir)))
 }
 
-/// Removes what a first start left that never got as far as `node.json`; records there mean that the file
-/// was lost, which is damage.
+/// Removes what an interrupted first start left before `node.json` was written. Records there mean that the
+/// file was lost, which is damage.
 pub(super) fn clear_unused(dir: &Path, node_file: &Path) -> Result<(), JournalError> {
     for first in segments(dir).map_err(JournalError::io("list", dir))? {
         let path = segment_path(dir, first);

@@ -1,4 +1,4 @@
-//! Removing clicks that nobody needs any more.
+//! Removes clicks that are not needed any more.
 
 use super::Journal;
 use super::disk::{segment_path, segments};
@@ -20,8 +20,8 @@ pub struct Removed {
 
 impl Journal {
     /// Removes the oldest segments of clicks, as long as all their clicks are applied and flushed, and were
-    /// made before `instant_ms` (Unix milliseconds). `millis` tells when a click was made; clicks are in the
-    /// order of their making, so the first one of the segment after tells it of a whole segment.
+    /// made before `instant_ms` (Unix milliseconds). `millis` returns when a click was made. Clicks are in
+    /// the order of time, so the first click of the next segment is enough to judge a whole segment.
     pub fn remove_clicks_before(
         &self,
         instant_ms: i64,

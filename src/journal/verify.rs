@@ -1,4 +1,4 @@
-//! Proving that a journal is as it was written: reads everything, writes nothing, needs no lock.
+//! Proves that a journal is as it was written: reads everything, writes nothing, needs no lock.
 
 use super::disk::segments;
 use super::error::{Damage, JournalError, TornTail};
@@ -12,13 +12,13 @@ use serde::Serialize;
 use std::io;
 use std::path::Path;
 
-/// Places that are named; a log with more has other problems.
+/// How many damaged places are listed; a log with more has other problems.
 const MAX_NAMED: usize = 100;
 
 /// What was found in a data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whose journal it is; `None`: `node.json` can't be read.
+    /// The node whose journal it is; `None`: `node.json` can't be read.
     pub node_id: Option<NodeId>,
     /// What is wrong with `node.json`.
     pub damage: Vec<Damage>,
@@ -35,19 +35,19 @@ pub struct LogReport {
     pub segments: u64,
     /// Whole records.
     pub records: u64,
-    /// Bytes of them, heads included.
+    /// Their bytes, including heads.
     pub bytes: u64,
     /// The first position that is still kept.
     pub first_position: u64,
     /// The last whole record.
     pub last: Cursor,
-    /// Its chain hash, in hex: whoever keeps it can tell later whether anything up to here was changed.
+    /// Its chain hash, in hex: kept elsewhere, it shows later whether anything up to here was changed.
     pub head: String,
     /// The last position known to be on the disk; `None`: the file `flushed` can't be read.
     pub flushed_position: Option<u64>,
     /// What the next start would cut off, or what is being written right now.
     pub torn: Option<TornTail>,
-    /// Every place that is not as it was written, up to a hundred.
+    /// Every place that differs from what was written, at most a hundred.
     pub damage: Vec<Damage>,
 }
 
@@ -62,7 +62,7 @@ impl Report {
     }
 }
 
-/// Walks through both logs completely. An error means that a file could not be read at all.
+/// Reads both logs completely. An error means that a file could not be read at all.
 pub fn verify(data_dir: &Path) -> Result<Report, JournalError> {
     let mut damage = Vec::new();
     let node = or_damage(Node::read(data_dir), &mut damage)?.flatten();
@@ -75,8 +75,8 @@ pub fn verify(data_dir: &Path) -> Result<Report, JournalError> {
     Ok(Report { node_id: node.map(|node| node.id()), damage, logs })
 }
 
-/// The chain hash of the record at a position, in hex, to compare with one kept elsewhere; `None`: there is no
-/// such record any more, or not yet. It proves something together with [`verify`] only.
+/// The chain hash of the record at a position, in hex, to compare with one kept elsewhere; `None`: there is
+/// no such record any more, or not yet. It is a proof only together with [`verify`].
 pub fn hash_at(data_dir: &Path, log: Log, position: u64) -> Result<Option<String>, JournalError> {
     let reader = super::Reader::open_at(data_dir, log, position, true)?;
     Ok((reader.next_position() == position + 1).then(|| hex(&reader.chain_before())))
@@ -136,7 +136,7 @@ fn verify_log(data_dir: &Path, log: Log, node: Option<&Node>) -> Result<LogRepor
     Ok(survey.finish(&dir))
 }
 
-/// A walk over a log, and what was found on it.
+/// The reading of a log, and what it found.
 struct Survey<'a> {
     node: Option<&'a Node>,
     flushed: Option<Mark>,
@@ -146,7 +146,7 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
-    /// Without a readable `flushed`, everything was promised.
+    /// Without a readable `flushed`, everything counts as acknowledged.
     fn was_promised(&self, position: u64) -> bool {
         self.flushed.is_none_or(|mark| position <= mark.position)
     }
@@ -209,7 +209,7 @@ impl Survey<'_> {
         Ok(())
     }
 
-    /// A torn tail if it was never known to be flushed, else damage.
+    /// A torn tail if it was never known to be flushed, otherwise damage.
     fn not_whole(&mut self, damage: Damage, bytes: u64) {
         if self.was_promised(damage.position) {
             return self.name(damage);

@@ -1,4 +1,4 @@
-//! A walk through the records of one segment file, checking each against the chain.
+//! Reads the records of one segment file, checking each against the chain.
 
 use super::disk::segment_path;
 use super::error::{Damage, JournalError};
@@ -9,23 +9,23 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What is read at once, in the end: large enough that a system call costs little a record.
+/// The largest piece read at once: large enough that a system call costs little per record.
 const CHUNK: usize = 256 << 10;
-/// What is read at first; it doubles each time.
+/// The first piece read; the size doubles each time.
 const FIRST_CHUNK: usize = 8 << 10;
 
-/// What comes next in a segment.
+/// The next item in a segment.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
-    /// A record's payload; the walk stands behind it.
+    /// A record's payload; the walk is now after it.
     Record(&'a [u8]),
     /// The file ends here, after a whole record.
     End,
-    /// What stands here is not the record that should; the walk stays before it.
+    /// This is not the expected record; the walk stays before it.
     Bad(&'static str),
 }
 
-/// What the buffer holds next.
+/// What is next in the buffer.
 enum Peek {
     /// A record of this size with its head, unchecked.
     Whole(RecordHead, usize),
@@ -77,7 +77,7 @@ impl Walk {
         Ok(Self::resume(file, path, header, HEADER_BYTES as u64, first_position, header.chain_before))
     }
 
-    /// A place within a segment that is known from before.
+    /// Continues at a known place within a segment.
     pub const fn resume(
         file: File,
         path: PathBuf,
@@ -89,7 +89,7 @@ impl Walk {
         Self { file, path, header, offset, position, chain, buffer: Vec::new(), at: 0, filled: 0 }
     }
 
-    /// The next record. Without `verify` its checksum is taken on trust.
+    /// The next record. Without `verify` its checksum is not checked.
     pub fn step(&mut self, verify: bool) -> Result<Step<'_>, JournalError> {
         let (head, size) = match self.peek()? {
             Peek::Whole(head, size) => (head, size),
@@ -107,8 +107,8 @@ impl Walk {
         Ok(Step::Record(&self.buffer[payload]))
     }
 
-    /// Goes past a record whose checksum does not match, trusting its length, so that what follows can be
-    /// looked at too; `false` where its length can't be right either.
+    /// Skips a record whose checksum does not match, trusting its length, so that the following ones can be
+    /// checked too; `false` if its length can't be right either.
     pub fn step_over(&mut self) -> Result<bool, JournalError> {
         let Peek::Whole(head, size) = self.peek()? else { return Ok(false) };
         self.advance(&head, size);
@@ -142,7 +142,7 @@ impl Walk {
         Ok(Peek::Whole(head, size))
     }
 
-    /// Has at least `need` bytes in the buffer, unless the file ends before; answers how many it has.
+    /// Fills the buffer with at least `need` bytes, unless the file ends before; returns how many it has.
     fn fill(&mut self, need: usize) -> Result<usize, JournalError> {
         let have = self.filled - self.at;
         if have >= need {
@@ -172,12 +172,12 @@ impl Walk {
         Ok(length <= self.offset)
     }
 
-    /// Reads anew what is buffered: it may have been written since.
+    /// Drops the buffer, so that bytes that may have been written since are read again.
     pub const fn forget(&mut self) {
         (self.at, self.filled) = (0, 0);
     }
 
-    /// The damage that a [`Step::Bad`] means here.
+    /// The damage that a [`Step::Bad`] means at this place.
     pub fn damage(&self, what: &str) -> Damage {
         Damage {
             file: self.path.clone(),

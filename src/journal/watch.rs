@@ -1,4 +1,5 @@
-//! The watch of the clicks log: while an append does not come back from the disk, another thread looks after the sockets.
+//! The watch of the clicks log: while an append does not return from the disk, another thread handles the
+//! sockets.
 
 use super::clicks::Shared;
 use std::io;
@@ -8,30 +9,31 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How often it looks while clicks come. A disk that answers takes some microseconds: for an append that is out at two
-/// looks, another serving thread is woken, which does no harm.
+/// How often it looks while clicks come. A disk that works takes some microseconds: if an append is still out
+/// at a second look, another serving thread is woken, which is harmless.
 const LOOK: Duration = Duration::from_millis(4);
 
-/// Counts appends: no clock is asked on the way of a click. Changed only by who holds the log's tail.
+/// Counts appends, so that no clock is read for a click. Only the thread that holds the log's tail changes
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Appends {
     begun: AtomicU64,
     ended: AtomicU64,
-    /// The watch sleeps until somebody wakes it.
+    /// The watch sleeps until it is woken.
     watch_sleeps: AtomicBool,
 }
 
 impl Appends {
-    /// An append begins; answers whether the watch is to be woken.
+    /// An append begins; returns whether the watch has to be woken.
     pub fn begin(&self) -> bool {
         self.begun.store(self.begun.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
         self.watch_sleeps.load(Ordering::SeqCst)
     }
-    /// It came back.
+    /// The append has returned.
     pub fn end(&self) {
         self.ended.store(self.begun.load(Ordering::Relaxed), Ordering::Release);
     }
-    /// How many began and how many came back.
+    /// How many began and how many returned.
     fn counts(&self) -> (u64, u64) {
         let ended = self.ended.load(Ordering::Acquire);
         (self.begun.load(Ordering::SeqCst), ended)
@@ -46,7 +48,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches on behalf of the runtime that this is called in, if it is called in one.
+    /// Starts the watch for the current runtime, if there is one.
     pub fn start(shared: Arc<Shared>) -> io::Result<Self> {
         let (watched, runtime) = (Arc::clone(&shared), Handle::try_current().ok());
         let thread = std::thread::Builder::new()
@@ -55,7 +57,7 @@ impl Watch {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Wakes it: clicks come.
+    /// Wakes the watch: clicks are coming.
     pub fn wake(&self) {
         self.shared.appends.watch_sleeps.store(false, Ordering::SeqCst);
         self.thread.as_ref().map(JoinHandle::thread).map(Thread::unpark).unwrap_or_default();
@@ -67,7 +69,7 @@ impl Drop for Watch {
         self.shared.closing.store(true, Ordering::Release);
         self.wake();
         if let Some(thread) = self.thread.take() {
-            // The thread's panic was printed where it happened; there is nobody left to tell.
+            // The thread's panic was printed where it happened; there is nothing else to report it to.
             let _ = thread.join();
         }
     }
@@ -80,7 +82,7 @@ fn watch(shared: &Shared, runtime: Option<&Handle>) {
         let is_new = begun != seen;
         seen = begun;
         if !is_new && begun == ended {
-            // Nothing came since the last look: it sleeps until the next click.
+            // No click came since the last look: it sleeps until the next one.
             shared.appends.watch_sleeps.store(true, Ordering::SeqCst);
             let still_quiet = shared.appends.counts() == (begun, ended);
             if still_quiet && !shared.closing.load(Ordering::Acquire) {
@@ -90,7 +92,7 @@ fn watch(shared: &Shared, runtime: Option<&Handle>) {
             continue;
         }
         if let Some(runtime) = runtime.filter(|_| !is_new) {
-            // Whoever runs this nothing looks after the sockets next.
+            // The thread that runs this empty task waits for the sockets next.
             drop(runtime.spawn(async {}));
         }
         std::thread::park_timeout(LOOK);

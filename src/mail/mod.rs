@@ -1,5 +1,5 @@
-//! Mail goes out: a letter is written by a template ([`Templates`]) and given to a mail server, or put into a
-//! file while developing. Who gets what when is decided elsewhere; nothing here waits or tries again.
+//! Sends mail: a letter is written by a template ([`Templates`]) and given to a mail server, or put into a
+//! file for development. Other modules decide who gets what when; nothing here waits or tries again.
 
 mod file;
 mod smtp;
@@ -19,10 +19,10 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use std::path::PathBuf;
 
-/// Where mail goes.
+/// Where mail is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// Into files of this directory: nobody sends them.
+    /// Into files in this directory: nobody sends them.
     File(PathBuf),
     /// To a mail server.
     Smtp(SmtpRoute),
@@ -37,33 +37,33 @@ impl std::fmt::Display for Route {
     }
 }
 
-/// Whom mail is from.
+/// The sender of mail.
 #[derive(Debug, Clone)]
 pub struct Sender {
     /// The address.
     pub from: Mailbox,
-    /// Where answers go, if elsewhere.
+    /// Where replies go, if not to the sender.
     pub reply_to: Option<Mailbox>,
 }
 
-/// A mail that is ready to go.
+/// A mail that is ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Outgoing<'a> {
-    /// The mail's name: the same at every attempt, so that a mail that was sent twice is recognised.
+    /// The mail's id: the same at every attempt, so that a mail that was sent twice is recognized.
     pub id: &'a str,
     /// The kind of message.
     pub kind: &'static str,
     /// The address.
     pub to: &'a str,
-    /// The name beside it.
+    /// The recipient's name.
     pub name: &'a str,
     /// When it was written.
     pub date: DateTime<Utc>,
-    /// What it says.
+    /// Its content.
     pub written: &'a Written,
 }
 
-/// What became of a mail that went out.
+/// How a mail was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
     /// A mail server took it.
@@ -72,30 +72,30 @@ pub enum Sent {
     Filed(PathBuf),
 }
 
-/// Why a mail did not go out.
+/// Why a mail was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct SendError {
-    /// Why, as staff may see it; it may name the address.
+    /// The reason, as staff may see it; it may name the address.
     pub text: String,
-    /// Where it failed, for logs: names nobody.
+    /// Where it failed, for logs, without any address.
     pub class: &'static str,
-    /// Whom it is the fault of.
+    /// What caused it.
     pub fault: Fault,
 }
 
-/// Whom a failure is the fault of.
+/// The cause of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The mail's, for good: trying again is no use.
+    /// The mail, permanently: trying again is useless.
     MailForGood(Undelivered),
-    /// The mail's, for now.
+    /// The mail, for now.
     Mail,
-    /// The way's: other mail would fare no better.
+    /// The mail server: other mail would fail too.
     Way,
 }
 
-/// Gives mail out.
+/// Sends mail.
 pub struct Mailer {
     route: Open,
     sender: Sender,
@@ -113,7 +113,7 @@ impl std::fmt::Debug for Mailer {
 }
 
 impl Mailer {
-    /// Opens the way; talks to nobody yet.
+    /// Prepares the sending; nothing is connected yet.
     pub fn open(route: &Route, sender: Sender) -> Result<Self, String> {
         let route = match route {
             Route::File(dir) => Open::File(file::Files::new(dir.clone())),
@@ -122,7 +122,7 @@ impl Mailer {
         Ok(Self { route, sender })
     }
 
-    /// Gives a mail out, once.
+    /// Sends a mail, once.
     pub async fn send(&self, mail: &Outgoing<'_>) -> Result<Sent, SendError> {
         let message = compose(&self.sender, mail)?;
         match &self.route {
@@ -132,8 +132,8 @@ impl Mailer {
     }
 }
 
-/// A mail in its final form. Line breaks and other control characters can't get into a header: names lose them
-/// here, and `lettre` encodes what is left.
+/// A mail in its final form. Line breaks and other control characters can't get into a header: they are
+/// removed from names here, and `lettre` encodes the rest.
 fn compose(sender: &Sender, mail: &Outgoing<'_>) -> Result<Message, SendError> {
     let refused = |what: &str| SendError {
         text: format!("write the mail: {what}"),
@@ -149,7 +149,7 @@ fn compose(sender: &Sender, mail: &Outgoing<'_>) -> Result<Message, SendError> {
         .subject(one_line(&mail.written.subject))
         .message_id(Some(format!("<{}@{host}>", mail.id)))
         .date(mail.date.into())
-        // Holiday replies and the like shall not answer a machine.
+        // Automatic replies, such as holiday notices, must not be sent to it.
         .raw_header(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
@@ -161,7 +161,7 @@ fn compose(sender: &Sender, mail: &Outgoing<'_>) -> Result<Message, SendError> {
     builder.multipart(body).map_err(|error| refused(&error.to_string()))
 }
 
-/// A text as it may stand in a header: on one line, without other control characters.
+/// A text in a form that may be in a header: on one line, without other control characters.
 fn one_line(text: &str) -> String {
     let plain: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")

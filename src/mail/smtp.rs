@@ -16,34 +16,34 @@ use tokio::sync::Mutex;
 
 /// How long the server may take for each answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// How long it is given to take leave.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// A connection that rests longer is closed: servers close theirs after some minutes.
-const REST: Duration = Duration::from_secs(20);
+/// How long it may take to close the connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection that is idle longer is closed: servers close theirs after some minutes.
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Which mail server, and how.
+/// The mail server and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpRoute {
-    /// Its name or address; its certificate must be for it.
+    /// Its name or address; the certificate must match it.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How what is said is kept secret.
+    /// How the connection is encrypted.
     pub tls: Tls,
-    /// Whom we sign in as.
+    /// The user to sign in as.
     pub user: Option<String>,
-    /// With what.
+    /// The user's password.
     pub password: Option<Secret>,
-    /// Authorities that its certificate may be signed by; `None`: the public ones.
+    /// The authorities that may sign the server's certificate; `None`: the public ones.
     pub ca_file: Option<PathBuf>,
 }
 
-/// How the connection to a mail server is kept secret.
+/// How the connection to a mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
     /// Not at all: for loopback addresses.
     None,
-    /// After STARTTLS; without it nothing is sent.
+    /// By STARTTLS; without it nothing is sent.
     StartTls,
     /// From the first byte.
     FromTheStart,
@@ -67,13 +67,13 @@ pub(super) struct Smtp {
     tls: Tls,
     parameters: Option<TlsParameters>,
     login: Option<Credentials>,
-    /// How we introduce ourselves.
+    /// The name in our EHLO.
     hello: ClientId,
-    /// The connection that the last mail left, and since when it rests.
-    rests: Mutex<Option<(AsyncSmtpConnection, Instant)>>,
+    /// The connection that the last mail used, and since when it is idle.
+    idle: Mutex<Option<(AsyncSmtpConnection, Instant)>>,
 }
 
-/// A conversation that ended otherwise than by a yes.
+/// A conversation that did not succeed.
 #[derive(Debug)]
 struct Failure {
     stage: Stage,
@@ -92,40 +92,40 @@ impl Smtp {
             parameters,
             login: login.map(|(user, password)| Credentials::new(user, password.expose().to_owned())),
             hello: ClientId::default(),
-            rests: Mutex::new(None),
+            idle: Mutex::new(None),
         })
     }
 
-    /// Sends a mail, once. Where a failure may be the mail's or the server's, the server is asked for another
-    /// conversation: one that has it is well, and the failure was that of this mail alone.
+    /// Sends a mail, once. If a failure may be the mail's or the server's, the server is tried with another
+    /// conversation: if that works, only this mail failed.
     pub(super) async fn send(&self, message: &Message) -> Result<(), SendError> {
-        let mut rests = self.rests.lock().await;
-        let mut connection = match rested(rests.take()).await {
+        let mut idle = self.idle.lock().await;
+        let mut connection = match still_usable(idle.take()).await {
             Some(connection) => connection,
             None => self.connect().await.map_err(|failure| failure.with(Fault::Way))?,
         };
         let options = match options(message, connection.server_info()) {
             Ok(options) => options,
             Err(error) => {
-                *rests = Some((connection, Instant::now()));
+                *idle = Some((connection, Instant::now()));
                 return Err(error);
             }
         };
-        let failure = match say(&mut connection, message, options).await {
+        let failure = match deliver(&mut connection, message, options).await {
             Ok(()) => {
-                *rests = Some((connection, Instant::now()));
+                *idle = Some((connection, Instant::now()));
                 return Ok(());
             }
             Err(failure) => failure,
         };
-        part(connection).await;
+        close(connection).await;
         match judge(failure.stage, failure.met) {
             Verdict::Server => Err(failure.with(Fault::Way)),
             Verdict::Mail => Err(failure.with(Fault::Mail)),
             Verdict::MailForGood => Err(failure.with(Fault::MailForGood(Undelivered::Refused))),
             Verdict::Unclear => match self.begin(message).await {
                 Ok(connection) => {
-                    *rests = Some((connection, Instant::now()));
+                    *idle = Some((connection, Instant::now()));
                     Err(failure.with(Fault::Mail))
                 }
                 Err(failure) => Err(failure.with(Fault::Way)),
@@ -133,23 +133,23 @@ impl Smtp {
         }
     }
 
-    /// Connects, up to where mail can be named.
+    /// Connects, up to the point where a mail may begin.
     async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
         let wrapped = self.parameters.clone().filter(|_| self.tls == Tls::FromTheStart);
         let server = (self.host.as_str(), self.port);
         let connecting =
             AsyncSmtpConnection::connect_tokio1(server, Some(TIMEOUT), &self.hello, wrapped, None);
-        let mut connection = step(Stage::Door, connecting).await?;
+        let mut connection = step(Stage::Connecting, connecting).await?;
         if let Some(parameters) = self.parameters.clone().filter(|_| self.tls == Tls::StartTls) {
-            step(Stage::Door, connection.starttls(parameters, &self.hello)).await?;
+            step(Stage::Connecting, connection.starttls(parameters, &self.hello)).await?;
         }
         if let Some(login) = &self.login {
-            step(Stage::Door, connection.auth(DEFAULT_MECHANISMS, login)).await?;
+            step(Stage::Connecting, connection.auth(DEFAULT_MECHANISMS, login)).await?;
         }
         Ok(connection)
     }
 
-    /// Begins a mail as this one would be begun, names nobody, and takes it back.
+    /// Begins a mail like this one, without a recipient, and cancels it.
     async fn begin(&self, message: &Message) -> Result<AsyncSmtpConnection, Failure> {
         let mut connection = self.connect().await?;
         let sender = message.envelope().from().cloned();
@@ -162,19 +162,19 @@ impl Smtp {
 impl Failure {
     fn with(self, fault: Fault) -> SendError {
         let class = match (self.stage, self.met) {
-            (Stage::Door, Met::Reply(_)) => "smtp refuses us",
+            (Stage::Connecting, Met::Reply(_)) => "smtp refuses us",
             (_, Met::Reply(500..)) => "smtp 5xx",
             (_, Met::Reply(_)) => "smtp 4xx",
-            (_, Met::Silence) => "timeout",
-            (Stage::Door, Met::Cut) => "connection",
-            (_, Met::Cut) => "smtp cut off",
+            (_, Met::NoAnswer) => "timeout",
+            (Stage::Connecting, Met::Disconnected) => "connection",
+            (_, Met::Disconnected) => "smtp cut off",
         };
         SendError { text: self.text, class, fault }
     }
 }
 
-/// What `MAIL FROM` must say of a mail. Only addresses put other letters than ASCII's into one: those before an `@`,
-/// since domains were written in ASCII before. They need a server that offers SMTPUTF8.
+/// The parameters of `MAIL FROM` for a mail. Only addresses with non-ASCII characters need any: those before
+/// an `@`, since domains were written in ASCII before. They need a server that offers SMTPUTF8.
 fn options(message: &Message, server: &ServerInfo) -> Result<Vec<MailParameter>, SendError> {
     if message.formatted().is_ascii() {
         return Ok(Vec::new());
@@ -189,8 +189,8 @@ fn options(message: &Message, server: &ServerInfo) -> Result<Vec<MailParameter>,
     Err(SendError { text, class: "smtputf8", fault })
 }
 
-/// Says a whole mail.
-async fn say(
+/// Sends a whole mail.
+async fn deliver(
     connection: &mut AsyncSmtpConnection,
     message: &Message,
     options: Vec<MailParameter>,
@@ -207,37 +207,38 @@ async fn say(
 
 /// One step of a conversation.
 async fn step<T>(stage: Stage, doing: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    // A mail's text is looked at before it is taken, by filters that may be slow.
+    // Filters may check a mail's text before it is accepted, and may be slow.
     let patience = if stage == Stage::Content { TIMEOUT * 3 } else { TIMEOUT };
     match tokio::time::timeout(patience, doing).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
             let code = error.status().map(u16::from);
             let silent = error.is_timeout();
-            let met = code.map_or(if silent { Met::Silence } else { Met::Cut }, Met::Reply);
+            let met = code.map_or(if silent { Met::NoAnswer } else { Met::Disconnected }, Met::Reply);
             Err(Failure { stage, met, text: causes(&error) })
         }
         Err(_) => {
             let text = "the mail server takes too long".to_owned();
-            Err(Failure { stage, met: Met::Silence, text })
+            Err(Failure { stage, met: Met::NoAnswer, text })
         }
     }
 }
 
-/// The connection that rested, if it has not rested too long and still answers.
-async fn rested(rests: Option<(AsyncSmtpConnection, Instant)>) -> Option<AsyncSmtpConnection> {
-    let (mut connection, since) = rests?;
-    let answers = since.elapsed() < REST && step(Stage::Door, connection.command(Noop)).await.is_ok();
+/// The idle connection, if it was not idle too long and still answers.
+async fn still_usable(idle: Option<(AsyncSmtpConnection, Instant)>) -> Option<AsyncSmtpConnection> {
+    let (mut connection, since) = idle?;
+    let answers =
+        since.elapsed() < IDLE_LIMIT && step(Stage::Connecting, connection.command(Noop)).await.is_ok();
     if answers {
         return Some(connection);
     }
-    part(connection).await;
+    close(connection).await;
     None
 }
 
-/// Takes leave; whether the server hears it does not matter.
-async fn part(mut connection: AsyncSmtpConnection) {
-    drop(tokio::time::timeout(FAREWELL, connection.abort()).await);
+/// Closes the connection; whether the server notices does not matter.
+async fn close(mut connection: AsyncSmtpConnection) {
+    drop(tokio::time::timeout(CLOSE_TIMEOUT, connection.abort()).await);
 }
 
 fn tls_parameters(route: &SmtpRoute) -> Result<TlsParameters, String> {
@@ -252,7 +253,7 @@ fn tls_parameters(route: &SmtpRoute) -> Result<TlsParameters, String> {
     builder.build().map_err(|error| error.to_string())
 }
 
-/// An error with all that caused it, on one line of reasonable length.
+/// An error with all its causes, on one line of limited length.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,5 +1,5 @@
-//! The templates of mail: two a message, text and HTML, in `templates/mail`, each replaceable by a file of the same
-//! name in a directory of the configuration. The first line of a text is its subject.
+//! The templates of mail: two per message, text and HTML, in `templates/mail`. Each can be replaced by a file
+//! with the same name in a directory of the configuration. The first line of a text is the subject.
 
 use crate::domain::calendar::Zone;
 use crate::domain::mail::{Asked, Letter, Message};
@@ -8,55 +8,55 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 use std::path::Path;
 
-/// A name that may greet somebody is not longer.
+/// The longest name that is used in a greeting.
 const LONGEST_NAME: usize = 60;
-/// A stranger's has no more words.
+/// The most words in a stranger's name.
 const NAME_WORDS: usize = 4;
 
 /// A template can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("write a mail by {name}: {why}")]
 pub struct TemplateError {
-    /// Which.
+    /// The template.
     pub name: String,
-    /// Why not.
+    /// What is wrong with it.
     pub why: String,
 }
 
-/// What all mail says of the program.
+/// What all mail says about the program.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Its name.
     pub program: String,
     /// Who runs it.
     pub company: String,
-    /// Where people may ask; empty: nowhere.
+    /// Where people may ask for help; empty: nowhere.
     pub support: String,
     /// The portal's address.
     pub portal: String,
-    /// The address of its page for signing in.
+    /// The address of the sign-in page.
     pub sign_in: String,
-    /// The address of its referrals.
+    /// The address of the page of referrals.
     pub referrals: String,
-    /// The zone whose days are written.
+    /// The time zone of dates.
     pub zone: Zone,
 }
 
-/// What is looked up when a letter is written out, so that neither the outbox nor a journal holds it once more.
+/// What is looked up when a letter is written out, so that the outbox and the journal need no copy of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Enclosed {
-    /// The one-time link, if it brings one.
+    /// The one-time link, if there is one.
     pub link: Option<String>,
     /// The text that was signed.
     pub agreement: Option<String>,
-    /// What is due to its reader, with the currency; `None`: nothing.
+    /// The amount that is due to its reader, with the currency; `None`: nothing.
     pub due: Option<String>,
 }
 
 /// A mail as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// One line.
+    /// The subject, one line.
     pub subject: String,
     /// As plain text.
     pub text: String,
@@ -70,7 +70,7 @@ macro_rules! templates {
     };
 }
 
-/// Ours.
+/// The built-in templates.
 const TEMPLATES: &[(&str, &str)] = templates![
     "layout.html" "button.html" "foot.txt"
     "application_received.txt" "application_received.html"
@@ -102,8 +102,8 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Ours, but for those that are in `dir` (empty: no directory). Each is tried with a sample, so that one that
-    /// can't be used stops the start and not a mail.
+    /// The built-in templates, except those that are replaced in `dir` (empty: no directory). Each is tried
+    /// with a sample, so that a broken one stops the start and not a mail.
     pub fn open(context: Context, dir: &Path) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -133,7 +133,7 @@ impl Templates {
         Ok(templates)
     }
 
-    /// Writes a letter out, with what it encloses.
+    /// Writes a letter out, with what it includes.
     pub fn letter(&self, letter: &Letter, enclosed: &Enclosed) -> Result<Written, TemplateError> {
         self.write(&salutation(letter), &letter.message, enclosed)
     }
@@ -175,7 +175,7 @@ impl Templates {
     }
 }
 
-/// What a message says beside what all say.
+/// What a message says in addition to what all messages say.
 fn of_message(message: &Message) -> Value {
     match message {
         Message::ApplicationReceived
@@ -246,8 +246,8 @@ pub(super) fn samples() -> Vec<Message> {
     ]
 }
 
-/// The name that a letter greets: of people whom staff have not approved yet only what is surely a name. Anybody may
-/// apply with anybody's address.
+/// The name in a letter's greeting. For people whom staff have not approved yet, only what is certainly a
+/// name: anyone may apply with any address.
 pub fn salutation(letter: &Letter) -> String {
     let name = greeting(&letter.name);
     let may_be_a_message =
@@ -255,8 +255,8 @@ pub fn salutation(letter: &Letter) -> String {
     if letter.message.is_to_stranger() && may_be_a_message { String::new() } else { name }
 }
 
-/// The name that a mail greets. Strangers type names and addresses into the application's form: what looks like an
-/// advertisement is left out, or we would send it for them.
+/// The name in a mail's greeting. Strangers type names and addresses into the application form: text that
+/// looks like an advertisement is left out, since we would send it for them.
 pub(super) fn greeting(name: &str) -> String {
     let name = super::one_line(name);
     let looks_like_an_address = name.contains(['/', '@', ':', '<', '>', '\\'])
@@ -267,7 +267,7 @@ pub(super) fn greeting(name: &str) -> String {
     if looks_like_an_address || name.chars().count() > LONGEST_NAME { String::new() } else { name }
 }
 
-/// A text of somebody's own, set apart from ours.
+/// A text that somebody else wrote, indented to set it apart from ours.
 fn indented(text: &str) -> String {
     let lines = text.lines().map(|line| format!("    {}", super::one_line(line)));
     lines.collect::<Vec<_>>().join("\n")

@@ -110,7 +110,7 @@ fn who_is_closed_hears_why_and_what_is_due() {
 fn no_mail_says_that_something_was_paid() {
     for message in samples() {
         let kind = message.kind();
-        // The agreement speaks for itself.
+        // The agreement contains its own text.
         let enclosed = Enclosed { agreement: Some(String::new()), ..with(LINK) };
         let written = templates().letter(&letter("Ann", message), &enclosed).expect(kind);
         for form in [written.text, written.html] {
@@ -134,10 +134,10 @@ fn bad_news_says_whom_to_write_to_beside_the_reason() {
         crate::domain::mail::Message::LinkDisabled { label: None, made_at: at, reason: reason() },
     ] {
         let kind = message.kind();
-        let told = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect(kind);
-        assert_eq!(told.text.matches("write to help@example.com").count(), 1, "{kind}: {}", told.text);
-        let told = silent.letter(&letter("Ann", message), &with(LINK)).expect(kind);
-        assert!(told.text.contains("answer this mail"), "{kind}: {}", told.text);
+        let written = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect(kind);
+        assert_eq!(written.text.matches("write to help@example.com").count(), 1, "{kind}: {}", written.text);
+        let written = silent.letter(&letter("Ann", message), &with(LINK)).expect(kind);
+        assert!(written.text.contains("answer this mail"), "{kind}: {}", written.text);
     }
 }
 
@@ -259,7 +259,7 @@ fn nothing_gets_into_a_header_that_is_not_its_value() {
 #[test]
 fn an_address_that_is_none_is_refused_for_good() {
     let written = Written { subject: "Hi".into(), text: "Hi".into(), html: "Hi".into() };
-    // Some of them were taken once, and stand in facts.
+    // Older versions accepted some of these, and facts contain them.
     for to in [
         "",
         "ann",

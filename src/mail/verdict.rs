@@ -1,10 +1,10 @@
-//! Whom a failed conversation with a mail server is the fault of: the one mail's, or the server's.
+//! Who caused a failed conversation with a mail server: this mail or the server.
 
 /// How far a conversation got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Connecting, TLS, the greeting, EHLO, signing in: nothing was said of a mail yet.
-    Door,
+    /// Connecting, TLS, the greeting, EHLO, signing in: before anything about a mail.
+    Connecting,
     /// `MAIL FROM`: our own sender, the same for all mail.
     Sender,
     /// `RCPT TO`.
@@ -13,38 +13,39 @@ pub(super) enum Stage {
     Content,
 }
 
-/// What came instead of a yes.
+/// The server's reaction, if it was not a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
     /// An answer with this code.
     Reply(u16),
-    /// Nothing in time.
-    Silence,
-    /// The end of the connection, or what is no answer.
-    Cut,
+    /// No answer in time.
+    NoAnswer,
+    /// The end of the connection, or something that is not an answer.
+    Disconnected,
 }
 
-/// Whom it is the fault of.
+/// What caused it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The server takes no mail of ours now.
+    /// The server accepts no mail from us now.
     Server,
-    /// The mail's, for now.
+    /// The mail, for now.
     Mail,
-    /// The mail's, for good.
+    /// The mail, permanently.
     MailForGood,
-    /// Either's: a server that hangs up may be going away, or may do so at this mail only. Whether it takes another
-    /// conversation tells.
+    /// Unclear: a server that hangs up may be going away, or may do so for this mail only. Another
+    /// conversation shows which.
     Unclear,
 }
 
 /// The table.
 pub(super) const fn judge(stage: Stage, met: Met) -> Verdict {
     match (stage, met) {
-        (Stage::Door, _) => Verdict::Server,
-        // 421 to 538: shutting down; TLS or a password wanted or wrong. Some servers pass on what the recipient's server
-        // said to them.
-        (Stage::Sender, _) | (_, Met::Silence | Met::Cut | Met::Reply(421 | 454 | 530 | 534 | 535 | 538)) => {
+        (Stage::Connecting, _) => Verdict::Server,
+        // 421 to 538: shutting down; TLS or a password required or wrong. Some servers pass on the answers of
+        // the recipient's server.
+        (Stage::Sender, _)
+        | (_, Met::NoAnswer | Met::Disconnected | Met::Reply(421 | 454 | 530 | 534 | 535 | 538)) => {
             Verdict::Unclear
         }
         (_, Met::Reply(500..)) => Verdict::MailForGood,
@@ -58,20 +59,20 @@ mod tests {
 
     #[test]
     fn the_table_of_whose_fault_a_failure_is() {
-        use Met::{Cut, Reply, Silence};
-        use Stage::{Content, Door, Recipient, Sender};
+        use Met::{Disconnected, NoAnswer, Reply};
+        use Stage::{Connecting, Content, Recipient, Sender};
         use Verdict::{Mail, MailForGood, Server, Unclear};
         let table: [(Met, [Verdict; 4]); 16] = [
-            (Silence, [Server, Unclear, Unclear, Unclear]),
-            (Cut, [Server, Unclear, Unclear, Unclear]),
-            // What a server says of itself, or of us, wherever it says so.
+            (NoAnswer, [Server, Unclear, Unclear, Unclear]),
+            (Disconnected, [Server, Unclear, Unclear, Unclear]),
+            // Answers about the server or about us, at any stage.
             (Reply(421), [Server, Unclear, Unclear, Unclear]),
             (Reply(454), [Server, Unclear, Unclear, Unclear]),
             (Reply(530), [Server, Unclear, Unclear, Unclear]),
             (Reply(534), [Server, Unclear, Unclear, Unclear]),
             (Reply(535), [Server, Unclear, Unclear, Unclear]),
             (Reply(538), [Server, Unclear, Unclear, Unclear]),
-            // Of a mailbox or a text, once one was named.
+            // Answers about a mailbox or a text, once one was named.
             (Reply(450), [Server, Unclear, Mail, Mail]),
             (Reply(451), [Server, Unclear, Mail, Mail]),
             (Reply(452), [Server, Unclear, Mail, Mail]),
@@ -82,7 +83,7 @@ mod tests {
             (Reply(555), [Server, Unclear, MailForGood, MailForGood]),
         ];
         for (met, row) in table {
-            for (stage, verdict) in [Door, Sender, Recipient, Content].into_iter().zip(row) {
+            for (stage, verdict) in [Connecting, Sender, Recipient, Content].into_iter().zip(row) {
                 assert_eq!(judge(stage, met), verdict, "{met:?} at {stage:?}");
             }
         }

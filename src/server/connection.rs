@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
-/// hyper's buffers for a connection: headers must fit, and answers of this size leave in one piece.
+/// hyper's buffers for a connection: headers must fit, and answers up to this size are sent in one piece.
 const BUFFER_BYTES: usize = 32 * 1024;
 
 pub(super) async fn run<H, F, B>(
@@ -38,7 +38,7 @@ pub(super) async fn run<H, F, B>(
         + Send
         + 'static,
 {
-    // Given back when the connection is closed, also by a panic.
+    // Returned when the connection is closed, also by a panic.
     let _permit = permit;
     let _open = Counted::new(&shared.gauges.connections, &shared.gauges);
     let watch = Arc::new(Watch::new(&shared.limits, shared.clock.clone()));
@@ -70,11 +70,11 @@ pub(super) async fn run<H, F, B>(
     let mut builder = http1::Builder::new();
     builder
         .timer(watch.timer())
-        // Only switches the timer on: how long is the watch's to say.
+        // Only enables the timer: the watch decides how long it is.
         .header_read_timeout(shared.limits.header_timeout)
         .max_header_size(shared.limits.header_bytes)
         .max_buf_size(BUFFER_BYTES.max(shared.limits.header_bytes))
-        // A client that shuts its sending side after its request still gets the answer.
+        // A client that closes its sending side after its request still gets the answer.
         .half_close(true);
     let watched = Watched::new(stream, Arc::clone(&watch), Arc::clone(&shared.large_heads));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service));
@@ -93,13 +93,13 @@ pub(super) async fn run<H, F, B>(
                 connection.as_mut().graceful_shutdown();
             }
         }
-        // Asking takes a lock that all connections share; while serving, being registered is enough, since a
-        // change both wakes this task and shows in the phase.
+        // Registering takes a lock that all connections share. While serving, one registration is enough: a
+        // change of the phase wakes this task.
         if phase != phase::RUNNING || !registered {
             registered = true;
             while phase_changed.as_mut().poll(context).is_ready() {
                 phase_changed.set(shared.phase_changed.notified());
-                // Looks again at the phase, which may have changed before this registration.
+                // Checks the phase again, which may have changed before this registration.
                 context.waker().wake_by_ref();
             }
         }
@@ -110,14 +110,14 @@ pub(super) async fn run<H, F, B>(
             }
             alarm.as_mut().reset(Instant::now() + watch.next_look());
         }
-        // How a connection ended is the peer's business: malformed requests were answered by hyper, and
-        // what was lost on the way is counted where it is known.
+        // The result of a connection does not matter here: hyper has answered malformed requests, and losses
+        // are counted where they happen.
         connection.as_mut().poll(context).map(drop)
     })
     .await;
 }
 
-/// Counts itself while it lives; and a panic that ends it.
+/// Counts itself while it exists, and a panic that ends it.
 struct Counted<'a> {
     gauge: &'a AtomicUsize,
     gauges: &'a Gauges,
@@ -133,7 +133,7 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.gauge.fetch_sub(1, Ordering::Relaxed);
-        // Of the two that a connection may hold, the connection's own counts the panic.
+        // A connection may hold two of these; the one for the connection counts the panic.
         if std::thread::panicking() && std::ptr::eq(self.gauge, &raw const self.gauges.connections) {
             self.gauges.panicked.fetch_add(1, Ordering::Relaxed);
         }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Connections that the kernel may make before we accept them.
+/// Connections that the kernel may accept ahead of us.
 const BACKLOG: i32 = 4096;
-/// How long to wait when no file descriptor is left: connections that end give some back.
-const BREATH: Duration = Duration::from_millis(50);
+/// The wait when no file descriptor is left: connections that end free some.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listening socket. With `reuse_port`, another process may listen on the address as well.
 pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
@@ -19,16 +19,16 @@ pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     if reuse_port {
         socket.set_reuse_port(true)?;
     }
-    // Linux hands the option on to accepted sockets, which saves a call for each.
+    // Linux copies the option to accepted sockets, which saves a call for each.
     SockRef::from(&socket).set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
-/// Closes a listening socket and answers the connections that the kernel had already made for it.
+/// Closes a listening socket and returns the connections that the kernel had already accepted for it.
 ///
-/// The kernel is asked itself: what the runtime knows of the socket may be a moment old.
+/// It asks the kernel itself: the runtime's knowledge of the socket may be out of date.
 pub(super) fn accept_rest(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     let Ok(listener) = listener.into_std() else { return Vec::new() };
     let waiting = std::iter::from_fn(|| listener.accept().ok());
@@ -40,16 +40,17 @@ pub(super) fn accept_rest(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)>
         .collect()
 }
 
-/// Most errors of accept belong to the connection that failed; of those that are ours, only time helps.
+/// Most errors of accept concern only the connection that failed; for those that concern us, only waiting
+/// helps.
 pub(super) async fn after_failed_accept(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         tracing::warn!(%error, "accepting connections fails; trying again");
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
-/// Ready when the process is asked to stop: SIGTERM, or Ctrl-C.
+/// Ready when the process gets the signal to stop: SIGTERM, or Ctrl-C.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -61,13 +62,13 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Raises the soft limit of open files to the hard one, and answers it: a connection is a file, and many
+/// Raises the soft limit of open files to the hard one, and returns it: a connection is a file, and many
 /// systems start with 1,024.
 pub fn raise_open_files_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it is not allowed, the limit that stands is the answer.
+    // If it is not allowed, the current limit is returned.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -1,17 +1,17 @@
-//! The accept loop: our own on hyper's HTTP/1, because a public port needs what hyper leaves open.
+//! The accept loop: our own on hyper's HTTP/1, because a public port needs limits that hyper does not have.
 //!
 //! - A permit is taken before a connection is accepted, so that there are never more than
-//!   [`Limits::connections`]; the kernel's queue holds the rest.
-//! - Every wait for a stranger has an end: for a request's headers, for the next request, for a reader
-//!   that takes its answer slowly ([`watch`]). Bodies have theirs where they are read.
-//! - What strangers' headers take in memory is bounded: few connections at once may send large ones, and such a
-//!   connection is closed after its answer, since hyper would keep its buffer.
+//!   [`Limits::connections`]; the others wait in the kernel's queue.
+//! - Every wait for a client has a limit: for a request's headers, for the next request, for a reader that
+//!   takes its answer slowly ([`watch`]). Bodies have a limit where they are read.
+//! - The memory for clients' headers is bounded: only a few connections at once may send large ones, and such
+//!   a connection is closed after its answer, since hyper would keep its buffer.
 //! - A request that breaks a limit is answered 4xx and its connection closed; the handler never sees it.
-//! - Stopping loses nothing: stop accepting, answer what is in flight, give kept connections a moment in
-//!   which their next request is still answered with `Connection: close`, close them, cut off what
+//! - Stopping loses nothing: stop accepting, answer what is in flight, keep idle connections open for a
+//!   moment in which their next request is still answered with `Connection: close`, close them, cut off what
 //!   takes longer than [`Limits::drain_timeout`].
 //!
-//! Deliberately absent: HTTP/2 and TLS (the proxy in front speaks them), middleware, routing.
+//! Deliberately absent: HTTP/2 and TLS (the proxy in front does both), middleware, routing.
 
 mod connection;
 mod listen;
@@ -34,28 +34,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-/// What a listener enforces.
+/// The limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections open at once.
     pub connections: usize,
-    /// Bytes of a request's line and headers.
+    /// Bytes of a request's first line and headers.
     pub header_bytes: usize,
-    /// Headers of a request, at most 100.
+    /// Number of headers of a request, at most 100.
     pub headers: usize,
     /// Bytes of a request's target.
     pub uri_bytes: usize,
-    /// Connections at once whose headers do not fit [`READ_BYTES`]; further ones wait for their turn.
+    /// Connections at once whose headers do not fit [`READ_BYTES`]; others wait.
     pub large_heads: usize,
-    /// For a request's headers from the first byte, and for a new connection's first byte.
+    /// Time for a request's headers from the first byte, and for a new connection's first byte.
     pub header_timeout: Duration,
-    /// For the next request on a connection that has had one.
+    /// Time until the next request on a connection that has had one.
     pub keep_alive_timeout: Duration,
-    /// For which a reader may hold up an answer.
+    /// Time that a reader may delay an answer.
     pub slow_reader_timeout: Duration,
-    /// For kept connections' next requests, after the signal to stop.
+    /// Time for the next requests on kept connections, after the signal to stop.
     pub drain_linger: Duration,
-    /// For requests to end, after the signal to stop.
+    /// Time for requests to end, after the signal to stop.
     pub drain_timeout: Duration,
 }
 
@@ -63,16 +63,16 @@ pub struct Limits {
 /// it holds at most twice as many without one of the [`Limits::large_heads`].
 pub const READ_BYTES: usize = 8 * 1024 - 1;
 
-/// What a listener is doing, to be read at any time.
+/// The current numbers of a listener, which may be read at any time.
 #[derive(Debug, Default)]
 pub struct Gauges {
     /// Connections open now.
     pub connections: AtomicUsize,
-    /// Requests being answered now: the handler has them.
+    /// Requests that the handler is answering now.
     pub in_flight: AtomicUsize,
-    /// Requests refused before the handler: over a limit or malformed beyond what hyper refuses itself.
+    /// Requests refused before the handler: over a limit, or malformed beyond what hyper refuses itself.
     pub refused: AtomicU64,
-    /// Connections closed because a time-out was over.
+    /// Connections closed because of a time-out.
     pub timed_out: AtomicU64,
     /// Connections whose task panicked: a bug.
     pub panicked: AtomicU64,
@@ -89,7 +89,7 @@ pub struct Drained {
 mod phase {
     /// Serving.
     pub const RUNNING: u8 = 0;
-    /// No new connections; answers tell that the connection closes.
+    /// No new connections; answers say that the connection closes.
     pub const LINGERING: u8 = 1;
     /// Connections without a request are closed.
     pub const CLOSING: u8 = 2;
@@ -120,9 +120,9 @@ impl<H> Shared<H> {
 
 /// Answers requests until `shutdown` is ready, then drains and returns.
 ///
-/// `handler` is called for each request within the limits, with the peer's address; its future is polled
-/// where it stands, so a handler that answers at once costs nothing more. An answer's body can be made
-/// from a text, for refusals.
+/// `handler` is called for each request within the limits, with the peer's address; its future is polled in
+/// place, so a handler that answers at once costs nothing more. An answer's body can be made from a text, for
+/// refusals.
 pub async fn serve<H, F, B>(
     listener: TcpListener,
     handler: H,
@@ -155,8 +155,8 @@ where
 
     tokio::pin!(shutdown);
     loop {
-        // A permit first: a connection that can't be served stays in the kernel's queue, where another
-        // process may take it.
+        // The permit comes first: a connection that can't be served stays in the kernel's queue, where
+        // another process may take it.
         let accepted = async {
             // The semaphore is never closed.
             let permit = Arc::clone(&permits).acquire_owned().await.ok();
@@ -173,7 +173,7 @@ where
     }
 
     shared.enter(phase::LINGERING);
-    // Connections that the kernel has already made for us are ours to answer, permit or not.
+    // Connections that the kernel has already accepted for us have to be answered, with or without a permit.
     for (stream, peer) in listen::accept_rest(listener) {
         open(stream, peer, None);
     }

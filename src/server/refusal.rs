@@ -1,4 +1,4 @@
-//! Requests that no handler sees: over a limit, or of a form that only attacks have.
+//! Requests that no handler gets: over a limit, or in a form that only attackers use.
 
 use super::Limits;
 use http::header::{
@@ -6,7 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
-/// Why a request is refused, as the answer says it.
+/// Why a request is refused, as in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -34,10 +34,10 @@ const BAD_METHOD: Refusal = Refusal {
     problem: r#"{"type":"about:blank","title":"The method is not allowed","status":405,"code":"method_not_allowed"}"#,
 };
 
-/// The first limit that a request breaks. hyper has refused larger headers already.
+/// The first limit that a request exceeds. hyper has refused larger headers already.
 pub(super) fn of<T>(request: &Request<T>, limits: &Limits) -> Option<Refusal> {
     let uri = request.uri();
-    // An absolute target has scheme and host as well, which no handler keeps.
+    // An absolute target also has scheme and host, which no handler uses.
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.uri_bytes) {
         return Some(URI_TOO_LONG);
     }
@@ -58,7 +58,8 @@ pub(super) fn of<T>(request: &Request<T>, limits: &Limits) -> Option<Refusal> {
     None
 }
 
-/// A proxy may see another end of a body than we do, unless it is said once and in the plain way (RFC 9112, section 6).
+/// A proxy may find another end of the body than we do, unless the length is given once and in the plain way
+/// (RFC 9112, section 6).
 fn is_framed_once(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -74,7 +75,7 @@ impl Refusal {
     /// A line of the headers ends without a carriage return.
     pub(super) const BARE_LINE_FEED: Self = BAD_FRAMING;
 
-    /// The answer; its connection closes, since what follows can't be trusted to be a request.
+    /// The answer; its connection is closed, since the bytes that follow may not be a request.
     pub(super) fn response<B: From<&'static str>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.problem));
         *response.status_mut() = self.status;

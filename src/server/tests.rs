@@ -43,7 +43,7 @@ impl Running {
         let gauges = Arc::new(Gauges::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
-            // A dropped sender is no signal: a test that forgets to stop must not drain.
+            // A dropped sender is no signal: a test that does not stop the server must not drain it.
             if stopped.await.is_err() {
                 pending::<()>().await;
             }
@@ -60,7 +60,7 @@ impl Running {
     /// Sends bytes and reads until the server closes.
     async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect().await;
-        // A server that has seen enough closes before all is sent.
+        // A server that has seen enough closes before everything is sent.
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();
@@ -104,7 +104,7 @@ async fn time_to_close(stream: &mut TcpStream) -> Duration {
 
 fn about(found: Duration, expected_ms: u64) {
     let expected = Duration::from_millis(expected_ms);
-    // Late is what a busy machine does; early would be a bug.
+    // A busy machine may be late; too early would be a bug.
     assert!(found + Duration::from_millis(80) >= expected, "{found:?} is sooner than {expected:?}");
     assert!(found < expected + Duration::from_secs(3), "{found:?} is later than {expected:?}");
 }
@@ -254,7 +254,7 @@ async fn an_answer_before_the_body_is_read_arrives_and_is_no_reset() {
     for (head, expected) in [(head, 200), (lone, 400)].repeat(20) {
         let mut stream = server.connect().await;
         stream.write_all(head.as_bytes()).await.expect("the head is taken");
-        // The client reads when it has sent all, as most do.
+        // The client reads after it has sent everything, as most do.
         stream.write_all(&vec![b'x'; 4_000_000]).await.expect("the body is taken");
         let mut answer = Vec::new();
         // Ends when the server closes its side.
@@ -263,7 +263,7 @@ async fn an_answer_before_the_body_is_read_arrives_and_is_no_reset() {
     }
 }
 
-/// A request whose headers take so many bytes more than a small one's.
+/// A request whose headers are this many bytes larger than a small one's.
 fn padded(bytes: usize) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(bytes)).into_bytes()
 }
@@ -274,7 +274,7 @@ async fn large_headers_wait_for_their_turn_and_small_ones_do_not() {
     let server = Running::plain(limits);
     let large = padded(12 * 1024);
     let (mut first, mut second) = (server.connect().await, server.connect().await);
-    // The first has its turn and does not end its headers.
+    // The first one may send large headers, and does not end them.
     first.write_all(&large[..large.len() - 1]).await.expect("open");
     while server.gauges.connections.load(Ordering::Relaxed) < 2 {
         tokio::task::yield_now().await;
@@ -285,7 +285,7 @@ async fn large_headers_wait_for_their_turn_and_small_ones_do_not() {
     assert!(early.is_err(), "answered out of its turn");
     let small = padded(4 * 1024);
     assert_eq!(status_of(&server.exchange(&small).await), Some(200));
-    // A connection is closed after large headers: its buffer goes with it, and the turn.
+    // A connection is closed after large headers, which frees its buffer and its permit.
     first.write_all(&large[large.len() - 1..]).await.expect("open");
     for stream in [&mut first, &mut second] {
         let answer = read_answer(stream).await.expect("answered in its turn");
@@ -332,7 +332,7 @@ async fn pipelined_requests_are_answered_in_order_and_a_half_closed_client_too()
     assert_eq!(order, expected);
 }
 
-/// A small generator of the same numbers each time.
+/// A small generator that always gives the same numbers.
 struct Seeded(u64);
 
 impl Seeded {
@@ -468,8 +468,8 @@ async fn a_stop_waits_for_answers_and_cuts_off_what_takes_too_long() {
     assert_eq!(read_answer(&mut endless).await, None);
 }
 
-/// Clients that keep connections and open new ones, while the server is replaced under them: a listener with
-/// `reuse_port` takes over, the old one drains. Not one request may fail.
+/// Clients keep connections and open new ones, while the server is replaced: a listener with `reuse_port`
+/// takes over, the old one drains. Not one request may fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_loses_no_request() {
     let first = bind(([127, 0, 0, 1], 0).into(), true).expect("a free port");

@@ -1,9 +1,9 @@
-//! Ends of waiting, cheap enough for every request.
+//! Time-outs that are cheap enough for every request.
 //!
-//! A timer a request would cost more than parsing the request does. So a connection has one alarm that is
-//! set far ahead and looks, when it rings, at what the connection is waiting for and since when; the time
-//! is read from a coarse clock that one task moves on. hyper tells us when it begins and ceases to wait
-//! for headers by making and dropping the timer it believes to have: that is [`HeadWait`].
+//! A timer per request would cost more than parsing the request. So a connection has one alarm, set far
+//! ahead. When it fires, it checks what the connection is waiting for and since when; the time comes from a
+//! coarse clock that one task updates. hyper shows when it begins and stops to wait for headers by making and
+//! dropping what it takes for its timer: that is [`HeadWait`].
 
 use super::{Limits, READ_BYTES};
 use std::io;
@@ -17,17 +17,17 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
-/// Reads of a peer that is still sending, after which others have their turn.
+/// Reads from a peer that is still sending, before other tasks run.
 const LINGER_READS: usize = 16;
-/// No end of waiting is set.
+/// No time-out is set.
 const NONE: u64 = u64::MAX;
 
-/// Milliseconds since the listener's start, a little stale.
+/// Milliseconds since the listener's start, slightly out of date.
 #[derive(Debug, Clone)]
 pub(super) struct CoarseClock(Arc<AtomicU64>);
 
 impl CoarseClock {
-    /// Starts a clock that goes on until nobody holds it, fine enough for the shortest of the limits.
+    /// Starts a clock that runs until nobody holds it, fine enough for the shortest limit.
     pub(super) fn start(limits: &Limits) -> Self {
         let shortest = shortest(limits);
         let tick = (shortest / 4).clamp(Duration::from_millis(5), Duration::from_millis(100));
@@ -60,8 +60,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(NONE)
 }
 
-/// What a connection waits for, and until when. Shared by its reader, its writer and its alarm, which all run in
-/// one task: the atomics are never contended, they only make it `Sync`.
+/// What a connection waits for, and until when. Shared by its reader, its writer and its alarm, which all run
+/// in one task: the atomics are never contended, they only make it `Sync`.
 #[derive(Debug)]
 pub(super) struct Watch {
     clock: CoarseClock,
@@ -79,16 +79,16 @@ pub(super) struct Watch {
     large_head: AtomicBool,
     /// A line of headers ended without a carriage return.
     bare_line_feed: AtomicBool,
-    /// The last request has a body, of which some may still be on its way.
+    /// The last request has a body, and some of it may not have arrived yet.
     has_body: AtomicBool,
     /// The connection has had a request.
     used: AtomicBool,
     /// The peer must take more of the answer until then.
     write_until: AtomicU64,
-    /// The wait for the peer to take more began then.
+    /// When the wait for the peer began.
     stalled_since: AtomicU64,
-    /// Milliseconds of waiting that the answer still has; a byte taken earns one, so that a reader of a
-    /// kilobyte a second is never cut off.
+    /// Milliseconds of waiting that the answer still has. Each byte that is taken adds one, so that a reader
+    /// of a kilobyte per second is never cut off.
     patience: AtomicU64,
 }
 
@@ -124,17 +124,17 @@ impl Watch {
         self.head_until.load(Ordering::Relaxed).min(self.write_until.load(Ordering::Relaxed))
     }
 
-    /// Whether the peer was waited for long enough.
+    /// Whether a time-out has passed.
     pub(super) fn is_over(&self) -> bool {
         self.until() <= self.clock.now()
     }
 
-    /// When the alarm must ring next. An end that is set later lies at least the shortest limit ahead of
-    /// its setting, so an alarm no later than that misses none.
+    /// When the alarm must fire next. A later time-out is at least the shortest limit ahead when it is set,
+    /// so an alarm that is not later than that misses none.
     pub(super) fn next_look(&self) -> Duration {
         let until = self.until();
         let ahead = if until == NONE { self.shortest } else { until.saturating_sub(self.clock.now()) };
-        // At least a tick: the clock may be a little behind the alarm.
+        // At least a tick: the clock may be slightly behind the alarm.
         Duration::from_millis(ahead.max(5))
     }
 
@@ -156,7 +156,7 @@ impl Watch {
         self.large_head.load(Ordering::Relaxed)
     }
 
-    /// Whether hyper waits for the rest of headers of which it has a whole read.
+    /// Whether hyper waits for the rest of headers that already filled a whole read.
     fn head_is_large(&self) -> bool {
         self.head_until.load(Ordering::Relaxed) != NONE
             && self.head_bytes.load(Ordering::Relaxed) >= READ_BYTES
@@ -175,19 +175,20 @@ impl Watch {
         self.has_body.store(has_body, Ordering::Relaxed);
     }
 
-    /// Whether a line of headers ended in a way that others read differently.
+    /// Whether a line of headers ended in a way that other programs read differently.
     pub(super) fn had_bare_line_feed(&self) -> bool {
         self.bare_line_feed.load(Ordering::Relaxed)
     }
 
-    /// Looks at what is read while hyper waits for headers.
+    /// Checks the bytes that are read while hyper waits for headers.
     fn look_at_head(&self, lines: &mut Lines, came: &[u8]) {
         if self.head_until.load(Ordering::Relaxed) != NONE && lines.have_bare_line_feed(came) {
             self.bare_line_feed.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether the peer may still be sending: a socket that is closed then resets the connection, and the answer is lost.
+    /// Whether the peer may still be sending: closing the socket would then reset the connection, and the
+    /// answer would be lost.
     fn may_be_sending(&self) -> bool {
         let in_head =
             self.head_until.load(Ordering::Relaxed) != NONE && self.head_begun.load(Ordering::Relaxed);
@@ -231,12 +232,12 @@ impl hyper::rt::Timer for HeadTimer {
         HeadWait::begin(&self.0)
     }
     fn reset(&self, _: &mut Pin<Box<dyn hyper::rt::Sleep>>, _: Instant) {
-        // The wait goes on in the same place; replacing it would end the new one with the old.
+        // The wait continues in the same place; replacing it would end the new one with the old.
         self.0.head_wait_begins();
     }
 }
 
-/// Lives while hyper waits for headers. Never ready: the connection's own alarm ends it.
+/// Exists while hyper waits for headers. Never ready: the connection's own alarm ends the wait.
 struct HeadWait(Arc<Watch>);
 
 impl HeadWait {
@@ -261,17 +262,17 @@ impl Future for HeadWait {
 
 impl hyper::rt::Sleep for HeadWait {}
 
-/// Where in the lines of headers the reader is, from read to read.
+/// Where the reader is in the lines of headers, from read to read.
 #[derive(Debug, Default)]
 struct Lines {
     last: u8,
-    /// Nothing of a line has come but perhaps its carriage return.
+    /// Nothing of a line has come except perhaps its carriage return.
     at_start: bool,
 }
 
 impl Lines {
-    /// Whether a line ends without a carriage return, up to the end of the headers: what follows is a body, or the
-    /// beginning of another request.
+    /// Whether a line ends without a carriage return, up to the end of the headers: what follows is a body,
+    /// or the beginning of another request.
     fn have_bare_line_feed(&mut self, came: &[u8]) -> bool {
         for (at, &byte) in came.iter().enumerate() {
             match (byte, self.last) {
@@ -292,13 +293,13 @@ impl Lines {
     }
 }
 
-/// A socket that tells the watch what passes, and reads large headers only in its turn.
+/// A socket that reports its traffic to the watch, and reads large headers only with a permit.
 #[derive(Debug)]
 pub(super) struct Watched {
     stream: Take<TcpStream>,
     watch: Arc<Watch>,
     large_heads: PollSemaphore,
-    /// Its turn lasts until the connection is closed.
+    /// The permit for large headers, kept until the connection is closed.
     turn: Option<OwnedSemaphorePermit>,
     lines: Lines,
     /// Our side is closed; what the peer still sends is dropped.
@@ -320,7 +321,7 @@ impl Watched {
     fn stream(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(self.stream.get_mut())
     }
-    /// Waits for the turn; how long is the watch's to say.
+    /// Waits for the permit; the watch decides how long.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.turn.is_none() {
             // The semaphore is never closed.
@@ -384,7 +385,7 @@ impl AsyncWrite for Watched {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_flush(context)
     }
-    /// Closes our side, and waits a while until the peer has sent what it has: the answer reaches it.
+    /// Closes our side, and waits a while until the peer has sent everything, so that the answer reaches it.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.lingering {
             ready!(self.stream().poll_shutdown(context))?;
@@ -402,7 +403,7 @@ impl AsyncWrite for Watched {
                 return Poll::Ready(Ok(()));
             }
         }
-        // Others have their turn.
+        // Lets other tasks run.
         context.waker().wake_by_ref();
         Poll::Pending
     }

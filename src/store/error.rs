@@ -1,15 +1,15 @@
-//! What can go wrong with a store, as far as callers act on it.
+//! The errors of a store that callers distinguish.
 
-/// Why a store did not do what it was asked for.
+/// Why a store did not do what was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It can't be reached, is too slow, is full or refuses writes: the journal holds what comes in.
+    /// It can't be reached, is too slow, is full or refuses writes: the journal keeps what comes in.
     #[error("reach the store: {0}")]
     Unavailable(String),
     /// It holds something that this version can't read.
     #[error("read what the store holds: {0}")]
     Corrupt(String),
-    /// Its file is damaged: that is no single fact's fault.
+    /// Its file is damaged, which is not the fault of a single fact.
     #[error("read the embedded store's file: {0}")]
     Damaged(String),
 }

@@ -1,4 +1,4 @@
-//! Which store a configuration names.
+//! Opens the store that a configuration names.
 
 use super::redis::RedisStore;
 use super::sqlite::SqliteStore;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The file of the embedded store in the data directory.
 pub const SQLITE_FILE: &str = "store.sqlite";
 
-/// How a store is talked to.
+/// How to talk to a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreSettings {
     /// How long Redis may take to answer a call.
@@ -24,7 +24,8 @@ impl Default for StoreSettings {
 }
 
 /// Opens the store that `url` names: `sqlite`, `redis://…`, `rediss://…` (TLS),
-/// `redis-cluster://host:port,host:port,…` or `rediss-cluster://…`. Redis need not be up; SQLite's file is made.
+/// `redis-cluster://host:port,host:port,…` or `rediss-cluster://…`. Redis need not be up; SQLite's file is
+/// made.
 pub fn open(url: &str, data_dir: &Path, settings: &StoreSettings) -> Result<Arc<dyn Store>> {
     if url == "sqlite" {
         return Ok(Arc::new(SqliteStore::open(&data_dir.join(SQLITE_FILE))?));

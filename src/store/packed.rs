@@ -1,4 +1,4 @@
-//! The bytes of visits, counters and cursors, alike in every store. `StoreMeta::format` is their version.
+//! The bytes of visits, counters and cursors, the same in every store. `StoreMeta::format` is their version.
 
 use super::{Counter, Cursor, MAX_VISITS, Result, StoreError};
 use crate::domain::attribution::Visit;
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 /// A visit: click id 16, affiliate 8, link 8, verdict 1, all big-endian.
 pub const VISIT_BYTES: usize = 33;
-/// A visitor's visits at most.
+/// The largest size of a visitor's visits.
 pub const MAX_VISITS_BYTES: usize = MAX_VISITS * VISIT_BYTES;
-/// A cursor: epoch 4, position 8, big-endian: compares as the cursor does.
+/// A cursor: epoch 4, position 8, big-endian, so that the bytes compare as the cursors do.
 pub const CURSOR_BYTES: usize = 12;
 
 /// Appends a visit.
@@ -43,7 +43,7 @@ fn read_visit(bytes: &[u8; VISIT_BYTES]) -> Result<Visit> {
     Ok(Visit { click, verdict })
 }
 
-/// `N` bytes from `at`, zero where there are none.
+/// `N` bytes from `at`; zero beyond the end.
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     for (slot, byte) in out.iter_mut().zip(bytes.iter().skip(at)) {
@@ -75,7 +75,7 @@ pub fn counter_field(counter: &Counter) -> Vec<u8> {
     }
 }
 
-/// The name of the count of values that are kept apart of a sub id; `None` for other counters.
+/// The name of the counter of a sub id's values that are counted separately; `None` for other counters.
 pub fn sub_values_field(counter_field: &[u8]) -> Option<[u8; 2]> {
     match counter_field {
         [digit @ b'0'..=b'9', value @ ..] if value != OTHER => Some([b'#', *digit]),
@@ -83,7 +83,7 @@ pub fn sub_values_field(counter_field: &[u8]) -> Option<[u8; 2]> {
     }
 }
 
-/// The value that stands for all that are not kept apart; it counts as none of them.
+/// Stands for all values that are not counted separately; it is not counted as one of them.
 pub const OTHER: &[u8] = b"other";
 
 /// Reads a counter's name; `None` for the store's own `#` fields.

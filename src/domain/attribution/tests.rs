@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// Milliseconds of a day and a minute.
 const DAY: i64 = 86_400_000;
 const MINUTE: i64 = 60_000;
-/// The signup's instant, in Unix milliseconds; click times below are relative to it.
+/// The signup's instant, in Unix milliseconds; the times of clicks below are relative to it.
 const SIGNUP: i64 = 1_767_225_600_000;
 
 struct World {
@@ -55,7 +55,7 @@ fn affiliate(number: u64, history: &[(i64, Status)]) -> Affiliate {
 }
 
 /// Affiliates 1 and 2 are active; 3 was suspended for a time; 4 left before the signup; 5 is active and
-/// exempt from holds. Each has the link of its number.
+/// exempt from holds. Each has a link with its own number.
 fn world() -> World {
     use Status::{Active, Closed, Suspended};
     let mut affiliates = vec![
@@ -86,7 +86,7 @@ fn rules() -> AttributionRules {
     }
 }
 
-/// A click of the affiliate and link of this number; `salt` tells clicks of one millisecond apart.
+/// A click on the link of affiliate `number`; `salt` makes clicks of the same millisecond differ.
 fn click_with(number: u64, relative: i64, salt: u8) -> Click {
     let millis = u64::try_from(SIGNUP + relative).expect("after 1970");
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &[salt; 10]).into_uuid();
@@ -100,7 +100,7 @@ fn visit(click: Click) -> Visit {
 }
 const VISITOR: VisitorId = VisitorId(Uuid::from_u128(7));
 
-/// A signup and all that is known of it.
+/// A signup and everything that is known about it.
 #[derive(Debug, Clone)]
 struct Case {
     click: Given<ClickClaim>,
@@ -173,7 +173,7 @@ fn pepper() -> Pepper {
     Pepper::new(&[7; 32]).expect("32 bytes")
 }
 
-/// What a decision says: to whom, by what, or why not.
+/// The expected decision: who is credited by which evidence, or why nobody is.
 type Expected = Result<(u64, Via), Reason>;
 
 fn check(name: &str, case: &Case, expected: Expected) {
@@ -313,7 +313,7 @@ fn what_was_recorded_counts_more_than_a_token() {
     let flood = Visit { click, verdict: Verdict::Flood };
     check("a token against a record", &Case::new().token(click).visits(&[flood]), Err(Reason::NotHuman));
     check("recorded twice", &Case::new().visits(&[flood, flood]), Err(Reason::NotHuman));
-    // The token's affiliate stands against a record's.
+    // The affiliate in the token wins over the one in a record.
     let other =
         Visit { click: Click { affiliate: AffiliateId::from_bits(2), ..click }, verdict: Verdict::Human };
     check("another affiliate recorded", &Case::new().token(click).visits(&[other]), Ok((1, Via::Click)));
@@ -407,7 +407,7 @@ fn a_domain_is_what_follows_the_last_at() {
     }
 }
 
-/// The rules once more, as plainly as they can be said: one pass over all sightings for each question.
+/// The rules a second time, as simple as possible: one pass over all sightings for each question.
 fn naive(case: &Case, world: &World) -> (Option<(AffiliateId, Via)>, Option<ClickId>, Reason) {
     let mut sightings: Vec<(Via, Option<Click>, Verdict)> = vec![];
     match case.click {
@@ -498,7 +498,7 @@ fn any_click() -> impl Strategy<Value = Click> {
     let edges =
         [-90 * DAY - 1, -90 * DAY, -20 * DAY, -10 * DAY - 1, -DAY, -1, 0, 1, 5 * MINUTE, 5 * MINUTE + 1];
     let time = prop_oneof![prop::sample::select(edges.to_vec()), -100 * DAY..10 * MINUTE];
-    // The salt follows from the rest: one id never names two clicks.
+    // The salt follows from the rest, so one id never names two clicks.
     (1..=6u64, 1..=6u64, time, any::<bool>()).prop_map(|(owner, other, time, own)| {
         let link = if own { owner } else { other };
         let salt = u8::try_from(owner * 10 + link).expect("small");
@@ -550,7 +550,7 @@ proptest! {
 
     #[test]
     fn the_order_of_visits_changes_nothing(case in any_case()) {
-        // Of verdicts against one click any may stand in the trace; the naive rules take the first.
+        // If one click has several verdicts, the trace may hold any of them; the simple rules take the first.
         prop_assume!(case.visits.iter().enumerate().all(|(place, visit)| {
             case.visits[..place].iter().all(|other| other.click.id != visit.click.id)
         }));

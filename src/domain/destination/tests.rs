@@ -114,7 +114,7 @@ fn parameters_pass_through_and_the_token_comes_last() {
     }
 }
 
-/// Spellings of an attack in a query: as it is, escaped once, escaped twice.
+/// Three spellings of an attack in a query: as it is, escaped once, escaped twice.
 fn spellings(attack: &str) -> [String; 3] {
     let escape = |text: &str| -> String {
         let digits: Vec<char> = crate::domain::program::hex(text.as_bytes()).chars().collect();
@@ -261,7 +261,7 @@ fn no_query_leads_off_the_list_or_breaks_the_header() {
                 assert_eq!(tokens.count(), 1, "{raw:?} gave {written:?}");
             }
         }
-        // Nor can it be made a link's destination.
+        // Neither is it accepted as a link's destination.
         let one_host = AllowList::new(&["www.example.com".to_owned()]).expect("a host");
         assert!(one_host.destination(attack).is_err(), "{attack:?}");
     }

@@ -1,4 +1,4 @@
-//! Histories: a table of cases, and a second model that looks at every day.
+//! Histories: a table of cases, and a second model that checks every day.
 
 use super::*;
 use crate::domain::calendar::Zone;
@@ -240,7 +240,7 @@ fn progress_is_told_as_of_the_last_full_day() {
     }
 }
 
-/// Days that histories of the properties last.
+/// The length of histories in the property tests, in days.
 const LENGTH: u64 = 100;
 
 fn histories() -> impl Strategy<Value = (Mark, NaiveDate, Referral)> {
@@ -284,7 +284,7 @@ proptest! {
     fn the_order_of_arrival_and_repetitions_do_not_matter(
         (mark, _, mut referral) in histories(), seed in any::<prop::sample::Index>(),
     ) {
-        let told = format!("{:?}", History::of(&referral).intervals);
+        let before = format!("{:?}", History::of(&referral).intervals);
         let crossing = History::of(&referral).crossing(&mark.clone().into());
         referral.events.reverse();
         if !referral.events.is_empty() {
@@ -293,7 +293,7 @@ proptest! {
             referral.events.push(referral.events[turn].clone());
         }
         let history = History::of(&referral);
-        prop_assert_eq!(format!("{:?}", history.intervals), told);
+        prop_assert_eq!(format!("{:?}", history.intervals), before);
         prop_assert_eq!(history.crossing(&mark.clone().into()), crossing);
     }
 }

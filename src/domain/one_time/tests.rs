@@ -98,7 +98,7 @@ fn a_link_is_held_against_what_is() {
         let end = at("2026-01-01T00:00:00Z") + purpose.lifetime();
         assert_eq!(link.check(PRESENT, end - TimeDelta::milliseconds(1)), Ok(()), "{purpose:?}");
         assert_eq!(link.check(PRESENT, end), Err(OneTimeError::Expired), "{purpose:?}");
-        // An old link tells nothing of what happened since.
+        // An old link does not reveal what has happened since.
         assert_eq!(link.check(version, end), Err(OneTimeError::Expired), "{purpose:?}");
     }
 }

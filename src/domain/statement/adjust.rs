@@ -1,4 +1,4 @@
-//! Adjustments: what closed months would say now, less what they said.
+//! Adjustments: what closed months would say now, minus what they say.
 
 use super::Adjustment;
 use super::book::Book;
@@ -8,22 +8,22 @@ use crate::domain::id::AccountId;
 use crate::domain::money::Money;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a closed month has said of an account so far, and what it would say now.
+/// What a closed month has stated for an account so far, and what it would state now.
 #[derive(Default)]
-struct Claim {
+struct Balance {
     stated: Money,
     now: Money,
 }
 
-/// The corrections due for all closed months, by month and account id.
+/// The adjustments due for all closed months, by month and account id.
 pub(super) fn adjustments(book: &Book<'_>) -> Vec<Adjustment> {
-    let mut claims: BTreeMap<(Month, &AccountId), Claim> = BTreeMap::new();
+    let mut balances: BTreeMap<(Month, &AccountId), Balance> = BTreeMap::new();
     for statement in book.ledger.closed_months.iter().filter_map(|closed| closed.statement.as_ref()) {
         for line in &statement.lines {
-            claims.entry((statement.month, &line.account_id)).or_default().stated += line.amount;
+            balances.entry((statement.month, &line.account_id)).or_default().stated += line.amount;
         }
         for adjustment in &statement.adjustments {
-            claims.entry((adjustment.for_month, &adjustment.account_id)).or_default().stated +=
+            balances.entry((adjustment.for_month, &adjustment.account_id)).or_default().stated +=
                 adjustment.amount;
         }
     }
@@ -37,15 +37,15 @@ pub(super) fn adjustments(book: &Book<'_>) -> Vec<Adjustment> {
         let active_accounts = book.active_accounts(&period);
         for (account_id, crossing) in crossings {
             let (amount, _) = commission_in(period.rules, period.month, active_accounts, &crossing.plan);
-            claims.entry((period.month, account_id)).or_default().now += amount;
+            balances.entry((period.month, account_id)).or_default().now += amount;
         }
     }
     let held = book.referrals.iter().filter(|summary| summary.is_held());
     let held: BTreeSet<&AccountId> = held.map(|summary| &summary.account_id).collect();
-    let wrong = claims.into_iter().filter(|((month, account_id), claim)| {
-        claim.stated != claim.now && computed.contains(month) && !held.contains(account_id)
+    let wrong = balances.into_iter().filter(|((month, account_id), balance)| {
+        balance.stated != balance.now && computed.contains(month) && !held.contains(account_id)
     });
-    let adjustment = |((for_month, account_id), Claim { stated, now }): ((Month, &AccountId), Claim)| {
+    let adjustment = |((for_month, account_id), Balance { stated, now }): ((Month, &AccountId), Balance)| {
         Adjustment { for_month, account_id: account_id.clone(), stated, now, amount: now - stated }
     };
     wrong.map(adjustment).collect()

@@ -1,5 +1,5 @@
-//! The book of one computation: each month, open or closed, asks the referrals' summaries who was active at
-//! its end and who crossed in it.
+//! The book of one computation: for each month, open or closed, which referrals were active at its end and
+//! which qualified in it.
 
 use super::Ledger;
 use super::closing::months_of_held;
@@ -15,22 +15,22 @@ use std::collections::HashMap;
 /// An affiliate's referrals, and the months that are computed from them.
 pub(super) struct Book<'a> {
     pub ledger: &'a Ledger<'a>,
-    /// By account id. Those that had not signed up by the last full day are left out.
+    /// By account id, without those that signed up after the last full day.
     pub referrals: Vec<&'a Summary>,
     marks: Marks,
-    /// The first instant after the last full day: facts dated from it on are not seen.
+    /// The first instant after the last full day: later facts are ignored.
     seen_until: DateTime<Utc>,
-    /// In which closed months those count that are held now.
+    /// For each referral that is held now: in which closed months it counts.
     held: HashMap<&'a AccountId, Vec<bool>>,
 }
 
-/// A month as it is to be computed.
+/// A month that is to be computed.
 pub(super) struct Period<'a> {
     pub month: Month,
     pub rules: &'a Rules,
-    /// The first instant after it, or after what is seen of it.
+    /// The first instant after it, or after the last full day if that is earlier.
     pub end: DateTime<Utc>,
-    /// Its place among the closed months; `None`: it is open.
+    /// Its index among the closed months; `None`: it is open.
     closed: Option<usize>,
 }
 
@@ -50,7 +50,8 @@ impl<'a> Book<'a> {
         Self { ledger, marks, seen_until, held: held.collect(), referrals }
     }
 
-    /// Open months from the first that the affiliate may have a statement for to that of the last full day.
+    /// The open months, from the first in which the affiliate may have a statement to that of the last full
+    /// day.
     pub fn open_months(&self) -> impl Iterator<Item = Month> + use<'_> {
         let signups = self.referrals.iter().map(|summary| summary.signed_up_at);
         let first_signup = signups.min().map(|at| self.marks.of_open().zone.month_of(at));
@@ -67,8 +68,8 @@ impl<'a> Book<'a> {
         Period { month, rules: self.ledger.rules, end, closed: None }
     }
 
-    /// The closed months, by the rules that they were closed with. One that is not wholly seen, because
-    /// the run looks back to a day before its end, is left as it is.
+    /// The closed months, with the rules that they were closed with. A month that ends after the last full
+    /// day (the run looks back to an earlier day) is left out.
     pub fn closed(&self) -> impl Iterator<Item = Period<'a>> + use<'_, 'a> {
         let periods = self.ledger.closed_months.iter().enumerate().map(|(place, closed)| Period {
             month: closed.month,
@@ -79,19 +80,19 @@ impl<'a> Book<'a> {
         periods.filter(|period| period.end <= self.seen_until)
     }
 
-    /// Whether the affiliate had a referral before the month's end, of whatever kind.
+    /// Whether the affiliate had any referral before the month's end.
     pub fn has_referral(&self, period: &Period<'_>) -> bool {
         self.referrals.iter().any(|summary| summary.signed_up_at < period.end)
     }
 
-    /// The referrals active at the month's end, neither held nor rejected.
+    /// The referrals that are active at the month's end, neither held nor rejected.
     pub fn active_accounts(&self, period: &Period<'_>) -> u32 {
         let counted = self.referrals.iter().filter(|summary| self.counts(summary, period));
         let active = counted.filter(|summary| summary.active_at_end(period.end)).count();
         u32::try_from(active).unwrap_or(u32::MAX)
     }
 
-    /// The crossings in the month, by account id, of referrals neither held nor rejected.
+    /// The qualifications in the month, by account id, of referrals that are neither held nor rejected.
     pub fn crossings<'s>(
         &'s self,
         period: &'s Period<'_>,
@@ -102,8 +103,8 @@ impl<'a> Book<'a> {
         })
     }
 
-    /// SHA-256 of the canonical JSON of the list of the referrals' facts' hashes, by account id: of the facts
-    /// dated before the month's end. In lower-case hex.
+    /// SHA-256, in lower-case hex, of the canonical JSON of the list of the hashes of the referrals' facts
+    /// dated before the month's end, by account id.
     pub fn facts_hash(&self, period: &Period<'_>) -> String {
         let mut hash = Sha256::new();
         let mut separator = "[\"";
@@ -116,7 +117,8 @@ impl<'a> Book<'a> {
         hex(&hash.finalize())
     }
 
-    /// Whether a referral counts in a month: one that is held counts in closed months only, as it stood there.
+    /// Whether a referral counts in a month: a held one counts in closed months only, where it counted
+    /// before.
     fn counts(&self, summary: &Summary, period: &Period<'_>) -> bool {
         match self.held.get(&summary.account_id) {
             Some(months) => period.closed.is_some_and(|place| months[place]),

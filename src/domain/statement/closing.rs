@@ -1,8 +1,9 @@
-//! Which referrals counted when a month was closed: what a referral that is held now stands by.
+//! Which referrals counted when a month was closed: this decides for a referral that is held now.
 //!
-//! A hold keeps a referral out of months that are not closed yet, and changes nothing of closed ones. So for each
-//! closed month a held referral stands as at the latest closing, from that month's own on, at which it was not
-//! held. Each closing's fact says which referrals counted and which were held; no clock is asked.
+//! A hold keeps a referral out of months that are not closed yet, and changes nothing in closed ones. So in
+//! each closed month, a held referral is treated as it was at the latest closing, from that month's own on,
+//! at which it was not held. Each closing's fact says which referrals counted and which were held, so that no
+//! clock is needed.
 
 use super::ClosedMonth;
 use super::summary::Summary;
@@ -10,34 +11,34 @@ use crate::domain::id::AccountId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Referrals that a closing lists; their longest ids just fit into a fact. With more, it does not say who counted, and
-/// the order of holds and closings is that of the clock.
+/// The most referrals that a closing lists; with the longest ids they just fit into a fact. With more, the
+/// closing has no list, and times decide the order of holds and closings.
 const MOST_LISTED: usize = 20_000;
 
-/// An affiliate's referrals at a closing, as differences from its closing before; by account id.
+/// An affiliate's referrals at a closing, as differences from the closing before; by account id.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClosingReferrals {
-    /// Counted now, and did not before.
+    /// Counted now, and not before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counted: Vec<AccountId>,
-    /// Held now, and was not before.
+    /// Held now, and not before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<AccountId>,
-    /// Counted or was held before, and is now rejected or another affiliate's.
+    /// Counted or held before, and now rejected or another affiliate's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub out: Vec<AccountId>,
 }
 
-/// How a referral stood at a closing.
+/// The state of a referral at a closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stood {
+enum State {
     Counted,
     Held,
     /// Not known yet, rejected, or another affiliate's.
     Out,
 }
 
-impl Stood {
+impl State {
     fn of(summary: &Summary) -> Self {
         if summary.rejected {
             Self::Out
@@ -50,18 +51,18 @@ impl Stood {
 }
 
 impl ClosingReferrals {
-    /// How an affiliate's referrals stand now, compared with the last of its closed months; `None`: too much changed to
-    /// be listed.
+    /// The affiliate's referrals now, compared with the last closed month; `None`: there are too many changes
+    /// to list.
     pub fn since<'s>(
         closed_months: &[ClosedMonth],
         summaries: impl IntoIterator<Item = &'s Summary>,
     ) -> Option<Self> {
-        let mut before = stood_last(closed_months);
+        let mut before = last_states(closed_months);
         let mut differences = Self::default();
         for summary in summaries {
             let account = &summary.account_id;
-            let now = Stood::of(summary);
-            if before.remove(account).unwrap_or(Stood::Out) != now {
+            let now = State::of(summary);
+            if before.remove(account).unwrap_or(State::Out) != now {
                 differences.list_mut(now).push(account.clone());
             }
         }
@@ -73,64 +74,64 @@ impl ClosingReferrals {
         (listed <= MOST_LISTED).then_some(differences)
     }
 
-    fn list_mut(&mut self, stood: Stood) -> &mut Vec<AccountId> {
-        match stood {
-            Stood::Counted => &mut self.counted,
-            Stood::Held => &mut self.held,
-            Stood::Out => &mut self.out,
+    fn list_mut(&mut self, state: State) -> &mut Vec<AccountId> {
+        match state {
+            State::Counted => &mut self.counted,
+            State::Held => &mut self.held,
+            State::Out => &mut self.out,
         }
     }
 
-    fn of(&self, account: &AccountId) -> Option<Stood> {
-        let lists = [(&self.counted, Stood::Counted), (&self.held, Stood::Held), (&self.out, Stood::Out)];
-        lists.into_iter().find(|(list, _)| list.binary_search(account).is_ok()).map(|(_, stood)| stood)
+    fn of(&self, account: &AccountId) -> Option<State> {
+        let lists = [(&self.counted, State::Counted), (&self.held, State::Held), (&self.out, State::Out)];
+        lists.into_iter().find(|(list, _)| list.binary_search(account).is_ok()).map(|(_, state)| state)
     }
 }
 
-/// How each referral stood at the last closing; those that were out are left out.
-fn stood_last(closed_months: &[ClosedMonth]) -> BTreeMap<&AccountId, Stood> {
-    let mut stood = BTreeMap::new();
+/// The state of each referral at the last closing, without those that were out.
+fn last_states(closed_months: &[ClosedMonth]) -> BTreeMap<&AccountId, State> {
+    let mut states = BTreeMap::new();
     for closed in closed_months {
         match &closed.referrals {
             Some(differences) => {
-                stood.extend(differences.counted.iter().map(|account| (account, Stood::Counted)));
-                stood.extend(differences.held.iter().map(|account| (account, Stood::Held)));
-                stood.retain(|account, _| differences.out.binary_search(account).is_err());
+                states.extend(differences.counted.iter().map(|account| (account, State::Counted)));
+                states.extend(differences.held.iter().map(|account| (account, State::Held)));
+                states.retain(|account, _| differences.out.binary_search(account).is_err());
             }
-            None => stood.clear(),
+            None => states.clear(),
         }
     }
-    stood
+    states
 }
 
-/// In which closed months a referral that is held now counts, in their order.
+/// In which closed months, in order, a referral that is held now counts.
 pub(super) fn months_of_held(summary: &Summary, closed_months: &[ClosedMonth]) -> Vec<bool> {
-    let mut last = Stood::Out;
-    let mut stood: Vec<Stood> = Vec::with_capacity(closed_months.len());
+    let mut last = State::Out;
+    let mut states: Vec<State> = Vec::with_capacity(closed_months.len());
     for closed in closed_months {
         last = match &closed.referrals {
             Some(differences) => differences.of(&summary.account_id).unwrap_or(last),
-            None => Stood::Out,
+            None => State::Out,
         };
-        stood.push(if is_by_clock(closed) { by_clock(summary, closed) } else { last });
+        states.push(if is_by_clock(closed) { by_clock(summary, closed) } else { last });
     }
-    // From the last closing back, the first at which it was not held is the latest for all months before.
-    let mut counts = vec![false; stood.len()];
+    // Going back from the last closing: the first one at which it was not held is the latest for all months
+    // before it.
+    let mut counts = vec![false; states.len()];
     let mut latest = None;
-    for (place, stood) in stood.into_iter().enumerate().rev() {
-        latest = latest.or((stood != Stood::Held).then_some(stood));
-        counts[place] = latest == Some(Stood::Counted);
+    for (place, state) in states.into_iter().enumerate().rev() {
+        latest = latest.or((state != State::Held).then_some(state));
+        counts[place] = latest == Some(State::Counted);
     }
     counts
 }
 
-/// Closings journaled before they said who counted are put in order by the clock. Where the affiliate has no
-/// statement, it had no referral.
+/// For closings without a list, times decide. Without a statement the affiliate had no referral.
 fn is_by_clock(closed: &ClosedMonth) -> bool {
     closed.statement.is_some() && closed.referrals.is_none()
 }
 
-fn by_clock(summary: &Summary, closed: &ClosedMonth) -> Stood {
+fn by_clock(summary: &Summary, closed: &ClosedMonth) -> State {
     let held = summary.held_since.is_some_and(|since| since <= closed.closed_at);
-    if held { Stood::Held } else { Stood::Counted }
+    if held { State::Held } else { State::Counted }
 }

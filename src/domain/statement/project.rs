@@ -9,11 +9,11 @@ use crate::domain::commission::commission_in;
 use crate::domain::money::Money;
 
 /// The statements of all open months of an affiliate, ascending, up to the month of the last full day, from
-/// the summaries of all its referrals, in any order, each account once.
+/// the summaries of all its referrals (in any order, each account once).
 ///
-/// A month has one if the affiliate had a referral before its end, or a closed month is to be corrected:
-/// the corrections stand in the earliest open month. A due month is closed by keeping its projection as
-/// it is; the projections of the months after it stay the same, byte for byte.
+/// A month has a statement if the affiliate had a referral before its end, or if a closed month is to be
+/// corrected: the corrections go to the earliest open month. A due month is closed by keeping its projection
+/// unchanged; the projections of the months after it stay the same, byte for byte.
 pub fn project<'a>(
     ledger: &'a Ledger<'a>,
     summaries: impl IntoIterator<Item = &'a Summary>,
@@ -32,7 +32,7 @@ pub fn project<'a>(
     for month in open_months {
         let period = book.open(month);
         let adjustments = std::mem::take(&mut adjustments);
-        // A line needs no asking: it belongs to a referral.
+        // Lines need no check: each belongs to a referral.
         if adjustments.is_empty() && !book.has_referral(&period) {
             continue;
         }
@@ -85,7 +85,7 @@ fn previous<'s>(ledger: &'s Ledger<'_>, projected: &'s [Statement], month: Month
     earlier_closed.into_iter().chain(projected.last()).max_by_key(|statement| statement.month)
 }
 
-/// What would be a bug, whatever the facts.
+/// Fails for what would be a bug, whatever the facts are.
 fn check(statement: &Statement) {
     let Statement { month, lines, adjustments, total, .. } = statement;
     let sorted = lines.is_sorted_by(|one, next| one.account_id < next.account_id);

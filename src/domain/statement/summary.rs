@@ -1,7 +1,7 @@
-//! A referral as its affiliate's statements need it: found once from its facts, and kept.
+//! A referral as its affiliate's statements need it: computed once from its facts, and kept.
 //!
-//! A night computes statements from summaries. It finds anew only those of referrals of which facts came in, or
-//! on which a date that was ahead has come: all others would be found as they are kept.
+//! A nightly run computes statements from summaries. It computes again only the summaries of referrals with
+//! new facts, or for which a future date has come: all others would be the same as the kept ones.
 
 use super::{AccountEvent, Ledger, Referral};
 use crate::domain::calendar::Month;
@@ -13,9 +13,9 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The format of what is kept; a kept summary of another one is found anew.
+/// The format of kept summaries; those of another format are computed again.
 pub const SUMMARY_FORMAT: u32 = 2;
-/// No two zones' calendars are further apart.
+/// The greatest distance between two zones' calendars.
 const ZONES_APART: Days = Days::new(2);
 
 /// What a referral's facts dated up to the last full day say.
@@ -33,29 +33,29 @@ pub struct Summary {
     pub rejected: bool,
     /// When it was active.
     pub active: Vec<Interval>,
-    /// Where it crossed the mark, if it did and earns by it.
+    /// Where it qualified, if it did and earns by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crossing: Option<Crossing>,
-    /// What its facts hash to at the ends of open months and of the last full day, where they differ; ascending.
-    /// None: its signup was not seen yet.
+    /// The hashes of its facts at the ends of open months and of the last full day, where they differ;
+    /// ascending. Empty: its signup is dated later.
     pub facts: Vec<FactsSoFar>,
-    /// The first day that, being the last full one, may make it another, if no fact comes in.
+    /// The first day that, as the last full day, may change the summary without any new fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes_on: Option<NaiveDate>,
 }
 
-/// An account's crossing of the mark, in the month by whose rules it did.
+/// The qualification of an account, in the month whose rules decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crossing {
     /// The month.
     pub month: Month,
-    /// The day that completed the mark.
+    /// The day on which it qualified.
     pub on: NaiveDate,
-    /// In force at the end of that day.
+    /// The plan in force at the end of that day.
     pub plan: Plan,
 }
 
-/// The hash of a referral's facts from its signup to some later one.
+/// The hash of a referral's facts from its signup up to a later one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactsSoFar {
     /// The date of the last of them.
@@ -65,23 +65,23 @@ pub struct FactsSoFar {
 }
 
 impl Summary {
-    /// Whether it waits for review; one that was rejected does not wait any more.
+    /// Whether it waits for review; a rejected referral does not.
     pub fn is_held(&self) -> bool {
         self.held_since.is_some() && !self.rejected
     }
 
-    /// Whether the account was active up to an instant, and not only from it on.
+    /// Whether the account was active just before an instant.
     pub fn active_at_end(&self, end: DateTime<Utc>) -> bool {
         self.active.iter().any(|interval| interval.contains_end(end))
     }
 
-    /// The hash of its facts dated before an instant; `None`: its signup is none of them.
+    /// The hash of its facts dated before an instant; `None`: its signup is dated later.
     pub fn facts_before(&self, end: DateTime<Utc>) -> Option<&str> {
         let seen = self.facts.iter().rfind(|facts| facts.last < end);
         seen.map(|facts| facts.hash.as_str())
     }
 
-    /// Forgets what its facts hashed to before all months from `first_open` on: nobody will ask for that.
+    /// Drops the hashes for months before `first_open`: they are not needed any more.
     pub fn forget_before(&mut self, first_open: Month) {
         let first_day = first_open.first_day();
         let early =
@@ -91,36 +91,37 @@ impl Summary {
         }
     }
 
-    /// Whether it would be found as it is kept, for the last full day `through` or a later one than that for which
-    /// it was found, if no fact came in.
+    /// Whether, without new facts, it is still right for the last full day `through`, which is not before the
+    /// one that it was computed for.
     pub fn still_stands(&self, through: NaiveDate) -> bool {
         self.changes_on.is_none_or(|changes_on| through < changes_on)
     }
 }
 
-/// Finds summaries by the terms of a ledger.
+/// Computes summaries for a ledger.
 #[derive(Debug)]
 pub struct Summarizer<'a> {
     ledger: &'a Ledger<'a>,
     marks: Marks,
-    /// The first instant after the last full day: facts dated from it on are not seen.
+    /// The first instant after the last full day: later facts are ignored.
     seen_until: DateTime<Utc>,
 }
 
 impl<'a> Summarizer<'a> {
-    /// One for a ledger.
+    /// The summarizer of a ledger.
     pub fn of(ledger: &'a Ledger<'a>) -> Self {
         let marks = ledger.marks();
         let seen_until = marks.of_open().zone.end_of(ledger.through);
         Self { ledger, marks, seen_until }
     }
 
-    /// What summaries depend on beside the facts and the last full day: those found by an equal basis stand.
+    /// A hash of what summaries depend on apart from the facts and the last full day: summaries with an equal
+    /// basis stay valid.
     pub fn basis(&self) -> String {
         let mark = |mark: &Mark| (mark.days, mark.active_days, mark.zone.name().to_owned());
         let others: Vec<_> = self.marks.exceptions().map(|(month, other)| (month, mark(other))).collect();
         let basis = (SUMMARY_FORMAT, self.ledger.closed_at, mark(self.marks.of_open()), others);
-        // Plain data without maps can't fail to serialize.
+        // Plain data without maps always serializes.
         hex(&Sha256::digest(serde_json::to_vec(&basis).expect("a basis is plain data")))
     }
 
@@ -145,7 +146,8 @@ impl<'a> Summarizer<'a> {
         summary
     }
 
-    /// Where the account crossed, if it did so far and earns there. After an affiliate's closing day it does not.
+    /// Where the account has qualified, if it earns there: not after the day on which the affiliate was
+    /// closed.
     fn crossing(&self, history: &History<'_>) -> Option<Crossing> {
         let on = history.crossing(&self.marks)?;
         let month = Month::of(on);
@@ -156,7 +158,7 @@ impl<'a> Summarizer<'a> {
         counts.then(|| Crossing { month, on, plan: history.plan_before(zone.end_of(on)).clone() })
     }
 
-    /// The day on which the account crosses if it lies ahead; a little early where zones differ.
+    /// The day on which the account qualifies if that is in the future; a little early where zones differ.
     fn next_crossing_on(&self, history: &History<'_>) -> Option<NaiveDate> {
         let on = history.crossing(&self.marks)?;
         let zone = &self.marks.in_month(Month::of(on)).zone;
@@ -165,11 +167,11 @@ impl<'a> Summarizer<'a> {
         }
         let same_zone = zone.name() == self.marks.of_open().zone.name();
         let early = if same_zone { on } else { on.checked_sub_days(ZONES_APART).unwrap_or(on) };
-        // Of what lies ahead, nothing comes before tomorrow.
+        // Everything in the future is tomorrow or later.
         Some(self.ledger.through.succ_opt().map_or(early, |tomorrow| early.max(tomorrow)))
     }
 
-    /// The day of the first fact that is not seen yet.
+    /// The day of the first fact that is still in the future.
     fn next_fact_on(&self, referral: &Referral) -> Option<NaiveDate> {
         let facts = referral.events.iter().map(|event| event.occurred_at).chain([referral.signed_up_at]);
         let ahead = facts.filter(|at| *at >= self.seen_until);
@@ -199,7 +201,8 @@ impl<'a> Summarizer<'a> {
     }
 }
 
-/// SHA-256 of the canonical JSON of a referral with some of its events, in order, each once; in lower-case hex.
+/// SHA-256, in lower-case hex, of the canonical JSON of a referral with some of its events, in order, each
+/// once.
 fn hash_of(referral: &Referral, events: &[&AccountEvent]) -> String {
     #[derive(Serialize)]
     struct Seen<'a> {
@@ -220,6 +223,6 @@ fn hash_of(referral: &Referral, events: &[&AccountEvent]) -> String {
         rejected: referral.rejected,
         events,
     };
-    // Plain data without maps can't fail to serialize.
+    // Plain data without maps always serializes.
     hex(&Sha256::digest(serde_json::to_vec(&seen).expect("a referral is plain data")))
 }

@@ -1,4 +1,4 @@
-//! Statements, told as a program that lives through its nights.
+//! Statements, as the nights of a program.
 
 mod cases;
 mod changes;
@@ -19,7 +19,7 @@ fn tier(from: u32, rates: &[(&str, i64)]) -> Tier {
     Tier { from, rates: rates.collect() }
 }
 
-/// CallTrackingMetrics' program.
+/// The program of CallTrackingMetrics.
 fn rules() -> Rules {
     Rules {
         timezone: "America/New_York".into(),
@@ -60,7 +60,7 @@ impl Program {
         self.rules.timezone.parse().expect("a zone")
     }
 
-    /// So many accounts with the same story; their ids go on counting: `acct-000`, `acct-001`, …
+    /// Adds `count` accounts with the same story; their ids are numbered: `acct-000`, `acct-001`, …
     fn with(mut self, count: usize, story: &str) -> Self {
         for _ in 0..count {
             let id = format!("acct-{:03}", self.referrals.len());
@@ -102,7 +102,7 @@ impl Program {
         statements
     }
 
-    /// A nightly run: closes the months from `first` on that are due, with their projections as they are.
+    /// A nightly run: closes the months from `first` on that are due, with their projections unchanged.
     fn night(&mut self, first: Month, through: NaiveDate, closed_at: DateTime<Utc>) {
         let projected = self.project(through);
         for month in first.through(Month::of(through)).filter(|month| month.is_due(through, 3)) {
@@ -129,7 +129,7 @@ impl Program {
 }
 
 /// A statement on one line: `2026-04 25 active: 3 x 149.00, 3 x -50.00 for 2026-03 = 297.00`.
-fn told(statement: &Statement) -> String {
+fn on_one_line(statement: &Statement) -> String {
     let note = |note: Option<Note>| note.map_or(String::new(), |note| format!(" ({note:?})"));
     let lines = statement.lines.iter().map(|line| format!("{}{}", line.amount, note(line.note)));
     let adjustments = statement

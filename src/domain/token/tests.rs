@@ -27,7 +27,7 @@ fn visitor(last: u128) -> VisitorClaim {
     VisitorClaim { visitor: VisitorId(Uuid::from_u128(7)), first: click(0), last: click(last) }
 }
 
-/// Whether any purpose takes the text.
+/// Whether the text is accepted for any purpose.
 fn accepted(ring: &Keyring, text: &str) -> bool {
     ring.verify_link(text).is_ok() || ring.verify_click(text).is_ok() || ring.verify_visitor(text).is_ok()
 }
@@ -135,7 +135,7 @@ fn no_token_serves_another_purpose() {
     for text in [&a_link, &a_click] {
         assert_eq!(ring.verify_visitor(text), Err(TokenError::OtherPurpose));
     }
-    // Nor does it after a change of the kind that it says it is.
+    // It is also refused after a change of its kind.
     for text in [&a_link, &a_click, &new, &returning] {
         let mut raw = URL_SAFE_NO_PAD.decode(text).expect("base64");
         let signed_as = raw[0];
@@ -181,7 +181,7 @@ fn only_the_base64_that_we_write_is_read() {
             assert!(changed == text || !accepted(&ring, &changed), "{changed}");
         }
     }
-    // 35 and 67 bytes leave unused bits in their last letter: set, they would be a second spelling.
+    // 35 and 67 bytes leave unused bits in the last character: set, they would be a second spelling.
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for text in one_of_each(&ring) {
         let spellings = alphabet.iter().filter(|letter| {
@@ -208,7 +208,7 @@ fn no_random_token_is_accepted() {
         let len = [35, 67, 99, 20 + (random() % 90) as usize][(round % 4) as usize];
         let mut raw: Vec<u8> =
             std::iter::repeat_with(|| random().to_be_bytes()).flatten().take(len).collect();
-        // Half of them get past all checks but the signature's.
+        // Half of them pass all checks but that of the signature.
         if round % 2 == 0 {
             let kind = [header, header + 1, header + 3][(round / 2 % 3) as usize];
             raw[..3].copy_from_slice(&[kind, first, second]);
@@ -237,7 +237,7 @@ fn two_names_with_one_tag_are_refused() {
         .expect("tags are two bytes");
     let expected = Some(KeyError::SameTag(one.clone(), other.clone()));
     assert_eq!(ring(&one, &[&one, &other], &[]).err(), expected);
-    // Else the retired key's tokens would be tried with the other's.
+    // Otherwise the retired key's tokens would be checked with the other key.
     assert_eq!(ring(&one, &[&one], &[&other]).err(), expected);
 }
 

@@ -1,4 +1,4 @@
-//! The clicks log under load, at its cap, and on a disk that refuses.
+//! The clicks log under load, at its cap, and on a disk that returns errors.
 
 use super::*;
 use crate::domain::outcome::ClickDrop;
@@ -14,26 +14,27 @@ fn threads_append_side_by_side_and_segments_change_under_them() {
     let story = Story::with(Settings { segment_bytes: 20_000, ..quick() });
     let journal = story.journal();
     let enough = AtomicBool::new(false);
-    let told: HashSet<(u64, Vec<u8>)> = std::thread::scope(|scope| {
+    let acknowledged: HashSet<(u64, Vec<u8>)> = std::thread::scope(|scope| {
         let append = |thread: usize| {
-            let mut told = Vec::new();
+            let mut acknowledged = Vec::new();
             while !enough.load(Ordering::Relaxed) {
-                let payload = click(10_000_000 * thread + told.len());
-                // A busy machine may take the core from the thread that has the lock: that click is dropped.
-                told.extend(journal.clicks().append(&payload).ok().map(|position| (position, payload)));
+                let payload = click(10_000_000 * thread + acknowledged.len());
+                // A busy machine may suspend the thread that has the lock: that click is dropped.
+                acknowledged
+                    .extend(journal.clicks().append(&payload).ok().map(|position| (position, payload)));
             }
-            told
+            acknowledged
         };
         let threads: Vec<_> = (0..8).map(|thread| scope.spawn(move || append(thread))).collect();
         until("segments change", || story.segments(Log::Clicks).len() > 3);
         enough.store(true, Ordering::Relaxed);
         threads.into_iter().flat_map(|thread| thread.join().expect("the thread ends")).collect()
     });
-    assert!(!told.is_empty());
+    assert!(!acknowledged.is_empty());
     until("all is flushed", || journal.clicks().flushed_position() == journal.clicks().last_position());
     let read: HashSet<_> =
         story.read(Log::Clicks).into_iter().map(|(at, payload)| (at.position, payload)).collect();
-    assert_eq!(read, told, "what was taken is there, and nothing else");
+    assert_eq!(read, acknowledged, "what was taken is there, and nothing else");
     assert!(story.verify().is_whole());
 }
 
@@ -41,7 +42,7 @@ fn threads_append_side_by_side_and_segments_change_under_them() {
 fn a_click_is_dropped_rather_than_made_to_wait() {
     let story = Story::new();
     let journal = story.journal();
-    // The log is held still, as by a stalled disk.
+    // The log is stopped, as by a stalled disk.
     let held = journal.clicks().hold().expect("the disk is well");
     let start = Instant::now();
     assert_eq!(journal.clicks().append(&click(0)), Err(ClickDrop::JournalBusy));
@@ -60,11 +61,11 @@ fn a_click_is_dropped_rather_than_made_to_wait() {
 fn a_full_disk_drops_clicks_and_takes_them_again_when_there_is_room() {
     let mut story = Story::with(Settings { segment_bytes: 300, ..quick() });
     story.clicks(3);
-    story.faults.set_write(Faults::NO_SPACE);
+    story.faults.set_write(FaultInjection::NO_SPACE);
     for _ in 0..5 {
         assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
     }
-    story.faults.set_cut(Faults::IO);
+    story.faults.set_cut(FaultInjection::IO);
     assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
     story.faults.set_write(0);
     assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
@@ -82,7 +83,7 @@ fn after_a_failed_flush_clicks_are_written_again_until_one_succeeds() {
     story.clicks(5);
     story.journal().clicks().flush().expect("a flush");
     story.clicks(5);
-    story.faults.set_sync(Faults::IO);
+    story.faults.set_sync(FaultInjection::IO);
     for _ in 0..3 {
         assert!(story.journal().clicks().flush().is_err());
         story.clicks(100);
@@ -107,11 +108,11 @@ fn clicks_that_the_disk_lost_stop_the_log_until_a_restart_cuts_them() {
     let mut bytes = fs::read(&file).expect("bytes");
     bytes[usize::try_from(reader.place().1).expect("a small file") + 30] ^= 1;
     fs::write(&file, bytes).expect("written");
-    story.faults.set_sync(Faults::IO);
+    story.faults.set_sync(FaultInjection::IO);
     assert!(story.journal().clicks().flush().is_err());
     story.faults.set_sync(0);
     assert_eq!(story.journal().clicks().append(&click(9)), Err(ClickDrop::JournalFailed));
-    // The flush itself is possible again, and must not vouch for what was lost.
+    // The flush itself is possible again, and must not confirm what was lost.
     assert!(story.journal().clicks().flush().is_err());
     assert_eq!(story.journal().clicks().flushed_position(), 5);
     story.open().expect("what was flushed is whole");

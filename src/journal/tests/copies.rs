@@ -1,4 +1,5 @@
-//! Copies of a disk that run under one node's id, one after the other: whatever each of them took counts once.
+//! Copies of a disk that run with one node's id, one after the other: every record that any of them accepted
+//! counts once.
 
 use super::*;
 use crate::store::Partition;
@@ -7,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 const PARTITIONS: [Partition; 2] = [Partition::Hashed(0), Partition::Directory];
 const LOGS: [Log; 2] = [Log::Facts, Log::Clicks];
 
-/// A store in memory, and the disks of one node, of which one runs at a time.
+/// A store in memory, and the disks of one node; one of them runs at a time.
 #[derive(Default)]
 struct Copies {
     disks: Vec<TempDir>,
@@ -43,7 +44,7 @@ impl Copies {
         self.running = Some((disk, journal));
     }
 
-    fn takes(&mut self, count: usize) {
+    fn appends(&mut self, count: usize) {
         for _ in 0..count {
             self.taken += 1;
             block_on(self.journal().facts().append(fact(self.taken))).expect("the fact is taken");
@@ -51,7 +52,7 @@ impl Copies {
         }
     }
 
-    /// A copy of a disk, perhaps of one that is being written.
+    /// Copies a disk, perhaps one that is being written.
     fn copies(&mut self, disk: usize) -> usize {
         if let Some((_, journal)) = &self.running {
             journal.clicks().flush().expect("flushed");
@@ -64,13 +65,13 @@ impl Copies {
 
     fn remembered(&self) -> Remembered {
         let of = |log| {
-            let stands = |partition| self.cursors.get(&(log, partition)).copied().unwrap_or_default();
-            PARTITIONS.map(|partition| (partition, stands(partition))).to_vec()
+            let reached = |partition| self.cursors.get(&(log, partition)).copied().unwrap_or_default();
+            PARTITIONS.map(|partition| (partition, reached(partition))).to_vec()
         };
         Remembered { disks: self.known.clone(), facts: of(Log::Facts), clicks: of(Log::Clicks) }
     }
 
-    /// The running disk meets the store, as the application does it; cut off after some steps.
+    /// The running disk meets the store, as in the application; interrupted after some steps.
     fn meets_for(&mut self, steps: usize) -> Option<u32> {
         self.moves(usize::MAX);
         let store = self.remembered();
@@ -91,9 +92,9 @@ impl Copies {
 
     fn moves(&mut self, most: usize) {
         for moved in self.known.moves().iter().take(most) {
-            let stands = self.cursors.entry((moved.log, moved.partition)).or_default();
-            if *stands == moved.from {
-                *stands = moved.to;
+            let reached = self.cursors.entry((moved.log, moved.partition)).or_default();
+            if *reached == moved.from {
+                *reached = moved.to;
             }
         }
     }
@@ -102,16 +103,16 @@ impl Copies {
         self.meets_for(usize::MAX)
     }
 
-    /// One partition takes in some of one log.
+    /// One partition applies some of one log.
     fn applies(&mut self, log: Log, partition: Partition, most: usize) {
         assert!(self.met);
-        let stands = self.cursors.get(&(log, partition)).copied().unwrap_or_default();
+        let reached = self.cursors.get(&(log, partition)).copied().unwrap_or_default();
         let journal = self.journal();
         let repeated = journal.repeated(log);
-        let start = journal.resume_after(log, stands);
+        let start = journal.resume_after(log, reached);
         let mut reader = journal.reader(log, start, true).expect("it reads");
         let read = read_on(&mut reader, journal.end(log).position);
-        let due = read.into_iter().filter(|(cursor, _)| *cursor > stands).take(most);
+        let due = read.into_iter().filter(|(cursor, _)| *cursor > reached).take(most);
         for (cursor, payload) in due.collect::<Vec<_>>() {
             if !repeated.iter().any(|range| range.contains(&cursor.position)) {
                 *self.applied.entry((log, partition, payload)).or_default() += 1;
@@ -138,7 +139,7 @@ impl Copies {
         PARTITIONS.map(count)
     }
 
-    /// Each record that the running disk has is applied, and none is twice.
+    /// Each record that the running disk has is applied, and none twice.
     fn all_count_once(&self) {
         let disk = self.running.as_ref().expect("one runs").0;
         for log in LOGS {
@@ -163,10 +164,10 @@ impl Copies {
 fn known_up_to_four(so_far: usize) -> (Copies, usize) {
     let mut copies = Copies::of_one_disk();
     copies.runs(0);
-    copies.takes(so_far);
+    copies.appends(so_far);
     copies.meets();
     let copy = copies.copies(0);
-    copies.takes(4 - so_far);
+    copies.appends(4 - so_far);
     copies.applies_all();
     copies.runs(0);
     copies.meets();
@@ -178,11 +179,11 @@ fn a_backlog_is_not_skipped_when_another_copy_of_the_disk_went_further() {
     for (so_far, epochs) in [(3, [Some(2), Some(3)]), (4, [None, Some(2)])] {
         let (mut copies, copy) = known_up_to_four(so_far);
         // The store is away: these are acknowledged, and not applied.
-        copies.takes(8);
-        // Meanwhile an old copy of the disk runs under this id.
+        copies.appends(8);
+        // Meanwhile an old copy of the disk runs with this id.
         copies.runs(copy);
         assert_eq!(copies.meets(), epochs[0]);
-        copies.takes(3);
+        copies.appends(3);
         copies.applies_all();
         copies.runs(0);
         assert_eq!(copies.meets(), epochs[1], "copied at {so_far}");
@@ -195,34 +196,34 @@ fn a_backlog_is_not_skipped_when_another_copy_of_the_disk_went_further() {
 fn a_backup_taken_while_the_store_was_away_doubles_nothing() {
     let (mut copies, _) = known_up_to_four(4);
     copies.runs(0);
-    copies.takes(3);
+    copies.appends(3);
     let backup = copies.copies(0);
     // The store comes back: these are applied, and two more.
     assert_eq!(copies.meets(), None);
-    copies.takes(2);
+    copies.appends(2);
     copies.applies_all();
-    // The disk dies; the backup is restored, and takes some before it meets the store.
+    // The disk dies; the backup is restored, and accepts some records before it meets the store.
     copies.runs(backup);
-    copies.takes(2);
+    copies.appends(2);
     assert_eq!(copies.meets(), Some(2));
     copies.applies_all();
     copies.all_count_once();
 }
 
-/// Partitions are not level when a node is killed.
+/// Partitions may be at different positions when a node is killed.
 #[test]
 fn what_one_partition_had_applied_when_a_copy_took_over_is_not_applied_there_again() {
     let (mut copies, copy) = known_up_to_four(3);
-    copies.takes(8);
+    copies.appends(8);
     copies.applies(Log::Facts, Partition::Hashed(0), 2);
     copies.applies(Log::Clicks, Partition::Directory, 5);
     copies.runs(copy);
     copies.meets();
-    copies.takes(3);
+    copies.appends(3);
     copies.applies(Log::Facts, Partition::Directory, 2);
     copies.runs(0);
     copies.meets();
-    copies.takes(1);
+    copies.appends(1);
     copies.applies_all();
     copies.all_count_once();
 }
@@ -230,12 +231,12 @@ fn what_one_partition_had_applied_when_a_copy_took_over_is_not_applied_there_aga
 #[test]
 fn a_store_that_was_emptied_between_two_copies_has_all_of_both() {
     let (mut copies, copy) = known_up_to_four(3);
-    copies.takes(8);
+    copies.appends(8);
     copies.applies_all();
     copies.is_wiped();
     copies.runs(copy);
     copies.meets();
-    copies.takes(3);
+    copies.appends(3);
     copies.applies_all();
     copies.all_count_once();
     copies.runs(0);
@@ -244,14 +245,14 @@ fn a_store_that_was_emptied_between_two_copies_has_all_of_both() {
     copies.all_count_once();
 }
 
-/// Lost with one server of several, while what is applied was kept.
+/// Lost with one of several servers, while the cursors were kept.
 #[test]
 fn a_store_that_forgets_the_lives_of_a_disk_is_not_taken_for_one_of_another() {
     let (mut copies, _) = known_up_to_four(4);
     let before = copies.known.clone();
     copies.runs(0);
     copies.meets();
-    copies.takes(2);
+    copies.appends(2);
     copies.applies_all();
     for known in [before, Disks::default()] {
         copies.known = known;
@@ -264,7 +265,7 @@ fn a_store_that_forgets_the_lives_of_a_disk_is_not_taken_for_one_of_another() {
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 32, ..Default::default() })]
-    /// Disks are so_far, killed, brought back and met by stores that are emptied, at any step.
+    /// Disks are copied, killed, restored and meet emptied stores, at any step.
     #[test]
     fn whatever_copies_of_a_disk_run_one_after_the_other_each_record_counts_once(
         steps in proptest::collection::vec((0..13_u8, 0..64_usize), 1..40),
@@ -286,7 +287,7 @@ proptest::proptest! {
                     copies.runs(running);
                 }
                 5 | 6 if !copies.met => drop(copies.meets()),
-                7..=9 => copies.takes(number % 4),
+                7..=9 => copies.appends(number % 4),
                 _ if copies.met => {
                     let (log, partition) = (LOGS[number % 2], PARTITIONS[number / 2 % 2]);
                     copies.applies(log, partition, number / 4);

@@ -1,4 +1,4 @@
-//! What a crash leaves is cut off; what was changed afterwards is found and named.
+//! What a crash leaves is cut off; what was changed afterwards is found and reported.
 
 use super::*;
 use crate::journal::flushed::{Flushed, Mark};
@@ -12,7 +12,7 @@ fn forget_flushes_after(data_dir: &Path, log: Log, position: u64) {
     Flushed::create(&node::log_dir(data_dir, log), mark).expect("written");
 }
 
-/// Flips a bit where it lies: writing a file anew would make the file system flush it each time.
+/// Flips a bit in place: writing a new file would make the file system flush it each time.
 fn flip(file: &Path, whole: &[u8], bit: usize) {
     put(file, bit / 8, whole[bit / 8] ^ 1 << (bit % 8));
 }
@@ -119,7 +119,8 @@ fn a_flipped_bit_stops_the_start() {
         for first in story.segments(log) {
             let file = disk::segment_path(&story.log_dir(log), first);
             let whole = fs::read(&file).expect("bytes");
-            // One bit of each byte: the verifier above has met them all, and the code is the same.
+            // One bit of each byte is enough: the verifier above has checked all of them, and the code is the
+            // same.
             for byte in 0..whole.len() {
                 let bit = 8 * byte + byte % 8;
                 flip(&file, &whole, bit);
@@ -237,7 +238,7 @@ fn a_crash_in_the_first_start_leaves_nothing_in_the_way() {
         first_position: 1,
         chain_before: genesis(Log::Facts, stranger),
     };
-    let disk = disk::Disk::create_segment(&facts, &header, &Faults::default()).expect("made");
+    let disk = disk::Disk::create_segment(&facts, &header, &FaultInjection::default()).expect("made");
     let journal = open(dir.path()).expect("the leftover is replaced");
     assert_ne!(journal.node_id(), stranger);
     drop((journal, disk));

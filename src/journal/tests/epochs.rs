@@ -1,10 +1,10 @@
-//! A disk that was restored or cloned begins a new life.
+//! A disk that was restored or cloned begins a new epoch.
 
 use super::*;
 use crate::store::Partition;
 use std::sync::Arc;
 
-/// A store that remembers this of both logs.
+/// A store that remembers this for both logs.
 fn store_at(epoch: u32, position: u64) -> [Cursor; 2] {
     [Cursor { epoch, position }; 2]
 }
@@ -30,7 +30,7 @@ impl Story {
         story
     }
 
-    /// What a store applies that remembers these cursors.
+    /// What a store that remembers these cursors applies.
     fn applied_after(&self, [facts, clicks]: [Cursor; 2]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let of = |log, remembered: Cursor| {
             let repeated = self.journal().repeated(log);
@@ -43,23 +43,24 @@ impl Story {
         (of(Log::Facts, facts), of(Log::Clicks, clicks))
     }
 
-    fn takes(&self, index: usize) {
+    fn appends(&self, index: usize) {
         block_on(self.journal().facts().append(fact(index))).expect("the fact is taken");
         self.journal().clicks().append(&click(index)).expect("the click is taken");
     }
 }
 
-/// Killed before any of its writes and flushes, and at its end; then serving for a while before the store is back.
+/// Killed before any of its writes and flushes, and at its end; then serving for a while before the store is
+/// back.
 #[test]
 fn a_new_epoch_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing() {
     let mut story = Story::known_to_the_store(4, 4);
-    // Restored from a backup, it serves while the store is away, and is started again meanwhile.
+    // Restored from a backup, it serves while the store is away, and is restarted meanwhile.
     for index in 10..18 {
-        story.takes(index);
+        story.appends(index);
     }
     story.open().expect("it opens");
     for index in 18..24 {
-        story.takes(index);
+        story.appends(index);
     }
     let remembered = store_at(3, 12);
     let (steps, kills) = (tempfile::tempdir().expect("a directory"), Arc::new(Mutex::new(Vec::new())));
@@ -83,9 +84,9 @@ fn a_new_epoch_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing() {
         let begun = Node::read(data_dir).expect("whole").expect("it is there").epoch() == 4;
         interrupted += usize::from(begun);
         story.open().unwrap_or_else(|error| panic!("step {step}: {error}"));
-        story.takes(30);
+        story.appends(30);
         assert_eq!(story.meets(remembered).expect("met"), (!begun).then_some(4), "step {step}");
-        story.takes(31);
+        story.appends(31);
         let late: Vec<usize> = (10..24).chain([30, 31]).collect();
         let expected = |of: fn(usize) -> Vec<u8>, from: &[usize]| -> Vec<Vec<u8>> {
             from.iter().chain(&late).map(|index| of(*index)).collect()
@@ -102,28 +103,28 @@ fn a_new_epoch_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing() {
     assert!(interrupted > 20 && interrupted < kills.len(), "{interrupted} of {}", kills.len());
 }
 
-/// A disk that fills up at any step: the journal takes nothing until the epoch has begun whole.
+/// A disk that fills up at any step: the journal accepts nothing until the epoch has begun completely.
 #[test]
 fn a_new_epoch_that_a_full_disk_interrupts_goes_on_when_the_store_is_met_again() {
     let mut interrupted = 0;
     for full_from in 1..30 {
         let mut story = Story::known_to_the_store(1, 1);
-        story.takes(10);
+        story.appends(10);
         let (faults, mut steps) = (story.faults.clone(), 0);
         story.faults.watch(move || {
             steps += 1;
-            faults.set_write(if steps >= full_from { Faults::NO_SPACE } else { 0 });
+            faults.set_write(if steps >= full_from { FaultInjection::NO_SPACE } else { 0 });
         });
         let met = story.meets(store_at(1, 9));
         story.faults.watch_no_more();
-        story.faults.set_write(Faults::NO_SPACE);
+        story.faults.set_write(FaultInjection::NO_SPACE);
         let begun = story.journal().node().epoch() == 2;
         interrupted += usize::from(begun && met.is_err());
         assert!(block_on(story.journal().facts().append(fact(11))).is_err());
         assert!(story.journal().clicks().append(&click(11)).is_err());
         story.faults.set_write(0);
         assert_eq!(story.meets(store_at(1, 9)).expect("met"), (!begun).then_some(2), "from {full_from} on");
-        story.takes(12);
+        story.appends(12);
         let expected = (vec![fact(10), fact(12)], vec![click(10), click(12)]);
         assert_eq!(story.applied_after(store_at(1, 9)), expected, "from {full_from} on");
         story.open().expect("it opens");
@@ -136,7 +137,7 @@ fn a_new_epoch_that_a_full_disk_interrupts_goes_on_when_the_store_is_met_again()
 fn a_store_that_knows_more_than_the_disk_had_is_found_out_however_often_the_node_started_since() {
     let mut story = Story::known_to_the_store(4, 4);
     for start in 1..=3 {
-        story.takes(start);
+        story.appends(start);
         story.open().expect("it opens");
     }
     story.close();
@@ -206,7 +207,7 @@ fn an_epoch_that_a_crash_interrupted_is_begun_at_the_next_start() {
 #[test]
 fn a_full_disk_can_begin_an_epoch_later() {
     let story = Story::known_to_the_store(4, 2);
-    story.faults.set_write(Faults::NO_SPACE);
+    story.faults.set_write(FaultInjection::NO_SPACE);
     assert!(story.meets(store_at(1, 9)).is_err());
     story.faults.set_write(0);
     story.meets(store_at(1, 9)).expect("met");

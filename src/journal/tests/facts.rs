@@ -1,4 +1,4 @@
-//! The facts log under load, and on a disk that refuses.
+//! The facts log under load, and on a disk that returns errors.
 
 use super::*;
 use std::collections::HashSet;
@@ -9,33 +9,33 @@ fn sixty_four_tasks_share_flushes_and_each_gets_its_own_position() {
     let story = Story::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     let facts = Arc::new(story.journal.expect("open"));
-    let told: Vec<(u64, Vec<u8>)> = runtime.block_on(async {
+    let acknowledged: Vec<(u64, Vec<u8>)> = runtime.block_on(async {
         let tasks = (0..64).map(|task| {
             let journal = Arc::clone(&facts);
             tokio::spawn(async move {
-                let mut told = Vec::new();
+                let mut acknowledged = Vec::new();
                 for index in 0..50 {
                     let payload = fact(1_000 * task + index);
                     let position = journal.facts().append(payload.clone()).await.expect("taken");
                     assert!(journal.facts().last_position() >= position, "acknowledged when on the disk");
-                    told.push((position, payload));
+                    acknowledged.push((position, payload));
                 }
-                told
+                acknowledged
             })
         });
         let tasks: Vec<_> = tasks.collect();
-        let mut told = Vec::new();
+        let mut acknowledged = Vec::new();
         for task in tasks {
-            told.extend(task.await.expect("the task ends"));
+            acknowledged.extend(task.await.expect("the task ends"));
         }
-        told
+        acknowledged
     });
-    assert_eq!(told.iter().map(|(position, _)| *position).collect::<HashSet<_>>().len(), 3_200);
+    assert_eq!(acknowledged.iter().map(|(position, _)| *position).collect::<HashSet<_>>().len(), 3_200);
     drop(facts);
     let mut reader = Reader::open_at(story.dir.path(), Log::Facts, 0, true).expect("a reader");
     let read: HashSet<_> =
         read_on(&mut reader, u64::MAX).into_iter().map(|(at, payload)| (at.position, payload)).collect();
-    assert_eq!(read, told.into_iter().collect());
+    assert_eq!(read, acknowledged.into_iter().collect());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn records_have_bounds() {
 fn what_waits_for_the_disk_is_bounded() {
     let story = Story::new();
     let journal = story.journal();
-    // The writer is held still, as by a stalled disk.
+    // The writer is stopped, as by a stalled disk.
     let held = journal.facts().hold().expect("the disk is well");
     let waiting: Vec<_> = (0..100).map(|_| journal.facts().append(vec![1; 1 << 20])).collect();
     let refused = waiting.into_iter().filter_map(block_on_now).count();
@@ -78,7 +78,7 @@ fn what_waits_for_the_disk_is_bounded() {
     drop(held);
 }
 
-/// The answer of a future that has one already.
+/// The result of a future that is ready.
 fn block_on_now<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -92,12 +92,12 @@ fn block_on_now<T>(future: impl Future<Output = T>) -> Option<T> {
 fn a_full_disk_refuses_facts_and_takes_them_again_when_there_is_room() {
     let mut story = Story::with_small_segments();
     story.facts(3);
-    story.faults.set_write(Faults::NO_SPACE);
+    story.faults.set_write(FaultInjection::NO_SPACE);
     for _ in 0..5 {
         let refused = block_on(story.journal().facts().append(fact(9)));
         assert!(matches!(refused, Err(AppendError::Disk(_))), "{refused:?}");
     }
-    story.faults.set_cut(Faults::IO);
+    story.faults.set_cut(FaultInjection::IO);
     assert!(block_on(story.journal().facts().append(fact(9))).is_err());
     assert_eq!(story.journal().facts().last_position(), 3);
     assert!(story.verify().is_whole());
@@ -118,7 +118,7 @@ fn a_segment_whose_flush_failed_takes_no_more_records() {
         let mut story = Story::new();
         story.facts(facts_before);
         let before = story.segments(Log::Facts);
-        story.faults.set_sync(Faults::IO);
+        story.faults.set_sync(FaultInjection::IO);
         for _ in 0..3 {
             let refused = block_on(story.journal().facts().append(fact(9)));
             assert!(matches!(refused, Err(AppendError::Disk(_))), "{refused:?}");
@@ -141,7 +141,7 @@ fn a_reader_of_an_empty_segment_follows_its_replacement() {
     let story = Story::new();
     let mut reader = story.journal().reader(Log::Facts, 0, true).expect("a reader");
     assert!(reader.next_batch(10, 1_000, 0).expect("nothing yet").is_empty());
-    story.faults.set_sync(Faults::IO);
+    story.faults.set_sync(FaultInjection::IO);
     assert!(block_on(story.journal().facts().append(fact(0))).is_err());
     story.faults.set_sync(0);
     story.facts(2);

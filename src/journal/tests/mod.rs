@@ -1,4 +1,4 @@
-//! Stories about a whole journal; what a file alone decides is tested at its bottom.
+//! Stories about a whole journal; tests of a single file are at that file's end.
 
 mod clicks;
 mod copies;
@@ -6,7 +6,7 @@ mod damage;
 mod epochs;
 mod facts;
 
-use super::faults::Faults;
+use super::faults::FaultInjection;
 use super::*;
 use crate::store::Log;
 use std::fs;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 struct Story {
     dir: TempDir,
     settings: Settings,
-    faults: Faults,
+    faults: FaultInjection,
     journal: Option<Journal>,
 }
 
@@ -35,7 +35,7 @@ impl Story {
         let mut story = Self {
             dir: tempfile::tempdir().expect("a directory"),
             settings,
-            faults: Faults::default(),
+            faults: FaultInjection::default(),
             journal: None,
         };
         story.open().expect("a new journal opens");
@@ -64,7 +64,7 @@ impl Story {
         }
     }
 
-    /// Appends this many clicks. Where segments are small they are flushed now and then: a flush also changes
+    /// Appends this many clicks. With small segments they are flushed from time to time: a flush also changes
     /// a full segment.
     fn clicks(&self, count: usize) {
         for index in 0..count {
@@ -75,7 +75,7 @@ impl Story {
         }
     }
 
-    /// All records of a log as a reader finds them at rest.
+    /// All records of a log, as a reader finds them at rest.
     fn read(&self, log: Log) -> Vec<(Cursor, Vec<u8>)> {
         let mut reader = Reader::open_at(self.dir.path(), log, 0, true).expect("the log opens");
         read_on(&mut reader, u64::MAX)
@@ -143,7 +143,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
-/// Waits for a condition that another thread brings about.
+/// Waits for a condition that another thread fulfills.
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {

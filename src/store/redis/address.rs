@@ -1,17 +1,17 @@
-//! Where the servers are: `redis://` and `rediss://` name one, `redis-cluster://` and
-//! `rediss-cluster://` name some of a cluster's.
+//! The addresses of servers: `redis://` and `rediss://` name one, `redis-cluster://` and `rediss-cluster://`
+//! name some of a cluster's.
 
 use crate::store::{Result, StoreError};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::time::Duration;
 
-/// A server is pinged by the kernel after this much silence.
+/// The kernel pings a server after this much silence.
 const KEEPALIVE: Duration = Duration::from_secs(5);
-/// A connection whose bytes are not acknowledged for this long is over.
+/// A connection whose bytes are not acknowledged for this long is closed.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
-/// Servers to start from; the first is the only one unless they are of a cluster.
+/// The servers to start from; without a cluster there is only one.
 pub struct Address {
     /// At least one.
     pub seeds: Vec<ConnectionInfo>,
@@ -60,7 +60,7 @@ fn unreadable() -> StoreError {
     StoreError::Unavailable("the address is not of the form redis://user:password@host:port".to_owned())
 }
 
-/// Which host and port a connection goes to.
+/// The host and port of a connection.
 pub fn host_and_port(info: &ConnectionInfo) -> (&str, u16) {
     match info.addr() {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => (host, *port),

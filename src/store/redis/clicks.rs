@@ -18,7 +18,7 @@ use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 use std::collections::BTreeMap;
 
-/// Calls of a read that are under way at once.
+/// How many calls of one read run at once.
 const AT_ONCE: usize = 64;
 
 impl RedisStore {
@@ -120,7 +120,7 @@ fn read_counts(fields: Vec<Value>) -> Result<Vec<(Counter, u64)>> {
     Ok(counts)
 }
 
-/// A moment is a row of records: a visitor and a visit.
+/// A moment is a sequence of records: a visitor and a visit.
 const RECORD_BYTES: usize = 16 + VISIT_BYTES;
 
 fn from_moment(moment: &[u8], visitor: VisitorId) -> Vec<u8> {
@@ -141,7 +141,7 @@ struct OfVisitor {
     visits: Vec<u8>,
 }
 
-/// Visits by who made them: new visitors' as what is added to their moments, known visitors' by visitor.
+/// Sorts visits: for new visitors by moment, with the bytes to append; for known visitors by visitor.
 fn sort_visits(writes: &[VisitWrite]) -> (BTreeMap<u64, Vec<u8>>, BTreeMap<VisitorId, Vec<u8>>) {
     let mut by_visitor: BTreeMap<VisitorId, OfVisitor> = BTreeMap::new();
     for write in writes {
@@ -166,7 +166,7 @@ fn sort_visits(writes: &[VisitWrite]) -> (BTreeMap<u64, Vec<u8>>, BTreeMap<Visit
     (moments, known)
 }
 
-/// Plain counters, and those of sub ids, of which only so many are kept apart.
+/// Plain counters, and those of sub ids, of which only a limited number are counted separately.
 #[derive(Default)]
 struct OfDay {
     plain: Vec<(Vec<u8>, u64)>,
@@ -199,7 +199,7 @@ fn pack(batch: &ClickBatch) -> Call {
     call.arg(&keys::cursor_field(batch.advance.node, batch.advance.log));
     call.arg(&packed::cursor(batch.advance.from));
     call.arg(&packed::cursor(batch.advance.to));
-    // Redis refuses a TTL of nothing.
+    // Redis refuses a TTL of zero.
     call.number(batch.visits_ttl_ms.max(1));
     for size in [moments.len(), known.len(), VISIT_BYTES, MAX_VISITS, MAX_SUB_VALUES] {
         call.number(size as u64);

@@ -1,8 +1,8 @@
 //! Finds the server of a partition: the only one, or the cluster's master that owns the slot.
 //!
-//! Every call is of one partition, and so of one slot that is known beforehand. That makes the slot table
-//! of a cluster 17 entries, and leaves nothing for a general cluster client to do but to wait and to
-//! repeat, which is decided elsewhere here.
+//! Every call concerns one partition, and so one slot that is known beforehand. So the slot table of a
+//! cluster has only 17 entries, and a general cluster client could only add waiting and retries, which we
+//! decide elsewhere.
 
 use super::address::{Address, elsewhere, host_and_port};
 use super::keys;
@@ -17,10 +17,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A cluster is not asked for its slots more often than this, however many calls fail.
+/// How often a cluster is asked for its slots at most, however many calls fail.
 const REFRESH_EVERY: Duration = Duration::from_millis(100);
 
-/// What a call is for. Each has a connection of its own: a long read holds up no fact, a heap of clicks neither.
+/// The purpose of a call. Each has a connection of its own, so that neither long reads nor large batches of
+/// clicks delay a fact.
 #[derive(Debug, Clone, Copy)]
 pub enum Lanes {
     /// Batches of clicks.
@@ -51,12 +52,12 @@ impl Server {
             Lanes::Reads => &self.reads,
         }
     }
-    /// Where it is, for people.
+    /// Its address, for people.
     pub fn name(&self) -> String {
         let (host, port) = host_and_port(&self.info);
         format!("{host}:{port}")
     }
-    /// Asks it something that is of no partition.
+    /// Sends it a command that concerns no partition.
     pub async fn ask(&self, command: &Cmd) -> Result<Value> {
         self.reads.call(command).await.map_err(StoreError::from)
     }
@@ -75,7 +76,7 @@ struct Cluster {
     timeout: Duration,
     owners: ArcSwapOption<Owners>,
     refreshing: tokio::sync::Mutex<()>,
-    /// When a refresh was last begun behind the callers' backs.
+    /// When a refresh in the background last began.
     sought: Mutex<Option<Instant>>,
 }
 
@@ -83,7 +84,7 @@ struct Cluster {
 pub struct Client(Servers);
 
 impl Client {
-    /// Knows where to begin; connects when it is first used.
+    /// Keeps the addresses; connects when it is first used.
     pub fn new(address: Address, timeout: Duration) -> Result<Self> {
         let open = |info| Server::new(info, timeout);
         let seeds = address.seeds.into_iter().map(open).collect::<std::result::Result<Vec<_>, _>>();
@@ -120,7 +121,7 @@ impl Client {
         }
     }
 
-    /// The servers that own anything.
+    /// The servers that own any partition.
     pub async fn masters(&self) -> Result<Vec<Arc<Server>>> {
         match &self.0 {
             Servers::Single(only) => Ok(vec![Arc::clone(only)]),
@@ -145,7 +146,7 @@ impl Client {
         };
         let owner = cluster.owner(partition).await?;
         match owner.lane(lane).call(command).await {
-            // It did nothing but to say that the slot is elsewhere or its cluster in trouble.
+            // The server did nothing: the slot is elsewhere, or its cluster has a problem.
             Err(Failure::Misplaced(_)) => {
                 cluster.refresh().await?;
                 cluster.owner(partition).await?.lane(lane).call(command).await
@@ -169,11 +170,12 @@ impl Cluster {
     }
 
     async fn owner(&self, partition: Partition) -> std::result::Result<Arc<Server>, Failure> {
-        // `owners` has an entry for each partition: `read_slots` makes no other.
+        // `owners` has an entry for each partition: `read_slots` makes nothing else.
         Ok(Arc::clone(&self.owners().await?[keys::place(partition)]))
     }
 
-    /// Asks all servers at once who owns what, and believes the first that is in touch with its cluster.
+    /// Asks all servers at once who owns which slots, and takes the answer of the first that is connected to
+    /// its cluster.
     async fn refresh(&self) -> std::result::Result<(), Failure> {
         let before = self.owners.load_full();
         let _turn = self.refreshing.lock().await;
@@ -191,7 +193,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Looks for a new owner of what is lost, without making anybody wait.
+    /// Looks for the new owners of lost partitions in the background.
     fn refresh_soon(self: &Arc<Self>) {
         let mut sought = self.sought.lock().unwrap_or_else(PoisonError::into_inner);
         if sought.is_some_and(|last| last.elapsed() < REFRESH_EVERY) {
@@ -199,7 +201,7 @@ impl Cluster {
         }
         *sought = Some(Instant::now());
         let cluster = Arc::clone(self);
-        // A failure shows in the next call, which finds its owner still lost.
+        // A failure is noticed by the next call, whose owner is still lost.
         tokio::spawn(async move { cluster.refresh().await.ok() });
     }
 
@@ -250,7 +252,7 @@ impl Cluster {
     }
 }
 
-/// `first, last, (host, port, …), replicas…`; a host that is not told is the one that was asked.
+/// `first, last, (host, port, …), replicas…`; without a host, it is the server that was asked.
 fn read_range(range: &Value, asked: &ConnectionInfo) -> Option<(i64, i64, ConnectionInfo)> {
     let Value::Array(range) = range else { return None };
     let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = range.as_slice() else {

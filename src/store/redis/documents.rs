@@ -11,11 +11,11 @@ use crate::store::{Commit, Committed, Cursor, Doc, Log, Partition, Result, Store
 use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 
-/// Documents read in one command: a millisecond of Redis, and not long on the wire.
+/// Documents read by one command: a millisecond of Redis, and little to transfer.
 const CHUNK: usize = 200;
-/// Members read in one command.
+/// Members read by one command.
 const PAGE: usize = 1_000;
-/// Commands of one read that are under way at once.
+/// How many commands of one read run at once.
 const AT_ONCE: usize = 16;
 
 impl RedisStore {
@@ -108,8 +108,8 @@ impl RedisStore {
         Ok(members)
     }
 
-    /// Members first, then documents: a script that does both in one call costs Redis, which copies what it
-    /// reads into Lua and out again, three times as much.
+    /// Reads members first, then documents: a script for both in one call would cost Redis three times as
+    /// much, since it copies everything into Lua and out again.
     pub(super) async fn get_indexed(
         &self,
         partition: Partition,

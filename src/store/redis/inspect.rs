@@ -1,4 +1,4 @@
-//! What an operator should know of the servers: whether they keep what they were told, and can be relied on.
+//! What an operator should know about the servers: whether they keep all data, and can be relied on.
 
 use super::RedisStore;
 use super::client::Server;
@@ -8,9 +8,9 @@ use crate::store::{Finding, Keeping, Result};
 use redis::{Value, cmd};
 use std::collections::HashMap;
 
-/// Scripts begin with `#!lua`, which an older server takes for an error.
+/// Scripts begin with `#!lua`, which an older server does not accept.
 const OLDEST_VERSION: u32 = 7;
-/// Leases and visits are timed by the server's clock, decisions by ours.
+/// Leases and visits use the server's clock, decisions use ours.
 const CLOCK_SKEW_MS: i64 = 1_000;
 
 impl RedisStore {
@@ -130,12 +130,12 @@ fn eviction(name: &str, info: &Info<'_>) -> Finding {
     Finding { check: "redis_eviction", ok, text }
 }
 
-/// How many keys the server has evicted since it was started. What of it is missing is not known here.
+/// How many keys the server has evicted since it started. Which of them are missing is not known here.
 fn evicted(info: &Info<'_>) -> u64 {
     info.get("evicted_keys").and_then(|keys| keys.parse().ok()).unwrap_or(0)
 }
 
-/// No replica is no fault: the journals hold what the store was told.
+/// Having no replica is not an error: the journals hold all data.
 fn replicas(name: &str, info: &Info<'_>) -> Finding {
     let replicas = info.get("connected_slaves").copied().unwrap_or("0");
     let advice = if replicas == "0" {

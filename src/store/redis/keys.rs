@@ -1,28 +1,28 @@
 //! Every Redis key that Counterfoil uses, and only here.
 //!
-//! A key begins with the tag of its partition, `{cf3kf}`, so that all of a partition is in one cluster
-//! slot and one script may change it. The tags were chosen so that the slots of the 16 hashed
-//! partitions are evenly spread: any cluster whose masters own equal ranges gets equal shares.
+//! A key begins with the tag of its partition, `{cf3kf}`, so that a whole partition is in one cluster slot
+//! and one script may change it. The tags were chosen so that the slots of the 16 hashed partitions are
+//! evenly spread: any cluster whose masters own equal ranges gets equal shares.
 //!
-//! A visitor who never comes back, as most do, has no key of his own, which would cost four times as much
-//! time and memory: he is written into the *moment*, about a second, in which his id was made (it begins
-//! with its time). When he comes back his later visits get a key of their own, and his moment, with all
-//! who share it, is kept as long as that.
+//! Most visitors never come back, and a key for each would cost four times as much time and memory. So a new
+//! visitor is stored in the *moment* in which its id was made: about a second, known from the id, which
+//! begins with its time. When the visitor comes back, its later visits get a key of their own, and its
+//! moment, with everyone in it, is kept as long as that key.
 //!
 //! | key | type | TTL | costs |
 //! | --- | --- | --- | --- |
-//! | `{tag}m` + moment, 5 bytes | string: records of a new visitor, 16 bytes, and his visit, 33 | the window | 49 to 100 bytes a visitor; 190 where a second brings one |
-//! | `{tag}v` + visitor, 16 bytes | string: up to 64 visits of 33 bytes, the later ones of who came back | the window | 190 bytes and 33 a visit |
-//! | `{tag}c` + affiliate, 8 bytes + day, 4 bytes | hash: counter → clicks | none | about 150 bytes and 20 a counter |
+//! | `{tag}m` + moment, 5 bytes | string: records of a new visitor, 16 bytes, and its visit, 33 | the window | 49 to 100 bytes per visitor; 190 if only one comes in a second |
+//! | `{tag}v` + visitor, 16 bytes | string: up to 64 visits of 33 bytes, the later ones of a visitor who came back | the window | 190 bytes and 33 per visit |
+//! | `{tag}c` + affiliate, 8 bytes + day, 4 bytes | hash: counter → clicks | none | about 150 bytes and 20 per counter |
 //! | `{tag}d:` + name | string: version, 8 bytes, then the body | none | the body and about 120 bytes |
-//! | `{tag}i:` + index | sorted set, all scores 0 | none | about 100 bytes a member |
+//! | `{tag}i:` + index | sorted set, all scores 0 | none | about 100 bytes per member |
 //! | `{tag}s:` + stream | stream, one field `b` | none | the body and about 20 bytes |
-//! | `{tag}w:` + window | sorted set: member by time in ms | the window | about 100 bytes a member |
-//! | `{tag}cursors` | hash: node, 8 bytes + log, 1 byte → epoch, position | none | 40 bytes a node |
+//! | `{tag}w:` + window | sorted set: member by time in ms | the window | about 100 bytes per member |
+//! | `{tag}cursors` | hash: node, 8 bytes + log, 1 byte → epoch, position | none | 40 bytes per node |
 //! | `{tag}fence` | integer | none | 100 bytes |
 //! | `{cfdirectory}lease:` + name | string: holder, with the lease's TTL | the lease | 100 bytes |
 //! | `{cfdirectory}token:` + name | integer: the last fencing token | none | 100 bytes |
-//! | `{cfdirectory}nodes` | hash: node → JSON | none | 300 bytes a node |
+//! | `{cfdirectory}nodes` | hash: node → JSON | none | 300 bytes per node |
 //! | `{cfdirectory}meta` | string: JSON | none | 300 bytes |
 
 use crate::domain::id::{AffiliateId, NodeId, VisitorId};
@@ -36,7 +36,7 @@ const TAGS: [&str; 16] = [
 ];
 const DIRECTORY_TAG: &str = "{cfdirectory}";
 
-/// A moment lasts 1,024 ms: short enough to be searched at once, long enough to be shared.
+/// A moment is 1,024 ms long: short enough to be searched at once, long enough to be shared.
 const MOMENT_BITS: u32 = 10;
 
 /// The number of hashed partitions.
@@ -47,7 +47,7 @@ pub fn partitions() -> impl Iterator<Item = Partition> {
     (0..PARTITIONS).map(Partition::Hashed).chain([Partition::Directory])
 }
 
-/// The tag of a partition. Partitions past the last, which nobody makes, share those that there are.
+/// The tag of a partition. Partitions beyond the last, which do not occur, share the existing tags.
 pub fn tag(partition: Partition) -> &'static str {
     match partition {
         Partition::Hashed(number) => TAGS[usize::from(number % PARTITIONS)],
@@ -55,7 +55,7 @@ pub fn tag(partition: Partition) -> &'static str {
     }
 }
 
-/// The place of a partition in `partitions()`.
+/// The index of a partition in `partitions()`.
 pub fn place(partition: Partition) -> usize {
     match partition {
         Partition::Hashed(number) => usize::from(number % PARTITIONS),
@@ -63,7 +63,7 @@ pub fn place(partition: Partition) -> usize {
     }
 }
 
-/// The cluster slot of a partition: CRC16 (XMODEM) of what is within the braces, as the Redis Cluster
+/// The cluster slot of a partition: CRC16 (XMODEM) of the text within the braces, as the Redis Cluster
 /// specification says.
 pub fn slot(partition: Partition) -> u16 {
     let crc = tag(partition).trim_matches(['{', '}']).bytes().fold(0u16, |crc, byte| {
@@ -89,7 +89,7 @@ pub fn moment_of(visitor: VisitorId) -> u64 {
     let (first, _) = visitor.0.as_u64_pair();
     (first >> 16) >> MOMENT_BITS
 }
-/// The first visits of who was new in a moment.
+/// The first visits of visitors who were new in a moment.
 pub fn moment(partition: Partition, moment: u64) -> Vec<u8> {
     key(partition, &[b"m", &moment.to_be_bytes()[3..]])
 }
@@ -135,7 +135,7 @@ pub fn cursor_field(node: NodeId, log: Log) -> [u8; 9] {
 pub fn fence(partition: Partition) -> Vec<u8> {
     key(partition, &[b"fence"])
 }
-/// Who holds a lease.
+/// The holder of a lease.
 pub fn lease(name: &str) -> Vec<u8> {
     key(Partition::Directory, &[b"lease:", name.as_bytes()])
 }
@@ -143,11 +143,11 @@ pub fn lease(name: &str) -> Vec<u8> {
 pub fn token(name: &str) -> Vec<u8> {
     key(Partition::Directory, &[b"token:", name.as_bytes()])
 }
-/// What nodes tell each other.
+/// What nodes report to each other.
 pub fn nodes() -> Vec<u8> {
     key(Partition::Directory, &[b"nodes"])
 }
-/// What is known of the store as a whole.
+/// What is known about the store as a whole.
 pub fn meta() -> Vec<u8> {
     key(Partition::Directory, &[b"meta"])
 }

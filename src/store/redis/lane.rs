@@ -1,9 +1,9 @@
-//! One connection to one server, that never makes its caller wait for longer than the time-out.
+//! One connection to one server, which never lets its caller wait longer than the time-out.
 //!
-//! The `redis` crate's own reconnecting is not used: its back-off lies outside its time-outs, and a
-//! connection that only times out is never replaced. Here a call is tried once, under one time-out that
-//! includes connecting. After three failures in a row calls are answered at once, while a task of the lane's
-//! own asks the server every 150 ms whether it is back; three time-outs in a row replace the connection.
+//! The `redis` crate's own reconnecting is not used: its back-off is outside its time-outs, and a connection
+//! that only times out is never replaced. Here a call is tried once, under one time-out that includes
+//! connecting. After three failures in a row, calls fail at once, while a background task asks the server
+//! every 150 ms whether it is back; three time-outs in a row replace the connection.
 
 use super::address::host_and_port;
 use arc_swap::ArcSwapOption;
@@ -16,47 +16,47 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Failures in a row after which calls are answered without being sent.
+/// Failures in a row after which calls fail without being sent.
 const OPEN_AFTER: u32 = 3;
 /// How often the server is asked whether it is back.
 const PROBE_EVERY: Duration = Duration::from_millis(150);
 /// Time-outs in a row after which the connection is replaced.
 const REPLACE_AFTER: u32 = 3;
-/// Connecting goes on behind a call that has timed out, for this many time-outs.
+/// Connecting continues after a call has timed out, for this many time-outs.
 const CONNECT_TIMEOUTS: u32 = 2;
 
-/// Why a call had no result.
+/// Why a call has no result.
 #[derive(Debug)]
 pub enum Failure {
     /// The server can't be reached, or did not answer in time.
     Lost(String),
     /// The server answered that it can't do this now.
     Refused(String),
-    /// The server is not, or not any more, the one to ask.
+    /// The server is not, or no longer, the right one.
     Misplaced(String),
     /// The server does not know the script; nothing was done.
     NoScript,
-    /// The server holds something else than was expected.
+    /// The server holds something other than expected.
     Corrupt(String),
 }
 
-/// See the module.
+/// A connection to one server; see the module.
 pub struct Lane(Arc<Inner>);
 
 struct Inner {
     client: Client,
     timeout: Duration,
     connection: Arc<Connection>,
-    /// In a row.
+    /// The number of time-outs in a row.
     timeouts: AtomicU32,
-    /// In a row.
+    /// The number of failures in a row.
     failures: AtomicU32,
     probing: AtomicBool,
 }
 
 struct Connection {
     current: ArcSwapOption<MultiplexedConnection>,
-    /// Held by whoever connects.
+    /// Held while a connection is being made.
     connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -99,7 +99,7 @@ impl Lane {
     }
 }
 
-/// Says that nobody asks any more, even when the task is dropped with its runtime.
+/// Clears the flag when the probe ends, even if the task is dropped with its runtime.
 struct Probing(Weak<Inner>);
 
 impl Drop for Probing {
@@ -112,7 +112,7 @@ impl Drop for Probing {
 
 /// Asks until the server answers anything, or the lane is gone; then calls are sent again.
 ///
-/// A caller's call would be no probe: callers give up on many calls when the first of them fails.
+/// A caller's call can't be the probe: callers give up on many calls when the first of them fails.
 async fn probe(probing: Probing) {
     loop {
         sleep(PROBE_EVERY).await;
@@ -145,8 +145,8 @@ impl Inner {
         })
     }
 
-    /// The connection. Making one goes on when the caller is gone, so that a slow handshake succeeds
-    /// for a later call.
+    /// The connection. Connecting continues even if the caller is gone, so that a slow handshake succeeds for
+    /// a later call.
     async fn connect(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
         if let Some(connection) = self.connection.current.load_full() {
             return Ok(connection);
@@ -181,7 +181,7 @@ impl Inner {
         Failure::Lost(format!("{} did not answer within {:?}", self.server(), self.timeout))
     }
 
-    /// Forgets the connection, unless it is another by now.
+    /// Drops the connection, unless it was already replaced.
     fn replace(&self, broken: &Arc<MultiplexedConnection>) {
         self.connection.current.rcu(|current| match current {
             Some(current) if !Arc::ptr_eq(current, broken) => Some(Arc::clone(current)),
@@ -195,7 +195,7 @@ impl Inner {
     }
 }
 
-/// A server that refuses the login may take it a minute later, so this is no reason to stop.
+/// A server that refuses the login may accept it a minute later, so this is no reason to stop.
 fn classify_connecting(error: &RedisError) -> Failure {
     Failure::Lost(format!("connect: {error}"))
 }
@@ -213,7 +213,7 @@ fn classify(error: &RedisError) -> Failure {
         ErrorKind::Server(_) | ErrorKind::Extension if error.code() == Some("WRONGTYPE") => {
             Failure::Corrupt(text)
         }
-        // LOADING, MISCONF, OOM, BUSY, TRYAGAIN, ASK (a slot on its way), NOPERM, NOREPLICAS, …
+        // LOADING, MISCONF, OOM, BUSY, TRYAGAIN, ASK (a slot that is being moved), NOPERM, NOREPLICAS, …
         ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
             Failure::Refused(text)
         }

@@ -1,4 +1,4 @@
-//! What nodes agree on: leases, fences, who is there, what the store is; and counting windows.
+//! What nodes agree on: leases, fences, known nodes, what the store is; and counting windows.
 
 use super::RedisStore;
 use super::client::Lanes;
@@ -15,7 +15,7 @@ impl RedisStore {
     pub(super) async fn take_lease(&self, name: &str, holder: &str, ttl_ms: u64) -> Result<Lease> {
         let mut call = Call::of([keys::lease(name), keys::token(name)]);
         call.arg(holder.as_bytes());
-        // Redis refuses a TTL of nothing.
+        // Redis refuses a TTL of zero.
         call.number(ttl_ms.max(1));
         match self.client.script(Partition::Directory, Lanes::Facts, &LEASE, &call).await? {
             Value::Nil => Ok(Lease::Held),
@@ -98,7 +98,7 @@ impl RedisStore {
         let mut call = Call::of([keys::window(partition, name)]);
         call.arg(member.as_bytes());
         call.arg(now_ms.to_string().as_bytes());
-        // Redis refuses a TTL of nothing.
+        // Redis refuses a TTL of zero.
         call.number(window_ms.max(1));
         reply::number(self.client.script(partition, Lanes::Reads, &WINDOW, &call).await?)
     }

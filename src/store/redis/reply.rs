@@ -1,4 +1,4 @@
-//! What Redis answered, as what it must be.
+//! Converts Redis's answers to the expected types.
 
 use crate::store::{Result, StoreError};
 use redis::Value;
@@ -36,7 +36,7 @@ pub fn array(value: Value) -> Result<Vec<Value>> {
     }
 }
 
-/// A number that is not negative, as such or in digits.
+/// A number that is not negative, as an integer or in digits.
 pub fn number(value: Value) -> Result<u64> {
     match value {
         Value::Int(number) => {

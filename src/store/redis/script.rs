@@ -42,19 +42,19 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of these keys, without arguments yet.
+    /// A call with these keys, without arguments yet.
     pub fn of(keys: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut call = Self::default();
         keys.into_iter().for_each(|key| call.arg(&key));
         call.keys = call.ends.len();
         call
     }
-    /// One argument more.
+    /// Adds an argument.
     pub fn arg(&mut self, argument: &[u8]) {
         self.bytes.extend_from_slice(argument);
         self.ends.push(self.bytes.len());
     }
-    /// One argument more: a number in digits.
+    /// Adds a number as an argument, in digits.
     pub fn number(&mut self, number: u64) {
         self.arg(number.to_string().as_bytes());
     }

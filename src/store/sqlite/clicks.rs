@@ -13,9 +13,9 @@ use chrono::{Datelike, NaiveDate};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{Duration, Instant};
 
-/// How often some visitors are looked at for whether they have expired, if anything is written at all.
+/// How often some visitors are checked for expiry, if anything is written at all.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How many: some milliseconds' work; a million are through in a quarter of an hour.
+/// How many of them: some milliseconds of work; a million take a quarter of an hour.
 const VISITORS_A_SWEEP: u16 = 10_000;
 
 impl SqliteStore {
@@ -81,8 +81,8 @@ fn visits_of(connection: &Connection, visitor: VisitorId, now: i64) -> Result<Ve
     Ok(visits.unwrap_or_default())
 }
 
-/// A visitor made for this click may stand here already: by an earlier click of the same batch, that
-/// came before the browser knew its cookie.
+/// A visitor that is new with this click may be here already: by an earlier click of the same batch, which
+/// came before the browser had its cookie.
 fn put_visit(change: &Transaction<'_>, write: &VisitWrite, now: i64, expires: i64) -> Result<()> {
     let mut visit = Vec::with_capacity(packed::VISIT_BYTES);
     packed::put_visit(&write.visit, &mut visit);
@@ -145,7 +145,7 @@ fn counts_of(
     let mut rows = statement.query(params![affiliate.bits().cast_signed(), from, to])?;
     let mut days: Vec<DayCounts> = Vec::new();
     while let Some(row) = rows.next()? {
-        // Only days that were one when they were written are in the table.
+        // The table holds only valid days.
         let day = NaiveDate::from_num_days_from_ce_opt(row.get(0)?).unwrap_or_default();
         let Some(counter) = packed::read_counter(&row.get::<_, Vec<u8>>(1)?)? else { continue };
         let count: (Counter, u64) = (counter, row.get::<_, i64>(2)?.cast_unsigned());
@@ -157,8 +157,8 @@ fn counts_of(
     Ok(days)
 }
 
-/// Asked for day by day, so that a day's thousands of sub ids are not walked through: their names begin with digits,
-/// those of links with `l` and `o`, of unique clicks and verdicts with `u` and `v`.
+/// Read day by day, so that a day's thousands of sub ids are skipped: their names begin with digits, those of
+/// links with `l` and `o`, of unique clicks and verdicts with `u` and `v`.
 fn totals_of(
     connection: &Connection,
     affiliate: AffiliateId,
@@ -197,10 +197,10 @@ fn totals_of(
     Ok(days)
 }
 
-/// Deletes what has expired, going through all visitors a piece at a time, round and round.
+/// Deletes what has expired, going through all visitors a part at a time, again and again.
 pub(super) struct Sweep {
     last: Instant,
-    /// Visitors up to this one have been seen in this round.
+    /// Visitors up to this one have been checked in this round.
     after: Vec<u8>,
 }
 
@@ -220,7 +220,7 @@ impl Sweep {
     }
 }
 
-/// Deletes the expired among the next visitors, and expired windows; answers how many.
+/// Deletes the expired ones among the next visitors, and expired windows; returns how many.
 fn purge(connection: &Connection, after: &mut Vec<u8>, now: i64) -> rusqlite::Result<usize> {
     let last: Option<Vec<u8>> = connection
         .prepare_cached("SELECT visitor FROM visits WHERE visitor > ? ORDER BY visitor LIMIT 1 OFFSET ?")?

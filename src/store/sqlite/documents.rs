@@ -120,7 +120,7 @@ fn cursor(connection: &Connection, part: i64, node: NodeId, log: Log) -> Result<
     at.map_or(Ok(Cursor::default()), |at| packed::read_cursor(&at))
 }
 
-/// Moves a cursor on; if it stands elsewhere than it should, answers where, and leaves it.
+/// Moves a cursor; if it is not where it should be, returns where it is, and leaves it.
 pub(super) fn move_cursor(change: &Transaction<'_>, part: i64, advance: &Advance) -> Result<Option<Cursor>> {
     let at = cursor(change, part, advance.node, advance.log)?;
     if at != advance.from {
@@ -136,7 +136,7 @@ pub(super) fn move_cursor(change: &Transaction<'_>, part: i64, advance: &Advance
     Ok(None)
 }
 
-/// Checks everything, then writes: an answer other than `Done` leaves the transaction empty.
+/// Checks everything, then writes: with a result other than `Done`, the transaction is empty.
 fn apply(change: &Transaction<'_>, commit: &Commit) -> Result<Committed> {
     let part = part(commit.partition);
     if let Some(advance) = &commit.advance {

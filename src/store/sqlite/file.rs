@@ -5,10 +5,10 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
-/// Each turns a file of the version before, beginning with 0, into one of the next.
+/// Each migrates a file to the next version, beginning with 0.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 
-/// Another process that reads the file may hold it for a moment.
+/// Another process that reads the file may lock it for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 64;
 
@@ -16,8 +16,8 @@ const STATEMENTS: usize = 64;
 pub fn open_to_write(path: &Path) -> Result<Connection> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // What is lost by a power cut is in the journal, so a commit need not wait for the disk. A larger log
-    // before a checkpoint writes a page that changes often once.
+    // What a power cut loses is in the journal, so a commit need not wait for the disk. With more log before
+    // a checkpoint, a page that changes often is written once.
     connection.execute_batch(
         "PRAGMA journal_mode = wal; PRAGMA synchronous = normal; PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA temp_store = memory;",
@@ -49,7 +49,7 @@ fn migrate(connection: &mut Connection) -> Result<()> {
         )));
     };
     if missing.is_empty() {
-        // Nothing is written: a full disk keeps nobody from reading.
+        // Nothing is written: on a full disk, reading still works.
         return Ok(());
     }
     for migration in missing {

@@ -1,5 +1,5 @@
-//! The embedded store: one SQLite file, for one node. All that is in it can be rebuilt from the journal, so
-//! its commits do not wait for the disk, and the remedy for damage is to remove it.
+//! The embedded store: one SQLite file, for one node. Everything in it can be rebuilt from the journal, so
+//! its commits do not wait for the disk, and the remedy for damage is to remove the file.
 
 use super::{
     ClickBatch, Commit, Committed, Cursor, DayCounts, Doc, Entry, Finding, Lease, Log, NodeState, Partition,
@@ -18,7 +18,7 @@ mod nodes;
 mod streams;
 mod threads;
 
-/// See the module.
+/// A store in SQLite; see the module.
 pub struct SqliteStore {
     path: PathBuf,
     writer: threads::Writer,
@@ -26,12 +26,13 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it. A process that has it open already is not kept from it: the data
-    /// directory's lock does that.
+    /// Opens the file, or makes it. It does not exclude another process that has the file open: the lock of
+    /// the data directory does that.
     pub fn open(path: &Path) -> Result<Self> {
         let connection = match file::open_to_write(path) {
             Ok(connection) => Some(connection),
-            // A full disk, as a rule: prospects are redirected and the journal holds what comes in until it opens.
+            // Usually a full disk: until the file opens, prospects are redirected and the journal keeps what
+            // comes in.
             Err(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "the embedded store can't be opened; it is tried again");
                 None
@@ -59,9 +60,9 @@ impl From<rusqlite::Error> for StoreError {
             Some(NotADatabase) => {
                 Self::Corrupt(format!("{error}: remove the file to have it rebuilt from the journal"))
             }
-            // A full disk, a failing one, a lock: the journal holds what comes in.
+            // A full or failing disk, or a lock: the journal keeps what comes in.
             Some(_) => Self::Unavailable(error.to_string()),
-            // A value of another type than was written.
+            // A value has another type than was written.
             None => Self::Corrupt(error.to_string()),
         }
     }

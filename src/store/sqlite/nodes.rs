@@ -1,4 +1,4 @@
-//! What nodes agree on: leases, fences, who is there, what the store is; and counting windows.
+//! What nodes agree on: leases, fences, known nodes, what the store is; and counting windows.
 
 use super::SqliteStore;
 use super::documents::part;
@@ -104,8 +104,8 @@ impl SqliteStore {
     }
 }
 
-/// A new holder's token is above all before, and at least the time in milliseconds: so it stays above
-/// even when the file was rebuilt.
+/// A new holder's token is higher than all before, and at least the time in milliseconds: so it is higher
+/// even after the file was rebuilt.
 fn take(change: &Transaction<'_>, name: &str, holder: &str, now: i64, ttl: i64) -> rusqlite::Result<Lease> {
     let standing: Option<(String, i64, i64)> = change
         .prepare_cached("SELECT holder, until_ms, token FROM leases WHERE name = ?")?
@@ -152,7 +152,7 @@ fn count(change: &Transaction<'_>, name: &str, member: &str, now: i64, window: i
     change
         .prepare_cached("DELETE FROM windows WHERE name = ? AND at_ms <= ?")?
         .execute(params![name, now.saturating_sub(window).saturating_sub(window)])?;
-    // As in Redis, a window is forgotten by the store's own clock, whatever time its members have.
+    // As in Redis, a window expires by the store's own clock, whatever times its members have.
     let expires = Clock::system().millis().saturating_add(window);
     change
         .prepare_cached("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?)")?

@@ -1,5 +1,5 @@
-//! Streams. An entry's id begins with the time, as in Redis: when the file is rebuilt, whoever read the
-//! old one sees the entries again rather than to miss some.
+//! Streams. An entry's id begins with the time, as in Redis: when the file is rebuilt, readers of the old one
+//! see entries again rather than miss some.
 
 use super::SqliteStore;
 use super::documents::part;

@@ -1,4 +1,4 @@
-//! Who touches the file: one thread that writes, and a few connections that read meanwhile.
+//! Who uses the file: one thread that writes, and a few connections that read meanwhile.
 
 use super::file;
 use crate::store::{Result, StoreError};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// Writes that wait for the thread; callers beyond wait for a place.
+/// How many writes may be queued for the thread; further callers wait.
 const WRITES_WAITING: usize = 64;
 /// Reads at once.
 const READERS: usize = 4;
@@ -45,7 +45,7 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Runs `work` in a transaction, which is kept if it answers well and undone if not.
+    /// Runs `work` in a transaction, which is committed if it succeeds and rolled back if not.
     pub async fn run<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -53,11 +53,11 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // Who asked may be gone; the work is done all the same, as with any store.
+            // The caller may be gone; the work is done all the same, as with any store.
             answer.send(connection.and_then(|connection| in_transaction(connection, work))).ok();
         });
         let stopped = || StoreError::Unavailable("the thread that writes has stopped".to_owned());
-        // The sender is taken by `drop` alone.
+        // Only `drop` takes the sender.
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
         jobs.send(job).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
@@ -85,7 +85,7 @@ fn in_transaction<T>(
 }
 
 impl Drop for Writer {
-    /// Lets what is waiting finish, and closes the file.
+    /// Lets the queued work finish, and closes the file.
     fn drop(&mut self) {
         self.jobs.take();
         if let Some(thread) = self.thread.take() {
@@ -108,7 +108,7 @@ impl Readers {
         Self { path: path.to_owned(), permits: Arc::new(Semaphore::new(READERS)), idle: Arc::default() }
     }
 
-    /// Runs `work` on a connection of its own, away from the threads that serve.
+    /// Runs `work` on a connection of its own, not on a serving thread.
     pub async fn run<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,

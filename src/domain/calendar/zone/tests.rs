@@ -1,4 +1,4 @@
-//! Zones against a second model: a wall clock, read minute by minute.
+//! Zones compared with a second model: a clock that is read minute by minute.
 
 use super::*;
 use proptest::prelude::*;
@@ -27,13 +27,13 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect(text)
 }
 
-/// What a wall clock of the zone shows, asked of the database itself.
+/// What clocks in the zone show, by the database itself.
 fn wall(zone: &TimeZone, at: DateTime<Utc>) -> chrono::NaiveDateTime {
     let offset = zone.to_offset(Timestamp::from_second(at.timestamp()).expect("in range")).seconds();
     at.naive_utc() + chrono::Duration::seconds(offset.into())
 }
 
-/// The first minute at which the wall shows the time or later.
+/// The first minute at which clocks show this time or later.
 fn first_minute(name: &str, time: chrono::NaiveDateTime) -> DateTime<Utc> {
     let zone = TimeZoneDatabase::bundled().get(name).expect(name);
     let start = time.and_utc() - chrono::Duration::hours(26);
@@ -64,7 +64,7 @@ fn a_day_begins_at_its_first_instant() {
         ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00Z"),
         ("Asia/Beirut", "2022-03-27", "2022-03-26T22:00:00Z"),
         ("Africa/Cairo", "2023-04-28", "2023-04-27T22:00:00Z"),
-        // Clocks go back from midnight to 23:00: the day begins at the second midnight, its first.
+        // Clocks go back from midnight to 23:00, so the second midnight is the first instant of the day.
         ("America/Sao_Paulo", "2018-02-18", "2018-02-18T03:00:00Z"),
         // Two midnights: the first.
         ("America/Havana", "2025-11-02", "2025-11-02T04:00:00Z"),
@@ -146,7 +146,7 @@ fn every_day_of_thirty_years_begins_when_the_wall_says() {
     for name in ZONES {
         let zone = zone(name);
         let days = date("1996-01-01").iter_days().take_while(|day| *day < date("2027-01-01"));
-        // The days about a change of clocks are the hard ones; the others are spot checks.
+        // The days around a clock change are the hard ones; the others are samples.
         let hard = |day: &NaiveDate| {
             let length = zone.end_of(*day) - zone.start_of(*day);
             length != chrono::Duration::hours(24) || day.to_string().ends_with("-15")

@@ -7,13 +7,13 @@ use crate::domain::mark::Mark;
 struct Row {
     case: &'static str,
     active_days: ActiveDays,
-    /// How many accounts, with which story; the first is the one that is asked when it crosses.
+    /// How many accounts, with which story; the qualification of the first one is checked.
     accounts: &'static [(usize, &'static str)],
-    /// The last full day of a night that closed what was due, if there was one.
+    /// The last full day of a night that closed the months due, if there was one.
     closed: Option<&'static str>,
-    /// What came to be known after it: the account's place, and the event.
+    /// What became known after it: the account's index, and the event.
     late: Option<(usize, &'static str)>,
-    /// The rate of Growth in the first tier after it.
+    /// The rate of Growth in the first tier after that night.
     growth: i64,
     through: &'static str,
     crosses_on: Option<&'static str>,
@@ -50,7 +50,7 @@ fn check(row: &Row) {
     let mark = Mark::of(&program.rules).expect("a zone");
     let crosses_on = History::of(&program.referrals[0]).crossing(&mark.into());
     assert_eq!(crosses_on, row.crosses_on.map(date), "case {}", row.case);
-    let statements: Vec<String> = program.statements(date(row.through)).iter().map(told).collect();
+    let statements: Vec<String> = program.statements(date(row.through)).iter().map(on_one_line).collect();
     let last = &statements[statements.len() - row.statements.len()..];
     assert_eq!(last, row.statements, "case {}", row.case);
 }

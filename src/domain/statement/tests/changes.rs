@@ -1,8 +1,8 @@
-//! What comes after a month was closed: holds, rejections, credits, other rules, an affiliate's end.
+//! What happens after a month was closed: holds, rejections, credits, other rules, the end of an affiliate.
 
 use super::*;
 
-/// Three accounts that cross on April 1, and 22 young ones: 25 are active in April.
+/// Three accounts that qualify on April 1, and 22 young ones: 25 are active in April.
 fn program() -> Program {
     Program::new(rules()).with(3, "growth 2026-01-01 10:00").with(22, "growth 2026-04-20 10:00")
 }
@@ -21,12 +21,12 @@ fn hold(program: &mut Program, account: usize, since: Option<&str>) {
 
 /// The last statement on May 10.
 fn may(program: &Program) -> String {
-    told(program.statements(date("2026-05-10")).last().expect("May"))
+    on_one_line(program.statements(date("2026-05-10")).last().expect("May"))
 }
 
 fn april(program: &Program) -> String {
     let statements = program.statements(date("2026-05-10"));
-    told(&statements[statements.len() - 2])
+    on_one_line(&statements[statements.len() - 2])
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_hold_after_the_closing_takes_nothing_back() {
     hold(&mut program, 0, Some("2026-05-04T08:00:01Z"));
     hold(&mut program, 24, Some("2026-05-04T08:00:01Z"));
     assert_eq!(may(&program), "2026-05 23 active:  = 0.00");
-    // While it is held, not even facts that take its crossing away do; the others' tier falls.
+    // While it is held, even facts that take its qualification away change nothing; the others' tier falls.
     program.learns(0, "a canceled 2026-03-15 00:00");
     assert_eq!(may(&program), "2026-05 23 active: 2 x -50.00 for 2026-04 = -100.00");
     hold(&mut program, 0, None);
@@ -72,11 +72,14 @@ fn an_adjustment_is_made_once_and_can_be_taken_back() {
     let may_end = date("2026-06-03");
     program.night("2026-05".parse().expect("a month"), may_end, instant("2026-06-04T08:00:00Z"));
     let statements = program.statements(date("2026-06-10"));
-    let last: Vec<String> = statements[statements.len() - 2..].iter().map(told).collect();
+    let last: Vec<String> = statements[statements.len() - 2..].iter().map(on_one_line).collect();
     assert_eq!(last, ["2026-05 24 active: 3 x -50.00 for 2026-04 = -150.00", "2026-06 24 active:  = 0.00"]);
     program.learns(24, "b activated 2026-04-29 18:00");
     let statements = program.statements(date("2026-06-10"));
-    assert_eq!(told(statements.last().expect("June")), "2026-06 25 active: 3 x 50.00 for 2026-04 = 150.00");
+    assert_eq!(
+        on_one_line(statements.last().expect("June")),
+        "2026-06 25 active: 3 x 50.00 for 2026-04 = 150.00"
+    );
     let adjustment = &statements.last().expect("June").adjustments[0];
     assert_eq!(
         (adjustment.stated.to_string(), adjustment.now.to_string()),
@@ -95,7 +98,7 @@ fn an_account_credited_by_hand_leaves_one_affiliate_and_comes_to_the_other() {
     assert!(to.closed_months.iter().all(|closed| closed.statement.is_none()));
     to.referrals.push(moved);
     let statements = to.statements(date("2026-05-10"));
-    let all: Vec<String> = statements.iter().map(told).collect();
+    let all: Vec<String> = statements.iter().map(on_one_line).collect();
     assert_eq!(all, ["2026-05 1 active: 1 x 99.00 for 2026-04 = 99.00"]);
     assert_eq!(statements[0].previous, None);
 }
@@ -116,7 +119,7 @@ fn months_before_the_first_are_shown_and_not_paid() {
         .with(1, "growth 2025-12-15 10:00")
         .with(1, "growth 2026-01-01 10:00")
         .with(1, "enterprise 2026-01-01 10:00");
-    let statements: Vec<String> = program.project(date("2026-04-30")).iter().map(told).collect();
+    let statements: Vec<String> = program.project(date("2026-04-30")).iter().map(on_one_line).collect();
     assert_eq!(
         statements[3..],
         [
@@ -130,7 +133,7 @@ fn months_before_the_first_are_shown_and_not_paid() {
 
 #[test]
 fn an_affiliate_earns_up_to_its_closing_day() {
-    for (closed_at, told_of_april) in [
+    for (closed_at, april_before) in [
         ("2026-04-01T03:59:59Z", "2026-04 2 active:  = 0.00"),
         ("2026-04-01T04:00:00Z", "2026-04 2 active: 1 x 99.00 = 99.00"),
         ("2026-04-02T04:00:00Z", "2026-04 2 active: 2 x 99.00 = 198.00"),
@@ -139,7 +142,7 @@ fn an_affiliate_earns_up_to_its_closing_day() {
             Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-01-02 10:00");
         program.closed_at = Some(instant(closed_at));
         let april = program.project(date("2026-04-30")).pop().expect("April");
-        assert_eq!(told(&april), told_of_april, "{closed_at}");
+        assert_eq!(on_one_line(&april), april_before, "{closed_at}");
     }
 }
 
@@ -148,10 +151,11 @@ fn a_closed_month_keeps_its_mark_and_an_account_crosses_once() {
     let mut program =
         Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-02-10 10:00");
     close_april(&mut program);
-    // By 120 days the first would cross on May 1: it has crossed. The second does on June 10.
+    // With 120 days the first would qualify on May 1, but it has qualified already. The second does on June
+    // 10.
     program.changes_rules(|rules| rules.mark_days = 120);
     let statements = program.statements(date("2026-06-30"));
-    let last: Vec<String> = statements[statements.len() - 3..].iter().map(told).collect();
+    let last: Vec<String> = statements[statements.len() - 3..].iter().map(on_one_line).collect();
     assert_eq!(
         last,
         [
@@ -168,7 +172,7 @@ fn facts_after_the_last_full_day_are_not_seen() {
         Program::new(rules()).with(1, "growth 2026-01-01 10:00").with(1, "growth 2026-04-20 00:00");
     let before = program.clone().with(1, "growth 2026-04-21 00:00");
     let seen = program.project(date("2026-04-19"));
-    assert_eq!(told(seen.last().expect("April")), "2026-04 1 active: 1 x 99.00 = 99.00");
+    assert_eq!(on_one_line(seen.last().expect("April")), "2026-04 1 active: 1 x 99.00 = 99.00");
     program.learns(0, "a canceled 2026-04-20 00:00");
     assert_eq!(program.project(date("2026-04-19")), seen);
     assert_eq!(before.project(date("2026-04-19")), seen);
@@ -181,21 +185,21 @@ fn a_run_that_looks_back_leaves_later_closed_months_alone() {
     close_april(&mut program);
     assert!(program.project(date("2026-04-15")).is_empty());
     assert!(program.project(date("2026-02-15")).is_empty());
-    // Even where months before them are open.
+    // Also if months before them are open.
     program.closed_months.retain(|closed| closed.month == Month { year: 2026, month: 4 });
     let january = program.project(date("2026-01-31")).pop().expect("January");
-    assert_eq!(told(&january), "2026-01 3 active:  = 0.00");
+    assert_eq!(on_one_line(&january), "2026-01 3 active:  = 0.00");
 }
 
 #[test]
 fn corrections_stand_in_the_earliest_open_month_even_before_the_corrected_one() {
-    // Closing began with April; nobody had referrals before it then.
+    // Closing began with April; nobody had referrals before it.
     let mut program = program();
     close_april(&mut program);
     program.closed_months.retain(|closed| closed.month == Month { year: 2026, month: 4 });
     program.learns(24, "a canceled 2026-04-29 12:00");
     let january = program.project(date("2026-05-10")).swap_remove(0);
-    assert_eq!(told(&january), "2026-01 3 active: 3 x -50.00 for 2026-04 = -150.00");
+    assert_eq!(on_one_line(&january), "2026-01 3 active: 3 x -50.00 for 2026-04 = -150.00");
     close_april(&mut program);
     assert_eq!(program.closed_months.len(), 5);
     assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
@@ -214,8 +218,9 @@ fn a_months_facts_hash_does_not_know_what_came_after_it() {
     assert_eq!(known[..3], before[..3]);
 }
 
-/// March closes by 90 days in New York; then the rules change. An account that is past the new mark crosses on the first
-/// active day of the first open month; one that left only if it comes back; nobody twice.
+/// March closes with 90 days in New York; then the rules change. An account with more days than the new
+/// period qualifies on the first active day of the first open month; one that left only if it comes back;
+/// none twice.
 #[test]
 fn after_a_change_of_rules_an_account_in_between_crosses_in_the_first_open_month() {
     let by_60: fn(&mut Rules) = |rules| rules.mark_days = 60;
@@ -244,7 +249,7 @@ fn after_a_change_of_rules_an_account_in_between_crosses_in_the_first_open_month
             "growth 2026-01-15 10:00; a suspended 2026-03-25 10:00; b activated 2026-04-01 00:00",
             "2026-04-01",
         ),
-        // In Los Angeles it signed up the day before, so that its 90th day lies in closed March.
+        // In Los Angeles it signed up the day before, so that its 90th day is in closed March.
         ("a zone further west", rules(), further_west, "growth 2026-01-01 02:00", "2026-04-01"),
         (
             "days that start again add up from now on",
@@ -276,18 +281,19 @@ fn a_late_fact_moves_a_crossing_into_the_closed_month_by_whose_rules_it_lies_the
     program.night("2025-12".parse().expect("a month"), date("2026-04-03"), instant("2026-04-04T08:00:00Z"));
     program.changes_rules(|rules| rules.mark_days = 60);
     assert_eq!(
-        told(program.statements(date("2026-04-30")).last().expect("April")),
+        on_one_line(program.statements(date("2026-04-30")).last().expect("April")),
         "2026-04 0 active:  = 0.00"
     );
     program.learns(0, "b activated 2026-03-01 12:00");
     let april = program.statements(date("2026-04-30")).pop().expect("April");
-    assert_eq!(told(&april), "2026-04 1 active: 1 x 99.00 for 2026-03 = 99.00");
+    assert_eq!(on_one_line(&april), "2026-04 1 active: 1 x 99.00 for 2026-03 = 99.00");
     assert!(april.lines.is_empty(), "nobody crosses twice");
 }
 
 #[test]
 fn a_referral_that_is_held_again_stands_as_at_the_closing_that_left_it_out() {
-    // Its hold of today began after the closing, by whatever clock: at the closing it was held, and 24 counted.
+    // Its hold of today began after the closing, by any clock: at the closing it was held already, and 24
+    // counted.
     for since in ["2026-05-05T00:00:00Z", "2026-05-04T10:00:00Z"] {
         let mut program = program();
         hold(&mut program, 0, Some("2026-01-02T00:00:00Z"));
@@ -312,23 +318,27 @@ fn a_held_referral_stands_as_at_the_latest_closing_at_which_it_was_not_held() {
     let june = date("2026-06-03");
     program.night("2026-05".parse().expect("a month"), june, instant("2026-06-04T08:00:00Z"));
     let paid = program.statements(june).swap_remove(4);
-    assert_eq!(told(&paid), "2026-05 25 active: 1 x 149.00 for 2026-04, 2 x 50.00 for 2026-04 = 249.00");
-    // May's closing counted it, in April too: held again, it takes nothing back from anybody.
+    assert_eq!(
+        on_one_line(&paid),
+        "2026-05 25 active: 1 x 149.00 for 2026-04, 2 x 50.00 for 2026-04 = 249.00"
+    );
+    // May's closing counted it, in April too: a new hold takes nothing back.
     hold(&mut program, 0, Some("2026-06-05T00:00:00Z"));
     let last = program.statements(date("2026-06-10")).pop().expect("June");
-    assert_eq!(told(&last), "2026-06 24 active:  = 0.00");
+    assert_eq!(on_one_line(&last), "2026-06 24 active:  = 0.00");
 }
 
 #[test]
 fn a_referral_that_came_after_a_closing_and_is_held_is_out_of_that_month() {
-    // 24 counted; the 25th, dated in April, becomes known in May and is held at once, by a clock that runs behind.
+    // 24 counted; the 25th, dated in April, becomes known in May and is held at once, by a clock that is
+    // behind.
     let mut program =
         Program::new(rules()).with(3, "growth 2026-01-01 10:00").with(21, "growth 2026-04-20 10:00");
     close_april(&mut program);
     let mut program = program.with(1, "growth 2026-04-20 10:00");
     hold(&mut program, 24, Some("2026-05-05T08:00:00Z"));
     assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
-    // One that was rejected, or another affiliate's, at the closing is out as well.
+    // A referral that was rejected, or another affiliate's, at the closing does not count either.
     program.referrals[24].held_since = None;
     assert_eq!(may(&program), "2026-05 25 active: 3 x 50.00 for 2026-04 = 150.00");
 }
@@ -342,7 +352,7 @@ fn closings_that_do_not_say_who_counted_keep_the_order_of_the_clock() {
     assert_eq!(may(&program), "2026-05 24 active:  = 0.00");
     hold(&mut program, 24, Some("2026-05-05T00:00:00Z"));
     assert_eq!(may(&program), "2026-05 23 active:  = 0.00", "it was in April when that was closed");
-    // The next closing says it of all; from then on no clock is asked.
+    // The next closing lists all of them; from then on times are not needed.
     program.night("2026-05".parse().expect("a month"), date("2026-06-03"), instant("2026-06-04T08:00:00Z"));
     let may = program.closed_months.last().and_then(|closed| closed.referrals.clone()).expect("May says it");
     assert_eq!((may.counted.len(), may.held.len(), may.out.len()), (23, 2, 0));

@@ -1,5 +1,5 @@
-//! A second model of a month, slow and plain: it looks at each referral and each day anew, and knows
-//! nothing of what was stated before.
+//! A second model of a month, slow and simple: it looks at each referral and each day again, and does not use
+//! earlier statements.
 
 use super::*;
 use crate::domain::mark::Mark;
@@ -7,7 +7,7 @@ use chrono::Days;
 
 /// What a month says by all facts.
 #[derive(Debug, PartialEq)]
-pub struct Said {
+pub struct Totals {
     pub active_accounts: u32,
     /// Account, plan, day, amount.
     pub lines: Vec<(AccountId, Plan, NaiveDate, Money)>,
@@ -41,7 +41,7 @@ fn seen(ledger: &Ledger<'_>, referrals: &[Referral]) -> Vec<Referral> {
     referrals
 }
 
-/// The month in which the account crosses by that month's rules, and the day.
+/// The month in which the account qualifies by that month's rules, and the day.
 fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDate)> {
     let mark = |month| mark_of(rules_of(ledger, month));
     let last = ledger.through + Days::new(2);
@@ -50,19 +50,20 @@ fn crossing(ledger: &Ledger<'_>, referral: &Referral) -> Option<(Month, NaiveDat
     seen.then_some((Month::of(on), on))
 }
 
-/// Whether a referral that is held now stands in a month: as at the latest closing, from that month's own on, at which
-/// it was not held.
+/// Whether a referral that is held now counts in a month: as at the latest closing, from that month's own on,
+/// at which it was not held.
 fn stands_in(program: &Program, referral: &Referral, month: Month) -> bool {
     let closings = program.known_at.iter().filter(|(closed, _)| *closed >= month);
-    let stood = closings.map(|(_, known)| known.iter().find(|known| known.account_id == referral.account_id));
-    let stood: Vec<Option<&Referral>> = stood.collect();
+    let at_closings =
+        closings.map(|(_, known)| known.iter().find(|known| known.account_id == referral.account_id));
+    let at_closings: Vec<Option<&Referral>> = at_closings.collect();
     let held = |known: &Referral| known.held_since.is_some() && !known.rejected;
-    let latest = stood.into_iter().rev().find(|known| !known.is_some_and(held));
+    let latest = at_closings.into_iter().rev().find(|known| !known.is_some_and(held));
     latest.flatten().is_some_and(|known| !known.rejected)
 }
 
-/// A month by all facts; `None` if it is not wholly seen and closed.
-pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Said> {
+/// A month by all facts; `None` if it is not complete and closed.
+pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Totals> {
     let ledger = &program.ledger(through);
     let (rules, closed) = (rules_of(ledger, month), closed(ledger, month));
     let zone = mark_of(rules).zone;
@@ -88,5 +89,5 @@ pub fn month(program: &Program, through: NaiveDate, month: Month) -> Option<Said
         let rate = tier.rates.get(&plan).copied().filter(|_| !elsewhere).unwrap_or_default();
         Some((referral.account_id.clone(), plan, on, rate))
     });
-    Some(Said { active_accounts, lines: lines.collect() })
+    Some(Totals { active_accounts, lines: lines.collect() })
 }

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order it becomes known.
+//! Properties that hold whatever happens, in whatever order it becomes known.
 
 use super::*;
 use crate::domain::naive::Scene;
@@ -6,10 +6,11 @@ use chrono::{Days, Duration};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Nights, counted from the scene's start: what is known on each grows; months close on the first two.
+/// Nights, in days from the scene's start: each knows more than the one before; months close on the first
+/// two.
 const NIGHTS: [u64; 3] = [45, 80, 130];
 
-/// A referral, and what is known and thought of it on each night.
+/// A referral, and what is known about it on each night.
 #[derive(Debug, Clone)]
 struct Life {
     referral: Referral,
@@ -25,12 +26,12 @@ struct Life {
     moved: usize,
 }
 
-/// What happens to a program.
+/// Everything that happens to a program.
 #[derive(Debug, Clone)]
 struct Tale {
     scene: Scene,
     lives: Vec<Life>,
-    /// In force on each night.
+    /// The rules on each night.
     rules: [Rules; 3],
     closed_at: Option<DateTime<Utc>>,
 }
@@ -50,7 +51,7 @@ fn some_rules(zone: &str) -> impl Strategy<Value = Rules> + use<> {
     })
 }
 
-/// Mostly the same rules on all nights.
+/// The rules of each night, mostly the same on all.
 fn rules_of_nights(scene: &Scene) -> impl Strategy<Value = [Rules; 3]> + use<> {
     let (zone, first_month) = (scene.zone.name().to_owned(), Month::of(scene.start).next());
     let changes = prop_oneof![3 => Just(false), 1 => Just(true)];
@@ -113,7 +114,7 @@ impl Tale {
         self.scene.zone.end_of(self.through(night))
     }
 
-    /// What is known on a night.
+    /// The referrals as known on a night.
     fn referrals(&self, night: usize) -> Vec<Referral> {
         let credited = self.lives.iter().filter(|life| life.known <= night && night < life.moved);
         let seen = credited.map(|life| {
@@ -128,14 +129,14 @@ impl Tale {
         seen.collect()
     }
 
-    /// What is known on a day: what was on the last night before it, and on the first one before that.
+    /// The last night before a day; the first night for a day before all of them.
     fn known_on(day: u64) -> usize {
         NIGHTS.iter().rposition(|night| *night <= day).unwrap_or(0)
     }
 
-    /// The program on the last night, after the closings of those before; the affiliate's end is known
-    /// from the first on.
-    fn told(&self) -> Program {
+    /// The program on the last night, after the closings of the nights before; the affiliate's end is known
+    /// from the first night on.
+    fn program(&self) -> Program {
         let mut program = Program::new(self.rules[0].clone());
         program.closed_at = self.closed_at;
         let first = Month::of(self.scene.start - Days::new(2));
@@ -155,7 +156,7 @@ fn bytes(statements: &[Statement]) -> String {
     serde_json::to_string(statements).expect("plain data")
 }
 
-/// What a closed month and all its adjustments say together, by account, where it is something.
+/// What a closed month and all its adjustments say together, by account, without zeros.
 fn stated(month: Month, statements: &[Statement]) -> BTreeMap<AccountId, Money> {
     let mut sums: BTreeMap<AccountId, Money> = BTreeMap::new();
     for statement in statements {
@@ -173,16 +174,16 @@ fn stated(month: Month, statements: &[Statement]) -> BTreeMap<AccountId, Money> 
 proptest! {
     #[test]
     fn closed_lines_and_adjustments_equal_a_computation_from_all_facts(tale in tales()) {
-        let program = tale.told();
+        let program = tale.program();
         let through = tale.through(2);
         let statements = program.statements(through);
         prop_assert!(!program.closed_months.is_empty());
         for closed in &program.closed_months {
-            let Some(said) = model::month(&program, through, closed.month) else { continue };
-            let lines = said.lines.into_iter().map(|(account, _, _, amount)| (account, amount));
+            let Some(expected) = model::month(&program, through, closed.month) else { continue };
+            let lines = expected.lines.into_iter().map(|(account, _, _, amount)| (account, amount));
             let mut now: BTreeMap<AccountId, Money> = lines.filter(|(_, amount)| !amount.is_zero()).collect();
             let mut stated = stated(closed.month, &statements);
-            // A held account's own adjustments wait.
+            // The adjustments of a held account itself wait.
             let held = program.referrals.iter().filter(|r| r.held_since.is_some() && !r.rejected);
             let held: BTreeSet<&AccountId> = held.map(|referral| &referral.account_id).collect();
             now.retain(|account, _| !held.contains(account));
@@ -193,23 +194,23 @@ proptest! {
 
     #[test]
     fn open_months_say_what_the_facts_say(tale in tales()) {
-        let program = tale.told();
+        let program = tale.program();
         let through = tale.through(2);
         let projected = program.project(through);
         let open = |month: &Month| program.closed_months.iter().all(|closed| closed.month != *month);
         let mut open_months = Month::of(tale.scene.start).previous().through(Month::of(through)).filter(open);
         for statement in &projected {
-            let said = model::month(&program, through, statement.month).expect("open");
+            let expected = model::month(&program, through, statement.month).expect("open");
             let lines = statement.lines.iter();
             let lines = lines.map(|l| (l.account_id.clone(), l.plan.clone(), l.crossed_on, l.amount));
             let active_accounts = statement.active_accounts;
-            prop_assert_eq!(model::Said { active_accounts, lines: lines.collect() }, said);
+            prop_assert_eq!(model::Totals { active_accounts, lines: lines.collect() }, expected);
             prop_assert_eq!(&statement.rules_hash, &program.rules.hash());
         }
-        // Nothing is said of a month that is left out, and adjustments stand in the first one.
+        // A month is left out only if it has nothing to say; adjustments are in the first open month.
         let nothing_left_out = open_months.all(|month| {
             projected.iter().any(|statement| statement.month == month)
-                || model::month(&program, through, month).is_none_or(|said| said.lines.is_empty())
+                || model::month(&program, through, month).is_none_or(|expected| expected.lines.is_empty())
         });
         prop_assert!(nothing_left_out);
         prop_assert!(projected.iter().skip(1).all(|statement| statement.adjustments.is_empty()));
@@ -217,7 +218,7 @@ proptest! {
 
     #[test]
     fn each_statement_names_the_one_before_it(tale in tales()) {
-        let statements = tale.told().statements(tale.through(2));
+        let statements = tale.program().statements(tale.through(2));
         prop_assert!(statements.iter().all(verify_hash));
         let mut previous = None;
         for statement in &statements {
@@ -228,7 +229,7 @@ proptest! {
 
     #[test]
     fn any_order_of_arrival_gives_the_same_bytes(tale in tales(), turn in 0_usize..100) {
-        let mut program = tale.told();
+        let mut program = tale.program();
         let through = tale.through(2);
         let bytes_before = bytes(&program.project(through));
         prop_assert_eq!(&bytes(&program.project(through)), &bytes_before);
@@ -247,7 +248,7 @@ proptest! {
 
     #[test]
     fn closing_some_months_leaves_the_projections_of_the_rest(tale in tales(), count in 0_usize..6) {
-        let mut program = tale.told();
+        let mut program = tale.program();
         let through = tale.through(2);
         let projected = program.project(through);
         let first = Month::of(tale.scene.start - Days::new(2));
@@ -266,8 +267,8 @@ proptest! {
         prop_assert_eq!(bytes(&program.project(through)), bytes(&rest.collect::<Vec<_>>()));
     }
 
-    /// Each night keeps the summaries of the one before, but for those of which a fact or a judgement came in,
-    /// those whose day has come, and all when other rules apply.
+    /// Each night keeps the summaries of the night before, except those with a new fact or judgement, those
+    /// whose day has come, and all of them if the rules changed.
     #[test]
     fn summaries_kept_from_night_to_night_say_what_new_ones_say(tale in tales(), step in 1_u64..9) {
         let mut program = Program::new(tale.rules[0].clone());

@@ -1,10 +1,10 @@
 #!lua
 -- Applies a batch of clicks to one partition, whole or not at all.
--- KEYS: cursors; the new visitors' moments; for each known visitor his later visits and his moment; affiliates' days.
+-- KEYS: cursors; the new visitors' moments; for each known visitor its later visits and its moment; affiliates' days.
 -- ARGV: cursor field, from, to, visits TTL in ms, number of moments, number of known visitors, visit bytes,
---   most visits, most sub values; what is added to each moment; each known visitor's further visits; then for
+--   most visits, most sub values; the bytes to append to each moment; each known visitor's further visits; then for
 --   each day the number of plain counters, of sub counters, and field and count of each.
--- Answers 1, or the cursor that stands.
+-- Returns 1, or the current cursor.
 local call = redis.call
 local at = call('HGET', KEYS[1], ARGV[1]) or string.rep('\0', 12)
 if at ~= ARGV[2] then return at end
@@ -16,7 +16,7 @@ for i = 1, moments do
   call('PEXPIRE', KEYS[1 + i], ttl)
 end
 
--- A visit that comes again is dropped by who reads, or here when there are twice too many.
+-- A visit that comes twice is dropped by the reader, or here when there are twice as many as allowed.
 local size = tonumber(ARGV[7])
 local most = tonumber(ARGV[8]) * size
 local function trim(visits)
@@ -50,7 +50,7 @@ for day = 2 + moments + 2 * known, #KEYS do
     arg = arg + 2
   end
   for _ = 1, subs do
-    -- A sub counter is a digit and a value; `#` and the digit counts the values that are kept apart.
+    -- A sub counter is a digit and a value; `#` and the digit counts the values that are counted separately.
     local field = ARGV[arg]
     local digit = string.sub(field, 1, 1)
     if field ~= digit .. 'other' and call('HEXISTS', key, field) == 0 then

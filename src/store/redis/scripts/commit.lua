@@ -1,11 +1,11 @@
 #!lua
 -- Applies changes to one partition, whole or not at all.
--- KEYS: cursors, fence, documents, documents that go, indexes, streams.
--- ARGV: cursor field or '', from, to, fencing token or '', number of documents, of those that go, of index changes, of
+-- KEYS: cursors, fence, documents, documents to remove, indexes, streams.
+-- ARGV: cursor field or '', from, to, fencing token or '', number of documents, of documents to remove, of index changes, of
 --   stream entries; then for each document the version that it must have ('': none) and its value with the new
---   version; the versions of those that go; for each index change '1' (enters) or '0' (leaves) and the member; the
+--   version; the versions of those to remove; for each index change '1' (enters) or '0' (leaves) and the member; the
 --   stream entries.
--- Answers {} (done), {'cursor', bytes}, {'fence', token} or {'stale'}.
+-- Returns {} (done), {'cursor', bytes}, {'fence', token} or {'stale'}.
 local call = redis.call
 if ARGV[1] ~= '' then
   local at = call('HGET', KEYS[1], ARGV[1]) or string.rep('\0', 12)

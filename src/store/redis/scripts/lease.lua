@@ -1,7 +1,7 @@
 #!lua
 -- Takes or renews a lease. KEYS: lease, token. ARGV: holder, TTL in ms.
--- Answers the fencing token, or false when another holds it. A new holder's token is above all before, and
--- at least the time in ms: so it stays above even if a failover forgot the last ones.
+-- Returns the fencing token, or false when another holder has it. A new holder's token is higher than all before, and
+-- at least the time in ms: so it is higher even if a failover lost the last ones.
 local call = redis.call
 local holder = call('GET', KEYS[1])
 if holder == ARGV[1] then

@@ -1,5 +1,5 @@
 #!lua
--- Counts a member into a window. KEYS: window. ARGV: member, now in ms, window in ms. Answers its members.
+-- Counts a member into a window. KEYS: window. ARGV: member, now in ms, window in ms. Returns the number of members.
 local call = redis.call
 local from = tonumber(ARGV[2]) - tonumber(ARGV[3])
 call('ZREMRANGEBYSCORE', KEYS[1], '-inf', from - tonumber(ARGV[3]))
