@@ -5,9 +5,9 @@
 //! journal is flushed → the lock is given back.
 
 use crate::app::people::SAMPLE_IN_USE;
-use crate::app::{App, MailSettings, Parts, PortalSettings, Running, Settings, Stop, guarded};
+use crate::app::{App, Parts, Running, Settings, Stop, guarded};
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, Scope, Secret, Secrets, StoreUrl};
+use crate::config::{Config, ConfigError, Secrets, StoreUrl};
 use crate::domain::destination::AllowList;
 use crate::domain::email::canonical_email;
 use crate::domain::event_types::EventTypes;
@@ -16,18 +16,20 @@ use crate::domain::pepper::Pepper;
 use crate::domain::program::hex;
 use crate::domain::token::Keyring;
 use crate::edge::{ClickSink, Routes, kept};
-use crate::http::auth::{self, ApiKey, ApiKeys};
+use crate::http::auth::ApiKeys;
 use crate::http::click::{self, Edge, EdgeSettings};
 use crate::http::client_ip::Peer;
-use crate::http::pages::{self, PageState, Shown, Site, Views};
+use crate::http::guard::Measured;
+use crate::http::pages::{PageState, Views};
 use crate::http::refused::Refusals;
-use crate::http::state::{Answered, ApiState, DestinationRefused, Hooks, ProgramSettings};
-use crate::http::visitor_cookie::{CookieMode, VisitorCookie};
+use crate::http::state::ApiState;
+use crate::http::visitor_cookie::VisitorCookie;
 use crate::http::webhook::WebhookSecrets;
 use crate::jobs::mail::Post;
 use crate::journal::{Journal, JournalError};
 use crate::mail;
 use crate::metrics::{self, Metrics, RouteMetrics};
+use crate::secret::Secret;
 use crate::server::{self, Gauges};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, Log, Store, StoreError, StoreSettings};
@@ -35,16 +37,12 @@ use axum::Router;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
@@ -178,26 +176,15 @@ fn settings(config: &Config, secrets: &Secrets) -> Result<Settings, ConfigError>
     Ok(Settings {
         rules: Arc::new(config.rules()),
         attribution: config.attribution_rules(),
-        close_delay_days: config.program.close_delay_days,
-        public_url: config.listen.public_base().to_owned(),
+        destinations: allow_list(config)?,
+        event_types: EventTypes::new(&config.events.aliases, &config.events.ignore),
+        agreement: config.portal.agreement()?,
         key_digests: signing.chain([pepper_digest]).collect(),
         pepper: Arc::new(pepper),
-        staff_url: config.listen.staff_base(),
-        portal: Arc::new(PortalSettings {
-            program_name: config.portal.program_name.clone(),
-            company: config.portal.company.clone(),
-            agreement: config.portal.agreement()?,
-            signs_the_sample: config.portal.is_sample() && !config.listen.is_on_loopback(),
-            support_email: config.portal.support_email.clone(),
-            templates: config.pages.templates.clone(),
-        }),
-        data_dir: config.data_dir.clone(),
         embedded: matches!(config.store_url()?, StoreUrl::Sqlite(_)),
+        mail_route: config.mail_route()?,
         apply_patience: Duration::from_millis(config.limits.apply_ms),
-        mail: MailSettings {
-            route: config.mail_route()?.to_string(),
-            keeps_from_people: config.keeps_mail_from_people(),
-        },
+        config: Arc::new(config.clone()),
     })
 }
 
@@ -245,8 +232,8 @@ impl Serving {
     }
 
     /// Where mail goes.
-    pub fn mail_route(&self) -> &str {
-        &self.running.app.settings().mail.route
+    pub fn mail_route(&self) -> &mail::Route {
+        &self.running.app.settings().mail_route
     }
     /// Ready when the node finds that it must not run, with why.
     pub async fn failed(&self) -> String {
@@ -306,8 +293,8 @@ impl Listening<'_> {
             Purpose::Serve { settable_clock } => settable_clock.clone(),
             Purpose::Command => None,
         };
-        let state = api_state(self.config, self.secrets, self.running, self.metrics, settable_clock)?;
-        let pages = page_state(self.config, &state)?;
+        let state = api_state(self.secrets, self.running, self.metrics, settable_clock)?;
+        let pages = page_state(&state)?;
         let (internal_socket, internal) = self.bind(self.config.listen.internal)?;
         let mut listeners = Vec::new();
         let mut public = SocketAddr::new(internal.ip(), 0);
@@ -359,7 +346,7 @@ impl Listening<'_> {
     /// No page may show another text above somebody's signature.
     async fn check_agreement(&self) -> Result<(), ServeError> {
         let app = &self.running.app;
-        if app.settings().portal.signs_the_sample {
+        if app.config().signs_the_sample() {
             tracing::warn!("{SAMPLE_IN_USE}");
         }
         match app.agreement_trouble().await {
@@ -433,19 +420,14 @@ fn edge(
     clock: &Clock,
 ) -> Result<Arc<Edge>, ConfigError> {
     let wrong = |key: &str, error: &dyn std::fmt::Display| ConfigError(format!("{key}: failed to {error}"));
-    let allowed = allow_list(config)?;
+    let allowed = running.app.settings().destinations.clone();
     let landing = allowed
         .destination(config.program.landing.as_str())
         .map_err(|error| wrong("program.landing", &error))?;
-    let mode = match config.cookie.mode {
-        config::CookieMode::Always => CookieMode::Always,
-        config::CookieMode::OnConsent => CookieMode::OnConsent,
-        config::CookieMode::Never => CookieMode::Never,
-    };
     let cookie = VisitorCookie::new(
         &config.cookie.name,
         &config.cookie.domain,
-        mode,
+        config.cookie.mode,
         config.listen.is_secure(),
         u64::from(config.program.window_days) * 24 * 60 * 60,
     )
@@ -485,8 +467,7 @@ fn edge(
 /// What writes and sends mail.
 fn post(config: &Config, app: &App) -> Result<Post, ConfigError> {
     let wrong = |key: &str, why: String| ConfigError(format!("mail.{key}: {why}"));
-    let settings = app.settings();
-    let (portal, base) = (&settings.portal, &settings.public_url);
+    let (portal, base) = (&config.portal, config.listen.public_base());
     let context = mail::Context {
         program: portal.program_name.clone(),
         company: portal.company.clone(),
@@ -508,7 +489,8 @@ fn post(config: &Config, app: &App) -> Result<Post, ConfigError> {
     let reply_to = &config.mail.reply_to;
     let reply_to = if reply_to.is_empty() { None } else { Some(address("reply_to", reply_to)?) };
     let sender = mail::Sender { from: address("from", &config.mail.from)?, reply_to };
-    let mailer = mail::Mailer::open(&config.mail_route()?, sender).map_err(|why| wrong("ca_file", why))?;
+    let mailer =
+        mail::Mailer::open(&app.settings().mail_route, sender).map_err(|why| wrong("ca_file", why))?;
     Ok(Post { templates, mailer, shows_links: config.is_for_development() })
 }
 
@@ -527,157 +509,32 @@ impl ClickSink for JournalSink {
 }
 
 fn api_state(
-    config: &Config,
     secrets: &Secrets,
     running: &Running,
     metrics: &Arc<Metrics>,
     settable_clock: Option<Clock>,
 ) -> Result<ApiState, ServeError> {
     let app = Arc::clone(&running.app);
-    let scope = |scope: &Scope| match scope {
-        Scope::Admin => auth::Scope::Admin,
-        Scope::Callback => auth::Scope::Callback,
-        Scope::Read => auth::Scope::Read,
-    };
-    let keys = secrets.api_keys.iter().map(|key| ApiKey {
-        name: key.name.clone(),
-        key: key.key.expose().to_owned(),
-        scopes: key.scopes.iter().map(scope).collect(),
-    });
     let webhooks = WebhookSecrets::parse(secrets.webhooks.iter().map(Secret::expose))
         .map_err(|error| ConfigError(format!("api.webhook_secrets: failed to {error}")))?;
     Ok(ApiState {
-        keys: Arc::new(ApiKeys::new(keys)),
+        keys: Arc::new(ApiKeys::new(secrets.api_keys.iter().cloned())),
         webhooks: Arc::new(webhooks),
         refusals: Arc::new(Refusals::new(Arc::clone(metrics))),
-        program: Arc::new(ProgramSettings {
-            partner_types: config.program.partner_types.clone(),
-            currency: config.program.currency.clone(),
-            mark_days: config.program.mark_days,
-            event_types: EventTypes::new(&config.events.aliases, &config.events.ignore),
-        }),
-        hooks: Arc::new(hooks(config, &app, metrics)?),
+        measured: Arc::new(Measured::new(metrics)),
         app,
         settable_clock,
     })
 }
 
-fn page_state(config: &Config, state: &ApiState) -> Result<PageState, ServeError> {
-    let settings = state.app.settings();
-    let portal = &settings.portal;
-    let views = Views::new(portal.templates.as_deref(), state.app.zone(), &config.program.currency)
+fn page_state(state: &ApiState) -> Result<PageState, ServeError> {
+    let views = Views::new(state.app.config(), state.app.zone())
         .map_err(|error| ConfigError(format!("pages.templates: failed to {error}")))?;
-    let shown = Shown {
-        program_name: portal.program_name.clone(),
-        company: portal.company.clone(),
-        support_email: portal.support_email.clone().unwrap_or_default(),
-        landing: config.program.landing.to_string(),
-        mark_days: config.program.mark_days,
-        window_days: config.program.window_days,
-        currency: config.program.currency.clone(),
-        timezone: config.program.timezone.clone(),
-        css: pages::assets::css(),
-        js: pages::assets::js(),
-    };
-    let site = Site {
-        views,
-        shown,
-        public_url: settings.public_url.clone(),
-        staff_url: settings.staff_url.clone(),
-        trusted_proxies: config.listen.trusted_proxies.clone(),
-        destinations: config.program.destinations.clone(),
-        minimum_payout: config.program.minimum_payout,
-    };
-    Ok(PageState {
-        app: Arc::clone(&state.app),
-        program: Arc::clone(&state.program),
-        hooks: Arc::clone(&state.hooks),
-        site: Arc::new(site),
-    })
-}
-
-fn hooks(config: &Config, app: &Arc<App>, metrics: &Arc<Metrics>) -> Result<Hooks, ServeError> {
-    let allowed = allow_list(config)?;
-    let [hashing, zoned] = [(); 2].map(|()| Arc::clone(app));
-    let (shown, observed) = (Arc::clone(metrics), Observed::new(metrics));
-    Ok(Hooks {
-        email_hash: Box::new({
-            let hashing = Arc::clone(&hashing);
-            move |email| hashing.settings().pepper.email(email)
-        }),
-        ip_hash: Box::new(move |ip| hashing.settings().pepper.ip(ip)),
-        destination_allowed: Box::new(move |text| match allowed.destination(text) {
-            Ok(destination) => Ok(destination.as_str().to_owned()),
-            Err(_) => Err(DestinationRefused),
-        }),
-        day_of: Box::new(move |instant| zoned.zone().date_of(instant)),
-        metrics: Box::new(move || shown.encode()),
-        observe: Box::new(move |answered| observed.note(answered)),
-    })
-}
-
-/// The counters of the internal listener's routes, made when a route is first answered: their number is
-/// that of the routes.
-struct Observed {
-    metrics: Arc<Metrics>,
-    routes: Mutex<HashMap<String, RouteMetrics>>,
-}
-
-impl Observed {
-    fn new(metrics: &Arc<Metrics>) -> Self {
-        Self { metrics: Arc::clone(metrics), routes: Mutex::default() }
-    }
-    fn note(&self, answered: Answered<'_>) {
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let route = routes.entry(answered.route.to_owned()).or_insert_with(|| {
-            let timed = matches!(answered.route, "/v1/signups" | "/v1/accounts/{account_id}/events");
-            self.metrics.route("internal", answered.route, timed)
-        });
-        route.answered(answered.status, Some(answered.elapsed));
-    }
+    Ok(PageState { app: Arc::clone(&state.app), views: Arc::new(views) })
 }
 
 /// An answer of the public listener: a redirect's, or that of another page.
-#[derive(Debug)]
-enum PublicBody {
-    Plain(Full<Bytes>),
-    Page(axum::body::Body),
-}
-
-impl From<&'static str> for PublicBody {
-    fn from(text: &'static str) -> Self {
-        Self::Plain(Full::from(text))
-    }
-}
-
-impl Body for PublicBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match self.get_mut() {
-            Self::Plain(body) => {
-                Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
-            }
-            Self::Page(body) => Pin::new(body).poll_frame(context),
-        }
-    }
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Plain(body) => body.is_end_stream(),
-            Self::Page(body) => body.is_end_stream(),
-        }
-    }
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Plain(body) => body.size_hint(),
-            Self::Page(body) => body.size_hint(),
-        }
-    }
-}
+type PublicBody = http_body_util::Either<Full<Bytes>, axum::body::Body>;
 
 /// The counters of what the public listener answers.
 struct PublicRoutes {
@@ -700,13 +557,13 @@ fn public_answer(
         let is_link = request.uri().path().starts_with(click::PREFIX);
         let route = if is_link { &routes.redirect } else { &routes.script };
         route.answered(response.status().as_u16(), Some(begun.elapsed()));
-        return Either::Left(std::future::ready(response.map(PublicBody::Plain)));
+        return Either::Left(std::future::ready(response.map(PublicBody::Left)));
     }
     let (answer, other) = (routed(pages.clone(), request, peer), routes.other.clone());
     Either::Right(async move {
         let answer = answer.await;
         other.answered(answer.status().as_u16(), None);
-        answer.map(PublicBody::Page)
+        answer.map(PublicBody::Right)
     })
 }
 

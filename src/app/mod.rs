@@ -37,7 +37,6 @@ pub use confirm::ConfirmError;
 pub use directory::{Directory, MonthDoc, RunDoc};
 pub use facts::in_words as fact_in_words;
 pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures, Period};
-pub use outbox::MailSettings;
 pub use overlooked::Overlooked;
 pub use program::{ProgramDay, ProgramFigures};
 pub use prove::{Proof, ProofError};
@@ -49,9 +48,12 @@ pub use stop::Stop;
 pub(crate) use told::Told;
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::account::{Account, Refusal};
 use crate::domain::affiliate::Link;
 use crate::domain::calendar::Zone;
+use crate::domain::destination::AllowList;
+use crate::domain::event_types::EventTypes;
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, AffiliateId, NodeId};
 use crate::domain::mark::Marks;
@@ -62,6 +64,7 @@ use crate::domain::program::{AttributionRules, Rules};
 use crate::domain::statement::{ClosingReferrals, Statement};
 use crate::domain::token::{Keyring, LinkClaim};
 use crate::journal::{AppendError, Journal};
+use crate::mail::Route;
 use crate::metrics::{FactKind, Metrics};
 use crate::store::{Cursor, Log, Partition, Store, StoreError};
 use arc_swap::ArcSwap;
@@ -171,50 +174,31 @@ pub struct Logged {
     pub body: serde_json::Value,
 }
 
-/// What the application is told by its configuration.
+/// The configuration, which all parts of the server read in place, and what is made of it and of secrets at the start.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What was configured.
+    pub config: Arc<Config>,
     /// The rules of months still open.
     pub rules: Arc<Rules>,
     /// What signups are judged by.
     pub attribution: AttributionRules,
-    /// Days after a month's end before it closes.
-    pub close_delay_days: u32,
-    /// What links start with, without a slash at the end.
-    pub public_url: String,
+    /// Where links may lead.
+    pub destinations: AllowList,
+    /// What types of events are called.
+    pub event_types: EventTypes,
+    /// What affiliates sign.
+    pub agreement: Agreement,
     /// Each signing key's id with a digest of its value.
     pub key_digests: Vec<(String, String)>,
     /// Keys e-mail and IP hashes; never shown.
     pub pepper: Arc<Pepper>,
-    /// What links for staff start with, without a slash at the end.
-    pub staff_url: String,
-    /// What people see of the program.
-    pub portal: Arc<PortalSettings>,
-    /// Where the journal lives.
-    pub data_dir: std::path::PathBuf,
     /// The store is this node's own.
     pub embedded: bool,
     /// Where mail goes.
-    pub mail: MailSettings,
+    pub mail_route: Route,
     /// How long a request waits for its fact to be applied before it answers that the fact is on disk.
     pub apply_patience: Duration,
-}
-
-/// What people see of the program.
-#[derive(Debug, Clone)]
-pub struct PortalSettings {
-    /// The program's name.
-    pub program_name: String,
-    /// The company behind it.
-    pub company: String,
-    /// What affiliates sign.
-    pub agreement: Agreement,
-    /// That is our sample, although people elsewhere would sign it.
-    pub signs_the_sample: bool,
-    /// Where affiliates may write for help.
-    pub support_email: Option<String>,
-    /// A directory of templates that replace those compiled in.
-    pub templates: Option<std::path::PathBuf>,
 }
 
 /// What the application is made of.
@@ -372,7 +356,7 @@ impl App {
             oldest_undecided: AtomicU64::new(0),
             may_forget: Mutex::new(None),
             waits_for_others: AtomicBool::new(false),
-            peers: Mutex::new(replay::Peers::open(&settings.data_dir).with(beside)),
+            peers: Mutex::new(replay::Peers::open(&settings.config.data_dir).with(beside)),
             replays_from: AtomicI64::new(replay::NOTHING),
             life: Mutex::default(),
             clock_behind_ms: AtomicI64::new(0),
@@ -417,8 +401,16 @@ impl App {
         &self.zone
     }
     /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.settings.config
+    }
+    /// What was made of it at the start.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+    /// The canonical form of a link's destination, if links may lead there.
+    pub fn destination(&self, text: &str) -> Option<String> {
+        self.settings.destinations.destination(text).ok().map(|allowed| allowed.as_str().to_owned())
     }
     pub(crate) const fn attribution_rules(&self) -> &AttributionRules {
         &self.settings.attribution
@@ -443,7 +435,7 @@ impl App {
     /// The whole address of a link, with its token.
     pub fn link_url(&self, link: &Link) -> String {
         let token = self.keyring.sign_link(&LinkClaim { affiliate: link.affiliate, link: link.id });
-        format!("{}/r/{token}", self.settings.public_url)
+        format!("{}/r/{token}", self.config().listen.public_base())
     }
     /// Calls `listener` with the directory now and whenever it changed, and with whether it is whole: while a lost store is
     /// filled again it is not, and what it says of an affiliate may be long over.

@@ -285,7 +285,7 @@ impl App {
 
     /// Finds out whether the disk takes writes again: nobody sends a callback to a node that is not ready.
     async fn try_the_disk(&self) {
-        let file = self.settings.data_dir.join("probe");
+        let file = self.config().data_dir.join("probe");
         let tried = tokio::task::spawn_blocking(move || {
             // As much as a batch of facts may need.
             std::fs::write(&file, vec![0; 1 << 16])?;

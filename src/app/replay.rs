@@ -153,7 +153,7 @@ impl App {
             }
             peers.known.clone()
         };
-        let path = self.settings.data_dir.join(FILE);
+        let path = self.config().data_dir.join(FILE);
         // The disk may be full or stand still: not on a thread that serves.
         let written = tokio::task::spawn_blocking({
             let bytes = serde_json::to_vec(&known);

@@ -20,8 +20,7 @@ pub async fn run(app: Arc<App>, edge: Arc<Edge>) {
         if written.as_ref() != Some(&routes) {
             let (app, known) = (Arc::clone(&app), Arc::clone(&routes));
             // The disk may be full or stand still: not on a thread that serves.
-            let done =
-                tokio::task::spawn_blocking(move || kept::write(&app.settings().data_dir, &known)).await;
+            let done = tokio::task::spawn_blocking(move || kept::write(&app.config().data_dir, &known)).await;
             match done {
                 Ok(Ok(())) => {
                     told.well();

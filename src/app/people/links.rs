@@ -41,13 +41,13 @@ impl App {
         let new_address = new_address.map(str::to_owned);
         let link = OneTime::new(purpose, person, contact.present(version), new_address, self.now());
         let token = link.sign(&self.keyring);
-        let settings = self.settings();
+        let listen = &self.config().listen;
         Ok(Some(match (purpose, person.realm()) {
             (Purpose::ConfirmEmail | Purpose::ConfirmPaypal, _) => {
-                format!("{}/confirm?token={token}", settings.public_url)
+                format!("{}/confirm?token={token}", listen.public_base())
             }
-            (_, Realm::Portal) => format!("{}/activate?token={token}", settings.public_url),
-            (_, Realm::Staff) => format!("{}/admin/activate?token={token}", settings.staff_url),
+            (_, Realm::Portal) => format!("{}/activate?token={token}", listen.public_base()),
+            (_, Realm::Staff) => format!("{}/admin/activate?token={token}", listen.staff_base()),
         }))
     }
 

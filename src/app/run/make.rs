@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
                 .keys()
                 .copied()
                 .filter(|month| {
-                    misses_nothing && month.is_due(closes_through, app.settings().close_delay_days)
+                    misses_nothing && month.is_due(closes_through, app.config().program.close_delay_days)
                 })
                 .collect(),
             closing,
@@ -285,12 +285,12 @@ impl<'a> Run<'a> {
 
     fn may_close(&self, month: Month) -> bool {
         !self.report.may_miss_facts()
-            && month.is_due(self.closes_through, self.app.settings().close_delay_days)
+            && month.is_due(self.closes_through, self.app.config().program.close_delay_days)
     }
 
     /// The newest month that may close.
     pub(super) fn newest_due(&self) -> Option<Month> {
-        let delay = self.app.settings().close_delay_days;
+        let delay = self.app.config().program.close_delay_days;
         let mut month = Month::of(self.closes_through);
         // A delay is 28 days at most: the month before the last is due.
         for _ in 0..3 {
@@ -395,7 +395,7 @@ fn lost(what: &str) -> AggregateError {
 
 /// Months that the node's clock would close, and the store's clock keeps open.
 fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_through: NaiveDate) -> Vec<Month> {
-    let delay = app.settings().close_delay_days;
+    let delay = app.config().program.close_delay_days;
     let first = Month::of(closes_through).previous();
     let closed = |month: &Month| directory.months().any(|known| known.closed && known.month == *month);
     let early = |month: &Month| month.is_due(through, delay) && !month.is_due(closes_through, delay);

@@ -47,7 +47,7 @@ pub async fn create(
     JsonBody(fields): JsonBody,
 ) -> Result<Response, Problem> {
     let now = state.app.now();
-    let (affiliate, link) = read_new(fields, now, &state.program.partner_types)?;
+    let (affiliate, link) = read_new(fields, now, &state.app.config().program.partner_types)?;
     let fact =
         Fact::AffiliateCreated(fact::AffiliateCreated { affiliate: affiliate.clone(), link: link.clone() });
     let submitted = submit(&state, &caller, fact).await?;
@@ -119,7 +119,7 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let directory = state.app.directory();
     let affiliate = directory.affiliate(id).ok_or(Problem::UnknownAffiliate)?;
-    let change = read_change(fields, &affiliate.profile, &state.program.partner_types)?;
+    let change = read_change(fields, &affiliate.profile, &state.app.config().program.partner_types)?;
     if change != AffiliateChange::default() {
         let fact = Fact::AffiliateChanged(fact::AffiliateChanged { affiliate_id: id, change });
         if submit(&state, &caller, fact).await?.outcome == FactOutcome::Deferred {

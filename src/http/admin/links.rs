@@ -40,7 +40,7 @@ pub async fn create(
     PathId(affiliate): PathId<AffiliateId>,
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
-    let allowed = |value: &Value| (state.hooks.destination_allowed)(value.as_str()?).ok();
+    let allowed = |value: &Value| state.app.destination(value.as_str()?);
     let link = Link {
         id: LinkId::random(),
         affiliate,

@@ -58,11 +58,14 @@ pub async fn create(
     let label = form.need("label", label, "Please give the link a name, so that you know it again.");
     let destination = form.line("destination", 1_024).and_then(|text| {
         let whole = if text.contains("://") { text } else { format!("https://{text}") };
-        let allowed = (state.hooks.destination_allowed)(&whole).ok();
+        let allowed = state.app.destination(&whole);
         if allowed.is_none() {
             form.wrong(
                 "destination",
-                format!("Links can lead to pages of {} only.", state.site.destinations.join(", ")),
+                format!(
+                    "Links can lead to pages of {} only.",
+                    state.app.config().program.destinations.join(", ")
+                ),
             );
         }
         allowed
@@ -180,7 +183,7 @@ async fn page(
     let content = context! {
         form => Value::from(Serde(form)),
         links => Value::from(Serde(shown.collect::<Vec<_>>())),
-        hosts => state.site.destinations.join(", "),
+        hosts => state.app.config().program.destinations.join(", "),
         may_create => affiliate.status() == Status::Active,
         days => DAYS, page => number, pages,
     };

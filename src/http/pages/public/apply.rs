@@ -18,7 +18,7 @@ pub async fn show(State(state): State<PageState>) -> Response {
 
 /// Takes an application in.
 pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
-    let profile = read(&mut form, &state.program.partner_types);
+    let profile = read(&mut form, &state.app.config().program.partner_types);
     if !form.is_good() {
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
     }
@@ -72,7 +72,7 @@ fn read(form: &mut Form, partner_types: &[String]) -> Profile {
 fn page(state: &PageState, status: StatusCode, form: &FormView) -> Response {
     let content = context! {
         form => Value::from(Serde(form)),
-        partner_types => Value::from(Serde(choices(&state.program.partner_types))),
+        partner_types => Value::from(Serde(choices(&state.app.config().program.partner_types))),
     };
     state.page_with(status, "public/apply.html", &Chrome::default(), content)
 }

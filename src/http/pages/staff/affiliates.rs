@@ -193,7 +193,7 @@ fn edit_form(
     form: &FormView,
 ) -> Response {
     let types: Vec<(&str, &str)> = std::iter::once(("", "not said"))
-        .chain(state.program.partner_types.iter().map(|one| (one.as_str(), one.as_str())))
+        .chain(state.app.config().program.partner_types.iter().map(|one| (one.as_str(), one.as_str())))
         .collect();
     let content = json!({"id": affiliate.id, "name": affiliate.profile.name, "types": types, "form": form,
         "profile": affiliate.profile, "code": affiliate.code, "exempt": affiliate.exempt_from_holds});
@@ -271,7 +271,7 @@ fn read_change(state: &PageState, act: &mut Act, shown: &Shown) -> AffiliateChan
         let partner_type = form.text("partner_type").to_owned();
         profile.partner_type = Some(partner_type).filter(|one| !one.is_empty());
         if let Some(one) = &profile.partner_type
-            && !state.program.partner_types.contains(one)
+            && !state.app.config().program.partner_types.contains(one)
             && shown.profile.partner_type.as_ref() != Some(one)
         {
             form.wrong("partner_type", "Please choose one of the list.");

@@ -25,7 +25,7 @@ pub async fn create(
     state.app.directory().affiliate(affiliate).ok_or(Fault::NotFound)?;
     let label = act.form.line("label", 100);
     let destination = act.form.line("destination", 2_048).and_then(|text| {
-        let allowed = (state.hooks.destination_allowed)(&text).ok();
+        let allowed = state.app.destination(&text);
         if allowed.is_none() {
             act.form
                 .wrong("destination", "Links may lead to https addresses on the program's own hosts only.");
