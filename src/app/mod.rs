@@ -396,6 +396,10 @@ impl App {
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
+    /// Signs and verifies.
+    pub(crate) const fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
     /// The program's zone.
     pub const fn zone(&self) -> &Zone {
         &self.zone
