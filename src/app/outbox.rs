@@ -225,10 +225,10 @@ impl App {
 
     /// How much mail waits, as last seen.
     pub fn waiting_mail_count(&self) -> u64 {
-        self.waiting_mail.load(Ordering::Relaxed)
+        self.people.waiting_mail.load(Ordering::Relaxed)
     }
     pub(crate) fn set_waiting_mail(&self, count: usize) {
-        self.waiting_mail.store(count as u64, Ordering::Relaxed);
+        self.people.waiting_mail.store(count as u64, Ordering::Relaxed);
     }
 
     /// What an operator should know of the outbox.

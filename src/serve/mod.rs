@@ -1,4 +1,4 @@
-//! The whole server, put together: what is opened ([`open`]), what listens (`listen`), how it is wired (`wire`), and what is
+//! The whole server, put together: what is opened (`open`), what listens (`listen`), how it is wired (`wire`), and what is
 //! stopped in which order.
 //!
 //! Start: secrets → journal (the data directory's lock) → store → application (drainers, heartbeat) → listeners →

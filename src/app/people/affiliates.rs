@@ -12,7 +12,7 @@ impl App {
     /// Takes an application in. The answer is given once it is on disk and before anybody looks whether its address
     /// is known, so that neither the answer nor its time tells; the address itself is told by mail.
     pub async fn apply_as_affiliate(&self, profile: Profile, ip: IpAddr) -> Result<(), ActError> {
-        if self.stop.is_set() {
+        if self.ending.stop.is_set() {
             return Err(ActError::Unavailable);
         }
         if self.count_one(&self.by_ip("apply_from", ip, APPLICATIONS_FROM)).await? {

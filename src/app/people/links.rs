@@ -112,7 +112,7 @@ impl App {
     ) -> Result<NewSession, SetPasswordError> {
         password::check(new, &contact.email, &contact.name)?;
         let busy = |_| SetPasswordError::Unavailable;
-        let hash = self.hasher.turn().await.map_err(busy)?.hash(new).await.map_err(busy)?;
+        let hash = self.people.hasher.turn().await.map_err(busy)?.hash(new).await.map_err(busy)?;
         let fact = Fact::PasswordSet(fact::PasswordSet { person, hash, replaces });
         let submitted = self.submit(&person.to_string(), fact).await.map_err(|error| {
             tracing::warn!(%error, "a new password was not kept");

@@ -128,8 +128,8 @@ impl<'a> Run<'a> {
         self.read_marks().await?;
         let since = if self.fence.is_some() { self.since().await? } else { None };
         let affiliates = self.app.directory().affiliates();
-        self.app.run.done.store(0, Ordering::Relaxed);
-        self.app.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
+        self.app.books.run.done.store(0, Ordering::Relaxed);
+        self.app.books.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
         let mut to_compute = Vec::new();
         for affiliate in affiliates {
             match since.as_ref().and_then(|since| since.standing(&affiliate)) {
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
             }
         }
         let standing = self.found.len() as u64;
-        self.app.run.done.store(standing, Ordering::Relaxed);
+        self.app.books.run.done.store(standing, Ordering::Relaxed);
         let rules = Arc::clone(&self.app.settings().rules);
         for some in to_compute.chunks(AFFILIATES_AT_ONCE) {
             if self.app.stopping().is_set() {
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
             let folders = self.fetch(some, since.as_ref(), &rules).await?;
             let folders = self.leave_out_unreadable(folders);
             self.fold(folders, since.as_ref()).await?;
-            self.app.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
+            self.app.books.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
         }
         if !self.report.waits_for.is_empty() {
             // Somebody's statements are missing: what was begun ends another night.
