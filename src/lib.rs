@@ -30,6 +30,7 @@ pub mod launch;
 pub mod mail;
 pub mod metrics;
 pub mod private;
+pub mod secret;
 pub mod serve;
 pub mod server;
 pub mod store;

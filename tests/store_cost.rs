@@ -7,8 +7,8 @@ use counterfoil::domain::outcome::Verdict;
 use counterfoil::domain::token::Click;
 use counterfoil::store::sqlite::SqliteStore;
 use counterfoil::store::{
-    Advance, ClickBatch, Committed, Counter, CounterChange, Cursor, Log, Partition, Store, StoreSettings,
-    VisitWrite, affiliate_partition, open, visitor_partition,
+    Advance, ClickBatch, Clicks, Committed, Counter, CounterChange, Cursor, Log, Partition, Store,
+    StoreSettings, VisitWrite, affiliate_partition, open, visitor_partition,
 };
 use std::collections::BTreeMap;
 use std::path::Path;

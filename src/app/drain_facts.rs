@@ -178,7 +178,9 @@ pub(crate) async fn run(app: Arc<App>) {
                     DrainError::WaitsForOthers(_) | DrainError::Store(StoreError::Corrupt(_))
                 );
                 app.broke_off(Log::Facts, drainer.broke_off_at, why(&error));
-                app.waits_for_others.store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
+                app.meeting
+                    .waits_for_others
+                    .store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
                 told.ill(&error, "facts wait in the journal");
                 if matches!(error, DrainError::WaitsForOthers(_)) {
                     // They need not wait for this node, which waits for them; they hear it with its next beat at the latest.
@@ -272,10 +274,10 @@ impl FactsDrainer {
                 self.apply_batch(&batch.facts, end).await?;
                 self.app.set_applied(Log::Facts, end.position);
                 self.batch_records = (self.batch_records * 2).min(BATCH_RECORDS);
-                lock(&self.app.seen_cursors).clone_from(&self.cursors);
+                lock(&self.app.meeting.seen_cursors).clone_from(&self.cursors);
                 self.tell_when_replayed().await?;
             }
-            self.app.waits_for_others.store(false, Ordering::Relaxed);
+            self.app.meeting.waits_for_others.store(false, Ordering::Relaxed);
             self.decide().await?;
             self.show_undecided();
             self.poll_pending().await?;
@@ -445,7 +447,7 @@ impl FactsDrainer {
     async fn set_aside(&self, at: Cursor, cause: &str, payload: &[u8]) -> Result<(), DrainError> {
         let (app, position) = (&self.app, at.position);
         if !self.aside.contains(&position) {
-            if app.waiting_aside.load(Ordering::Relaxed) >= MOST_WAITING {
+            if app.drains.waiting_aside.load(Ordering::Relaxed) >= MOST_WAITING {
                 return Err(DrainError::Unknown(format!(
                     "apply the fact at position {position}: {cause}; so many are set aside that all wait now; decide about them first"
                 )));
@@ -457,8 +459,8 @@ impl FactsDrainer {
             );
             let fact = set_aside_fact(app.node, at, cause, payload);
             app.append_records(&[Record { at: app.now(), by: "counterfoil".to_owned(), fact }]).await?;
-            app.set_aside_here.fetch_add(1, Ordering::Relaxed);
-            app.waiting_aside.fetch_add(1, Ordering::Relaxed);
+            app.drains.set_aside_here.fetch_add(1, Ordering::Relaxed);
+            app.drains.waiting_aside.fetch_add(1, Ordering::Relaxed);
         }
         let outcome = FactOutcome::Deferred;
         app.complete(position, Submitted { outcome, account: None, refusal: None });
@@ -697,7 +699,7 @@ impl FactsDrainer {
     fn show_undecided(&self) {
         let ours = self.undecided.iter().filter(|claim| claim.origin.node == self.app.node);
         let oldest = ours.map(|claim| claim.origin.position).min().unwrap_or(0);
-        self.app.oldest_undecided.store(oldest, Ordering::Relaxed);
+        self.app.drains.oldest_undecided.store(oldest, Ordering::Relaxed);
     }
 
     /// Answers copies of signups that another node decided.

@@ -34,7 +34,7 @@ impl App {
             }
             None => keeping.may_forget,
         };
-        lock(&self.may_forget).clone_from(&why);
+        lock(&self.drains.may_forget).clone_from(&why);
         Ok(why)
     }
 

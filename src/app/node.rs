@@ -2,7 +2,7 @@
 
 use super::layout::{FORGOTTEN, all_partitions, claims_index};
 use super::people::ActError;
-use super::replay::NOTHING;
+use super::replay::{NOTHING, Peers};
 use super::work::decode;
 use super::{App, ReadError, lock};
 use crate::domain::account::Account;
@@ -12,9 +12,10 @@ use crate::journal::Journal;
 use crate::store::{
     Commit, Cursor, FORMAT, Finding, IndexChange, Log, NodeState, Partition, Result, StoreError, StoreMeta,
 };
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How often a node tells the others that it lives.
@@ -30,7 +31,7 @@ pub(crate) const SILENT_MS: i64 = 10_000;
 
 /// Where the facts ended when the process started, and whether the store has been met since.
 #[derive(Debug)]
-pub(super) struct Start {
+struct Start {
     facts: u64,
     met: bool,
     /// The life of the store that was met.
@@ -38,16 +39,68 @@ pub(super) struct Start {
 }
 
 impl Start {
-    pub(super) fn of(journal: &Journal) -> Self {
+    fn of(journal: &Journal) -> Self {
         Self { facts: journal.facts().last_position(), met: false, store_id: None }
     }
 }
 
+/// What this process knows of the store that it met, and of the other nodes.
+#[derive(Debug)]
+pub(super) struct Meeting {
+    /// A random word of this start of the process.
+    instance: String,
+    started: tokio::sync::Mutex<Start>,
+    /// The life of the store that was met last.
+    pub(super) life: Mutex<Option<String>>,
+    /// How far facts had been applied when that was last known.
+    pub(super) seen_cursors: Mutex<HashMap<Partition, Cursor>>,
+    /// The other nodes have heard of this process.
+    has_beaten: AtomicBool,
+    /// The other nodes that are known.
+    pub(super) peers: Mutex<Peers>,
+    /// The next fact needs one of another node, perhaps.
+    pub(super) waits_for_others: AtomicBool,
+    /// The time of the next fact that is applied again, in Unix milliseconds.
+    pub(super) replays_from: AtomicI64,
+    /// How far this node's clock is behind another node's, in milliseconds.
+    pub(super) clock_behind_ms: AtomicI64,
+}
+
+impl Meeting {
+    pub(super) fn begin(journal: &Journal, peers: Peers) -> Self {
+        Self {
+            instance: NodeId::random().to_string(),
+            started: tokio::sync::Mutex::new(Start::of(journal)),
+            life: Mutex::default(),
+            seen_cursors: Mutex::default(),
+            has_beaten: AtomicBool::new(false),
+            peers: Mutex::new(peers),
+            waits_for_others: AtomicBool::new(false),
+            replays_from: AtomicI64::new(NOTHING),
+            clock_behind_ms: AtomicI64::new(0),
+        }
+    }
+}
+
 impl App {
+    /// Whether the store may lack what it had: it was emptied or fell back, and what it does not know may be unknown for a
+    /// moment only.
+    pub(crate) async fn is_refilling(&self) -> bool {
+        let Ok(Some(meta)) = self.store.meta().await else { return true };
+        let is_new = Some(meta.life()) != *lock(&self.meeting.life);
+        is_new || meta.recovering || self.meeting.replays_from.load(Ordering::Relaxed) != NOTHING
+    }
+
+    /// Now by the clock that is furthest ahead among the nodes, if they are not far apart: what people do on one node and
+    /// then on another follows in that order.
+    pub(super) fn by_all_clocks(&self) -> DateTime<Utc> {
+        self.now() + TimeDelta::milliseconds(self.meeting.clock_behind_ms.load(Ordering::Relaxed))
+    }
+
     /// Makes sure that this node and the store belong together. Called after every reconnect: a store that
     /// was emptied meanwhile is noticed here.
     pub(super) async fn meet_store(&self) -> Result<()> {
-        let mut start = self.started.lock().await;
+        let mut start = self.meeting.started.lock().await;
         let meta = match self.store.meta().await? {
             Some(meta) => meta,
             None => self.store.init_meta(&self.first_meta(start.met).await?).await?,
@@ -64,11 +117,11 @@ impl App {
         }
         self.name_this_disk(start.met).await?;
         start.met = true;
-        if lock(&self.life).as_ref() != Some(&life) {
+        if lock(&self.meeting.life).as_ref() != Some(&life) {
             // How far it is, it finds out next: until then others wait for it. This is said before it names the life, as
             // its heart may beat in between.
-            self.replays_from.store(0, Ordering::SeqCst);
-            *lock(&self.life) = Some(life);
+            self.meeting.replays_from.store(0, Ordering::SeqCst);
+            *lock(&self.meeting.life) = Some(life);
             // Whoever finds this node ready finds it among the nodes.
             self.beat().await?;
         }
@@ -79,10 +132,10 @@ impl App {
     /// that was behind took over. Other nodes' facts may be lost as well.
     async fn notice_a_fall_back(&self, start: &Start, meta: StoreMeta) -> Result<StoreMeta> {
         let cursors = self.store.cursors(self.node, Log::Facts).await?.into_iter().collect();
-        let seen = std::mem::replace(&mut *lock(&self.seen_cursors), cursors);
+        let seen = std::mem::replace(&mut *lock(&self.meeting.seen_cursors), cursors);
         let is_less =
             |(partition, now): (&Partition, &Cursor)| seen.get(partition).is_some_and(|seen| now < seen);
-        let lost = lock(&self.seen_cursors).iter().any(is_less);
+        let lost = lock(&self.meeting.seen_cursors).iter().any(is_less);
         if !lost || start.store_id.as_ref() != Some(&meta.store_id) || self.settings.embedded {
             return Ok(meta);
         }
@@ -157,7 +210,7 @@ impl App {
     async fn check_nobody_else_is_this_node(&self) -> Result<()> {
         let Some(before) = self.own_state().await? else { return Ok(()) };
         let age = self.clock.millis() - before.seen_ms;
-        if before.stopped || before.instance == self.instance || age > RECENT_MS {
+        if before.stopped || before.instance == self.meeting.instance || age > RECENT_MS {
             return Ok(());
         }
         tokio::time::sleep(WATCH).await;
@@ -188,8 +241,8 @@ impl App {
     }
 
     pub(super) fn refuse(&self, why: &str) -> StoreError {
-        *lock(&self.fatal) = Some(why.to_owned());
-        self.stop.set();
+        *lock(&self.ending.fatal) = Some(why.to_owned());
+        self.ending.stop.set();
         StoreError::Corrupt(why.to_owned())
     }
 
@@ -197,15 +250,16 @@ impl App {
         let epoch = self.journal.node().epoch();
         NodeState {
             node: self.node,
-            instance: self.instance.clone(),
+            instance: self.meeting.instance.clone(),
             seen_ms: self.clock.millis(),
             facts: Cursor { epoch, position: self.journal.facts().last_position() },
             clicks: Cursor { epoch, position: self.journal.clicks().last_position() },
             stopped,
-            waits_for_others: self.waits_for_others.load(Ordering::Relaxed),
+            waits_for_others: self.meeting.waits_for_others.load(Ordering::Relaxed),
             // Read before how far it is: see `meet_store`.
-            met: lock(&self.life).clone(),
-            replays_from: Some(self.replays_from.load(Ordering::Relaxed)).filter(|from| *from != NOTHING),
+            met: lock(&self.meeting.life).clone(),
+            replays_from: Some(self.meeting.replays_from.load(Ordering::Relaxed))
+                .filter(|from| *from != NOTHING),
         }
     }
 
@@ -215,7 +269,7 @@ impl App {
             let (last, applied) = self.positions(log);
             last == applied
         });
-        if all_in && self.started.lock().await.met {
+        if all_in && self.meeting.started.lock().await.met {
             if let Err(error) = self.store.put_node(&self.state(true)).await {
                 tracing::warn!(%error, "other nodes were not told that this one stops");
             }
@@ -251,7 +305,7 @@ impl App {
     /// Tells that this node lives; stops it if another process tells the same of itself.
     pub(super) async fn beat(&self) -> Result<()> {
         let nodes = self.store.nodes().await?;
-        let met = lock(&self.life).clone();
+        let met = lock(&self.meeting.life).clone();
         // A store that was emptied just now knows nobody, and says nothing about who was forgotten.
         let life = self.store.meta().await?.map(|meta| meta.life()).filter(|life| Some(life) == met.as_ref());
         if let Some(life) = life {
@@ -260,9 +314,9 @@ impl App {
         self.compare_clocks(&nodes);
         let is_other = |state: &NodeState| {
             state.node == self.node
-                && state.instance != self.instance
+                && state.instance != self.meeting.instance
                 && !state.stopped
-                && self.has_beaten.load(Ordering::Relaxed)
+                && self.meeting.has_beaten.load(Ordering::Relaxed)
         };
         if nodes.iter().any(is_other) {
             return Err(self.refuse(
@@ -270,7 +324,7 @@ impl App {
             ));
         }
         self.store.put_node(&self.state(false)).await?;
-        self.has_beaten.store(true, Ordering::Relaxed);
+        self.meeting.has_beaten.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -280,12 +334,12 @@ impl App {
         let live = nodes.iter().filter(|state| state.node != self.node && !state.stopped);
         let ahead =
             live.map(|state| state.seen_ms - now).filter(|ahead| (0..CLOCKS_APART_MS).contains(ahead));
-        self.clock_behind_ms.store(ahead.max().unwrap_or(0), Ordering::Relaxed);
+        self.meeting.clock_behind_ms.store(ahead.max().unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Finds out whether the disk takes writes again: nobody sends a callback to a node that is not ready.
     async fn try_the_disk(&self) {
-        let file = self.settings.data_dir.join("probe");
+        let file = self.config().data_dir.join("probe");
         let tried = tokio::task::spawn_blocking(move || {
             // As much as a batch of facts may need.
             std::fs::write(&file, vec![0; 1 << 16])?;
@@ -407,7 +461,7 @@ pub(super) fn is_in(applied: Cursor, end: Cursor) -> bool {
 /// Tells the others that this node lives, until it stops.
 pub(super) async fn heartbeat(app: Arc<App>) {
     loop {
-        if app.started.lock().await.met
+        if app.meeting.started.lock().await.met
             && let Err(error) = app.beat().await
         {
             tracing::debug!(%error, "the heartbeat was not heard");
@@ -416,7 +470,7 @@ pub(super) async fn heartbeat(app: Arc<App>) {
         if app.journal_trouble().is_some() {
             app.try_the_disk().await;
         }
-        if app.stop.await_for(HEARTBEAT).await {
+        if app.ending.stop.await_for(HEARTBEAT).await {
             return;
         }
     }

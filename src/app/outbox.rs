@@ -30,15 +30,6 @@ const LOST_MAIL: usize = 20;
 /// How far the clocks of two nodes may be apart.
 const CLOCKS: TimeDelta = TimeDelta::hours(1);
 
-/// Where mail goes, as those are told who ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailSettings {
-    /// Where.
-    pub route: String,
-    /// It becomes files, although people elsewhere wait for it.
-    pub keeps_from_people: bool,
-}
-
 /// What is kept of a mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -234,22 +225,22 @@ impl App {
 
     /// How much mail waits, as last seen.
     pub fn waiting_mail_count(&self) -> u64 {
-        self.waiting_mail.load(Ordering::Relaxed)
+        self.people.waiting_mail.load(Ordering::Relaxed)
     }
     pub(crate) fn set_waiting_mail(&self, count: usize) {
-        self.waiting_mail.store(count as u64, Ordering::Relaxed);
+        self.people.waiting_mail.store(count as u64, Ordering::Relaxed);
     }
 
     /// What an operator should know of the outbox.
     pub(crate) async fn inspect_mail(&self) -> Finding {
-        let route = &self.settings.mail.route;
+        let route = &self.settings.mail_route;
         let found = |ok: bool, text: String| Finding { check: "mail", ok, text };
         let ids = match self.waiting_mail_ids().await {
             Ok(ids) => ids,
             Err(error) => return found(false, format!("failed to {error}")),
         };
         let Some(first) = ids.first() else {
-            return if self.settings.mail.keeps_from_people {
+            return if self.config().keeps_mail_from_people() {
                 found(false, format!("goes to {route}, where nobody reads it; set mail.url to a mail server"))
             } else {
                 found(true, format!("goes to {route}; none waits"))

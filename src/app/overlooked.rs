@@ -53,7 +53,7 @@ impl App {
             });
             let _ = tokio::time::timeout(patience, counted).await;
         }
-        lock(&self.overlooked.last).as_ref().map(|(found, _)| Arc::clone(found))
+        lock(&self.books.overlooked.last).as_ref().map(|(found, _)| Arc::clone(found))
     }
 
     /// The same, as an operator is told it.
@@ -66,12 +66,12 @@ impl App {
     }
 
     fn knows_the_overlooked(&self) -> bool {
-        lock(&self.overlooked.last).as_ref().is_some_and(|(_, until)| Instant::now() < *until)
+        lock(&self.books.overlooked.last).as_ref().is_some_and(|(_, until)| Instant::now() < *until)
     }
 
     async fn count_overlooked(&self) {
         // Whoever asks meanwhile waits, and is shown the same.
-        let _one_at_a_time = self.overlooked.counting.lock().await;
+        let _one_at_a_time = self.books.overlooked.counting.lock().await;
         if self.knows_the_overlooked() {
             return;
         }
@@ -79,7 +79,7 @@ impl App {
         match self.find_overlooked().await {
             Ok(found) => {
                 let until = Instant::now() + SHOWN_FOR.max(begun.elapsed() * TIMES_AS_LONG);
-                *lock(&self.overlooked.last) = Some((Arc::new(found), until));
+                *lock(&self.books.overlooked.last) = Some((Arc::new(found), until));
             }
             Err(error) => tracing::warn!(%error, "what was overlooked could not be counted"),
         }

@@ -65,7 +65,7 @@ impl App {
         to: NaiveDate,
     ) -> Result<Arc<ProgramFigures>, ReadError> {
         // Whoever asks meanwhile waits, and is shown the same.
-        let mut kept = self.program.0.lock().await;
+        let mut kept = self.books.program.0.lock().await;
         kept.retain(|counted| Instant::now() < counted.until);
         if let Some(counted) = kept.iter().find(|counted| (counted.from, counted.to) == (from, to)) {
             return Ok(Arc::clone(&counted.figures));

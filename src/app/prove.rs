@@ -87,7 +87,7 @@ impl App {
     }
 
     async fn prove_journal(&self, proof: &mut Proof) -> Result<(), ProofError> {
-        let dir = self.settings.data_dir.clone();
+        let dir = self.config().data_dir.clone();
         // Hashing gigabytes takes seconds: not on a thread that serves.
         let report = tokio::task::spawn_blocking(move || crate::journal::verify(&dir)).await;
         // The task neither panics nor is it cancelled.

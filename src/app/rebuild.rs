@@ -3,11 +3,12 @@
 use super::actor::Actor;
 use super::{App, Parts, Running, Settings};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::id::NodeId;
 use crate::domain::token::Keyring;
 use crate::journal::{Journal, JournalError};
 use crate::store::{Log, Store, StoreError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +90,7 @@ pub async fn import_journals(
             store: Arc::clone(store),
             keyring: Arc::clone(keyring),
             metrics: Arc::default(),
-            settings: Settings { data_dir: dir.clone(), ..settings.clone() },
+            settings: of_directory(settings, dir),
             beside,
         })
     };
@@ -105,6 +106,12 @@ pub async fn import_journals(
     let reports = replayed?;
     again?;
     Ok(reports)
+}
+
+/// The same settings for the journal of another directory.
+fn of_directory(settings: &Settings, dir: &Path) -> Settings {
+    let config = Config { data_dir: dir.to_owned(), ..Config::clone(&settings.config) };
+    Settings { config: Arc::new(config), ..settings.clone() }
 }
 
 async fn project_again(app: &Arc<App>) -> Result<(), RebuildError> {

@@ -132,7 +132,7 @@ impl App {
             }
         }
         let forgotten = self.store.members(Partition::Directory, FORGOTTEN, None, usize::MAX).await?;
-        let mut others = Others::of(self.node, &lock(&self.peers), &nodes, life);
+        let mut others = Others::of(self.node, &lock(&self.meeting.peers), &nodes, life);
         // One that came back all the same is a node as any other.
         let is_back = |node: &NodeId| nodes.iter().any(|state| state.node == *node);
         others.behind.retain(|node, _| is_back(node) || !forgotten.contains(&node.to_string()));
@@ -141,19 +141,19 @@ impl App {
 
     /// Remembers the nodes that a life of the store knows.
     pub(super) fn notice_peers(&self, nodes: &[NodeState], life: &str) {
-        lock(&self.peers).notice(self.node, nodes, life);
+        lock(&self.meeting.peers).notice(self.node, nodes, life);
     }
 
     /// Keeps the list of other nodes on the disk, if it has changed.
     pub(super) async fn keep_peers(&self) {
         let known = {
-            let peers = lock(&self.peers);
+            let peers = lock(&self.meeting.peers);
             if peers.are_kept {
                 return;
             }
             peers.known.clone()
         };
-        let path = self.settings.data_dir.join(FILE);
+        let path = self.config().data_dir.join(FILE);
         // The disk may be full or stand still: not on a thread that serves.
         let written = tokio::task::spawn_blocking({
             let bytes = serde_json::to_vec(&known);
@@ -161,7 +161,7 @@ impl App {
         });
         match written.await {
             Ok(Ok(())) => {
-                let mut peers = lock(&self.peers);
+                let mut peers = lock(&self.meeting.peers);
                 peers.are_kept = peers.known == known;
             }
             Ok(Err(error)) => tracing::debug!(%error, "the list of other nodes is not kept on the disk"),
@@ -172,17 +172,17 @@ impl App {
     /// Whether a node is known: to the store, or to this node from before the store was emptied.
     pub async fn knows_node(&self, node: NodeId) -> Result<bool> {
         let is_there = self.store.nodes().await?.iter().any(|state| state.node == node);
-        Ok(is_there || lock(&self.peers).known.contains_key(&node))
+        Ok(is_there || lock(&self.meeting.peers).known.contains_key(&node))
     }
 
     /// No longer waits for a node.
     pub(super) fn forget_peer(&self, node: NodeId) {
-        lock(&self.peers).forget(node);
+        lock(&self.meeting.peers).forget(node);
     }
 
     /// Tells the others how far this node's replay is; [`NOTHING`]: it replays nothing.
     pub(super) async fn tell_replay_from(&self, at_ms: i64) -> Result<()> {
-        if self.replays_from.swap(at_ms, Ordering::Relaxed) != at_ms {
+        if self.meeting.replays_from.swap(at_ms, Ordering::Relaxed) != at_ms {
             self.beat().await?;
         }
         Ok(())

@@ -164,7 +164,7 @@ impl App {
         // The same words by the same person at the same time: whatever the fact did already, it does once.
         let positions = self.append_records(std::slice::from_ref(&record)).await;
         let position_now = positions.map_err(|_| ActError::Unavailable)?[0];
-        let applied = self.waiters.wait_for(position_now);
+        let applied = self.intake.waiters.wait_for(position_now);
         match tokio::time::timeout(self.settings.apply_patience, applied).await {
             Ok(Ok(submitted)) if submitted.outcome == FactOutcome::Deferred => {
                 // The try was set aside in its turn: one entry stays open for one fact.
@@ -176,7 +176,7 @@ impl App {
             // It was applied, and the rules refused it: that is an end too.
             Ok(Ok(submitted)) => refused = submitted.refusal,
             Ok(Err(_)) => {}
-            Err(_) => self.waiters.forget(position_now),
+            Err(_) => self.intake.waiters.forget(position_now),
         }
         self.end_aside(actor, id, true, reason).await?;
         refused.map_or(Ok(()), |refusal| Err(ActError::Refused(refusal)))
@@ -249,16 +249,16 @@ impl App {
     pub(super) async fn count_set_aside(&self) -> Result<()> {
         let limit = usize::try_from(MOST_WAITING).unwrap_or(usize::MAX);
         let waiting = self.store.members(Partition::Directory, SET_ASIDE, None, limit).await?.len();
-        self.waiting_aside.store(waiting as u64, Ordering::Relaxed);
+        self.drains.waiting_aside.store(waiting as u64, Ordering::Relaxed);
         Ok(())
     }
     /// How many facts are set aside and wait for a person, as last seen.
     pub fn facts_set_aside(&self) -> u64 {
-        self.waiting_aside.load(Ordering::Relaxed)
+        self.drains.waiting_aside.load(Ordering::Relaxed)
     }
     /// How many facts this process set aside.
     pub fn facts_set_aside_here(&self) -> u64 {
-        self.set_aside_here.load(Ordering::Relaxed)
+        self.drains.set_aside_here.load(Ordering::Relaxed)
     }
     pub(super) async fn inspect_set_aside(&self) -> Finding {
         let counted = self.count_set_aside().await.map(|()| self.facts_set_aside());

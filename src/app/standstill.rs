@@ -96,7 +96,8 @@ impl App {
     /// Looks whether the oldest record that waits is still the same.
     fn look_for_standstill(&self, log: Log) {
         let (last, applied) = self.positions(log);
-        let undecided = if log == Log::Facts { self.oldest_undecided.load(Ordering::Relaxed) } else { 0 };
+        let undecided =
+            if log == Log::Facts { self.drains.oldest_undecided.load(Ordering::Relaxed) } else { 0 };
         let mut standstill = lock(self.standstill(log));
         let failed = standstill.failure.as_ref().and_then(|failure| failure.position);
         let oldest = match (last > applied, undecided) {
@@ -124,14 +125,14 @@ impl App {
 
     const fn standstill(&self, log: Log) -> &std::sync::Mutex<Standstill> {
         match log {
-            Log::Facts => &self.facts_standstill,
-            Log::Clicks => &self.clicks_standstill,
+            Log::Facts => &self.drains.facts_standstill,
+            Log::Clicks => &self.drains.clicks_standstill,
         }
     }
 
     /// Why the store may forget what it was given, or that it has, as last seen.
     pub(super) fn store_may_forget(&self) -> Option<String> {
-        lock(&self.may_forget).clone()
+        lock(&self.drains.may_forget).clone()
     }
 
     pub(super) async fn ask_whether_the_store_forgets(&self) {
@@ -180,7 +181,7 @@ pub(super) async fn watch(app: Arc<App>) {
             logged = Some(Instant::now());
             app.log_what_stands_still();
         }
-        if app.stop.await_for(HEARTBEAT).await {
+        if app.ending.stop.await_for(HEARTBEAT).await {
             return;
         }
     }

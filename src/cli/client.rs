@@ -1,7 +1,7 @@
 //! A small HTTP client of the internal listener.
 
 use super::Failure;
-use crate::config::Secret;
+use crate::secret::Secret;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};

@@ -2,13 +2,14 @@
 //! how to correct it.
 
 use super::currency;
-use super::{Config, ConfigError, Given, Secret, StoreUrl};
+use super::{Config, ConfigError, Given, StoreUrl};
 use crate::domain::calendar::Zone;
 use crate::domain::destination::{AllowList, BadHost, DestinationError};
 use crate::domain::email::read_email;
 use crate::domain::event_types::{built_in, fold};
 use crate::domain::money::Money;
 use crate::domain::program::HIGHEST_RATE_CENTS;
+use crate::secret::Secret;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! `[mail]`: where mail is sent, and from whom it comes.
 
-use super::{Config, ConfigError, Secret, secret};
+use super::{Config, ConfigError, secrets};
 use crate::mail::{Route, SmtpRoute, Tls};
+use crate::secret::Secret;
 use lettre::message::Mailbox;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ impl Config {
         let mut route = parse(&self.mail, &self.data_dir)?;
         if let Route::Smtp(smtp) = &mut route {
             smtp.password = match (&self.mail.password_file, &self.mail.password) {
-                (Some(file), _) => Some(secret::read_file("mail.password_file", file)?),
+                (Some(file), _) => Some(secrets::read_file("mail.password_file", file)?),
                 (None, password) => password.clone(),
             };
             if smtp.user.is_some() != smtp.password.is_some() {

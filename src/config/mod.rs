@@ -7,7 +7,6 @@ mod check;
 mod currency;
 mod layers;
 mod mail;
-mod secret;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -17,6 +16,7 @@ use crate::domain::event_types::EventType;
 use crate::domain::money::Money;
 use crate::domain::person::Agreement;
 use crate::domain::program::{ActiveDays, AttributionRules, Model, Rules, Tier};
+use crate::secret::Secret;
 use chrono::NaiveTime;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
@@ -27,7 +27,6 @@ use std::time::Duration;
 
 pub use layers::DEFAULT;
 pub use mail::MailConfig;
-pub use secret::Secret;
 pub use secrets::{ApiKey, HiddenBytes, LOCAL_KEY_NAME, Secrets};
 
 /// What is wrong with the configuration, and how to correct it, in one line.
@@ -261,8 +260,19 @@ pub enum CookieMode {
     Always,
     /// counterfoil.js, after the visitor's consent.
     OnConsent,
-    /// Nothing.
+    /// Nobody, and none is read.
     Never,
+}
+
+impl CookieMode {
+    /// The stable name.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnConsent => "on_consent",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// Limits of requests and connections.
@@ -443,10 +453,14 @@ impl Config {
             burst_per_hour: self.holds.burst_per_hour,
         }
     }
-    /// The store, its URL read from a file if one is named.
+    /// Whether people elsewhere would sign our sample of an agreement.
+    pub fn signs_the_sample(&self) -> bool {
+        self.portal.is_sample() && !self.listen.is_on_loopback()
+    }
+    /// Which store, its URL read from its file if it is given so.
     pub fn store_url(&self) -> Result<StoreUrl, ConfigError> {
         let url = match (&self.store.url_file, &self.store.url) {
-            (Some(file), _) => secret::read_file("store.url_file", file)?,
+            (Some(file), _) => secrets::read_file("store.url_file", file)?,
             (None, Some(url)) => url.clone(),
             (None, None) => Secret::new("sqlite"),
         };

@@ -12,9 +12,9 @@
 //! keys gets no new ones: links that were shared before would stop working, so a person has to restore the
 //! old keys.
 
-use super::secret::read_file;
-use super::{Config, ConfigError, Given, KeySources, Scope, Secret};
+use super::{Config, ConfigError, Given, KeySources, Scope};
 use crate::domain::program::hex;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -279,4 +279,19 @@ pub(super) fn api_key(name: &str, key: &Secret) -> Result<(), ConfigError> {
     Err(ConfigError(format!(
         "api.keys: the key of `{name}` must have 20 to 256 visible characters; make one with `openssl rand -hex 32`"
     )))
+}
+
+/// Reads a secret's file, without white space at the ends. `key` is what names the file in the configuration.
+pub(super) fn read_file(key: &str, file: &Path) -> Result<Secret, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        ConfigError(format!(
+            "{key}: can't read {}: {error}; make the file readable for this user, or name another",
+            file.display()
+        ))
+    })?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(ConfigError(format!("{key}: {} is empty; put the secret there", file.display())));
+    }
+    Ok(Secret::new(text))
 }

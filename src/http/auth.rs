@@ -5,26 +5,14 @@ use super::refused::Cause;
 use super::state::ApiState;
 use super::webhook::only;
 use crate::app::actor::Actor;
+use crate::config::{ApiKey, Scope};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, Method};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-
-/// What an API key may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Everything.
-    Admin,
-    /// Reporting signups and events.
-    Callback,
-    /// Reading what staff may read.
-    Read,
-}
 
 /// Who made a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +30,6 @@ impl Caller {
     }
 }
 
-/// An API key as configured.
-#[derive(Clone)]
-pub struct ApiKey {
-    /// Its name, shown in the audit log.
-    pub name: String,
-    /// The secret.
-    pub key: String,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-}
-
 /// All API keys; of each only its digest is kept.
 #[derive(Debug, Default)]
 pub struct ApiKeys {
@@ -64,7 +41,7 @@ impl ApiKeys {
     pub fn new(keys: impl IntoIterator<Item = ApiKey>) -> Self {
         let keyed = |key: ApiKey| {
             let caller = Caller { name: key.name.into(), scopes: key.scopes.into() };
-            (Sha256::digest(key.key.as_bytes()).into(), caller)
+            (Sha256::digest(key.key.expose().as_bytes()).into(), caller)
         };
         Self { keys: keys.into_iter().map(keyed).collect() }
     }
@@ -113,12 +90,16 @@ pub async fn staff_only(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
     use http::HeaderValue;
     use http::header::AUTHORIZATION;
 
     fn keys() -> ApiKeys {
-        let key =
-            |name: &str, key: &str, scope| ApiKey { name: name.into(), key: key.into(), scopes: vec![scope] };
+        let key = |name: &str, key: &str, scope| ApiKey {
+            name: name.into(),
+            key: Secret::new(key),
+            scopes: vec![scope],
+        };
         ApiKeys::new([
             key("staff", "secret-staff-key", Scope::Admin),
             key("flow", "secret-flow-key", Scope::Callback),

@@ -4,22 +4,23 @@
 //! try again with the same evidence, or lose the signup.
 
 use super::answer::{json, ok, replayed};
-use super::auth::Scope;
 use super::body;
 use super::error::{Problem, ProblemDoc};
 use super::fields::{Fields, parsed, recent_instant};
 use super::guard::path;
 use super::refused::Cause;
-use super::state::{ApiState, Hooks};
+use super::state::ApiState;
 use super::webhook;
 use crate::app::Submitted;
 use crate::app::actor::Actor;
+use crate::config::Scope;
 use crate::domain::account::Account;
 use crate::domain::attribution::domain_of;
 use crate::domain::event_types::{EventType, EventTypes};
 use crate::domain::fact::{self, Delivery, Evidence, Signup};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, LinkId, Plan, ReferralCode};
 use crate::domain::outcome::{FactOutcome, Reason, Via};
+use crate::domain::pepper::Pepper;
 use crate::domain::program::{Model, Rules, hex};
 use crate::domain::statement::{AccountEvent, Change};
 use axum::extract::{FromRequest, Request, State};
@@ -108,8 +109,8 @@ pub async fn event(State(state): State<ApiState>, report: Callback) -> Result<Re
 pub struct Reading<'a> {
     /// Now.
     pub now: DateTime<Utc>,
-    /// How evidence is kept.
-    pub hooks: &'a Hooks,
+    /// Keys the hashes that evidence is kept as.
+    pub pepper: &'a Pepper,
     /// What types of events are called.
     pub event_types: &'a EventTypes,
     /// Which plans earn.
@@ -119,11 +120,12 @@ pub struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// As the server is configured, now.
     pub fn of(state: &'a ApiState) -> Self {
+        let settings = state.app.settings();
         Self {
             now: state.app.now(),
-            hooks: &state.hooks,
-            event_types: &state.program.event_types,
-            rules: &state.app.settings().rules,
+            pepper: &settings.pepper,
+            event_types: &settings.event_types,
+            rules: &settings.rules,
         }
     }
 }
@@ -190,7 +192,7 @@ pub fn read_signup(
         plan: fields.required("plan", parsed)?,
         signed_up_at: fields.required("signed_up_at", is_recent)?,
         active: fields.optional("active", Value::as_bool)?.unwrap_or(true),
-        evidence: read_evidence(&mut fields, reading.hooks),
+        evidence: read_evidence(&mut fields, reading.pepper),
         delivery,
         warnings: Vec::new(),
     };
@@ -237,7 +239,7 @@ fn warnings(plan: Option<&Plan>, left: &Fields, rules: &Rules) -> Vec<String> {
 
 /// Reads evidence as it comes: what is of a wrong type is as if absent, what is too long is cut, and so
 /// proves nothing.
-fn read_evidence(fields: &mut Fields, hooks: &Hooks) -> Evidence {
+fn read_evidence(fields: &mut Fields, pepper: &Pepper) -> Evidence {
     let mut text = |name| match fields.take(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
         // A code may be all digits, and its sender may take it for a number.
@@ -254,9 +256,9 @@ fn read_evidence(fields: &mut Fields, hooks: &Hooks) -> Evidence {
         click,
         cookie,
         code: code.filter(|code| !code.is_empty()),
-        email_hash: email.as_deref().map(|email| (hooks.email_hash)(email)),
+        email_hash: email.as_deref().map(|email| pepper.email(email)),
         email_domain: email.as_deref().and_then(mail_domain),
-        ip_hash: ip.map(|ip| (hooks.ip_hash)(ip)),
+        ip_hash: ip.map(|ip| pepper.ip(ip)),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::click::{Edge, asks_for_privacy};
 use super::script::method_not_allowed;
-use super::visitor_cookie::CookieMode;
+use crate::config::CookieMode;
 use crate::domain::query::Query;
 use crate::domain::token::{ClickClaim, VisitorClaim};
 use bytes::Bytes;

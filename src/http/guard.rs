@@ -2,7 +2,8 @@
 //! a request's head are the listener's, see `server`.)
 
 use super::error::Problem;
-use super::state::{Answered, ApiState};
+use super::state::ApiState;
+use crate::metrics::{Metrics, RouteMetrics};
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,8 +13,10 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::str::FromStr;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Gives every answer its headers.
 pub async fn guard(request: Request, next: Next) -> Response {
@@ -54,9 +57,31 @@ pub async fn measure(
     let start = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let answered = Answered { route, status: response.status().as_u16(), elapsed: start.elapsed() };
-    (state.hooks.observe)(answered);
+    state.measured.answered(route, response.status(), start.elapsed());
     response
+}
+
+/// The counters of the internal listener's routes, made when a route is first answered: their number is
+/// that of the routes.
+#[derive(Debug)]
+pub struct Measured {
+    metrics: Arc<Metrics>,
+    routes: Mutex<HashMap<String, RouteMetrics>>,
+}
+
+impl Measured {
+    /// Counts in these metrics.
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Arc::clone(metrics), routes: Mutex::default() }
+    }
+    fn answered(&self, route: &str, status: StatusCode, elapsed: Duration) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let counters = routes.entry(route.to_owned()).or_insert_with(|| {
+            let timed = matches!(route, "/v1/signups" | "/v1/accounts/{account_id}/events");
+            self.metrics.route("internal", route, timed)
+        });
+        counters.answered(status.as_u16(), Some(elapsed));
+    }
 }
 
 /// There is nothing at this address.

@@ -55,7 +55,7 @@ fn readiness(checks: Vec<FindingView>) -> Response {
     responses((status = 200, body = String, content_type = "text/plain", description = "Prometheus' text format"))
 )]
 pub async fn metrics(State(state): State<ApiState>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (state.hooks.metrics)()).into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.app.metrics.encode()).into_response()
 }
 
 /// The process answers.

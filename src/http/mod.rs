@@ -37,7 +37,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post};
 use pages::PageState;
-pub use state::{Answered, ApiState, Hooks, ProgramSettings};
+pub use state::ApiState;
 
 /// Everything that the internal listener answers; `pages`: those for staff, where they are switched on.
 pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {

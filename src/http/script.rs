@@ -9,7 +9,7 @@
 //! shares the token among that domain's hosts.
 //! The tag may say `type="module"`.
 
-use super::visitor_cookie::CookieMode;
+use crate::config::CookieMode;
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};

@@ -1,5 +1,6 @@
 //! The cookie by which a browser is known again.
 
+use crate::config::CookieMode;
 use crate::domain::token::{Keyring, VISITOR_LETTERS, VisitorClaim};
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -7,28 +8,6 @@ use http::header::COOKIE;
 /// A browser sends one or two cookies of a name (one for the host, one for the domain above it); more are
 /// not looked at, so that a request can't buy itself thousands of signatures.
 const MAX_CANDIDATES: usize = 4;
-
-/// When the cookie is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CookieMode {
-    /// On the redirect.
-    Always,
-    /// Once the page's consent tool says yes to `counterfoil.js`.
-    OnConsent,
-    /// Never, and none is read.
-    Never,
-}
-
-impl CookieMode {
-    /// The stable name.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::OnConsent => "on_consent",
-            Self::Never => "never",
-        }
-    }
-}
 
 /// A cookie's name or domain would not survive a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +75,7 @@ impl VisitorCookie {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CookieMode;
     use crate::domain::id::{AffiliateId, ClickId, LinkId, VisitorId};
     use crate::domain::token::Click;
     use uuid::Uuid;

@@ -19,9 +19,8 @@ pub async fn run(app: Arc<App>, edge: Arc<Edge>) {
         let routes = edge.routes();
         if written.as_ref() != Some(&routes) {
             let (app, known) = (Arc::clone(&app), Arc::clone(&routes));
-            // The disk may be full or stall: not on a serving thread.
-            let done =
-                tokio::task::spawn_blocking(move || kept::write(&app.settings().data_dir, &known)).await;
+            // The disk may be full or stand still: not on a thread that serves.
+            let done = tokio::task::spawn_blocking(move || kept::write(&app.config().data_dir, &known)).await;
             match done {
                 Ok(Ok(())) => {
                     told.well();

@@ -311,9 +311,9 @@ impl Sending {
     fn show(&self, kind: &str, file: &Path, link: Option<&str>) {
         use std::io::Write;
         let link = link.filter(|_| self.post.shows_links).map(|link| format!("\n             {link}"));
-        let line = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
+        let text = format!("mail         {kind}: {}{}\n", file.display(), link.unwrap_or_default());
         // A closed terminal is no failure.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::verdict::{Met, Stage, Verdict, judge};
 use super::{Fault, SendError};
-use crate::config::Secret;
 use crate::domain::mail::Undelivered;
+use crate::secret::Secret;
 use lettre::Message;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};

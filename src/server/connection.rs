@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -33,10 +34,7 @@ pub(super) async fn run<H, F, B>(
 ) where
     H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + From<&'static str>
-        + Send
-        + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     // Returned when the connection is closed, also by a panic.
     let _permit = permit;
@@ -58,8 +56,8 @@ pub(super) async fn run<H, F, B>(
         let (shared, watch) = (&shared, &watch);
         async move {
             let mut response = match answer {
-                Ok((_in_flight, answer)) => answer.await,
-                Err(refusal) => refusal.response(),
+                Ok((_in_flight, answer)) => answer.await.map(Either::Right),
+                Err(refusal) => refusal.response().map(Either::Left),
             };
             if shared.phase() != phase::RUNNING || watch.had_large_head() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -120,9 +120,8 @@ impl<H> Shared<H> {
 
 /// Answers requests until `shutdown` is ready, then drains and returns.
 ///
-/// `handler` is called for each request within the limits, with the peer's address; its future is polled in
-/// place, so a handler that answers at once costs nothing more. An answer's body can be made from a text, for
-/// refusals.
+/// `handler` is called for each request within the limits, with the peer's address; its future is polled
+/// where it stands, so a handler that answers at once costs nothing more.
 pub async fn serve<H, F, B>(
     listener: TcpListener,
     handler: H,
@@ -133,10 +132,7 @@ pub async fn serve<H, F, B>(
 where
     H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + From<&'static str>
-        + Send
-        + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let shared = Arc::new(Shared {
         handler,

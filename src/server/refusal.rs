@@ -1,10 +1,12 @@
 //! Requests that no handler gets: over a limit, or in a form that only attackers use.
 
 use super::Limits;
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
 
 /// Why a request is refused, as in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +77,9 @@ impl Refusal {
     /// A line of the headers ends without a carriage return.
     pub(super) const BARE_LINE_FEED: Self = BAD_FRAMING;
 
-    /// The answer; its connection is closed, since the bytes that follow may not be a request.
-    pub(super) fn response<B: From<&'static str>>(self) -> Response<B> {
-        let mut response = Response::new(B::from(self.problem));
+    /// The answer; its connection closes, since what follows can't be trusted to be a request.
+    pub(super) fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(self.problem));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -3,7 +3,7 @@
 use crate::make::{NODE, advance, clicks, cursor, derived, visitor, write};
 use crate::store_at;
 use crate::support::servers::{Cluster, Program, Server};
-use counterfoil::store::{Commit, Committed, Cursor, Log, Partition, Store, StoreError};
+use counterfoil::store::{Commit, Committed, Cursor, Documents, Log, Partition, Store, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -215,7 +215,7 @@ impl App {
 
     /// An affiliate to be added, with its default link.
     pub fn new_affiliate(&self, new: NewAffiliate) -> Result<AffiliateCreated, ActError> {
-        let made = new.made(self.now(), self.free_code(), &self.settings.partner_types);
+        let made = new.made(self.now(), self.free_code(), &self.config().program.partner_types);
         made.map_err(ActError::Invalid)
     }
 
@@ -236,7 +236,7 @@ impl App {
         let directory = self.directory();
         let affiliate =
             directory.affiliate(affiliate_id).ok_or(ActError::Refused(Refusal::UnknownAffiliate))?;
-        let change = changed.made_to(&affiliate.profile, &self.settings.partner_types);
+        let change = changed.made_to(&affiliate.profile, &self.config().program.partner_types);
         self.change(actor, affiliate_id, change.map_err(ActError::Invalid)?).await
     }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 impl App {
     /// What affiliates sign now.
     pub fn agreement(&self) -> &Agreement {
-        &self.settings.portal.agreement
+        &self.settings.agreement
     }
     /// Whether an affiliate has yet to sign the present agreement; one that left signs no more.
     pub fn must_sign(&self, affiliate: &Affiliate) -> bool {
@@ -99,8 +99,7 @@ impl App {
     /// What an operator should know of the agreement.
     pub(crate) async fn inspect_agreement(&self) -> Finding {
         let found = |ok: bool, text: String| Finding { check: "agreement", ok, text };
-        let portal = &self.settings.portal;
-        if portal.signs_the_sample {
+        if self.config().signs_the_sample() {
             return found(false, SAMPLE_IN_USE.to_owned());
         }
         match self.agreement_trouble().await {

@@ -42,13 +42,13 @@ impl App {
         let new_address = new_address.map(str::to_owned);
         let link = OneTime::new(purpose, person, contact.present(version), new_address, self.now());
         let token = link.sign(&self.keyring);
-        let settings = self.settings();
+        let listen = &self.config().listen;
         Ok(Some(match (purpose, person.realm()) {
             (Purpose::ConfirmEmail | Purpose::ConfirmPaypal, _) => {
-                format!("{}/confirm?token={token}", settings.public_url)
+                format!("{}/confirm?token={token}", listen.public_base())
             }
-            (_, Realm::Portal) => format!("{}/activate?token={token}", settings.public_url),
-            (_, Realm::Staff) => format!("{}/admin/activate?token={token}", settings.staff_url),
+            (_, Realm::Portal) => format!("{}/activate?token={token}", listen.public_base()),
+            (_, Realm::Staff) => format!("{}/admin/activate?token={token}", listen.staff_base()),
         }))
     }
 
@@ -113,7 +113,7 @@ impl App {
     ) -> Result<NewSession, SetPasswordError> {
         password::check(new, &contact.email, &contact.name)?;
         let busy = |_| SetPasswordError::Unavailable;
-        let hash = self.hasher.turn().await.map_err(busy)?.hash(new).await.map_err(busy)?;
+        let hash = self.people.hasher.turn().await.map_err(busy)?.hash(new).await.map_err(busy)?;
         let fact = PasswordSet { person, hash, replaces };
         let submitted =
             self.submit(&Actor::Server(person.to_string().into()), fact.into()).await.map_err(|error| {

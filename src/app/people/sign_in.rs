@@ -78,7 +78,7 @@ impl App {
         let limits = self.failures(realm, email, known.as_ref(), knock);
         // Before waiting in line, so that those who guess don't fill it …
         self.refuse_guessers(&limits).await?;
-        let turn = self.hasher.turn().await.map_err(|_| SignInError::Unavailable)?;
+        let turn = self.people.hasher.turn().await.map_err(|_| SignInError::Unavailable)?;
         // … and after it, so that no more are let through at once than take turns.
         self.refuse_guessers(&limits).await?;
         let hash = known.as_ref().map(|known| &known.credentials.hash);
@@ -110,7 +110,7 @@ impl App {
         let known = self.credentials(person).await?.ok_or(SignInError::Wrong)?;
         let failures = [Self::by_id("confirm", &format!("{person}:{}", known.version), FAILURES_ON_ACCOUNT)];
         self.refuse_guessers(&failures).await?;
-        let turn = self.hasher.turn().await.map_err(|_| SignInError::Unavailable)?;
+        let turn = self.people.hasher.turn().await.map_err(|_| SignInError::Unavailable)?;
         self.refuse_guessers(&failures).await?;
         let matches = turn.verify(password, Some(&known.hash)).await;
         if matches.map_err(|_| SignInError::Unavailable)? {

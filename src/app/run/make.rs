@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
                 .keys()
                 .copied()
                 .filter(|month| {
-                    misses_nothing && month.is_due(closes_through, app.settings().close_delay_days)
+                    misses_nothing && month.is_due(closes_through, app.config().program.close_delay_days)
                 })
                 .collect(),
             closing,
@@ -128,8 +128,8 @@ impl<'a> Run<'a> {
         self.read_marks().await?;
         let since = if self.fence.is_some() { self.since().await? } else { None };
         let affiliates = self.app.directory().affiliates();
-        self.app.run.done.store(0, Ordering::Relaxed);
-        self.app.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
+        self.app.books.run.done.store(0, Ordering::Relaxed);
+        self.app.books.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
         let mut to_compute = Vec::new();
         for affiliate in affiliates {
             match since.as_ref().and_then(|since| since.standing(&affiliate)) {
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
             }
         }
         let standing = self.found.len() as u64;
-        self.app.run.done.store(standing, Ordering::Relaxed);
+        self.app.books.run.done.store(standing, Ordering::Relaxed);
         let rules = Arc::clone(&self.app.settings().rules);
         for some in to_compute.chunks(AFFILIATES_AT_ONCE) {
             if self.app.stopping().is_set() {
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
             let folders = self.fetch(some, since.as_ref(), &rules).await?;
             let folders = self.leave_out_unreadable(folders);
             self.fold(folders, since.as_ref()).await?;
-            self.app.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
+            self.app.books.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
         }
         if !self.report.waits_for.is_empty() {
             // Somebody's statements are missing: what was begun ends another night.
@@ -285,12 +285,12 @@ impl<'a> Run<'a> {
 
     fn may_close(&self, month: Month) -> bool {
         !self.report.may_miss_facts()
-            && month.is_due(self.closes_through, self.app.settings().close_delay_days)
+            && month.is_due(self.closes_through, self.app.config().program.close_delay_days)
     }
 
     /// The newest month that may close.
     pub(super) fn newest_due(&self) -> Option<Month> {
-        let delay = self.app.settings().close_delay_days;
+        let delay = self.app.config().program.close_delay_days;
         let mut month = Month::of(self.closes_through);
         // A delay is 28 days at most: the month before the last is due.
         for _ in 0..3 {
@@ -395,7 +395,7 @@ fn lost(what: &str) -> AggregateError {
 
 /// Months that the node's clock would close, and the store's clock keeps open.
 fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_through: NaiveDate) -> Vec<Month> {
-    let delay = app.settings().close_delay_days;
+    let delay = app.config().program.close_delay_days;
     let first = Month::of(closes_through).previous();
     let closed = |month: &Month| directory.months().any(|known| known.closed && known.month == *month);
     let early = |month: &Month| month.is_due(through, delay) && !month.is_due(closes_through, delay);

@@ -121,9 +121,9 @@ impl App {
     /// How far the run on this node is.
     pub fn aggregate_progress(&self) -> Progress {
         Progress {
-            running: self.run.running.load(Ordering::Relaxed),
-            done: self.run.done.load(Ordering::Relaxed),
-            total: self.run.total.load(Ordering::Relaxed),
+            running: self.books.run.running.load(Ordering::Relaxed),
+            done: self.books.run.done.load(Ordering::Relaxed),
+            total: self.books.run.total.load(Ordering::Relaxed),
         }
     }
 
@@ -160,10 +160,10 @@ impl App {
         if as_of > self.now() {
             return Err(AggregateError::AsOfInFuture);
         }
-        if self.run.running.swap(true, Ordering::Relaxed) {
+        if self.books.run.running.swap(true, Ordering::Relaxed) {
             return Err(AggregateError::Busy);
         }
-        let _underway = Underway(&self.run);
+        let _underway = Underway(&self.books.run);
         let begun = Instant::now();
         let made = self.aggregate_alone(by, as_of, dry_run, due).await;
         if !dry_run {
@@ -287,7 +287,7 @@ impl App {
             facts.into_iter().map(|fact| Record { at, by: by.to_owned(), fact }).collect();
         let positions = self.append_records(&records).await;
         let positions = positions.map_err(|error| SubmitError::Journal(error.to_string()))?;
-        let waits = positions.into_iter().map(|position| self.waiters.wait_for(position));
+        let waits = positions.into_iter().map(|position| self.intake.waiters.wait_for(position));
         let stopped = async {
             self.stopping().wait().await;
             // The drainer applies what it still can.

@@ -5,7 +5,7 @@ use crate::cli::Failure;
 use crate::cli::client::{Answer, Client, full};
 use crate::cli::launch::ServeFile;
 use crate::cli::show::{Show, line};
-use crate::config::Secret;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};

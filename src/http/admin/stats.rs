@@ -47,7 +47,7 @@ const DEFAULT_DAYS_BACK: u64 = 29;
     security(("bearer" = []))
 )]
 pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let today = (state.hooks.day_of)(state.app.now());
+    let today = state.app.zone().date_of(state.app.now());
     let question = Question::read(&mut params, today)?;
     params.done()?;
     if let Some(id) = question.affiliate {
@@ -69,7 +69,7 @@ pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<R
             tally.count_statement(&doc.statement);
         }
     }
-    Ok(ok(&tally.answer(state.program.currency.clone())))
+    Ok(ok(&tally.answer(state.app.config().program.currency.clone())))
 }
 
 /// What is asked for.

@@ -13,9 +13,13 @@ fn now() -> DateTime<Utc> {
     "2026-06-01T12:00:00Z".parse().expect("a literal")
 }
 
+fn pepper() -> Pepper {
+    Pepper::new(&[7; 32]).expect("long enough")
+}
+
 fn read(body: &[u8]) -> Result<Signup, Problem> {
-    let (hooks, event_types) = (Hooks::plain(), EventTypes::default());
-    let reading = Reading { now: now(), hooks: &hooks, event_types: &event_types, rules: &rules() };
+    let (pepper, event_types) = (pepper(), EventTypes::default());
+    let reading = Reading { now: now(), pepper: &pepper, event_types: &event_types, rules: &rules() };
     read_signup(Fields::read_report(body)?, None, &reading)
 }
 
@@ -49,8 +53,8 @@ fn warned_event_with(name: &str, value: &Value) -> Result<(AccountEvent, Vec<Str
         "occurred_at": "2026-04-01T18:00:00-04:00"});
     body[name] = value.clone();
     let ignored = ["upgraded".to_owned(), "é*".to_owned()];
-    let (hooks, event_types) = (Hooks::plain(), EventTypes::new(&BTreeMap::new(), &ignored));
-    let reading = Reading { now: now(), hooks: &hooks, event_types: &event_types, rules: &rules() };
+    let (pepper, event_types) = (pepper(), EventTypes::new(&BTreeMap::new(), &ignored));
+    let reading = Reading { now: now(), pepper: &pepper, event_types: &event_types, rules: &rules() };
     read_event(Fields::read_report(body.to_string().as_bytes())?, &reading)
 }
 
@@ -86,9 +90,9 @@ fn a_signup_is_read() {
         click: Some("c".into()),
         cookie: Some("k".into()),
         code: Some("jane-10".into()),
-        email_hash: Some("hash of x@y.com".into()),
+        email_hash: Some(pepper().email("x@y.com")),
         email_domain: Some("y.com".into()),
-        ip_hash: Some("hash of 203.0.113.9".into()),
+        ip_hash: Some(pepper().ip("203.0.113.9".parse().expect("an address"))),
     };
     assert_eq!(signup.evidence, expected);
 }

@@ -1,6 +1,6 @@
 //! Forms: what was typed, what is wrong with it, and both shown again.
 
-use super::{Fault, PageState};
+use super::{Fault, PageState, Part};
 use crate::domain::input::BadInput;
 use crate::domain::text::is_blank;
 use crate::http::body;
@@ -166,9 +166,8 @@ pub async fn read(state: &PageState, request: Request) -> Result<Form, Fault> {
     if parts.method != Method::POST || !parts.headers.get(CONTENT_TYPE).is_some_and(is_form) {
         return Err(Fault::BadRequest);
     }
-    let own =
-        if parts.uri.path().starts_with("/admin") { &state.site.staff_url } else { &state.site.public_url };
-    if !is_same_origin(&parts.headers, own) {
+    let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Public };
+    if !is_same_origin(&parts.headers, &state.base_url(part)) {
         return Err(Fault::Forged);
     }
     Form::read(&body::read(&parts.headers, body).await?)

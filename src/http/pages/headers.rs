@@ -44,7 +44,7 @@ pub async fn finish(
     for (name, value) in defaults {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if state.site.is_secure(part) {
+    if state.is_secure(part) {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     response

@@ -22,8 +22,6 @@ pub use form::{Form, FormView};
 pub use view::{Banner, Chrome, Part, Views};
 
 use crate::app::App;
-use crate::domain::money::Money;
-use crate::http::state::{Hooks, ProgramSettings};
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
@@ -31,76 +29,29 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
-use ipnet::IpNet;
 use serde::Serialize;
 use std::sync::Arc;
 
 /// What pages know beside the request; cheap to clone.
 #[derive(Clone)]
 pub struct PageState {
-    /// The server's inside.
+    /// The server's inside, and its configuration.
     pub app: Arc<App>,
-    /// What the program's configuration says.
-    pub program: Arc<ProgramSettings>,
-    /// What other parts of the server do for this layer.
-    pub hooks: Arc<Hooks>,
-    /// How the pages look and where they are.
-    pub site: Arc<Site>,
-}
-
-/// How the pages look and where they are.
-#[derive(Debug)]
-pub struct Site {
     /// The templates.
-    pub views: Views,
-    /// What every template may show.
-    pub shown: Shown,
-    /// Where affiliates reach the pages, without a slash at the end.
-    pub public_url: String,
-    /// Where staff reach the pages, without a slash at the end.
-    pub staff_url: String,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The hosts that links may lead to.
-    pub destinations: Vec<String>,
-    /// What is owed below it is carried to the next payout.
-    pub minimum_payout: Money,
-}
-
-/// What every template may show of the site.
-#[derive(Debug, Clone, Serialize)]
-pub struct Shown {
-    /// The program's name.
-    pub program_name: String,
-    /// Whose program it is.
-    pub company: String,
-    /// Where people who need help write to; empty: nowhere.
-    pub support_email: String,
-    /// Where links lead that name no page of their own.
-    pub landing: String,
-    /// Active days that earn a commission.
-    pub mark_days: u32,
-    /// Days for which a click may be credited.
-    pub window_days: u32,
-    /// ISO 4217 code.
-    pub currency: String,
-    /// The time zone whose days and months count.
-    pub timezone: String,
-    /// The address of the style sheet.
-    pub css: &'static str,
-    /// The address of the script.
-    pub js: &'static str,
-}
-
-impl Site {
-    /// Whether a part's cookies are `Secure`: everywhere but on plain http, which only loopback may use.
-    pub fn is_secure(&self, part: Part) -> bool {
-        let url = if part == Part::Staff { &self.staff_url } else { &self.public_url };
-        url.starts_with("https:")
-    }
+    pub views: Arc<Views>,
 }
 
 impl PageState {
+    /// Where people reach a part's pages, without a slash at the end.
+    pub fn base_url(&self, part: Part) -> String {
+        let listen = &self.app.config().listen;
+        if part == Part::Staff { listen.staff_base() } else { listen.public_base().to_owned() }
+    }
+    /// Whether a part's cookies are `Secure`: everywhere but on plain http, which only loopback may use.
+    pub fn is_secure(&self, part: Part) -> bool {
+        self.base_url(part).starts_with("https:")
+    }
+
     /// A page, `200`.
     pub fn page(&self, template: &str, chrome: &Chrome, content: impl Serialize) -> Response {
         self.page_with(StatusCode::OK, template, chrome, content)
@@ -114,7 +65,7 @@ impl PageState {
         chrome: &Chrome,
         content: impl Serialize,
     ) -> Response {
-        match self.site.views.render(template, &self.site, chrome, self.app.now(), content) {
+        match self.views.render(template, chrome, self.app.now(), content) {
             Ok(html) => answer(status, "text/html; charset=utf-8", html),
             Err(error) => {
                 // Its text names the template and the line, nothing that the page would have shown.

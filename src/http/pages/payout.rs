@@ -25,7 +25,7 @@ pub struct Standing {
 /// An affiliate's next payout.
 pub fn outlook(state: &PageState, affiliate: &Affiliate, statements: &[StatementDoc]) -> Outlook {
     let (zone, now) = (state.app.zone(), state.app.now());
-    Outlook::of(affiliate, statements.iter().map(part), state.site.minimum_payout, zone, now)
+    Outlook::of(affiliate, statements.iter().map(part), state.app.config().program.minimum_payout, zone, now)
 }
 
 /// Where a statement stands.
@@ -66,7 +66,10 @@ pub fn why(state: &PageState, carried: Carried) -> String {
         ),
         Carried::NotAboveZero => "All that is due adds up to no more than zero.".to_owned(),
         Carried::BelowMinimum => {
-            let minimum = money(&state.site.minimum_payout.to_string(), &state.program.currency);
+            let minimum = money(
+                &state.app.config().program.minimum_payout.to_string(),
+                &state.app.config().program.currency,
+            );
             format!("Payouts start at {minimum}; a smaller sum is carried to the next one.")
         }
     }

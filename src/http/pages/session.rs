@@ -210,7 +210,7 @@ impl FromRequestParts<PageState> for Client {
         let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Portal };
         let known_browser = cookie(&parts.headers, browser_cookie_name(state, part)).map(str::to_owned);
-        let ip = client_ip(peer, &parts.headers, &state.site.trusted_proxies);
+        let ip = client_ip(peer, &parts.headers, &state.app.config().listen.trusted_proxies);
         Ok(Self { ip, agent: agent.to_owned(), known_browser })
     }
 }
@@ -233,7 +233,7 @@ fn sign_in(parts: &Parts, part: Part) -> Fault {
 /// `__Host-` binds a cookie to https, this host and all its paths: it can't be set from a neighbouring host. Plain
 /// http, which only loopback may use, has no such cookies.
 fn cookie_name(state: &PageState, part: Part) -> &'static str {
-    match (part == Part::Staff, state.site.is_secure(part)) {
+    match (part == Part::Staff, state.is_secure(part)) {
         (true, true) => "__Host-counterfoil-staff",
         (true, false) => "counterfoil-staff",
         (false, true) => "__Host-counterfoil-portal",
@@ -243,7 +243,7 @@ fn cookie_name(state: &PageState, part: Part) -> &'static str {
 
 /// The cookie of a browser that has signed in before, which outlives its sessions.
 fn browser_cookie_name(state: &PageState, part: Part) -> &'static str {
-    match (part == Part::Staff, state.site.is_secure(part)) {
+    match (part == Part::Staff, state.is_secure(part)) {
         (true, true) => "__Host-counterfoil-staff-browser",
         (true, false) => "counterfoil-staff-browser",
         (false, true) => "__Host-counterfoil-portal-browser",
@@ -283,7 +283,7 @@ fn set_cookie(mut response: Response, cookie: &str) -> Response {
 }
 
 fn attributes(state: &PageState, part: Part) -> &'static str {
-    if state.site.is_secure(part) {
+    if state.is_secure(part) {
         "; Path=/; HttpOnly; SameSite=Lax; Secure"
     } else {
         "; Path=/; HttpOnly; SameSite=Lax"

@@ -4,13 +4,13 @@
 //! pages know: `site`, `chrome`, `now`. A name that is not given is an error, not an empty text; a
 //! test renders what the tests visit.
 
-use super::Site;
+use super::assets;
+use crate::config::Config;
 use crate::domain::calendar::{Month, Zone};
 use chrono::{DateTime, NaiveDate, Utc};
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, context};
 use serde::Serialize;
-use std::path::Path;
 
 /// A template's name and text.
 pub type Source = (&'static str, &'static str);
@@ -59,8 +59,8 @@ impl std::fmt::Debug for Views {
 }
 
 impl Views {
-    /// Reads the templates; a file of the same name in `overrides` stands in for one of ours.
-    pub fn new(overrides: Option<&Path>, zone: &Zone, currency: &str) -> Result<Self, TemplateError> {
+    /// Reads the templates; a file of the same name in the configured directory stands in for one of ours.
+    pub fn new(config: &Config, zone: &Zone) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -69,10 +69,12 @@ impl Views {
         environment.set_syntax(
             syntax.map_err(|error| TemplateError { name: "syntax".to_owned(), error: error.to_string() })?,
         );
-        add_filters(&mut environment, zone, currency);
+        add_filters(&mut environment, zone, &config.program.currency);
+        environment.add_global("site", site(config));
         for (name, ours) in sources() {
             let failed = |error: String| TemplateError { name: name.to_owned(), error };
-            let file = overrides.map(|dir| dir.join(name)).filter(|file| file.is_file());
+            let file =
+                config.pages.templates.as_ref().map(|dir| dir.join(name)).filter(|file| file.is_file());
             let text = match file {
                 Some(file) => std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?,
                 None => ours.to_owned(),
@@ -86,19 +88,35 @@ impl Views {
     pub fn render(
         &self,
         name: &str,
-        site: &Site,
         chrome: &Chrome,
         now: DateTime<Utc>,
         content: impl Serialize,
     ) -> Result<String, Error> {
         let content = Value::from(Serde(content));
         let all = context! {
-            site => Value::from(Serde(&site.shown)),
             chrome => Value::from(Serde(chrome)),
             now => now.to_rfc3339(),
             ..content
         };
         self.environment.get_template(name)?.render(all)
+    }
+}
+
+/// What every template may show of the program.
+fn site(config: &Config) -> Value {
+    let (program, portal) = (&config.program, &config.portal);
+    context! {
+        program_name => portal.program_name.as_str(),
+        company => portal.company.as_str(),
+        // Empty: nowhere.
+        support_email => portal.support_email.as_deref().unwrap_or_default(),
+        landing => program.landing.as_str(),
+        mark_days => program.mark_days,
+        window_days => program.window_days,
+        currency => program.currency.as_str(),
+        timezone => program.timezone.as_str(),
+        css => assets::css(),
+        js => assets::js(),
     }
 }
 
@@ -230,13 +248,17 @@ pub fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
 mod tests {
     use super::*;
 
+    fn config<const N: usize>(given: [(String, String); N]) -> Config {
+        Config::from_layers(None, given).expect("a configuration")
+    }
+
     fn zone() -> Zone {
         "America/New_York".parse().expect("a zone")
     }
 
     #[test]
     fn all_templates_can_be_read() {
-        Views::new(None, &zone(), "USD").expect("templates that parse");
+        Views::new(&config([]), &zone()).expect("templates that parse");
     }
 
     #[test]
@@ -252,7 +274,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("layout")).expect("a directory");
         std::fs::write(dir.path().join("layout/fault.html"), "mine {% oops %}").expect("a file");
-        let error = Views::new(Some(dir.path()), &zone(), "USD").expect_err("a broken template");
+        let overrides = ("COUNTERFOIL__PAGES__TEMPLATES".to_owned(), dir.path().display().to_string());
+        let error = Views::new(&config([overrides]), &zone()).expect_err("a broken template");
         assert!(error.to_string().contains("layout/fault.html"), "{error}");
     }
 

@@ -10,9 +10,10 @@ use crate::domain::id::{AffiliateId, LinkId, VisitorId};
 use crate::domain::outcome::Verdict;
 use crate::store::packed::{self, VISIT_BYTES};
 use crate::store::{
-    ClickBatch, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, MAX_VISITS, Result, StoreError,
-    VisitWrite, affiliate_partition, visitor_partition,
+    ClickBatch, Clicks, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, MAX_VISITS, Result,
+    StoreError, VisitWrite, affiliate_partition, visitor_partition,
 };
+use async_trait::async_trait;
 use chrono::NaiveDate;
 use futures_util::future::try_join_all;
 use redis::{Value, cmd};
@@ -21,8 +22,9 @@ use std::collections::BTreeMap;
 /// How many calls of one read run at once.
 const AT_ONCE: usize = 64;
 
-impl RedisStore {
-    pub(super) async fn put_clicks(&self, batch: &ClickBatch) -> Result<Committed> {
+#[async_trait]
+impl Clicks for RedisStore {
+    async fn apply_clicks(&self, batch: &ClickBatch) -> Result<Committed> {
         let answer = self.client.script(batch.partition, Lanes::Clicks, &CLICKS, &pack(batch)).await?;
         match answer {
             Value::Int(1) => Ok(Committed::Done),
@@ -30,7 +32,7 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn get_visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
+    async fn visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
         let mut found = Vec::with_capacity(visitors.len());
         for visitors in visitors.chunks(AT_ONCE) {
             found.extend(try_join_all(visitors.iter().map(|&visitor| self.visits_of(visitor))).await?);
@@ -38,24 +40,7 @@ impl RedisStore {
         Ok(found)
     }
 
-    async fn visits_of(&self, visitor: VisitorId) -> Result<Vec<Visit>> {
-        let partition = visitor_partition(visitor, keys::PARTITIONS);
-        let get = async |key: &[u8]| {
-            let mut get = cmd("GET");
-            get.arg(key);
-            match self.client.command(partition, Lanes::Reads, &get).await? {
-                Value::Nil => Ok(Vec::new()),
-                found => reply::bytes(found),
-            }
-        };
-        let keys = [keys::moment(partition, keys::moment_of(visitor)), keys::visits(partition, visitor)];
-        let (moment, later) = tokio::try_join!(get(&keys[0]), get(&keys[1]))?;
-        let mut visits = from_moment(&moment, visitor);
-        packed::add_visits(&mut visits, &later);
-        packed::read_visits(&visits)
-    }
-
-    pub(super) async fn get_counts(
+    async fn click_counts(
         &self,
         affiliate: AffiliateId,
         from: NaiveDate,
@@ -76,7 +61,8 @@ impl RedisStore {
         }
         Ok(found)
     }
-    pub(super) async fn get_totals(
+
+    async fn click_totals(
         &self,
         affiliate: AffiliateId,
         links: &[LinkId],
@@ -106,6 +92,25 @@ impl RedisStore {
             }
         }
         Ok(found)
+    }
+}
+
+impl RedisStore {
+    async fn visits_of(&self, visitor: VisitorId) -> Result<Vec<Visit>> {
+        let partition = visitor_partition(visitor, keys::PARTITIONS);
+        let get = async |key: &[u8]| {
+            let mut get = cmd("GET");
+            get.arg(key);
+            match self.client.command(partition, Lanes::Reads, &get).await? {
+                Value::Nil => Ok(Vec::new()),
+                found => reply::bytes(found),
+            }
+        };
+        let keys = [keys::moment(partition, keys::moment_of(visitor)), keys::visits(partition, visitor)];
+        let (moment, later) = tokio::try_join!(get(&keys[0]), get(&keys[1]))?;
+        let mut visits = from_moment(&moment, visitor);
+        packed::add_visits(&mut visits, &later);
+        packed::read_visits(&visits)
     }
 }
 

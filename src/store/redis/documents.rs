@@ -7,7 +7,8 @@ use super::reply;
 use super::script::{COMMIT, Call};
 use crate::domain::id::NodeId;
 use crate::store::packed;
-use crate::store::{Commit, Committed, Cursor, Doc, Log, Partition, Result, StoreError, missing};
+use crate::store::{Commit, Committed, Cursor, Doc, Documents, Log, Partition, Result, StoreError, missing};
+use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 
@@ -18,8 +19,13 @@ const PAGE: usize = 1_000;
 /// How many commands of one read run at once.
 const AT_ONCE: usize = 16;
 
-impl RedisStore {
-    pub(super) async fn get_cursors(&self, node: NodeId, log: Log) -> Result<Vec<(Partition, Cursor)>> {
+#[async_trait]
+impl Documents for RedisStore {
+    fn partitions(&self) -> u16 {
+        keys::PARTITIONS
+    }
+
+    async fn cursors(&self, node: NodeId, log: Log) -> Result<Vec<(Partition, Cursor)>> {
         let reads = keys::partitions().map(|partition| async move {
             let mut get = cmd("HGET");
             get.arg(keys::cursors(partition)).arg(&keys::cursor_field(node, log)[..]);
@@ -32,43 +38,12 @@ impl RedisStore {
         try_join_all(reads).await
     }
 
-    pub(super) async fn get_documents(
-        &self,
-        partition: Partition,
-        names: &[String],
-    ) -> Result<Vec<Option<Doc>>> {
+    async fn load(&self, partition: Partition, names: &[String]) -> Result<Vec<Option<Doc>>> {
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         self.documents("", partition, &names).await
     }
 
-    async fn documents(
-        &self,
-        prefix: &str,
-        partition: Partition,
-        names: &[&str],
-    ) -> Result<Vec<Option<Doc>>> {
-        let mut found = Vec::with_capacity(names.len());
-        for names in names.chunks(CHUNK * AT_ONCE) {
-            let read =
-                try_join_all(names.chunks(CHUNK).map(|names| self.chunk(prefix, partition, names))).await?;
-            found.extend(read.into_iter().flatten());
-        }
-        Ok(found)
-    }
-
-    async fn chunk(&self, prefix: &str, partition: Partition, names: &[&str]) -> Result<Vec<Option<Doc>>> {
-        let mut get = cmd("MGET");
-        for name in names {
-            get.arg(keys::document(partition, prefix, name));
-        }
-        let values = reply::array(self.client.command(partition, Lanes::Reads, &get).await?)?;
-        values
-            .into_iter()
-            .map(|value| if value == Value::Nil { Ok(None) } else { read_document(value).map(Some) })
-            .collect()
-    }
-
-    pub(super) async fn put_commit(&self, commit: &Commit) -> Result<Committed> {
+    async fn commit(&self, commit: &Commit) -> Result<Committed> {
         let answer = self.client.script(commit.partition, Lanes::Facts, &COMMIT, &pack(commit)).await?;
         let mut answer = reply::array(answer)?.into_iter();
         let Some(what) = answer.next() else { return Ok(Committed::Done) };
@@ -81,7 +56,7 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn get_members(
+    async fn members(
         &self,
         partition: Partition,
         index: &str,
@@ -108,9 +83,9 @@ impl RedisStore {
         Ok(members)
     }
 
-    /// Reads members first, then documents: a script for both in one call would cost Redis three times as
-    /// much, since it copies everything into Lua and out again.
-    pub(super) async fn get_indexed(
+    /// Members first, then documents: a script that does both in one call costs Redis, which copies what it
+    /// reads into Lua and out again, three times as much.
+    async fn load_indexed(
         &self,
         partition: Partition,
         indexes: &[String],
@@ -118,7 +93,7 @@ impl RedisStore {
     ) -> Result<Vec<Vec<Result<Doc>>>> {
         let mut found = Vec::with_capacity(indexes.len());
         for indexes in indexes.chunks(AT_ONCE) {
-            let all = indexes.iter().map(|index| self.get_members(partition, index, None, usize::MAX));
+            let all = indexes.iter().map(|index| self.members(partition, index, None, usize::MAX));
             let members = try_join_all(all).await?;
             let names: Vec<_> = members.iter().flatten().map(String::as_str).collect();
             let mut documents = self.documents(prefix, partition, &names).await?.into_iter();
@@ -131,6 +106,35 @@ impl RedisStore {
             }
         }
         Ok(found)
+    }
+}
+
+impl RedisStore {
+    async fn documents(
+        &self,
+        prefix: &str,
+        partition: Partition,
+        names: &[&str],
+    ) -> Result<Vec<Option<Doc>>> {
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(CHUNK * AT_ONCE) {
+            let read =
+                try_join_all(names.chunks(CHUNK).map(|names| self.chunk(prefix, partition, names))).await?;
+            found.extend(read.into_iter().flatten());
+        }
+        Ok(found)
+    }
+
+    async fn chunk(&self, prefix: &str, partition: Partition, names: &[&str]) -> Result<Vec<Option<Doc>>> {
+        let mut get = cmd("MGET");
+        for name in names {
+            get.arg(keys::document(partition, prefix, name));
+        }
+        let values = reply::array(self.client.command(partition, Lanes::Reads, &get).await?)?;
+        values
+            .into_iter()
+            .map(|value| if value == Value::Nil { Ok(None) } else { read_document(value).map(Some) })
+            .collect()
     }
 }
 

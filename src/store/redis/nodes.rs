@@ -6,13 +6,15 @@ use super::keys;
 use super::reply;
 use super::script::{Call, LEASE, RAISE_FENCE, RELEASE, WINDOW};
 use crate::domain::id::NodeId;
-use crate::store::{Lease, NodeState, Partition, Result, StoreError, StoreMeta, partition_of};
+use crate::store::{Lease, Leases, NodeState, Nodes, Partition, Result, StoreError, StoreMeta, partition_of};
+use async_trait::async_trait;
 use redis::{Value, cmd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-impl RedisStore {
-    pub(super) async fn take_lease(&self, name: &str, holder: &str, ttl_ms: u64) -> Result<Lease> {
+#[async_trait]
+impl Leases for RedisStore {
+    async fn lease(&self, name: &'static str, holder: &str, ttl_ms: u64) -> Result<Lease> {
         let mut call = Call::of([keys::lease(name), keys::token(name)]);
         call.arg(holder.as_bytes());
         // Redis refuses a TTL of zero.
@@ -23,27 +25,30 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn give_back(&self, name: &str, holder: &str) -> Result<()> {
+    async fn release(&self, name: &'static str, holder: &str) -> Result<()> {
         let mut call = Call::of([keys::lease(name)]);
         call.arg(holder.as_bytes());
         self.client.script(Partition::Directory, Lanes::Facts, &RELEASE, &call).await?;
         Ok(())
     }
 
-    pub(super) async fn put_fence(&self, partition: Partition, token: u64) -> Result<bool> {
+    async fn raise_fence(&self, partition: Partition, token: u64) -> Result<bool> {
         let mut call = Call::of([keys::fence(partition)]);
         call.number(token);
         Ok(self.client.script(partition, Lanes::Facts, &RAISE_FENCE, &call).await? == Value::Int(1))
     }
+}
 
-    pub(super) async fn put_node_state(&self, state: &NodeState) -> Result<()> {
+#[async_trait]
+impl Nodes for RedisStore {
+    async fn put_node(&self, state: &NodeState) -> Result<()> {
         let mut put = cmd("HSET");
         put.arg(keys::nodes()).arg(state.node.to_string()).arg(to_json(state)?);
         self.client.command(Partition::Directory, Lanes::Facts, &put).await?;
         Ok(())
     }
 
-    pub(super) async fn get_nodes(&self) -> Result<Vec<NodeState>> {
+    async fn nodes(&self) -> Result<Vec<NodeState>> {
         let mut get = cmd("HVALS");
         get.arg(keys::nodes());
         let states = reply::array(self.client.command(Partition::Directory, Lanes::Reads, &get).await?)?;
@@ -52,14 +57,14 @@ impl RedisStore {
         Ok(nodes)
     }
 
-    pub(super) async fn delete_node(&self, node: NodeId) -> Result<()> {
+    async fn forget_node(&self, node: NodeId) -> Result<()> {
         let mut delete = cmd("HDEL");
         delete.arg(keys::nodes()).arg(node.to_string());
         self.client.command(Partition::Directory, Lanes::Facts, &delete).await?;
         Ok(())
     }
 
-    pub(super) async fn get_meta(&self) -> Result<Option<StoreMeta>> {
+    async fn meta(&self) -> Result<Option<StoreMeta>> {
         let mut get = cmd("GET");
         get.arg(keys::meta());
         match self.client.command(Partition::Directory, Lanes::Facts, &get).await? {
@@ -68,7 +73,7 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn first_meta(&self, meta: &StoreMeta) -> Result<StoreMeta> {
+    async fn init_meta(&self, meta: &StoreMeta) -> Result<StoreMeta> {
         let mut put = cmd("SET");
         put.arg(keys::meta()).arg(to_json(meta)?).arg("NX").arg("GET");
         match self.client.command(Partition::Directory, Lanes::Facts, &put).await? {
@@ -77,23 +82,23 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn replace_meta(&self, meta: &StoreMeta) -> Result<()> {
+    async fn set_meta(&self, meta: &StoreMeta) -> Result<()> {
         let mut put = cmd("SET");
         put.arg(keys::meta()).arg(to_json(meta)?);
         self.client.command(Partition::Directory, Lanes::Facts, &put).await?;
         Ok(())
     }
 
-    pub(super) async fn server_clock(&self) -> Result<i64> {
+    async fn clock_ms(&self) -> Result<Option<i64>> {
         let time =
             reply::array(self.client.command(Partition::Directory, Lanes::Reads, &cmd("TIME")).await?)?;
         let [seconds, micros] = <[Value; 2]>::try_from(time)
             .map_err(|time| StoreError::Corrupt(format!("TIME answered {} parts", time.len())))?;
         let millis = reply::number(seconds)? * 1_000 + reply::number(micros)? / 1_000;
-        i64::try_from(millis).map_err(|error| StoreError::Corrupt(format!("TIME: {error}")))
+        i64::try_from(millis).map(Some).map_err(|error| StoreError::Corrupt(format!("TIME: {error}")))
     }
 
-    pub(super) async fn count(&self, name: &str, member: &str, now_ms: i64, window_ms: u64) -> Result<u64> {
+    async fn count_in_window(&self, name: &str, member: &str, now_ms: i64, window_ms: u64) -> Result<u64> {
         let partition = partition_of(name.as_bytes(), keys::PARTITIONS);
         let mut call = Call::of([keys::window(partition, name)]);
         call.arg(member.as_bytes());

@@ -4,14 +4,16 @@ use super::RedisStore;
 use super::client::Lanes;
 use super::keys;
 use super::reply;
-use crate::store::{Entry, Partition, Result, StoreError, StreamId};
+use crate::store::{Entry, Partition, Result, StoreError, StreamId, Streams};
+use async_trait::async_trait;
 use redis::{Cmd, Value, cmd};
 
-impl RedisStore {
-    pub(super) async fn get_stream(
+#[async_trait]
+impl Streams for RedisStore {
+    async fn read_stream(
         &self,
         partition: Partition,
-        stream: &str,
+        stream: &'static str,
         after: StreamId,
         limit: usize,
     ) -> Result<Vec<Entry>> {
@@ -20,10 +22,10 @@ impl RedisStore {
         self.entries(partition, &mut read, limit).await
     }
 
-    pub(super) async fn get_stream_back(
+    async fn read_stream_back(
         &self,
         partition: Partition,
-        stream: &str,
+        stream: &'static str,
         before: Option<StreamId>,
         limit: usize,
     ) -> Result<Vec<Entry>> {
@@ -37,7 +39,9 @@ impl RedisStore {
         read.arg(keys::stream(partition, stream)).arg(from).arg("-");
         self.entries(partition, &mut read, limit).await
     }
+}
 
+impl RedisStore {
     async fn entries(&self, partition: Partition, read: &mut Cmd, limit: usize) -> Result<Vec<Entry>> {
         read.arg("COUNT").arg(limit);
         let entries = reply::array(self.client.command(partition, Lanes::Reads, read).await?)?;

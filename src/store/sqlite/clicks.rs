@@ -7,8 +7,9 @@ use crate::domain::attribution::Visit;
 use crate::domain::id::{AffiliateId, LinkId, VisitorId};
 use crate::store::packed::{self, OTHER};
 use crate::store::{
-    ClickBatch, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, Result, VisitWrite,
+    ClickBatch, Clicks, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, Result, VisitWrite,
 };
+use async_trait::async_trait;
 use chrono::{Datelike, NaiveDate};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{Duration, Instant};
@@ -18,13 +19,14 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How many of them: some milliseconds of work; a million take a quarter of an hour.
 const VISITORS_A_SWEEP: u16 = 10_000;
 
-impl SqliteStore {
-    pub(super) async fn put_clicks(&self, batch: &ClickBatch) -> Result<Committed> {
+#[async_trait]
+impl Clicks for SqliteStore {
+    async fn apply_clicks(&self, batch: &ClickBatch) -> Result<Committed> {
         let batch = batch.clone();
         self.writer.run(move |change| apply(change, &batch)).await
     }
 
-    pub(super) async fn get_visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
+    async fn visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
         let visitors = visitors.to_vec();
         self.readers
             .run(move |connection| {
@@ -37,7 +39,7 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn get_counts(
+    async fn click_counts(
         &self,
         affiliate: AffiliateId,
         from: NaiveDate,
@@ -46,7 +48,8 @@ impl SqliteStore {
         let days = (from.num_days_from_ce(), to.num_days_from_ce());
         self.readers.run(move |connection| counts_of(connection, affiliate, days)).await
     }
-    pub(super) async fn get_totals(
+
+    async fn click_totals(
         &self,
         affiliate: AffiliateId,
         links: &[LinkId],

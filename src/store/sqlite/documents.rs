@@ -5,8 +5,9 @@ use super::streams;
 use crate::domain::id::NodeId;
 use crate::store::packed;
 use crate::store::{
-    Advance, Commit, Committed, Cursor, Doc, IndexChange, Log, Partition, Result, Write, missing,
+    Advance, Commit, Committed, Cursor, Doc, Documents, IndexChange, Log, Partition, Result, Write, missing,
 };
+use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -18,8 +19,13 @@ pub(super) fn part(partition: Partition) -> i64 {
     }
 }
 
-impl SqliteStore {
-    pub(super) async fn get_cursors(&self, node: NodeId, log: Log) -> Result<Vec<(Partition, Cursor)>> {
+#[async_trait]
+impl Documents for SqliteStore {
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    async fn cursors(&self, node: NodeId, log: Log) -> Result<Vec<(Partition, Cursor)>> {
         self.readers
             .run(move |connection| {
                 [Partition::Hashed(0), Partition::Directory]
@@ -30,11 +36,7 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn get_documents(
-        &self,
-        partition: Partition,
-        names: &[String],
-    ) -> Result<Vec<Option<Doc>>> {
+    async fn load(&self, partition: Partition, names: &[String]) -> Result<Vec<Option<Doc>>> {
         let names = names.to_vec();
         self.readers
             .run(move |connection| {
@@ -49,12 +51,12 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn put_commit(&self, commit: &Commit) -> Result<Committed> {
+    async fn commit(&self, commit: &Commit) -> Result<Committed> {
         let commit = commit.clone();
         self.writer.run(move |change| apply(change, &commit)).await
     }
 
-    pub(super) async fn get_members(
+    async fn members(
         &self,
         partition: Partition,
         index: &str,
@@ -76,7 +78,7 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn get_indexed(
+    async fn load_indexed(
         &self,
         partition: Partition,
         indexes: &[String],

@@ -4,19 +4,21 @@ use super::SqliteStore;
 use super::documents::part;
 use crate::clock::Clock;
 use crate::domain::id::NodeId;
-use crate::store::{Lease, NodeState, Partition, Result, StoreError, StoreMeta};
+use crate::store::{Lease, Leases, NodeState, Nodes, Partition, Result, StoreError, StoreMeta};
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-impl SqliteStore {
-    pub(super) async fn take_lease(&self, name: &'static str, holder: &str, ttl_ms: u64) -> Result<Lease> {
+#[async_trait]
+impl Leases for SqliteStore {
+    async fn lease(&self, name: &'static str, holder: &str, ttl_ms: u64) -> Result<Lease> {
         let holder = holder.to_owned();
         let ttl = i64::try_from(ttl_ms).unwrap_or(i64::MAX);
         self.writer.run(move |change| Ok(take(change, name, &holder, Clock::system().millis(), ttl)?)).await
     }
 
-    pub(super) async fn give_back(&self, name: &'static str, holder: &str) -> Result<()> {
+    async fn release(&self, name: &'static str, holder: &str) -> Result<()> {
         let holder = holder.to_owned();
         self.writer
             .run(move |change| {
@@ -28,7 +30,7 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn put_fence(&self, partition: Partition, token: u64) -> Result<bool> {
+    async fn raise_fence(&self, partition: Partition, token: u64) -> Result<bool> {
         self.writer
             .run(move |change| {
                 let part = part(partition);
@@ -42,8 +44,11 @@ impl SqliteStore {
             })
             .await
     }
+}
 
-    pub(super) async fn put_node_state(&self, state: &NodeState) -> Result<()> {
+#[async_trait]
+impl Nodes for SqliteStore {
+    async fn put_node(&self, state: &NodeState) -> Result<()> {
         let (node, state) = (state.node.bits().cast_signed(), to_json(state)?);
         self.writer
             .run(move |change| {
@@ -55,7 +60,7 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn get_nodes(&self) -> Result<Vec<NodeState>> {
+    async fn nodes(&self) -> Result<Vec<NodeState>> {
         self.readers
             .run(|connection| {
                 let mut all = connection.prepare_cached("SELECT state FROM nodes ORDER BY node")?;
@@ -67,7 +72,7 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn delete_node(&self, node: NodeId) -> Result<()> {
+    async fn forget_node(&self, node: NodeId) -> Result<()> {
         self.writer
             .run(move |change| {
                 change
@@ -78,11 +83,11 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn get_meta(&self) -> Result<Option<StoreMeta>> {
+    async fn meta(&self) -> Result<Option<StoreMeta>> {
         self.readers.run(standing_meta).await
     }
 
-    pub(super) async fn first_meta(&self, meta: &StoreMeta) -> Result<StoreMeta> {
+    async fn init_meta(&self, meta: &StoreMeta) -> Result<StoreMeta> {
         let meta = meta.clone();
         self.writer
             .run(move |change| match standing_meta(change)? {
@@ -92,15 +97,19 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn replace_meta(&self, meta: &StoreMeta) -> Result<()> {
+    async fn set_meta(&self, meta: &StoreMeta) -> Result<()> {
         let meta = meta.clone();
         self.writer.run(move |change| write_meta(change, &meta)).await
     }
 
-    pub(super) async fn count(&self, name: &str, member: &str, now_ms: i64, window_ms: u64) -> Result<u64> {
+    async fn count_in_window(&self, name: &str, member: &str, now_ms: i64, window_ms: u64) -> Result<u64> {
         let (name, member) = (name.to_owned(), member.to_owned());
         let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
         self.writer.run(move |change| Ok(count(change, &name, &member, now_ms, window)?)).await
+    }
+
+    async fn clock_ms(&self) -> Result<Option<i64>> {
+        Ok(None)
     }
 }
 

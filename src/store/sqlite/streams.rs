@@ -4,11 +4,13 @@
 use super::SqliteStore;
 use super::documents::part;
 use crate::clock::Clock;
-use crate::store::{Append, Entry, Partition, Result, StreamId};
+use crate::store::{Append, Entry, Partition, Result, StreamId, Streams};
+use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-impl SqliteStore {
-    pub(super) async fn get_stream(
+#[async_trait]
+impl Streams for SqliteStore {
+    async fn read_stream(
         &self,
         partition: Partition,
         stream: &'static str,
@@ -26,7 +28,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn get_stream_back(
+    async fn read_stream_back(
         &self,
         partition: Partition,
         stream: &'static str,
@@ -43,7 +45,9 @@ impl SqliteStore {
         )
         .await
     }
+}
 
+impl SqliteStore {
     async fn entries(
         &self,
         sql: &'static str,

@@ -40,8 +40,9 @@ pub async fn show(
     // An address that earns nothing is not one to share.
     let shared = link.filter(|link| !link.switch.is_off());
     let url = shared.map(|link| state.app.link_url(link)).unwrap_or_default();
-    let page =
-        link.and_then(|link| link.destination.clone()).unwrap_or_else(|| state.site.shown.landing.clone());
+    let page = link
+        .and_then(|link| link.destination.clone())
+        .unwrap_or_else(|| state.app.config().program.landing.to_string());
     let (form, built) = build(&url, &page, query.as_deref());
     let content = context! {
         first_name => affiliate.profile.name.split_whitespace().next().unwrap_or_default(),

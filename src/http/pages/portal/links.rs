@@ -144,7 +144,7 @@ async fn page(
     let content = context! {
         form => Value::from(Serde(form)),
         links => Value::from(Serde(shown.collect::<Vec<_>>())),
-        hosts => state.site.destinations.join(", "),
+        hosts => state.app.config().program.destinations.join(", "),
         may_create => affiliate.status() == Status::Active,
         days => DAYS, page => number, pages,
     };

@@ -127,7 +127,7 @@ fn row(state: &PageState, referral: &ReferralSummary) -> Row {
         || Cell::text(""),
         |amount| {
             let amount = amount.to_string();
-            Cell::text(money(&amount, &state.program.currency)).export(amount)
+            Cell::text(money(&amount, &state.app.config().program.currency)).export(amount)
         },
     );
     vec![

@@ -16,7 +16,7 @@ pub async fn show(State(state): State<PageState>) -> Response {
 
 /// Takes an application in.
 pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
-    let Some(new) = read(&mut form, &state.app.settings().partner_types) else {
+    let Some(new) = read(&mut form, &state.app.config().program.partner_types) else {
         return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
     };
     // People don't see this field; programs that fill in every field they find do.
@@ -70,7 +70,7 @@ fn read(form: &mut Form, partner_types: &[String]) -> Option<NewAffiliate> {
 fn page(state: &PageState, status: StatusCode, form: &FormView) -> Response {
     let content = context! {
         form => Value::from(Serde(form)),
-        partner_types => Value::from(Serde(choices(&state.app.settings().partner_types))),
+        partner_types => Value::from(Serde(choices(&state.app.config().program.partner_types))),
     };
     state.page_with(status, "public/apply.html", &Chrome::default(), content)
 }

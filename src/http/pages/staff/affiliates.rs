@@ -162,7 +162,7 @@ fn edit_form(
     form: &FormView,
 ) -> Response {
     let types: Vec<(&str, &str)> = std::iter::once(("", "not said"))
-        .chain(state.app.settings().partner_types.iter().map(|one| (one.as_str(), one.as_str())))
+        .chain(state.app.config().program.partner_types.iter().map(|one| (one.as_str(), one.as_str())))
         .collect();
     let content = json!({"id": affiliate.id, "name": affiliate.profile.name, "types": types, "form": form,
         "profile": affiliate.profile, "code": affiliate.code, "exempt": affiliate.exempt_from_holds});
@@ -223,7 +223,7 @@ fn read_change(state: &PageState, form: &mut Form, shown: &Shown) -> Option<Affi
         changed.code = code.filter(|code| *code != shown.code);
         changed.exempt_from_holds = Some(form.ticked("exempt")).filter(|exempt| *exempt != shown.exempt);
     }
-    let change = changed.made_to(&shown.profile, &state.app.settings().partner_types);
+    let change = changed.made_to(&shown.profile, &state.app.config().program.partner_types);
     let change = change.map_err(|faults| form.wrong_as(faults)).ok();
     change.filter(|_| form.is_good())
 }

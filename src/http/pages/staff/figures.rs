@@ -104,7 +104,7 @@ pub async fn page(
         "earned",
         "Earned",
         &["earned"],
-        Unit::Cents(state.program.currency.clone()),
+        Unit::Cents(state.app.config().program.currency.clone()),
         |one| vec![cents(one.earned)],
     );
     let referrals = points.chart(

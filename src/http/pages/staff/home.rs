@@ -70,7 +70,7 @@ fn tiles(state: &PageState, words: &Words<'_>, found: &Overlooked) -> Value {
     });
     let events = found.newest_ignored.as_ref().map(|(at, account, name)| {
         json!({"count": found.ignored, "account": account, "path": path(account), "name": name, "ago": words.ago(*at),
-            "is_known": state.program.event_types.meaning(name).is_some()})
+            "is_known": state.app.settings().event_types.meaning(name).is_some()})
     });
     json!({"plans": plans, "events": events})
 }

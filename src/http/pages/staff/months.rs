@@ -42,7 +42,7 @@ impl Stage {
             Some(_) => Self::Closing,
             None => {
                 let through = state.app.zone().last_full_day(state.app.now());
-                let delay = state.app.settings().close_delay_days;
+                let delay = state.app.config().program.close_delay_days;
                 if month.is_due(through, delay) { Self::Due } else { Self::Open }
             }
         }
@@ -128,7 +128,7 @@ pub async fn due(pages: &PageState) -> Result<Vec<Value>, Fault> {
 
 /// When a month may be closed: the day after the delay.
 fn closes_on(state: &PageState, month: Month) -> Option<chrono::NaiveDate> {
-    let delay = u64::from(state.app.settings().close_delay_days);
+    let delay = u64::from(state.app.config().program.close_delay_days);
     month.last_day().checked_add_days(Days::new(delay + 1))
 }
 

@@ -24,7 +24,7 @@ pub struct Words<'a> {
 impl<'a> Words<'a> {
     /// The words of a page that is made now.
     pub fn of(state: &'a PageState) -> Self {
-        Self { zone: state.app.zone(), now: state.app.now(), currency: &state.program.currency }
+        Self { zone: state.app.zone(), now: state.app.now(), currency: &state.app.config().program.currency }
     }
     /// An instant on the wall of the program's zone.
     pub fn at(&self, at: DateTime<Utc>) -> String {

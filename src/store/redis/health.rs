@@ -4,7 +4,9 @@ use super::RedisStore;
 use super::client::Server;
 use super::reply;
 use crate::clock::Clock;
-use crate::store::{Finding, Keeping, Result};
+use crate::store::{Finding, Health, Keeping, Result};
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 use std::collections::HashMap;
 
@@ -13,22 +15,16 @@ const OLDEST_VERSION: u32 = 7;
 /// Leases and visits use the server's clock, decisions use ours.
 const CLOCK_SKEW_MS: i64 = 1_000;
 
-impl RedisStore {
-    pub(super) async fn findings(&self) -> Vec<Finding> {
-        let masters = match self.client.masters().await {
-            Ok(masters) => masters,
-            Err(error) => return vec![unreachable(&error.to_string())],
-        };
-        let mut findings = Vec::new();
-        for master in masters {
-            findings.extend(inspect(&master).await);
-        }
-        findings
+#[async_trait]
+impl Health for RedisStore {
+    async fn ping(&self) -> Result<()> {
+        let ping = cmd("PING");
+        let masters = self.client.masters().await?;
+        try_join_all(masters.iter().map(|server| server.ask(&ping))).await?;
+        Ok(())
     }
-}
 
-impl RedisStore {
-    pub(super) async fn get_keeping(&self) -> Result<Keeping> {
+    async fn keeping(&self) -> Result<Keeping> {
         let mut keeping = Keeping::default();
         for master in self.client.masters().await? {
             let info = reply::text(master.ask(&cmd("INFO")).await?)?;
@@ -42,6 +38,18 @@ impl RedisStore {
         }
         Ok(keeping)
     }
+
+    async fn inspect(&self) -> Vec<Finding> {
+        let masters = match self.client.masters().await {
+            Ok(masters) => masters,
+            Err(error) => return vec![unreachable(&error.to_string())],
+        };
+        let mut findings = Vec::new();
+        for master in masters {
+            findings.extend(findings_of(&master).await);
+        }
+        findings
+    }
 }
 
 fn unreachable(why: &str) -> Finding {
@@ -50,7 +58,7 @@ fn unreachable(why: &str) -> Finding {
     Finding { check: "redis_reachable", ok: false, text }
 }
 
-async fn inspect(server: &Server) -> Vec<Finding> {
+async fn findings_of(server: &Server) -> Vec<Finding> {
     let name = server.name();
     let clock = Clock::system();
     let asked = clock.millis();

@@ -1,0 +1,235 @@
+//! The whole server, put together: what is opened (`open`), what listens (`listen`), how it is wired (`wire`), and what is
+//! stopped in which order.
+//!
+//! Start: secrets → journal (the data directory's lock) → store → application (drainers, heartbeat) → listeners →
+//! `serve.json` → schedule. Stop: no new connections → requests end → drainers apply what they can → the
+//! journal is flushed → the lock is given back.
+
+mod listen;
+mod open;
+mod wire;
+
+pub use open::Foundation;
+
+use crate::app::people::SAMPLE_IN_USE;
+use crate::app::{App, Parts, Running, Stop, guarded};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Secrets};
+use crate::http::click::Edge;
+use crate::jobs;
+use crate::jobs::mail::Post;
+use crate::journal::JournalError;
+use crate::mail;
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use listen::Listener;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// How long the start waits for the store before it serves without, by the links that the node kept on its disk.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+const STORE_POLL: Duration = Duration::from_millis(5);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration or a secret.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A listener.
+    #[error("listen on {address}: {error}; is another server running, or is the port taken?")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The node and the store don't belong together.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What a server is started for.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// Both listeners and the schedule; the clock may be set through the internal listener if it is given.
+    Serve {
+        /// For tests and the demo.
+        settable_clock: Option<Clock>,
+    },
+    /// The internal listener alone, for one command.
+    Command,
+}
+
+impl Purpose {
+    fn settable_clock(&self) -> Option<Clock> {
+        match self {
+            Self::Serve { settable_clock } => settable_clock.clone(),
+            Self::Command => None,
+        }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Serving {
+    running: Running,
+    open: Open,
+    /// Whether secrets were made just now.
+    pub made_secrets: bool,
+}
+
+/// What is open to the outside, and what runs beside it.
+#[derive(Debug)]
+struct Open {
+    shutdown: Stop,
+    listeners: Vec<Listener>,
+    jobs: Vec<JoinHandle<()>>,
+    public: SocketAddr,
+    internal: SocketAddr,
+}
+
+impl Serving {
+    /// Starts the server.
+    pub async fn start(config: &Config, clock: Clock, purpose: Purpose) -> Result<Self, ServeError> {
+        let (Foundation { secrets, keyring, settings, store }, journal) = Foundation::lay(config)?;
+        let metrics = Arc::new(Metrics::new());
+        let running =
+            Running::start(Parts { clock, journal, store, keyring, metrics, settings, beside: Vec::new() });
+        match Open::begin(&running.app, &secrets, purpose).await {
+            Ok(open) => Ok(Self { running, open, made_secrets: secrets.made }),
+            Err(error) => {
+                running.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The server's inside.
+    pub const fn app(&self) -> &Arc<App> {
+        &self.running.app
+    }
+    /// Where prospects are answered; port 0 where nobody is.
+    pub const fn public(&self) -> SocketAddr {
+        self.open.public
+    }
+    /// Where the company is answered.
+    pub const fn internal(&self) -> SocketAddr {
+        self.open.internal
+    }
+    /// Where mail goes.
+    pub fn mail_route(&self) -> &mail::Route {
+        &self.running.app.settings().mail_route
+    }
+    /// Ready when the node finds that it must not run, with why.
+    pub async fn failed(&self) -> String {
+        self.running.app.stopping().wait().await;
+        match self.running.app.fatal() {
+            Some(why) => why,
+            // It was asked to stop: whoever asked goes on.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order; everything acknowledged is on disk.
+    pub async fn stop(self) {
+        self.open.shutdown.set();
+        for listener in self.open.listeners {
+            match listener.await {
+                Ok(drained) if drained.cut_off > 0 => {
+                    tracing::warn!(connections = drained.cut_off, "connections were cut off");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "a listener ended badly"),
+            }
+        }
+        self.running.app.stopping().set();
+        for job in self.open.jobs {
+            // It ends by itself, after the run that it may be making.
+            if let Err(error) = job.await {
+                tracing::error!(%error, "a job ended badly");
+            }
+        }
+        self.running.stop().await;
+    }
+}
+
+impl Open {
+    async fn begin(app: &Arc<App>, secrets: &Secrets, purpose: Purpose) -> Result<Self, ServeError> {
+        wait_for_the_store(app).await?;
+        let edge = wire::edge(app)?;
+        wire::show_metrics(app, &edge);
+        let state = wire::api_state(app, secrets, purpose.settable_clock())?;
+        let pages = wire::page_state(app)?;
+        let internal = listen::bind(app, app.config().listen.internal)?;
+        let mut open = Self {
+            shutdown: Stop::default(),
+            listeners: Vec::new(),
+            jobs: Vec::new(),
+            public: SocketAddr::new(internal.address.ip(), 0),
+            internal: internal.address,
+        };
+        if let Purpose::Serve { .. } = purpose {
+            check_agreement(app).await?;
+            let post = wire::post(app)?;
+            let public = listen::bind(app, app.config().listen.public)?;
+            open.public = public.address;
+            open.jobs = start_jobs(app, &edge, post);
+            open.listeners.push(listen::public(app, public, edge, pages.clone(), &open.shutdown));
+        }
+        let router = crate::http::internal_router(state, app.config().pages.staff.then_some(pages));
+        open.listeners.push(listen::internal(app, internal, router, &open.shutdown));
+        Ok(open)
+    }
+}
+
+/// What a server does beside answering.
+fn start_jobs(app: &Arc<App>, edge: &Arc<Edge>, post: Post) -> Vec<JoinHandle<()>> {
+    let again = || Arc::clone(app);
+    let mut running = vec![
+        tokio::spawn(guarded(app, "links", jobs::links::run(again(), Arc::clone(edge)))),
+        tokio::spawn(guarded(app, "post", jobs::mail::run(again(), post))),
+        tokio::spawn(guarded(app, "claims", jobs::claims::run(again()))),
+        tokio::spawn(guarded(app, "restate", jobs::restate::run(again()))),
+        tokio::spawn(guarded(app, "retention", jobs::retention::run(again()))),
+    ];
+    if let Some(at) = app.config().aggregate.at {
+        running.push(tokio::spawn(guarded(app, "nightly schedule", jobs::schedule::run(again(), at))));
+    }
+    running
+}
+
+async fn wait_for_the_store(app: &App) -> Result<(), ServeError> {
+    let begun = Instant::now();
+    while !app.store_is_up() && begun.elapsed() < STORE_PATIENCE {
+        if let Some(why) = app.fatal() {
+            return Err(ServeError::Refused(why));
+        }
+        tokio::time::sleep(STORE_POLL).await;
+    }
+    Ok(())
+}
+
+/// No page may show another text above somebody's signature.
+async fn check_agreement(app: &App) -> Result<(), ServeError> {
+    if app.config().signs_the_sample() {
+        tracing::warn!("{SAMPLE_IN_USE}");
+    }
+    match app.agreement_trouble().await {
+        Ok(None) => Ok(()),
+        Ok(Some(trouble)) => Err(ConfigError(trouble).into()),
+        Err(error) => {
+            // The store is away: it is asked again before anybody signs.
+            tracing::warn!(%error, "whether the agreement's version has this text could not be checked");
+            Ok(())
+        }
+    }
+}
