@@ -19,7 +19,7 @@ mod sign_in;
 mod words;
 
 use super::session::{Signed, Staff};
-use super::table::{Column, List, Query, Row, csv_file, csv_rows};
+use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
 use super::view::Source;
 use super::{Chrome, Fault, Form, PageState, Part, download};
 use crate::app::ReadError;
@@ -265,7 +265,7 @@ fn show_list(
     title: &str,
     intro: &str,
     query: &Query,
-    list: List,
+    list: Listing,
 ) -> Result<Response, Fault> {
     if query.csv {
         let name: String =
@@ -277,11 +277,11 @@ fn show_list(
 }
 
 /// A list without what the member may not do.
-fn for_role(who: &Staff, list: List) -> List {
+fn for_role(who: &Staff, list: Listing) -> Listing {
     if who.may(Action::Export) { list } else { list.without_export() }
 }
 
-fn export(who: &Staff, name: &str, list: &List) -> Result<Response, Fault> {
+fn export(who: &Staff, name: &str, list: &Listing) -> Result<Response, Fault> {
     who.need(Action::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), list.to_csv()))
 }
@@ -292,30 +292,25 @@ fn export_lines(who: &Staff, name: &str, lines: &[Vec<String>]) -> Result<Respon
 }
 
 /// An export of all that the store has.
-async fn export_pages<F, Read>(
-    who: &Staff,
-    name: &str,
-    columns: &[Column],
-    page: F,
-) -> Result<Response, Fault>
+async fn export_pages<F, Read>(who: &Staff, name: &str, heads: &[Head], page: F) -> Result<Response, Fault>
 where
     F: FnMut(Option<String>) -> Read + Send + 'static,
     Read: Future<Output = Result<(Vec<Row>, Option<String>), Fault>> + Send,
 {
     who.need(Action::Export)?;
-    Ok(download(CSV, &format!("{name}.csv"), csv_of_pages(columns, page).await?))
+    Ok(download(CSV, &format!("{name}.csv"), csv_of_pages(heads, page).await?))
 }
 
 /// CSV that is sent page by page as it is read: `page` answers the rows of the page that starts at a cursor, and where the
 /// next one does. If the store fails on the way, the download breaks off, and the browser says so: a file is never
 /// silently short.
-async fn csv_of_pages<F, Read>(columns: &[Column], mut page: F) -> Result<Body, Fault>
+async fn csv_of_pages<F, Read>(heads: &[Head], mut page: F) -> Result<Body, Fault>
 where
     F: FnMut(Option<String>) -> Read + Send + 'static,
     Read: Future<Output = Result<(Vec<Row>, Option<String>), Fault>> + Send,
 {
     let (rows, next) = page(None).await?;
-    let heads = columns.iter().map(|column| column.key.to_owned()).collect();
+    let heads = heads.iter().map(|head| head.key.to_owned()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows.iter().map(Row::to_line)).collect();
     let first = stream::iter([Ok::<_, std::io::Error>(csv_file(&lines))]);
     let rest = stream::try_unfold((page, next), async |(mut page, next)| {
@@ -343,10 +338,12 @@ mod tests {
                 if number == 5 {
                     return Err(Fault::Internal);
                 }
-                let row = Row::from(vec![Cell::text(format!("={number}"))]);
+                let row = Row { cells: vec![Cell::text(format!("={number}"))] };
                 Ok((vec![row], (number < last).then(|| (number + 1).to_string())))
             };
-            let body = csv_of_pages(&[Column::text("id", "Id")], page).await.expect("a first page");
+            let body = csv_of_pages(&[Head { key: "id", title: "Id", number: false }], page)
+                .await
+                .expect("a first page");
             let read = axum::body::to_bytes(body, usize::MAX).await;
             assert_eq!(read.is_ok(), whole);
             if let Ok(csv) = read {

@@ -15,6 +15,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
 
 /// How times and amounts are said on a page.
+#[derive(Clone, Copy)]
 pub struct Words<'a> {
     zone: &'a Zone,
     now: DateTime<Utc>,
