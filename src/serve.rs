@@ -179,6 +179,7 @@ fn settings(config: &Config, secrets: &Secrets) -> Result<Settings, ConfigError>
         rules: Arc::new(config.rules()),
         attribution: config.attribution_rules(),
         close_delay_days: config.program.close_delay_days,
+        minimum_payout: config.program.minimum_payout,
         public_url: config.listen.public_base().to_owned(),
         key_digests: signing.chain([pepper_digest]).collect(),
         pepper: Arc::new(pepper),
@@ -586,7 +587,6 @@ fn page_state(config: &Config, state: &ApiState) -> Result<PageState, ServeError
         staff_url: settings.staff_url.clone(),
         trusted_proxies: config.listen.trusted_proxies.clone(),
         destinations: config.program.destinations.clone(),
-        minimum_payout: config.program.minimum_payout,
     };
     Ok(PageState {
         app: Arc::clone(&state.app),

@@ -55,6 +55,7 @@ use crate::domain::calendar::Zone;
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, AffiliateId, NodeId};
 use crate::domain::mark::Marks;
+use crate::domain::money::Money;
 use crate::domain::outcome::FactOutcome;
 use crate::domain::pepper::Pepper;
 use crate::domain::person::Agreement;
@@ -180,6 +181,8 @@ pub struct Settings {
     pub attribution: AttributionRules,
     /// Days after a month's end before it closes.
     pub close_delay_days: u32,
+    /// A smaller sum is carried to the next payout.
+    pub minimum_payout: Money,
     /// What links start with, without a slash at the end.
     pub public_url: String,
     /// Each signing key's id with a digest of its value.

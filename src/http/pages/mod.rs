@@ -21,7 +21,6 @@ pub use form::{Form, FormView};
 pub use view::{Banner, Chrome, Part, Views};
 
 use crate::app::App;
-use crate::domain::money::Money;
 use crate::http::state::{Hooks, ProgramSettings};
 use axum::Router;
 use axum::body::Body;
@@ -62,8 +61,6 @@ pub struct Site {
     pub trusted_proxies: Vec<IpNet>,
     /// The hosts that links may lead to.
     pub destinations: Vec<String>,
-    /// What is owed below it is carried to the next payout.
-    pub minimum_payout: Money,
 }
 
 /// What every template may show of the site.

@@ -52,7 +52,7 @@ pub async fn show(State(state): State<PageState>, portal: Portal) -> Result<Resp
         next_open => next.has_open,
         reasons => Value::from(Serde(next.carried.iter().map(reason).collect::<Vec<_>>())),
         coming => Value::from(Serde(coming.collect::<Vec<_>>())),
-        minimum => state.site.minimum_payout.to_string(),
+        minimum => state.app.settings().minimum_payout.to_string(),
         paypal_email => portal.affiliate.profile.paypal_email.clone(),
     };
     Ok(state.page("portal/payouts.html", &chrome(&portal, "payouts", None), content))

@@ -116,7 +116,11 @@ pub async fn show(
     let query = list.read(raw.as_deref())?;
     if query.csv {
         let name = format!("statement-{}.csv", doc.statement.month);
-        return Ok(download("text/csv; charset=utf-8", &name, to_csv(&doc)));
+        return Ok(download(
+            "text/csv; charset=utf-8",
+            &name,
+            csv_file(&payout::statement_lines(&doc.statement)),
+        ));
     }
     let list = list.show(doc.statement.lines.clone(), &query);
     // The file of the whole statement has a button of its own.
@@ -206,41 +210,4 @@ fn adjustment_words(one: &Adjustment, currency: &str) -> String {
     } else {
         format!("{month} said {stated} for this account. By what we learned later it is {now}.")
     }
-}
-
-fn to_csv(doc: &StatementDoc) -> Vec<u8> {
-    let heads =
-        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"];
-    let mut lines = vec![heads.map(str::to_owned).to_vec()];
-    let says = &doc.statement;
-    lines.extend(says.lines.iter().map(|line| {
-        let note = line.note.map(note_words).unwrap_or_default();
-        [
-            "commission".to_owned(),
-            line.account_id.to_string(),
-            line.plan.to_string(),
-            line.crossed_on.to_string(),
-            says.month.to_string(),
-            line.amount.to_string(),
-            says.currency.clone(),
-            note.to_owned(),
-            says.tier_from.to_string(),
-        ]
-        .to_vec()
-    }));
-    lines.extend(says.adjustments.iter().map(|one| {
-        [
-            "adjustment".to_owned(),
-            one.account_id.to_string(),
-            String::new(),
-            String::new(),
-            one.for_month.to_string(),
-            one.amount.to_string(),
-            says.currency.clone(),
-            format!("stated {}, now {}", one.stated, one.now),
-            String::new(),
-        ]
-        .to_vec()
-    }));
-    csv_file(&lines)
 }

@@ -7,7 +7,7 @@ use crate::app::{Directory, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
-use crate::domain::statement::{Note, Statement, verify_hash};
+use crate::domain::statement::{Note, verify_hash};
 use crate::http::guard::PathId;
 use crate::http::pages::payout;
 use crate::http::pages::table::{self, Cell, List, Tone};
@@ -224,8 +224,8 @@ fn statements_of<'a>(words: Words<'a>, directory: &'a Directory, month: Month) -
         Column::text("tier", "Tier", |doc| Cell::text(payout::tier(doc.statement.tier_from))),
         Column::number("crossings", "Crossings", |doc| Cell::text(doc.statement.lines.len().to_string()))
             .sort_by(|doc| doc.statement.lines.len()),
-        Column::number("adjustments", "Adjustments", move |doc| words.amount(adjustments(&doc.statement)))
-            .sort_by(|doc| adjustments(&doc.statement)),
+        Column::number("adjustments", "Adjustments", move |doc| words.amount(doc.statement.adjusted()))
+            .sort_by(|doc| doc.statement.adjusted()),
         Column::number("total", "Total", move |doc| words.amount(doc.statement.total))
             .sort_by(|doc| doc.statement.total),
         Column::text("state", "State", |doc| {
@@ -256,7 +256,7 @@ pub async fn month(
     let (all, _) = statements(&state, month, usize::MAX).await?;
     let total: Money = all.iter().map(|doc| doc.statement.total).sum();
     let lines: usize = all.iter().map(|doc| doc.statement.lines.len()).sum();
-    let adjusted: Money = all.iter().flat_map(|doc| &doc.statement.adjustments).map(|one| one.amount).sum();
+    let adjusted: Money = all.iter().map(|doc| doc.statement.adjusted()).sum();
     let statements = all.len();
     let list = list.show(all, &query);
     if query.csv {
@@ -275,10 +275,6 @@ pub async fn month(
         "list": super::for_role(&who, list),
     });
     Ok(state.page("staff/month.html", &who.chrome("months", None), content))
-}
-
-fn adjustments(statement: &Statement) -> Money {
-    statement.adjustments.iter().map(|one| one.amount).sum()
 }
 
 /// One statement of an affiliate.
@@ -309,7 +305,8 @@ pub async fn statement(
             "stated": words.money(one.stated), "now": words.money(one.now), "amount": words.money(one.amount)})
     };
     if raw.as_deref() == Some("format=csv") {
-        return csv(&who, doc);
+        let name = format!("statement-{month}-{id}");
+        return super::export_lines(&who, &name, &payout::statement_lines(says));
     }
     let content = json!({
         "month": month, "name": words.month(month), "id": id, "affiliate": name_of(&directory, Some(id)),
@@ -321,46 +318,4 @@ pub async fn statement(
         "proven": verify_hash(says),
     });
     Ok(state.page("staff/statement.html", &who.chrome("months", None), content))
-}
-
-fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
-    let says = &doc.statement;
-    let text = |text: &str| text.to_owned();
-    let mut lines = vec![
-        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"]
-            .map(text)
-            .to_vec(),
-    ];
-    for line in &says.lines {
-        let note = line.note.map_or("", |note| match note {
-            Note::NoRate => "no_rate",
-            Note::SettledElsewhere => "settled_elsewhere",
-        });
-        lines.push(vec![
-            text("commission"),
-            line.account_id.to_string(),
-            line.plan.to_string(),
-            line.crossed_on.to_string(),
-            says.month.to_string(),
-            line.amount.to_string(),
-            says.currency.clone(),
-            text(note),
-            says.tier_from.to_string(),
-        ]);
-    }
-    for one in &says.adjustments {
-        lines.push(vec![
-            text("adjustment"),
-            one.account_id.to_string(),
-            String::new(),
-            String::new(),
-            one.for_month.to_string(),
-            one.amount.to_string(),
-            says.currency.clone(),
-            format!("stated {} now {}", one.stated, one.now),
-            String::new(),
-        ]);
-    }
-    let name = format!("statement-{}-{}", says.month, says.affiliate_id);
-    super::export_lines(who, &name, &lines)
 }
