@@ -3,6 +3,7 @@
 //! A handler that names [`Portal`] or [`Staff`] among its arguments is for people who are signed in there; one that
 //! changes something names [`Signed`], which also asks that the form came from our own page of this very session.
 
+use super::sign_in::{Door, PORTAL, STAFF};
 use super::{Banner, Chrome, Fault, Form, PageState, Part, form};
 use crate::app::people::{Knock, NewSession, Session};
 use crate::domain::affiliate::{Affiliate, Status};
@@ -61,6 +62,8 @@ impl Client {
 
 /// Somebody who can be signed in.
 pub trait Who: Sized + Send {
+    /// Where it signs in.
+    const DOOR: &'static Door;
     /// Finds out who it is.
     fn find(parts: &Parts, state: &PageState) -> impl Future<Output = Result<Self, Fault>> + Send;
     /// Its session.
@@ -70,6 +73,7 @@ pub trait Who: Sized + Send {
 }
 
 impl Who for Portal {
+    const DOOR: &'static Door = &PORTAL;
     async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
         let session = session(parts, state, Part::Portal).await?;
         let directory = state.app.directory();
@@ -91,6 +95,7 @@ impl Who for Portal {
 }
 
 impl Who for Staff {
+    const DOOR: &'static Door = &STAFF;
     async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
         let session = session(parts, state, Part::Staff).await?;
         let directory = state.app.directory();

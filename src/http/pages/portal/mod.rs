@@ -14,23 +14,9 @@ mod statements;
 mod words;
 
 use super::session::Portal;
-use super::view::Source;
 use super::{Chrome, PageState};
 use axum::Router;
 use axum::routing::{get, post};
-
-/// The templates of these pages.
-pub const TEMPLATES: &[Source] = crate::templates![
-    "portal/home.html",
-    "portal/referrals.html",
-    "portal/referral.html",
-    "portal/statements.html",
-    "portal/statement.html",
-    "portal/payouts.html",
-    "portal/links.html",
-    "portal/claims.html",
-    "portal/profile.html",
-];
 
 /// Their routes.
 pub fn routes() -> Router<PageState> {

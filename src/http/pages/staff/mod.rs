@@ -11,17 +11,16 @@ mod figures;
 mod held;
 mod hints;
 mod home;
+mod me;
 mod members;
 mod months;
 mod review;
 mod runs;
-mod sign_in;
 mod words;
 
 use super::session::{Signed, Staff};
 use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
-use super::view::Source;
-use super::{Chrome, Fault, Form, PageState, Part, download};
+use super::{Chrome, Fault, Form, PageState, Part, download, sign_in};
 use crate::app::ReadError;
 use crate::domain::account::Refusal;
 use crate::domain::fact::Fact;
@@ -35,41 +34,16 @@ use axum::routing::{get, post};
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 
-/// The templates of these pages.
-pub const TEMPLATES: &[Source] = crate::templates![
-    "staff/account.html",
-    "staff/affiliate.html",
-    "staff/application.html",
-    "staff/claim.html",
-    "staff/edit.html",
-    "staff/figures.html",
-    "staff/forgot.html",
-    "staff/home.html",
-    "staff/invited.html",
-    "staff/link_off.html",
-    "staff/link_over.html",
-    "staff/list.html",
-    "staff/login.html",
-    "staff/macros.html",
-    "staff/me.html",
-    "staff/member.html",
-    "staff/members.html",
-    "staff/month.html",
-    "staff/password.html",
-    "staff/runs.html",
-    "staff/statement.html",
-];
-
 /// Their routes.
 pub fn routes() -> Router<PageState> {
     Router::new()
         .route("/admin", get(home::page))
-        .route("/admin/login", get(sign_in::show).post(sign_in::send))
-        .route("/admin/sign-out", post(sign_in::out))
-        .route("/admin/forgot", get(sign_in::forgot).post(sign_in::send_link))
-        .route("/admin/activate", get(sign_in::choose).post(sign_in::set_password))
-        .route("/admin/me", get(sign_in::me).post(sign_in::change_password))
-        .route("/admin/me/sign-out-everywhere", post(sign_in::out_everywhere))
+        .route("/admin/login", get(sign_in::show::<Staff>).post(sign_in::sign_in::<Staff>))
+        .route("/admin/sign-out", post(sign_in::sign_out::<Staff>))
+        .route("/admin/forgot", get(sign_in::forgot::<Staff>).post(sign_in::send_link::<Staff>))
+        .route("/admin/activate", get(sign_in::choose::<Staff>).post(sign_in::set_password::<Staff>))
+        .route("/admin/me", get(me::me).post(me::change_password))
+        .route("/admin/me/sign-out-everywhere", post(me::out_everywhere))
         .route("/admin/review", get(review::list))
         .route("/admin/review/{affiliate_id}", get(review::page))
         .route("/admin/review/{affiliate_id}/approve", post(review::approve))
