@@ -210,6 +210,11 @@ pub fn money(amount: &str, currency: &str) -> String {
     format!("{minus}{sign}{}.{places}", grouped(whole))
 }
 
+/// `-1234` as `-1,234`.
+pub fn count_in_words(number: i64) -> String {
+    format!("{}{}", if number < 0 { "-" } else { "" }, grouped(&number.unsigned_abs().to_string()))
+}
+
 fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -295,6 +300,13 @@ mod tests {
             ("-1000.00", "CHF", "\u{2212}1,000.00\u{a0}CHF"),
         ] {
             assert_eq!(money(amount, currency), shown);
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
+            assert_eq!(count_in_words(number), shown);
         }
     }
 

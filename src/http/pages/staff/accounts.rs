@@ -130,8 +130,7 @@ pub async fn list(
     }
     if query.csv {
         let heads = list.heads();
-        drop(list);
-        return export_all(state.clone(), &who, heads, query.search, which).await;
+        return export_all(state.clone(), &who, &heads, query.search, which).await;
     }
     let (accounts, next) = read(&state, which, &query.search, query.after.clone(), ROWS).await?;
     let list = list.page(&measured(&state, accounts), Pages::from_store(next), &query);
@@ -142,7 +141,7 @@ pub async fn list(
 async fn export_all(
     state: PageState,
     who: &Staff,
-    heads: Vec<Head>,
+    heads: &[Head],
     search: String,
     which: AccountList,
 ) -> Result<Response, Fault> {
@@ -157,7 +156,7 @@ async fn export_all(
             Ok((rows, page.next_cursor))
         }
     };
-    export_pages(who, "accounts", &heads, page).await
+    export_pages(who, "accounts", heads, page).await
 }
 
 const INTRO: &str = "Every account that the signup flow reported, in the store's order. A search looks for the beginning of an id; upper and lower case differ.";
@@ -236,7 +235,7 @@ async fn show(
         json!({"plan": signup.plan, "at": words.at(signup.signed_up_at), "active": signup.active,
             "code": signup.evidence.code, "domain": signup.evidence.email_domain})
     });
-    let holds: Vec<&str> = account.standing.hold_reasons.iter().map(|hold| words::hold(*hold)).collect();
+    let holds: Vec<String> = account.standing.hold_reasons.iter().map(|hold| words::hold(*hold)).collect();
     let statements = match account.credited_to {
         Some(id) => state.app.statements_of(id).await?,
         None => Vec::new(),
@@ -286,7 +285,7 @@ fn contradiction(what: &str) -> String {
 fn decision(words: &Words<'_>, directory: &Directory, decided: &Attribution) -> Value {
     let click = |click: &Considered| {
         let won = click.click_id.is_some() && click.click_id == decided.click_id;
-        let via: Vec<&str> = click.via.iter().map(|via| words::via(*via)).collect();
+        let via: Vec<String> = click.via.iter().map(|via| words::via(*via)).collect();
         json!({"won": won, "dropped": click.dropped.is_some(),
             "at": click.clicked_at.map(|at| words.at(at)), "id": click.click_id,
             "affiliate": click.affiliate_id, "name": name_of(directory, click.affiliate_id),

@@ -5,7 +5,8 @@ use super::{Staff, export_lines};
 use crate::app::{Cut, Tally};
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
-use crate::http::pages::chart::{Chart, Unit, grouped};
+use crate::http::pages::chart::{Chart, Unit};
+use crate::http::pages::view::count_in_words;
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -101,8 +102,8 @@ pub async fn page(
     let code = Period::ALL.iter().find(|(one, ..)| *one == period).map_or("30", |(_, code, _)| code);
     let content = json!({
         "periods": periods, "period": code, "from": words.day(from), "to": words.day(today), "as_of": words.at(figures.as_of),
-        "people": grouped(whole(total.people)), "others": grouped(whole(total.others)),
-        "signups": grouped(whole(total.signups)), "crossings": grouped(whole(total.crossings)),
+        "people": count_in_words(whole(total.people)), "others": count_in_words(whole(total.others)),
+        "signups": count_in_words(whole(total.signups)), "crossings": count_in_words(whole(total.crossings)),
         "earned": words.money(total.earned), "charts": [clicks, referrals, money],
     });
     Ok(state.page("staff/figures.html", &who.chrome("figures", None), content))
