@@ -4,13 +4,13 @@
 //! the same as pages that count them. What was earned is what statements say.
 
 use super::referrals::{ReferralState, ReferralSummary};
-use super::{App, ReadError, StatementDoc};
+use super::{App, Cut, ReadError, Report, StatementDoc, Tally};
 use crate::domain::affiliate::Affiliate;
 use crate::domain::calendar::Month;
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
-use crate::store::StoreError;
-use crate::store::{Counter, DayCounts};
+use crate::domain::statement::Statement;
+use crate::store::{DayCounts, StoreError};
 use chrono::{Days, NaiveDate};
 use serde::Serialize;
 
@@ -33,12 +33,20 @@ pub struct Period {
 }
 
 impl Period {
-    /// A period of whole days.
-    fn of_days() -> Self {
-        Self { crossings: Some(0), earned: Some(Money::ZERO), ..Self::default() }
+    /// Today, as far as it is counted while it lasts.
+    fn of_today(tally: &Tally) -> Self {
+        Self {
+            people: tally.people,
+            others: tally.others,
+            signups: tally.signups,
+            crossings: None,
+            earned: None,
+        }
     }
-    fn earn(&mut self, amount: Money) {
-        self.earned = self.earned.map(|earned| earned + amount);
+    /// A period that is more than today, with the adjustments of its statements.
+    fn of(tally: &Tally, adjusted: Money) -> Self {
+        let (crossings, earned) = (Some(tally.crossings), Some(tally.earned + adjusted));
+        Self { crossings, earned, ..Self::of_today(tally) }
     }
 }
 
@@ -114,10 +122,7 @@ impl App {
         let (statements, clicks) =
             tokio::try_join!(self.statements_of(affiliate.id), self.click_days_of(affiliate.id, today))?;
         let referrals = self.referrals_of(affiliate.id, &statements).await?;
-        let mut figures = Figures::new(today);
-        figures.count_clicks(today, &clicks);
-        figures.count_referrals(today, &referrals);
-        figures.count_statements(today, &statements);
+        let mut figures = Figures::of(today, &clicks, &referrals, &statements);
         let rules = &self.settings().rules;
         figures.tier_from = rules.tier(figures.active_accounts).from;
         figures.next_tier =
@@ -140,98 +145,52 @@ impl App {
     }
 }
 
-/// Clicks of people, and all others.
-pub(super) fn people_and_others(counts: &[(Counter, u64)]) -> (u64, u64) {
-    counts.iter().fold((0, 0), |(people, others), (counter, count)| match counter {
-        Counter::Verdict(verdict) if verdict.is_human() => (people + count, others),
-        Counter::Verdict(_) => (people, others + count),
-        _ => (people, others),
-    })
-}
-
 impl Figures {
-    fn new(today: NaiveDate) -> Self {
+    /// All figures but those of the tiers.
+    fn of(
+        today: NaiveDate,
+        clicks: &[DayCounts],
+        referrals: &[ReferralSummary],
+        statements: &[StatementDoc],
+    ) -> Self {
+        let mut report = Report::new(NaiveDate::MIN..=NaiveDate::MAX, Cut::Day);
+        report.count_clicks(clicks);
+        for referral in referrals.iter() {
+            report.count_referral(referral);
+        }
+        for doc in statements.iter() {
+            report.count_statement(&doc.statement);
+        }
+        let month = Month::of(today);
+        let sum = |wanted: &dyn Fn(&StatementDoc) -> bool, of: fn(&Statement) -> Money| {
+            statements.iter().filter(|doc| wanted(doc)).map(|doc| of(&doc.statement)).sum::<Money>()
+        };
+        let adjusted = sum(&|doc| doc.statement.month == month, Statement::adjusted);
         let first = today - Days::new(CHART_DAYS - 1);
-        let day = |day| Day { day, people: 0, others: 0, signups: 0, crossings: 0 };
         Self {
-            today: Period::default(),
-            month: Period::of_days(),
-            all: Period::of_days(),
-            active_accounts: 0,
+            today: Period::of_today(&report.sum(today..=today)),
+            month: Period::of(&report.sum(month.first_day()..=month.last_day()), adjusted),
+            all: Period::of(&report.total, report.adjusted),
+            active_accounts: referrals.iter().map(|referral| u32::from(referral.counts_for_tier)).sum(),
             tier_from: 0,
             next_tier: None,
-            due: Money::ZERO,
-            open: Money::ZERO,
-            referrals: 0,
-            held: 0,
-            days: first.iter_days().take_while(|one| *one <= today).map(day).collect(),
+            due: sum(&StatementDoc::is_closed, |says| says.total),
+            open: sum(&|doc| !doc.is_closed(), |says| says.total),
+            referrals: referrals.len(),
+            held: referrals.iter().filter(|one| one.state == ReferralState::InReview).count(),
+            days: first
+                .iter_days()
+                .take_while(|day| *day <= today)
+                .map(|day| Day::of(day, &report))
+                .collect(),
         }
     }
+}
 
-    /// The periods that a day lies in.
-    fn periods(&mut self, day: NaiveDate, today: NaiveDate) -> impl Iterator<Item = &mut Period> {
-        let (is_today, is_month) = (day == today, Month::of(day) == Month::of(today));
-        let today = is_today.then_some(&mut self.today);
-        today.into_iter().chain(is_month.then_some(&mut self.month)).chain([&mut self.all])
-    }
-    fn chart_day(&mut self, day: NaiveDate) -> Option<&mut Day> {
-        let first = self.days.first()?.day;
-        let place = usize::try_from((day - first).num_days()).ok()?;
-        self.days.get_mut(place)
-    }
-
-    fn count_clicks(&mut self, today: NaiveDate, days: &[DayCounts]) {
-        for counts in days {
-            let (people, others) = people_and_others(&counts.counts);
-            for period in self.periods(counts.day, today) {
-                period.people += people;
-                period.others += others;
-            }
-            if let Some(day) = self.chart_day(counts.day) {
-                (day.people, day.others) = (people, others);
-            }
-        }
-    }
-
-    fn count_referrals(&mut self, today: NaiveDate, referrals: &[ReferralSummary]) {
-        self.referrals = referrals.len();
-        for referral in referrals {
-            self.active_accounts += u32::from(referral.counts_for_tier);
-            self.held += usize::from(referral.state == ReferralState::InReview);
-            self.periods(referral.signed_up_on, today).for_each(|period| period.signups += 1);
-            if let Some(day) = self.chart_day(referral.signed_up_on) {
-                day.signups += 1;
-            }
-            if let Some(crossed_on) = referral.crossed_on {
-                self.count_crossing(today, crossed_on);
-            }
-        }
-    }
-
-    fn count_crossing(&mut self, today: NaiveDate, crossed_on: NaiveDate) {
-        for period in self.periods(crossed_on, today) {
-            period.crossings = period.crossings.map(|crossings| crossings + 1);
-        }
-        if let Some(day) = self.chart_day(crossed_on) {
-            day.crossings += 1;
-        }
-    }
-
-    fn count_statements(&mut self, today: NaiveDate, statements: &[StatementDoc]) {
-        for doc in statements {
-            let statement = &doc.statement;
-            let place = if doc.is_closed() { &mut self.due } else { &mut self.open };
-            *place += statement.total;
-            for line in &statement.lines {
-                self.periods(line.crossed_on, today).for_each(|period| period.earn(line.amount));
-            }
-            // An adjustment belongs to its statement's month, and to no day of it.
-            let adjusted: Money = statement.adjustments.iter().map(|one| one.amount).sum();
-            if statement.month == Month::of(today) {
-                self.month.earn(adjusted);
-            }
-            self.all.earn(adjusted);
-        }
+impl Day {
+    fn of(day: NaiveDate, report: &Report) -> Self {
+        let Tally { people, others, signups, crossings, .. } = report.sum(day..=day);
+        Self { day, people, others, signups, crossings }
     }
 }
 
@@ -239,7 +198,8 @@ impl Figures {
 mod tests {
     use super::*;
     use crate::domain::outcome::Verdict;
-    use crate::domain::statement::{Adjustment, Line, Statement};
+    use crate::domain::statement::{Adjustment, Line};
+    use crate::store::Counter;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().expect("a day")
@@ -285,7 +245,6 @@ mod tests {
     #[test]
     fn clicks_fall_into_their_periods_and_people_are_told_from_others() {
         let today = day("2026-05-10");
-        let mut figures = Figures::new(today);
         let counts = |text, human, bots| DayCounts {
             day: day(text),
             counts: vec![
@@ -295,7 +254,7 @@ mod tests {
             ],
         };
         let days = [counts("2025-12-31", 1_000, 1), counts("2026-05-01", 20, 2), counts("2026-05-10", 3, 4)];
-        figures.count_clicks(today, &days);
+        let figures = Figures::of(today, &days, &[], &[]);
         let shown = [&figures.today, &figures.month, &figures.all].map(|one| (one.people, one.others));
         assert_eq!(shown, [(3, 4), (23, 6), (1_023, 7)]);
         assert_eq!(figures.days.len(), 30);
@@ -306,12 +265,11 @@ mod tests {
     #[test]
     fn what_is_due_is_closed_and_what_is_open_is_not() {
         let today = day("2026-05-10");
-        let mut figures = Figures::new(today);
         let statements = [
             statement("2026-05", false, &[("2026-05-02", 9_900), ("2026-05-09", 3_900)], -5_000),
             statement("2026-04", true, &[("2026-04-30", 14_900)], 0),
         ];
-        figures.count_statements(today, &statements);
+        let figures = Figures::of(today, &[], &[], &statements);
         let cents = Money::from_cents;
         assert_eq!((figures.due, figures.open), (cents(14_900), cents(8_800)));
         let earned = [&figures.today, &figures.month, &figures.all].map(|one| one.earned);
@@ -321,10 +279,26 @@ mod tests {
     #[test]
     fn a_crossing_is_counted_where_its_day_lies_and_today_has_none_yet() {
         let today = day("2026-05-10");
-        let mut figures = Figures::new(today);
-        for crossed_on in ["2026-05-09", "2026-05-01", "2026-04-30", "2025-12-31"] {
-            figures.count_crossing(today, day(crossed_on));
-        }
+        let days = ["2026-05-09", "2026-05-01", "2026-04-30", "2025-12-31"];
+        let referrals = days.map(|crossed_on| ReferralSummary {
+            account_id: "acct_1".parse().expect("an id"),
+            plan: "growth".parse().expect("a plan"),
+            signed_up_at: "2025-01-02T12:00:00Z".parse().expect("an instant"),
+            signed_up_on: day("2025-01-02"),
+            state: ReferralState::Active,
+            active_days: 90,
+            mark_days: 90,
+            crossed_on: Some(day(crossed_on)),
+            expected_on: None,
+            has_rate: true,
+            earned: None,
+            earned_for: None,
+            via: None,
+            clicked_at: None,
+            link_id: None,
+            counts_for_tier: true,
+        });
+        let figures = Figures::of(today, &[], &referrals, &[]);
         let crossings = [&figures.today, &figures.month, &figures.all].map(|one| one.crossings);
         assert_eq!(crossings, [None, Some(2), Some(4)]);
         assert_eq!(figures.days.iter().map(|one| one.crossings).sum::<u64>(), 3);

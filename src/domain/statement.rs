@@ -50,6 +50,13 @@ pub struct Statement {
     pub hash: String,
 }
 
+impl Statement {
+    /// What its adjustments add up to.
+    pub fn adjusted(&self) -> Money {
+        self.adjustments.iter().map(|one| one.amount).sum()
+    }
+}
+
 /// A referral's one-time commission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
@@ -74,6 +81,16 @@ pub enum Note {
     NoRate,
     /// It qualified before the program's first month here.
     SettledElsewhere,
+}
+
+impl Note {
+    /// Its stable name, as in JSON.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NoRate => "no_rate",
+            Self::SettledElsewhere => "settled_elsewhere",
+        }
+    }
 }
 
 /// What a closed month would say now, minus what it and its earlier adjustments say.

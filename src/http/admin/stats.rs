@@ -1,26 +1,19 @@
 //! Figures: clicks, signups, crossings and earnings of a period.
 //!
-//! Clicks are counted as they are recorded. Signups and crossings are those of accounts credited now: a crossing that
-//! late facts undid is none, one that became known late is one.
-//! Earnings are the lines of statements, by the day of crossing; adjustments stand apart, as they belong to
-//! no day.
+//! What counts is said by `app::Report`, which every face draws.
 
-use crate::app::ReferralSummary;
-use crate::domain::calendar::Month;
-use crate::domain::id::{AccountId, AffiliateId, LinkId};
+use crate::app::{Cut, Report, Tally};
+use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
-use crate::domain::outcome::Verdict;
-use crate::domain::statement::Statement;
 use crate::http::answer::ok;
 use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
 use crate::http::state::ApiState;
-use crate::store::{Counter, DayCounts};
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{Datelike, Days, NaiveDate};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// The longest period, in days.
@@ -53,9 +46,9 @@ pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<R
     if let Some(id) = question.affiliate {
         state.app.directory().affiliate(id).ok_or(Problem::UnknownAffiliate)?;
     }
-    let mut tally = Tally::new(question);
+    let mut report = Report::new(question.from..=question.to, question.by.cut());
     let counts = state.app.click_counts(question.affiliate, question.from, question.to).await?;
-    tally.count_clicks(&counts);
+    report.count_clicks(&counts);
     let affiliates = match question.affiliate {
         Some(id) => vec![id],
         None => state.app.directory().affiliates().iter().map(|one| one.id).collect(),
@@ -63,13 +56,13 @@ pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<R
     for affiliate in affiliates {
         let statements = state.app.statements_of(affiliate).await?;
         for referral in state.app.referrals_of(affiliate, &statements).await? {
-            tally.count_referral(&referral);
+            report.count_referral(&referral);
         }
         for doc in &statements {
-            tally.count_statement(&doc.statement);
+            report.count_statement(&doc.statement);
         }
     }
-    Ok(ok(&tally.answer(state.app.config().program.currency.clone())))
+    Ok(ok(&answer(question, &report, state.app.config().program.currency.clone())))
 }
 
 /// What is asked for.
@@ -93,9 +86,6 @@ impl Question {
             return Err(Problem::InvalidTo);
         }
         Ok(Self { affiliate, from, to, by })
-    }
-    fn holds(&self, day: NaiveDate) -> bool {
-        self.from <= day && day <= self.to
     }
 }
 
@@ -147,161 +137,41 @@ impl FromStr for By {
 }
 
 impl By {
-    /// The number of the sub id.
-    const fn sub(self) -> Option<u8> {
+    const fn cut(self) -> Cut {
         match self {
-            Self::Day | Self::Link => None,
-            Self::Sub1 => Some(1),
-            Self::Sub2 => Some(2),
-            Self::Sub3 => Some(3),
-            Self::Sub4 => Some(4),
-            Self::Sub5 => Some(5),
+            Self::Day => Cut::Day,
+            Self::Link => Cut::Link,
+            Self::Sub1 => Cut::Sub(1),
+            Self::Sub2 => Cut::Sub(2),
+            Self::Sub3 => Cut::Sub(3),
+            Self::Sub4 => Cut::Sub(4),
+            Self::Sub5 => Cut::Sub(5),
         }
     }
 }
 
-/// Figures as they add up.
-struct Tally {
-    question: Question,
-    total: Figures,
-    rows: BTreeMap<String, Figures>,
-    adjusted: Money,
-    /// The link that each account came through, to know a line's.
-    links: HashMap<AccountId, LinkId>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Figures {
-    human: u64,
-    unique: u64,
-    by_verdict: BTreeMap<Verdict, u64>,
-    other: u64,
-    signups: u64,
-    crossings: u64,
-    earned: Money,
-}
-
-impl Tally {
-    fn new(question: Question) -> Self {
-        Self {
-            question,
-            total: Figures::default(),
-            rows: BTreeMap::new(),
-            adjusted: Money::ZERO,
-            links: HashMap::new(),
-        }
-    }
-
-    fn row(&mut self, key: String) -> &mut Figures {
-        self.rows.entry(key).or_default()
-    }
-
-    fn count_clicks(&mut self, days: &[DayCounts]) {
-        let by = self.question.by;
-        for (day, counter, count) in days
-            .iter()
-            .flat_map(|day| day.counts.iter().map(move |(counter, count)| (day.day, counter, *count)))
-        {
-            match counter {
-                Counter::Verdict(verdict) => {
-                    self.total.count_verdict(*verdict, count);
-                    if by == By::Day {
-                        self.row(day.to_string()).count_verdict(*verdict, count);
-                    }
-                }
-                Counter::Unique => {
-                    self.total.unique += count;
-                    if by == By::Day {
-                        self.row(day.to_string()).unique += count;
-                    }
-                }
-                Counter::Link(link) if by == By::Link => self.row(link.to_string()).human += count,
-                Counter::LinkOther(link) if by == By::Link => self.row(link.to_string()).other += count,
-                Counter::Sub(number, value) if by.sub() == Some(*number) => {
-                    self.row(value.clone()).human += count;
-                }
-                Counter::Link(_) | Counter::LinkOther(_) | Counter::Sub(..) => {}
-            }
-        }
-    }
-
-    fn count_referral(&mut self, referral: &ReferralSummary) {
-        let (by, question) = (self.question.by, self.question);
-        if let Some(link) = referral.link_id {
-            self.links.insert(referral.account_id.clone(), link);
-        }
-        let key_of = |day: NaiveDate| match by {
-            By::Day => Some(day.to_string()),
-            By::Link => Some(referral.link_id.map_or_else(|| NO_LINK.to_owned(), |link| link.to_string())),
-            _ => None,
-        };
-        if question.holds(referral.signed_up_on) {
-            self.total.signups += 1;
-            if let Some(key) = key_of(referral.signed_up_on) {
-                self.row(key).signups += 1;
-            }
-        }
-        if let Some(day) = referral.crossed_on.filter(|day| question.holds(*day)) {
-            self.total.crossings += 1;
-            if let Some(key) = key_of(day) {
-                self.row(key).crossings += 1;
-            }
-        }
-    }
-
-    fn count_statement(&mut self, statement: &Statement) {
-        let question = self.question;
-        let Question { from, to, .. } = question;
-        if (Month::of(from)..=Month::of(to)).contains(&statement.month) {
-            self.adjusted += statement.adjustments.iter().map(|one| one.amount).sum();
-        }
-        for line in statement.lines.iter().filter(|line| question.holds(line.crossed_on)) {
-            self.total.earned += line.amount;
-            let key = match self.question.by {
-                By::Day => line.crossed_on.to_string(),
-                By::Link => {
-                    self.links.get(&line.account_id).map_or_else(|| NO_LINK.to_owned(), LinkId::to_string)
-                }
-                _ => continue,
-            };
-            self.row(key).earned += line.amount;
-        }
-    }
-
-    fn answer(self, currency: String) -> Stats {
-        let by = self.question.by;
-        let rows = self.rows.into_iter().map(|(key, figures)| Row::of(key, &figures, by)).collect();
-        Stats {
-            affiliate_id: self.question.affiliate,
-            from: self.question.from,
-            to: self.question.to,
-            by,
-            clicks: self.total.clicks(),
-            signups: self.total.signups,
-            crossings: self.total.crossings,
-            earned: self.total.earned,
-            adjusted: self.adjusted,
-            currency,
-            rows,
-        }
+fn answer(question: Question, report: &Report, currency: String) -> Stats {
+    let by = question.by;
+    Stats {
+        affiliate_id: question.affiliate,
+        from: question.from,
+        to: question.to,
+        by,
+        clicks: Clicks::of(&report.total),
+        signups: report.total.signups,
+        crossings: report.total.crossings,
+        earned: report.total.earned,
+        adjusted: report.adjusted,
+        currency,
+        rows: report.rows.iter().map(|(key, tally)| Row::of(key.to_string(), tally, by)).collect(),
     }
 }
 
-/// The key of what came through no link: by a code, or by hand.
-const NO_LINK: &str = "none";
-
-impl Figures {
-    fn count_verdict(&mut self, verdict: Verdict, count: u64) {
-        *self.by_verdict.entry(verdict).or_default() += count;
-        if verdict.is_human() {
-            self.human += count;
-        } else {
-            self.other += count;
-        }
-    }
-    fn clicks(&self) -> Clicks {
-        let by_reason = self.by_verdict.iter().map(|(verdict, count)| (verdict.code(), *count)).collect();
-        Clicks { total: self.human + self.other, human: self.human, unique: self.unique, by_reason }
+impl Clicks {
+    fn of(tally: &Tally) -> Self {
+        let by_reason = tally.by_verdict.iter().map(|(verdict, count)| (verdict.code(), *count)).collect();
+        let Tally { people: human, others, unique, .. } = *tally;
+        Self { total: human + others, human, unique, by_reason }
     }
 }
 
@@ -392,8 +262,8 @@ pub struct RowClicks {
 }
 
 impl Row {
-    fn of(key: String, figures: &Figures, by: By) -> Self {
-        let all = figures.clicks();
+    fn of(key: String, figures: &Tally, by: By) -> Self {
+        let all = Clicks::of(figures);
         let clicks = match by {
             By::Day => RowClicks {
                 total: Some(all.total),
@@ -404,7 +274,7 @@ impl Row {
             By::Link => RowClicks { total: Some(all.total), human: all.human, ..RowClicks::default() },
             _ => RowClicks { human: all.human, ..RowClicks::default() },
         };
-        let known = by.sub().is_none();
+        let known = matches!(by, By::Day | By::Link);
         Self {
             key,
             clicks,

@@ -1,16 +1,16 @@
-//! Small charts as inline SVG, without a script: bars that stand on each other, and lines.
+//! Small charts as inline SVG, without a script: bars that stand on each other.
 //!
 //! The picture has a title for those who hear it; all its figures stand in a table beside it. Colours come from
 //! the style sheet: the content policy allows no style in the page.
 
+use super::view::{count_in_words, money};
 use crate::domain::money::Money;
+use minijinja::HtmlEscape;
 use std::fmt::Write;
 
 /// The picture's own measure; the style sheet stretches it.
 const WIDTH: u32 = 600;
 const HEIGHT: u32 = 160;
-/// More series than colours can be told apart are a table, not a chart.
-const MAX_SERIES: usize = 4;
 
 /// What the figures of a chart count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,28 +58,11 @@ impl Chart {
                     slot * (count(index) + gap / 2.0),
                     slot * (1.0 - gap),
                     low - high,
-                    escape(label),
+                    HtmlEscape(label),
                     self.say(*value),
-                    escape(self.series.get(series).copied().unwrap_or_default()),
+                    HtmlEscape(self.series.get(series).copied().unwrap_or_default()),
                 );
             }
-        }
-        self.figure(top, &picture)
-    }
-
-    /// The chart as lines, one for each series.
-    pub fn lines(&self) -> String {
-        let tallest = self.points.iter().flat_map(|(_, values)| values.iter().copied());
-        let top = nice_top(tallest.max().unwrap_or(0));
-        let step = f64::from(WIDTH) / count(self.points.len().saturating_sub(1).max(1));
-        let mut picture = String::new();
-        for series in 0..self.series.len().min(MAX_SERIES) {
-            let mut path = String::new();
-            for (index, (_, values)) in self.points.iter().enumerate() {
-                let value = values.get(series).copied().unwrap_or(0);
-                let _ = write!(path, "{:.1},{:.1} ", step * count(index), self.y(value, top));
-            }
-            let _ = write!(picture, r#"<polyline class="stroke s{series}" points="{}"/>"#, path.trim_end());
         }
         self.figure(top, &picture)
     }
@@ -90,13 +73,13 @@ impl Chart {
     }
 
     fn figure(&self, top: i64, picture: &str) -> String {
-        let (id, title) = (self.id, escape(&self.title));
+        let (id, title) = (self.id, HtmlEscape(&self.title));
         let mut html =
             format!(r#"<figure class="chart chart-{id}"><figcaption id="{id}-name">{title}</figcaption>"#);
         if self.series.len() > 1 {
             html.push_str(r#"<ul class="legend">"#);
             for (series, name) in self.series.iter().enumerate() {
-                let _ = write!(html, r#"<li class="s{series}">{}</li>"#, escape(name));
+                let _ = write!(html, r#"<li class="s{series}">{}</li>"#, HtmlEscape(name));
             }
             html.push_str("</ul>");
         }
@@ -128,8 +111,8 @@ impl Chart {
             let _ = write!(
                 html,
                 r#"<div class="chart-ends" aria-hidden="true"><span>{}</span><span>{}</span></div>"#,
-                escape(&first.0),
-                escape(&last.0),
+                HtmlEscape(&first.0),
+                HtmlEscape(&last.0),
             );
         }
         html.push_str("</div>");
@@ -140,11 +123,16 @@ impl Chart {
 
     /// The title with the sum of each series: what a glance tells.
     fn spoken(&self) -> String {
-        let mut text = escape(&self.title);
+        let mut text = HtmlEscape(&self.title).to_string();
         for (series, name) in self.series.iter().enumerate() {
             let sum = self.points.iter().filter_map(|(_, values)| values.get(series)).sum();
-            let _ =
-                write!(text, "{} {}: {}", if series == 0 { "." } else { "," }, escape(name), self.say(sum));
+            let _ = write!(
+                text,
+                "{} {}: {}",
+                if series == 0 { "." } else { "," },
+                HtmlEscape(name),
+                self.say(sum)
+            );
         }
         text
     }
@@ -154,14 +142,14 @@ impl Chart {
             html,
             r#"<details class="chart-table"><summary>The figures as a table</summary><table aria-labelledby="{}-name"><thead><tr><th scope="col">{}</th>"#,
             self.id,
-            escape(self.along),
+            HtmlEscape(self.along),
         );
         for name in &self.series {
-            let _ = write!(html, r#"<th scope="col" class="num">{}</th>"#, escape(name));
+            let _ = write!(html, r#"<th scope="col" class="num">{}</th>"#, HtmlEscape(name));
         }
         html.push_str("</tr></thead><tbody>");
         for (label, values) in &self.points {
-            let _ = write!(html, r#"<tr><th scope="row">{}</th>"#, escape(label));
+            let _ = write!(html, r#"<tr><th scope="row">{}</th>"#, HtmlEscape(label));
             for value in values {
                 let _ = write!(html, r#"<td class="num">{}</td>"#, self.say(*value));
             }
@@ -172,9 +160,9 @@ impl Chart {
 
     fn say(&self, value: i64) -> String {
         match &self.unit {
-            Unit::Count => grouped(value),
+            Unit::Count => count_in_words(value),
             Unit::Cents(currency) => {
-                escape(&format!("{} {currency}", grouped_money(Money::from_cents(value))))
+                HtmlEscape(&money(&Money::from_cents(value).to_string(), currency)).to_string()
             }
         }
     }
@@ -197,31 +185,6 @@ fn nice_top(tallest: i64) -> i64 {
     }
 }
 
-/// Digits in groups of three.
-pub fn grouped(value: i64) -> String {
-    let digits = value.unsigned_abs().to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
-    if value < 0 {
-        text.push('-');
-    }
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// An amount with its whole digits in groups of three.
-pub fn grouped_money(amount: Money) -> String {
-    let text = amount.to_string();
-    let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
-    // `-0.50` has a sign that its whole part, as a number, has not.
-    let sign = if whole == "-0" { "-" } else { "" };
-    whole.parse().map_or_else(|_| text.clone(), |whole| format!("{sign}{}.{cents}", grouped(whole)))
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a pixel does not show it")]
 fn precise(value: i64) -> f64 {
     value as f64
@@ -229,21 +192,6 @@ fn precise(value: i64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a chart has few points")]
 fn count(value: usize) -> f64 {
     value as f64
-}
-
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#x27;"),
-            _ => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
@@ -277,13 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_through_all_points_and_an_empty_chart_is_one_too() {
-        let html = chart(&[("a", [0, 10]), ("b", [5, 0]), ("c", [10, 10])]).lines();
-        assert!(
-            html.contains(r#"<polyline class="stroke s0" points="0.0,160.0 300.0,80.0 600.0,0.0"/>"#),
-            "{html}"
-        );
-        for html in [chart(&[]).bars(), chart(&[]).lines(), chart(&[("a", [0, 0])]).lines()] {
+    fn an_empty_chart_is_one_too() {
+        for html in [chart(&[]).bars(), chart(&[("a", [0, 0])]).bars()] {
             assert!(html.starts_with("<figure") && html.ends_with("</figure>") && !html.contains("NaN"));
         }
     }
@@ -297,15 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_grouped_and_the_top_is_round() {
-        let table = [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")];
-        for (value, expected) in table {
-            assert_eq!(grouped(value), expected);
-        }
-        let amounts = [(-50, "-0.50"), (-123_450, "-1,234.50"), (99, "0.99"), (12_345_600, "123,456.00")];
-        for (cents, expected) in amounts {
-            assert_eq!(grouped_money(Money::from_cents(cents)), expected);
-        }
+    fn the_top_is_round() {
         let tops = [(0, 5), (4, 5), (7, 10), (11, 20), (21, 25), (60, 100), (240, 250), (999, 1000)];
         for (tallest, expected) in tops {
             assert_eq!(nice_top(tallest), expected, "{tallest}");

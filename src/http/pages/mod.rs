@@ -13,6 +13,7 @@ pub mod portal;
 pub mod public;
 pub mod routes;
 pub mod session;
+pub mod sign_in;
 pub mod staff;
 pub mod table;
 pub mod view;
@@ -102,6 +103,12 @@ pub fn see_other(path: &str) -> Response {
     let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
     response.headers_mut().insert(LOCATION, location);
     response
+}
+
+/// The first value of a parameter of the query; empty without one.
+pub fn parameter(query: Option<&str>, name: &str) -> String {
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 /// A path of ours that a sign-in may go on to: nothing that a browser might take for another site.

@@ -9,6 +9,7 @@ use crate::domain::calendar::Month;
 use crate::domain::id::AccountId;
 use crate::domain::money::Money;
 use crate::domain::payout::{Carried, Outlook, Part, Payment};
+use crate::domain::statement::{Adjustment, Line, Note, Statement};
 use serde::Serialize;
 
 /// Where a statement stands, in words.
@@ -120,6 +121,96 @@ pub fn stated(statements: &[StatementDoc], account: &AccountId) -> Vec<Stated> {
     statements.iter().flat_map(of).collect()
 }
 
+/// A statement as a CSV file has it: its commissions, then its adjustments. Notes are for programs: a commission's is a
+/// code, an adjustment's says what was stated and what is right.
+pub fn statement_lines(says: &Statement) -> Vec<Vec<String>> {
+    let heads =
+        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"];
+    let commission = |line: &Line| {
+        let note = line.note.map(Note::code).unwrap_or_default();
+        [
+            "commission".to_owned(),
+            line.account_id.to_string(),
+            line.plan.to_string(),
+            line.crossed_on.to_string(),
+            says.month.to_string(),
+            line.amount.to_string(),
+            says.currency.clone(),
+            note.to_owned(),
+            says.tier_from.to_string(),
+        ]
+    };
+    let adjustment = |one: &Adjustment| {
+        [
+            "adjustment".to_owned(),
+            one.account_id.to_string(),
+            String::new(),
+            String::new(),
+            one.for_month.to_string(),
+            one.amount.to_string(),
+            says.currency.clone(),
+            format!("stated {} now {}", one.stated, one.now),
+            String::new(),
+        ]
+    };
+    let commissions = says.lines.iter().map(commission);
+    let adjustments = says.adjustments.iter().map(adjustment);
+    std::iter::once(heads.map(str::to_owned)).chain(commissions).chain(adjustments).map(Vec::from).collect()
+}
+
 fn part(doc: &StatementDoc) -> Part {
     Part { month: doc.statement.month, total: doc.statement.total, closed: doc.is_closed() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::pages::table::csv_file;
+
+    #[test]
+    fn a_statements_file_has_codes_in_place_of_sentences() {
+        let line = |account: &str, cents, note| Line {
+            account_id: account.parse().expect("an id"),
+            plan: "growth".parse().expect("a plan"),
+            crossed_on: "2026-04-20".parse().expect("a day"),
+            amount: Money::from_cents(cents),
+            note,
+        };
+        let says = Statement {
+            affiliate_id: crate::domain::id::AffiliateId::from_bits(1),
+            month: "2026-04".parse().expect("a month"),
+            active_accounts: 3,
+            tier_from: 25,
+            lines: vec![
+                line("acct_1", 9_900, None),
+                line("acct_2", 0, Some(Note::NoRate)),
+                line("acct_3", 0, Some(Note::SettledElsewhere)),
+            ],
+            adjustments: vec![Adjustment {
+                for_month: "2026-03".parse().expect("a month"),
+                account_id: "acct_9".parse().expect("an id"),
+                stated: Money::from_cents(14_900),
+                now: Money::from_cents(9_900),
+                amount: Money::from_cents(-5_000),
+            }],
+            total: Money::from_cents(4_900),
+            currency: "USD".into(),
+            rules_hash: String::new(),
+            facts_hash: String::new(),
+            previous: None,
+            hash: String::new(),
+        };
+        let csv = String::from_utf8(csv_file(&statement_lines(&says))).expect("text");
+        assert_eq!(
+            csv,
+            "\u{feff}kind,account_id,plan,crossed_on,for_month,amount,currency,note,tier_from\n\
+             commission,acct_1,growth,2026-04-20,2026-04,99.00,USD,,25\n\
+             commission,acct_2,growth,2026-04-20,2026-04,0.00,USD,no_rate,25\n\
+             commission,acct_3,growth,2026-04-20,2026-04,0.00,USD,settled_elsewhere,25\n\
+             adjustment,acct_9,,,2026-03,-50.00,USD,stated 149.00 now 99.00,\n"
+        );
+        for note in [Note::NoRate, Note::SettledElsewhere] {
+            assert_eq!(serde_json::to_value(note).expect("plain data"), note.code());
+        }
+    }
 }

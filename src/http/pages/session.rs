@@ -4,6 +4,7 @@
 //! changes something names [`Signed`], which also asks that the form came from our own page of this very session.
 
 use super::routes::Door;
+use super::sign_in::{Entrance, PORTAL, STAFF};
 use super::{Banner, Chrome, Fault, Form, PageState, Part, form};
 use crate::app::actor::Actor;
 use crate::app::people::{Knock, NewSession, Session};
@@ -63,6 +64,8 @@ impl Client {
 
 /// Somebody who can be signed in.
 pub trait Who: Sized + Send {
+    /// Where it signs in.
+    const ENTRANCE: &'static Entrance;
     /// Finds out who it is.
     fn find(parts: &Parts, state: &PageState) -> impl Future<Output = Result<Self, Fault>> + Send;
     /// Its session.
@@ -72,6 +75,7 @@ pub trait Who: Sized + Send {
 }
 
 impl Who for Portal {
+    const ENTRANCE: &'static Entrance = &PORTAL;
     async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
         let session = session(parts, state, Part::Portal).await?;
         let directory = state.app.directory();
@@ -93,6 +97,7 @@ impl Who for Portal {
 }
 
 impl Who for Staff {
+    const ENTRANCE: &'static Entrance = &STAFF;
     async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
         let session = session(parts, state, Part::Staff).await?;
         let directory = state.app.directory();

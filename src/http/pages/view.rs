@@ -23,21 +23,49 @@ macro_rules! templates {
     };
 }
 
-const LAYOUT: &[Source] = templates![
-    "layout/page.html",
-    "layout/bare.html",
-    "layout/macros.html",
-    "layout/list.html",
-    "layout/fault.html"
-];
-
 /// All templates of pages.
-fn sources() -> impl Iterator<Item = Source> {
-    [LAYOUT, super::public::TEMPLATES, super::portal::TEMPLATES, super::staff::TEMPLATES]
-        .into_iter()
-        .flatten()
-        .copied()
-}
+const SOURCES: &[Source] = templates![
+    "layout/bare.html",
+    "layout/fault.html",
+    "layout/list.html",
+    "layout/macros.html",
+    "layout/page.html",
+    "portal/claims.html",
+    "portal/home.html",
+    "portal/links.html",
+    "portal/payouts.html",
+    "portal/profile.html",
+    "portal/referral.html",
+    "portal/referrals.html",
+    "portal/statement.html",
+    "portal/statements.html",
+    "public/agreement.html",
+    "public/apply.html",
+    "public/confirm.html",
+    "public/home.html",
+    "public/thanks.html",
+    "sign_in/forgot.html",
+    "sign_in/link_over.html",
+    "sign_in/login.html",
+    "sign_in/password.html",
+    "staff/account.html",
+    "staff/affiliate.html",
+    "staff/application.html",
+    "staff/claim.html",
+    "staff/edit.html",
+    "staff/figures.html",
+    "staff/home.html",
+    "staff/invited.html",
+    "staff/link_off.html",
+    "staff/list.html",
+    "staff/macros.html",
+    "staff/me.html",
+    "staff/member.html",
+    "staff/members.html",
+    "staff/month.html",
+    "staff/runs.html",
+    "staff/statement.html",
+];
 
 /// Why the templates can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +99,7 @@ impl Views {
         );
         add_filters(&mut environment, zone, &config.program.currency);
         environment.add_global("site", site(config));
-        for (name, ours) in sources() {
+        for (name, ours) in SOURCES.iter().copied() {
             let failed = |error: String| TemplateError { name: name.to_owned(), error };
             let file =
                 config.pages.templates.as_ref().map(|dir| dir.join(name)).filter(|file| file.is_file());
@@ -200,6 +228,11 @@ pub fn money(amount: &str, currency: &str) -> String {
     format!("{minus}{sign}{}.{places}", grouped(whole))
 }
 
+/// `-1234` as `-1,234`.
+pub fn count_in_words(number: i64) -> String {
+    format!("{}{}", if number < 0 { "-" } else { "" }, grouped(&number.unsigned_abs().to_string()))
+}
+
 fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -263,7 +296,7 @@ mod tests {
 
     #[test]
     fn no_page_says_that_something_was_paid() {
-        for (name, text) in sources() {
+        for (name, text) in SOURCES {
             let rest = text.to_lowercase().replace("to be paid", "").replace("to_be_paid", "");
             assert!(!rest.contains("paid"), "{name}");
         }
@@ -285,10 +318,18 @@ mod tests {
             ("0.00", "USD", "$0.00"),
             ("999.50", "USD", "$999.50"),
             ("1234567.00", "USD", "$1,234,567.00"),
+            ("-0.50", "USD", "\u{2212}$0.50"),
             ("-50.00", "USD", "\u{2212}$50.00"),
             ("-1000.00", "CHF", "\u{2212}1,000.00\u{a0}CHF"),
         ] {
             assert_eq!(money(amount, currency), shown);
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
+            assert_eq!(count_in_words(number), shown);
         }
     }
 

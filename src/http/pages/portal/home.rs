@@ -85,7 +85,7 @@ fn variants(url: &str) -> Vec<Variant> {
 
 /// The link that leads to another page, or counts under a name, as the form asks for.
 fn build(url: &str, page: &str, query: Option<&str>) -> (FormView, Option<String>) {
-    let asked = |name| super::super::public::parameter(query, name).trim().to_owned();
+    let asked = |name| crate::http::pages::parameter(query, name).trim().to_owned();
     let (to, sub1) = (asked("to"), asked("sub1"));
     let mut form = FormView::with([("to", Some(to.as_str())), ("sub1", Some(sub1.as_str()))]);
     if to.is_empty() && sub1.is_empty() {

@@ -119,7 +119,7 @@ async fn page(
     let signups = state.app.signups_by_link(affiliate.id).await?;
     let mut links = state.app.directory().links_of(affiliate.id);
     links.sort_by_key(|link| (link.id != affiliate.default_link, std::cmp::Reverse(link.created_at)));
-    let asked = super::super::public::parameter(query, "page").parse().unwrap_or(1_usize);
+    let asked = crate::http::pages::parameter(query, "page").parse().unwrap_or(1_usize);
     let pages = links.len().div_ceil(ON_A_PAGE).max(1);
     let number = asked.clamp(1, pages);
     let links: Vec<_> = links.into_iter().skip((number - 1) * ON_A_PAGE).take(ON_A_PAGE).collect();

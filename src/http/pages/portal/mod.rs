@@ -16,20 +16,6 @@ mod words;
 use super::Chrome;
 use super::routes::{Door, Routes};
 use super::session::Portal;
-use super::view::Source;
-
-/// The templates of these pages.
-pub const TEMPLATES: &[Source] = crate::templates![
-    "portal/home.html",
-    "portal/referrals.html",
-    "portal/referral.html",
-    "portal/statements.html",
-    "portal/statement.html",
-    "portal/payouts.html",
-    "portal/links.html",
-    "portal/claims.html",
-    "portal/profile.html",
-];
 
 /// Their routes.
 pub fn routes() -> Routes {

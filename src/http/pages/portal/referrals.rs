@@ -6,42 +6,80 @@ use crate::domain::id::AccountId;
 use crate::domain::statement::Change;
 use crate::http::pages::payout::{earned_for, stated, tier};
 use crate::http::pages::session::Portal;
-use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec};
+use crate::http::pages::table::{self, Cell, List};
 use crate::http::pages::view::{money, show_day};
 use crate::http::pages::{Fault, PageState, download};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
-use std::cmp::Ordering;
 
-fn spec() -> Spec {
+/// What is sorted by, and then by the account.
+fn then_account<K>(by: K, one: &ReferralSummary) -> (K, AccountId) {
+    (by, one.account_id.clone())
+}
+
+fn day_cell(day: Option<NaiveDate>) -> Cell {
+    day.map_or_else(|| Cell::text(""), |day| Cell::text(show_day(day)).export(day.to_string()))
+}
+
+fn referrals(state: &PageState) -> List<'_, ReferralSummary> {
+    type Column<'a> = table::Column<'a, ReferralSummary>;
+    let columns = vec![
+        Column::text("account", "Account", |one| {
+            Cell::link(one.account_id.as_str(), format!("/portal/referrals/{}", one.account_id))
+        })
+        .sort_by(|one| one.account_id.clone()),
+        Column::text("plan", "Plan now", |one| Cell::text(one.plan.as_str()))
+            .sort_by(|one| then_account(one.plan.clone(), one)),
+        Column::text("state", "State", |one| {
+            let (word, tone, _) = words::state(one.state);
+            Cell::mark(word, tone)
+        }),
+        Column::text("progress", "Progress", |one| Cell::text(words::progress(one)).export(counted(one)))
+            .sort_by(|one| then_account(one.active_days, one)),
+        Column::text("reaches_mark", "Reaches the mark", |one| {
+            let reaches = day_cell(one.crossed_on.or(one.expected_on));
+            let is_expected = one.crossed_on.is_none() && one.expected_on.is_some();
+            if is_expected { reaches.note("expected") } else { reaches }
+        })
+        .sort_by(|one| {
+            // Those that will not cross come last.
+            let day = one.crossed_on.or(one.expected_on);
+            then_account((day.is_none(), day), one)
+        }),
+        Column::text("signed_up", "Signed up", |one| day_cell(Some(one.signed_up_on)))
+            .sort_first_down_by(|one| then_account(one.signed_up_at, one)),
+        Column::text("via", "Credited by", |one| Cell::text(words::via(one))),
+        Column::text("earned_for", "Earned for", |one| {
+            one.earned_for.as_ref().map_or_else(
+                || Cell::text(""),
+                |one| Cell::text(one.plan.as_str()).note(tier(one.tier_from)).export(earned_for(one)),
+            )
+        }),
+        Column::number("earned", "Earned", |one| {
+            one.earned.map_or_else(
+                || Cell::text(""),
+                |amount| {
+                    let amount = amount.to_string();
+                    Cell::text(money(&amount, &state.app.config().program.currency)).export(amount)
+                },
+            )
+        })
+        .sort_by(|one| then_account(one.earned, one)),
+    ];
     let states = [
-        ("", "All"),
         ("active", "Active"),
         ("crossed", "Reached the mark"),
         ("waiting", "On the way"),
         ("paused", "Paused or canceled"),
         ("review", "In review"),
     ];
-    Spec {
-        columns: vec![
-            Column::text("account", "Account").sortable(),
-            Column::text("plan", "Plan now").sortable(),
-            Column::text("state", "State"),
-            Column::text("progress", "Progress").sortable(),
-            Column::text("reaches_mark", "Reaches the mark").sortable(),
-            Column::text("signed_up", "Signed up").sortable(),
-            Column::text("via", "Credited by"),
-            Column::text("earned_for", "Earned for"),
-            Column::number("earned", "Earned").sortable(),
-        ],
-        filters: vec![Filter::of("state", "Show", &states)],
-        search: Some("Account or plan"),
-        order: "-signed_up",
-    }
+    List::new("/portal/referrals", "Your referrals", "Your referrals will stand here.", columns)
+        .search("Account or plan", |one| format!("{}\n{}", one.account_id, one.plan))
+        .filter("state", "Show", states, is_shown)
 }
 
 /// Lists them, or exports them.
@@ -50,25 +88,12 @@ pub async fn list(
     portal: Portal,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let spec = spec();
-    let query = Query::read(raw.as_deref(), &spec).map_err(|_| Fault::BadRequest)?;
+    let list = referrals(&state);
+    let query = list.read(raw.as_deref())?;
     let statements = state.app.statements_of(portal.affiliate.id).await?;
-    let mut referrals = state.app.referrals_of(portal.affiliate.id, &statements).await?;
+    let referrals = state.app.referrals_of(portal.affiliate.id, &statements).await?;
     let has_any = !referrals.is_empty();
-    referrals.retain(|one| {
-        query.matches(&[one.account_id.as_str(), one.plan.as_str()]) && is_shown(one, query.filter("state"))
-    });
-    query.arrange(&mut referrals, compare);
-    let (referrals, pages) = query.cut(referrals);
-    let rows = referrals.iter().map(|one| row(&state, one)).collect();
-    let list = List::new(
-        "/portal/referrals",
-        "Your referrals",
-        "Your referrals will stand here.",
-        spec,
-        &query,
-        (rows, pages),
-    );
+    let list = list.show(referrals, &query);
     if query.csv {
         return Ok(download("text/csv; charset=utf-8", "referrals.csv", list.to_csv()));
     }
@@ -76,34 +101,18 @@ pub async fn list(
     Ok(state.page("portal/referrals.html", &chrome(&portal, "referrals", None), content))
 }
 
-fn is_shown(referral: &ReferralSummary, filter: Option<&str>) -> bool {
+fn is_shown(referral: &ReferralSummary, filter: &str) -> bool {
     use crate::app::ReferralState::{Active, Canceled, InReview, NotYetActive, Suspended};
     match filter {
-        Some("active") => referral.state == Active,
-        Some("crossed") => referral.crossed_on.is_some(),
-        Some("waiting") => {
+        "active" => referral.state == Active,
+        "crossed" => referral.crossed_on.is_some(),
+        "waiting" => {
             referral.crossed_on.is_none() && matches!(referral.state, Active | NotYetActive | InReview)
         }
-        Some("paused") => matches!(referral.state, Suspended | Canceled),
-        Some("review") => referral.state == InReview,
+        "paused" => matches!(referral.state, Suspended | Canceled),
+        "review" => referral.state == InReview,
         _ => true,
     }
-}
-
-fn compare(key: &str, one: &ReferralSummary, other: &ReferralSummary) -> Ordering {
-    let by = match key {
-        "account" => one.account_id.cmp(&other.account_id),
-        "plan" => one.plan.cmp(&other.plan),
-        "progress" => one.active_days.cmp(&other.active_days),
-        // Those that will not cross come last.
-        "reaches_mark" => {
-            let day = |referral: &ReferralSummary| referral.crossed_on.or(referral.expected_on);
-            (day(one).is_none(), day(one)).cmp(&(day(other).is_none(), day(other)))
-        }
-        "earned" => one.earned.cmp(&other.earned),
-        _ => one.signed_up_at.cmp(&other.signed_up_at),
-    };
-    by.then_with(|| one.account_id.cmp(&other.account_id))
 }
 
 /// The days that count towards the mark; of one that was rejected, none do.
@@ -112,39 +121,6 @@ fn counted(referral: &ReferralSummary) -> String {
         return String::new();
     }
     referral.active_days.min(referral.mark_days).to_string()
-}
-
-fn row(state: &PageState, referral: &ReferralSummary) -> Row {
-    let (word, tone, _) = words::state(referral.state);
-    let day = |day: Option<chrono::NaiveDate>| {
-        day.map_or_else(|| Cell::text(""), |day| Cell::text(show_day(day)).export(day.to_string()))
-    };
-    let mut reaches = day(referral.crossed_on.or(referral.expected_on));
-    if referral.crossed_on.is_none() && referral.expected_on.is_some() {
-        reaches = reaches.note("expected");
-    }
-    let earned = referral.earned.map_or_else(
-        || Cell::text(""),
-        |amount| {
-            let amount = amount.to_string();
-            Cell::text(money(&amount, &state.app.config().program.currency)).export(amount)
-        },
-    );
-    vec![
-        Cell::link(referral.account_id.as_str(), format!("/portal/referrals/{}", referral.account_id)),
-        Cell::text(referral.plan.as_str()),
-        Cell::mark(word, tone),
-        Cell::text(words::progress(referral)).export(counted(referral)),
-        reaches,
-        day(Some(referral.signed_up_on)),
-        Cell::text(words::via(referral)),
-        referral.earned_for.as_ref().map_or_else(
-            || Cell::text(""),
-            |one| Cell::text(one.plan.as_str()).note(tier(one.tier_from)).export(earned_for(one)),
-        ),
-        earned,
-    ]
-    .into()
 }
 
 /// Something that happened to a referral.

@@ -3,10 +3,11 @@
 use super::chrome;
 use crate::app::StatementDoc;
 use crate::domain::calendar::Month;
+use crate::domain::payout::Outlook;
 use crate::domain::statement::{Adjustment, Line, Note};
 use crate::http::pages::payout::{self, Standing};
 use crate::http::pages::session::Portal;
-use crate::http::pages::table::{Cell, Column, List, Query, Spec, Tone, csv_file};
+use crate::http::pages::table::{self, Cell, List, Listing, Tone, csv_file};
 use crate::http::pages::view::{money, month_in_words, show_day};
 use crate::http::pages::{Fault, PageState, download};
 use axum::extract::{Path, RawQuery, State};
@@ -18,58 +19,46 @@ use serde::Serialize;
 /// Lines on the page for printing; the CSV has them all.
 const PRINTED: usize = 400;
 
+fn statements<'a>(state: &'a PageState, next: &'a Outlook) -> List<'a, StatementDoc> {
+    type Column<'a> = table::Column<'a, StatementDoc>;
+    let columns = vec![
+        Column::text("month", "Month", |doc| {
+            let month = doc.statement.month;
+            Cell::link(month_in_words(month), format!("/portal/statements/{month}")).export(month.to_string())
+        })
+        .sort_first_down_by(|doc| doc.statement.month),
+        Column::text("state", "State", |doc| {
+            if doc.is_closed() { Cell::mark("Final", Tone::Good) } else { Cell::mark("Open", Tone::Info) }
+        }),
+        Column::text("payment", "Payment", |doc| payout::cell(state, next, doc)),
+        Column::number("active", "Active accounts", |doc| {
+            Cell::text(doc.statement.active_accounts.to_string())
+        }),
+        Column::number("crossings", "Commissions", |doc| Cell::text(doc.statement.lines.len().to_string())),
+        Column::number("adjustments", "Adjustments", |doc| {
+            Cell::text(doc.statement.adjustments.len().to_string())
+        }),
+        Column::number("total", "Total", |doc| {
+            let total = doc.statement.total.to_string();
+            Cell::text(money(&total, &doc.statement.currency)).export(total)
+        })
+        .sort_by(|doc| (doc.statement.total, doc.statement.month)),
+    ];
+    let empty = "Your first statement comes with your first referral.";
+    List::new("/portal/statements", "Your statements", empty, columns)
+}
+
 /// Lists them, the newest first.
 pub async fn list(
     State(state): State<PageState>,
     portal: Portal,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let spec = Spec {
-        columns: vec![
-            Column::text("month", "Month").sortable(),
-            Column::text("state", "State"),
-            Column::text("payment", "Payment"),
-            Column::number("active", "Active accounts"),
-            Column::number("crossings", "Commissions"),
-            Column::number("adjustments", "Adjustments"),
-            Column::number("total", "Total").sortable(),
-        ],
-        order: "-month",
-        ..Spec::default()
-    };
-    let query = Query::read(raw.as_deref(), &spec).map_err(|_| Fault::BadRequest)?;
-    let mut docs = state.app.statements_of(portal.affiliate.id).await?;
-    query.arrange(&mut docs, |key, one, other| {
-        let month = one.statement.month.cmp(&other.statement.month);
-        if key == "total" { one.statement.total.cmp(&other.statement.total).then(month) } else { month }
-    });
+    let docs = state.app.statements_of(portal.affiliate.id).await?;
     let next = payout::outlook(&state, &portal.affiliate, &docs);
-    let (docs, pages) = query.cut(docs);
-    let row = |doc: &StatementDoc| {
-        let says = &doc.statement;
-        let (word, tone) = if doc.is_closed() { ("Final", Tone::Good) } else { ("Open", Tone::Info) };
-        let total = says.total.to_string();
-        vec![
-            Cell::link(month_in_words(says.month), format!("/portal/statements/{}", says.month))
-                .export(says.month.to_string()),
-            Cell::mark(word, tone),
-            payout::cell(&state, &next, doc),
-            Cell::text(says.active_accounts.to_string()),
-            Cell::text(says.lines.len().to_string()),
-            Cell::text(says.adjustments.len().to_string()),
-            Cell::text(money(&total, &says.currency)).export(total),
-        ]
-        .into()
-    };
-    let rows = docs.iter().map(row).collect();
-    let list = List::new(
-        "/portal/statements",
-        "Your statements",
-        "Your first statement comes with your first referral.",
-        spec,
-        &query,
-        (rows, pages),
-    );
+    let list = statements(&state, &next);
+    let query = list.read(raw.as_deref())?;
+    let list = list.show(docs, &query);
     if query.csv {
         return Ok(download("text/csv; charset=utf-8", "statements.csv", list.to_csv()));
     }
@@ -88,6 +77,33 @@ async fn find(state: &PageState, portal: &Portal, month: &str) -> Result<(Statem
     Ok((doc, standing))
 }
 
+fn commissions(doc: &StatementDoc) -> List<'_, Line> {
+    type Column<'a> = table::Column<'a, Line>;
+    let says = &doc.statement;
+    let columns = vec![
+        Column::text("account", "Account", |line| {
+            Cell::link(line.account_id.as_str(), format!("/portal/referrals/{}", line.account_id))
+        })
+        .sort_by(|line| line.account_id.clone()),
+        Column::text("plan", "Plan", |line| Cell::text(line.plan.as_str()))
+            .sort_by(|line| (line.plan.clone(), line.account_id.clone())),
+        Column::text("tier", "Tier", |_| Cell::text(payout::tier(says.tier_from))),
+        Column::text("crossed", "Reached the mark", |line| Cell::text(show_day(line.crossed_on)))
+            .sort_first_by(|line| (line.crossed_on, line.account_id.clone())),
+        Column::number("amount", "Commission", |line| {
+            let amount = Cell::text(money(&line.amount.to_string(), &says.currency));
+            match line.note {
+                Some(note) => amount.note(note_words(note)),
+                None => amount,
+            }
+        })
+        .sort_by(|line| (line.amount, line.account_id.clone())),
+    ];
+    let empty = "No referral reached the mark in this month.";
+    List::new(format!("/portal/statements/{}", says.month), "Commissions of the month", empty, columns)
+        .search("Account or plan", |line| format!("{}\n{}", line.account_id, line.plan))
+}
+
 /// Shows one month, its lines in pages; or exports it.
 pub async fn show(
     State(state): State<PageState>,
@@ -95,60 +111,18 @@ pub async fn show(
     Path(month): Path<String>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let spec = Spec {
-        columns: vec![
-            Column::text("account", "Account").sortable(),
-            Column::text("plan", "Plan").sortable(),
-            Column::text("tier", "Tier"),
-            Column::text("crossed", "Reached the mark").sortable(),
-            Column::number("amount", "Commission").sortable(),
-        ],
-        search: Some("Account or plan"),
-        order: "crossed",
-        ..Spec::default()
-    };
-    let query = Query::read(raw.as_deref(), &spec).map_err(|_| Fault::BadRequest)?;
     let (doc, payment) = find(&state, &portal, &month).await?;
+    let list = commissions(&doc);
+    let query = list.read(raw.as_deref())?;
     if query.csv {
         let name = format!("statement-{}.csv", doc.statement.month);
-        return Ok(download("text/csv; charset=utf-8", &name, to_csv(&doc)));
+        return Ok(download(
+            "text/csv; charset=utf-8",
+            &name,
+            csv_file(&payout::statement_lines(&doc.statement)),
+        ));
     }
-    let mut lines: Vec<&Line> = doc.statement.lines.iter().collect();
-    lines.retain(|line| query.matches(&[line.account_id.as_str(), line.plan.as_str()]));
-    query.arrange(&mut lines, |key, one, other| {
-        let by = match key {
-            "account" => one.account_id.cmp(&other.account_id),
-            "plan" => one.plan.cmp(&other.plan),
-            "amount" => one.amount.cmp(&other.amount),
-            _ => one.crossed_on.cmp(&other.crossed_on),
-        };
-        by.then_with(|| one.account_id.cmp(&other.account_id))
-    });
-    let (lines, pages) = query.cut(lines);
-    let row = |line: &&Line| {
-        let amount = Cell::text(money(&line.amount.to_string(), &doc.statement.currency));
-        vec![
-            Cell::link(line.account_id.as_str(), format!("/portal/referrals/{}", line.account_id)),
-            Cell::text(line.plan.as_str()),
-            Cell::text(payout::tier(doc.statement.tier_from)),
-            Cell::text(show_day(line.crossed_on)),
-            match line.note {
-                Some(note) => amount.note(note_words(note)),
-                None => amount,
-            },
-        ]
-        .into()
-    };
-    let rows = lines.iter().map(row).collect();
-    let path = format!("/portal/statements/{}", doc.statement.month);
-    let list = List::new(
-        path,
-        "Commissions of the month",
-        "No referral reached the mark in this month.",
-        spec,
-        &query,
-        (rows, pages),
-    );
+    let list = list.show(doc.statement.lines.clone(), &query);
     // The file of the whole statement has a button of its own.
     Ok(page(&state, &portal, &doc, &payment, Some(list.without_export())))
 }
@@ -183,7 +157,7 @@ fn page(
     portal: &Portal,
     doc: &StatementDoc,
     payment: &Standing,
-    list: Option<List>,
+    list: Option<Listing>,
 ) -> Response {
     let says = &doc.statement;
     let told = |adjustment| Told { adjustment, words: adjustment_words(adjustment, &says.currency) };
@@ -236,41 +210,4 @@ fn adjustment_words(one: &Adjustment, currency: &str) -> String {
     } else {
         format!("{month} said {stated} for this account. By what we learned later it is {now}.")
     }
-}
-
-fn to_csv(doc: &StatementDoc) -> Vec<u8> {
-    let heads =
-        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"];
-    let mut lines = vec![heads.map(str::to_owned).to_vec()];
-    let says = &doc.statement;
-    lines.extend(says.lines.iter().map(|line| {
-        let note = line.note.map(note_words).unwrap_or_default();
-        [
-            "commission".to_owned(),
-            line.account_id.to_string(),
-            line.plan.to_string(),
-            line.crossed_on.to_string(),
-            says.month.to_string(),
-            line.amount.to_string(),
-            says.currency.clone(),
-            note.to_owned(),
-            says.tier_from.to_string(),
-        ]
-        .to_vec()
-    }));
-    lines.extend(says.adjustments.iter().map(|one| {
-        [
-            "adjustment".to_owned(),
-            one.account_id.to_string(),
-            String::new(),
-            String::new(),
-            one.for_month.to_string(),
-            one.amount.to_string(),
-            says.currency.clone(),
-            format!("stated {}, now {}", one.stated, one.now),
-            String::new(),
-        ]
-        .to_vec()
-    }));
-    csv_file(&lines)
 }

@@ -1,10 +1,9 @@
 //! `/confirm`: a new e-mail or PayPal e-mail counts once the button in the page that a mail leads to was pressed.
 
-use super::parameter;
-use super::password::over;
 use crate::app::people::{ConfirmError, Confirmed, LinkError};
 use crate::domain::one_time::{OneTimeError, Purpose};
-use crate::http::pages::{Chrome, Fault, Form, PageState};
+use crate::http::pages::sign_in::PORTAL;
+use crate::http::pages::{Chrome, Fault, Form, PageState, parameter};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use minijinja::context;
@@ -17,11 +16,11 @@ pub async fn show(State(state): State<PageState>, RawQuery(query): RawQuery) -> 
     let token = parameter(query.as_deref(), "token");
     let link = match state.app.read_one_time(&token).await {
         Ok(open) => open.link,
-        Err(LinkError::Link(error)) => return Ok(over(&state, error)),
+        Err(LinkError::Link(error)) => return Ok(PORTAL.link_over(&state, error)),
         Err(LinkError::Store(error)) => return Err(error.into()),
     };
     let (Some(what), Some(new_address)) = (what(link.purpose), link.new_address.clone()) else {
-        return Ok(over(&state, OneTimeError::Bad));
+        return Ok(PORTAL.link_over(&state, OneTimeError::Bad));
     };
     let affiliate = link.person.affiliate().and_then(|id| state.app.directory().affiliate(id).cloned());
     let affiliate = affiliate.ok_or(Fault::NotFound)?;
@@ -36,7 +35,7 @@ pub async fn send(State(state): State<PageState>, form: Form) -> Result<Response
     let (what, first, held) = match state.app.confirm_change(form.text("token")).await {
         Ok(Confirmed::Email { held }) => (EMAIL, false, held),
         Ok(Confirmed::Paypal { first, held }) => (PAYPAL, first, held),
-        Err(ConfirmError::Link(error)) => return Ok(over(&state, error)),
+        Err(ConfirmError::Link(error)) => return Ok(PORTAL.link_over(&state, error)),
         Err(ConfirmError::Act(error)) => return Err(error.into()),
     };
     Ok(state.page("public/confirm.html", &Chrome::default(), context! { what, first, held, done => true }))

@@ -13,7 +13,7 @@ use crate::domain::input;
 use crate::domain::outcome::Reason;
 use crate::http::guard::PathId;
 use crate::http::pages::payout;
-use crate::http::pages::table::{Cell, Column, Filter, List, Pages, Query, ROWS, Row, Spec};
+use crate::http::pages::table::{self, Cell, Head, List, Pages, Query, ROWS};
 use crate::http::pages::{Fault, FormView, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -47,27 +47,69 @@ pub async fn all_of(
     Ok((all, next.is_some()))
 }
 
-fn spec() -> Spec {
+/// Who is credited, with a link to their page.
+pub fn credited(directory: &Directory, account: &Account) -> Cell {
+    account.credited_to.map_or_else(words::none, |id| {
+        let name = name_of(directory, Some(id));
+        Cell::link(name, format!("/admin/affiliates/{id}")).export(id.to_string())
+    })
+}
+
+/// The filter that chooses one of the store's lists.
+const LIST: &str = "list";
+
+fn accounts<'a>(state: &'a PageState, directory: &'a Directory) -> List<'a, (Account, AccountStatus)> {
+    type Column<'a> = table::Column<'a, (Account, AccountStatus)>;
+    let words = Words::of(state);
+    let signup = |account: &Account| account.signup.as_ref().map(|claim| claim.signup.clone());
+    let signed_up_at = move |account: &Account| signup(account).map(|signup| signup.signed_up_at);
+    let columns = vec![
+        Column::text("account_id", "Account", |(account, _)| {
+            let id = Cell::link(account.id.as_str(), path(&account.id)).mono();
+            match account.conflicts.len() {
+                0 => id,
+                1 => id.note("1 report contradicted what stands"),
+                some => id.note(format!("{some} reports contradicted what stands")),
+            }
+        })
+        .sort_by(|(account, _)| account.id.clone()),
+        Column::text("state", "State", |(_, status)| {
+            let (stands, tone) = words::account_state(status.state);
+            Cell::mark(stands, tone)
+        })
+        .sort_by(|(_, status)| words::account_state(status.state).0),
+        Column::text("affiliate", "Credited to", |(account, _)| credited(directory, account))
+            .sort_by(|(account, _)| name_of(directory, account.credited_to).to_lowercase()),
+        Column::text("plan", "Plan at signup", move |(account, _)| {
+            signup(account).map_or_else(words::none, |signup| Cell::text(signup.plan.to_string()))
+        })
+        .sort_by(move |(account, _)| signup(account).map(|signup| signup.plan)),
+        Column::text("signed_up", "Signed up", move |(account, _)| words.when_any(signed_up_at(account)))
+            .sort_by(move |(account, _)| signed_up_at(account)),
+        Column::text("progress", "Progress", |(account, status)| match account.credited_to {
+            Some(_) => Cell::text(words::progress(status)).whole(),
+            None => words::none(),
+        })
+        .sort_by(|(account, status)| {
+            account.credited_to.map(|_| (status.crossed_on.is_some(), status.active_days))
+        }),
+    ];
     let lists = [
         ("", "All"),
         ("held", "Held for review"),
         ("conflict", "With contradicting reports"),
         ("waiting", "Events, but no signup yet"),
     ];
-    Spec {
-        columns: vec![
-            Column::text("account_id", "Account").sortable(),
-            Column::text("state", "State").sortable(),
-            Column::text("affiliate", "Credited to").sortable(),
-            Column::text("plan", "Plan at signup").sortable(),
-            Column::text("signed_up", "Signed up").sortable(),
-            Column::text("progress", "Progress").sortable(),
-        ],
-        filters: vec![Filter::of("list", "Which", &lists)],
-        search: Some("The beginning of an id"),
-        // The store's own.
-        order: "",
-    }
+    // The store has chosen and searched already.
+    List::new(PATH, "Accounts", "No account yet. They come with the signup flow's callbacks.", columns)
+        .search("The beginning of an id", |(account, _)| account.id.to_string())
+        .choice(LIST, "Which", lists, |_, _| true)
+}
+
+/// Accounts, each with where it stands.
+fn measured(state: &PageState, accounts: Vec<Account>) -> Vec<(Account, AccountStatus)> {
+    let statuses = state.app.statuses_of(&accounts);
+    accounts.into_iter().zip(statuses).collect()
 }
 
 pub async fn list(
@@ -75,36 +117,49 @@ pub async fn list(
     who: Staff,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let spec = spec();
-    let query = Query::read(raw.as_deref(), &spec)?;
-    let which = match query.filter("list") {
-        Some("held") => AccountList::Held,
-        Some("conflict") => AccountList::Conflict,
-        Some("waiting") => AccountList::Waiting,
+    let directory = state.app.directory();
+    let list = accounts(&state, &directory);
+    let query = list.read(raw.as_deref())?;
+    let which = match query.filter(LIST) {
+        "held" => AccountList::Held,
+        "conflict" => AccountList::Conflict,
+        "waiting" => AccountList::Waiting,
         _ => AccountList::All,
     };
     if query.is_sorted() {
-        return sorted(&state, &who, spec, &query, which).await;
+        return sorted(&state, &who, &list, &query, which).await;
     }
     if query.csv {
-        let search = query.search.clone();
-        let read = move |cursor: Option<String>| {
-            let (state, search) = (state.clone(), search.clone());
-            async move {
-                let page = state.app.accounts_named(which, &search, cursor.as_deref(), AT_ONCE).await;
-                let page = page.map_err(not_found_if_foreign)?;
-                Ok((page.data.iter().map(|account| row(&state, account)).collect(), page.next_cursor))
-            }
-        };
-        return export_pages(&who, "accounts", &spec.columns, read).await;
+        let heads = list.heads();
+        return export_all(state.clone(), &who, &heads, query.search, which).await;
     }
     let (accounts, next) = read(&state, which, &query.search, query.after.clone(), ROWS).await?;
-    let rows = accounts.iter().map(|account| row(&state, account)).collect();
-    let list = List::new(PATH, "Accounts", EMPTY, spec, &query, (rows, Pages::from_store(next)));
+    let list = list.page(&measured(&state, accounts), &Pages::from_store(next), &query);
     show_list(&state, &who, "accounts", "Accounts", INTRO, &query, list)
 }
 
-const EMPTY: &str = "No account yet. They come with the signup flow's callbacks.";
+/// The whole list in the store's order, as CSV.
+async fn export_all(
+    state: PageState,
+    who: &Staff,
+    heads: &[Head],
+    search: String,
+    which: AccountList,
+) -> Result<Response, Fault> {
+    let page = move |cursor: Option<String>| {
+        let (state, search) = (state.clone(), search.clone());
+        async move {
+            let page = state.app.accounts_named(which, &search, cursor.as_deref(), AT_ONCE).await;
+            let page = page.map_err(not_found_if_foreign)?;
+            let directory = state.app.directory();
+            let list = accounts(&state, &directory);
+            let rows = measured(&state, page.data).iter().map(|one| list.row(one)).collect();
+            Ok((rows, page.next_cursor))
+        }
+    };
+    export_pages(who, "accounts", heads, page).await
+}
+
 const INTRO: &str = "Every account that the signup flow reported, in the store's order. A search looks for the beginning of an id; upper and lower case differ.";
 
 /// Accounts from a cursor on, at most so many; and where the next ones start.
@@ -132,73 +187,21 @@ async fn read(
 async fn sorted(
     state: &PageState,
     who: &Staff,
-    spec: Spec,
+    list: &List<'_, (Account, AccountStatus)>,
     query: &Query,
     which: AccountList,
 ) -> Result<Response, Fault> {
     let (accounts, next) = read(state, which, &query.search, None, SORTED).await?;
-    let directory = state.app.directory();
-    let statuses = state.app.statuses_of(&accounts);
-    let measured = accounts.into_iter().zip(statuses).map(|(account, status)| {
-        let name = name_of(&directory, account.credited_to);
-        (account, status, name)
-    });
-    let mut found: Vec<(Account, AccountStatus, String)> = measured.collect();
-    let signup = |account: &Account| {
-        account.signup.as_ref().map(|claim| (claim.signup.plan.clone(), claim.signup.signed_up_at))
-    };
-    query.arrange(&mut found, |key, (one, ours, name), (other, theirs, other_name)| match key {
-        "state" => words::account_state(ours.state).0.cmp(words::account_state(theirs.state).0),
-        "affiliate" => name.to_lowercase().cmp(&other_name.to_lowercase()),
-        "plan" => signup(one).map(|(plan, _)| plan).cmp(&signup(other).map(|(plan, _)| plan)),
-        "signed_up" => signup(one).map(|(_, at)| at).cmp(&signup(other).map(|(_, at)| at)),
-        "progress" => {
-            let of = |account: &Account, status: &AccountStatus| {
-                account.credited_to.map(|_| (status.crossed_on.is_some(), status.active_days))
-            };
-            of(one, ours).cmp(&of(other, theirs))
-        }
-        _ => one.id.cmp(&other.id),
-    });
-    let (found, mut pages) = query.cut(found);
-    pages.more = next.is_some();
-    let rows = found.iter().map(|(account, ..)| row(state, account)).collect();
-    let intro = if pages.more {
+    let mut list = list.show(measured(state, accounts), query);
+    list.more = next.is_some();
+    let intro = if list.more {
         format!(
             "There are more than {SORTED} of these accounts: the first {SORTED} in the store's order are sorted. Narrow the list by its choice or by the beginning of an id, or export all of it unsorted."
         )
     } else {
         INTRO.to_owned()
     };
-    let list = List::new(PATH, "Accounts", EMPTY, spec, query, (rows, pages));
     show_list(state, who, "accounts", "Accounts", &intro, query, list)
-}
-
-fn row(state: &PageState, account: &Account) -> Row {
-    let words = Words::of(state);
-    let status = state.app.status_of(account);
-    let (stands, tone) = words::account_state(status.state);
-    let signup = account.signup.as_ref().map(|claim| &claim.signup);
-    let id = Cell::link(account.id.as_str(), path(&account.id)).mono();
-    vec![
-        match account.conflicts.len() {
-            0 => id,
-            1 => id.note("1 report contradicted what stands"),
-            some => id.note(format!("{some} reports contradicted what stands")),
-        },
-        Cell::mark(stands, tone),
-        account.credited_to.map_or_else(words::none, |id| {
-            let name = name_of(&state.app.directory(), Some(id));
-            Cell::link(name, format!("/admin/affiliates/{id}")).export(id.to_string())
-        }),
-        signup.map_or_else(words::none, |signup| Cell::text(signup.plan.to_string())),
-        words.when_any(signup.map(|signup| signup.signed_up_at)),
-        match account.credited_to {
-            Some(_) => Cell::text(words::progress(&status)).whole(),
-            None => words::none(),
-        },
-    ]
-    .into()
 }
 
 pub async fn page(
@@ -233,7 +236,7 @@ async fn show(
         json!({"plan": signup.plan, "at": words.at(signup.signed_up_at), "active": signup.active,
             "code": signup.evidence.code, "domain": signup.evidence.email_domain})
     });
-    let holds: Vec<&str> = account.standing.hold_reasons.iter().map(|hold| words::hold(*hold)).collect();
+    let holds: Vec<String> = account.standing.hold_reasons.iter().map(|hold| words::hold(*hold)).collect();
     let statements = match account.credited_to {
         Some(id) => state.app.statements_of(id).await?,
         None => Vec::new(),
@@ -283,7 +286,7 @@ fn contradiction(what: &str) -> String {
 fn decision(words: &Words<'_>, directory: &Directory, decided: &Attribution) -> Value {
     let click = |click: &Considered| {
         let won = click.click_id.is_some() && click.click_id == decided.click_id;
-        let via: Vec<&str> = click.via.iter().map(|via| words::via(*via)).collect();
+        let via: Vec<String> = click.via.iter().map(|via| words::via(*via)).collect();
         json!({"won": won, "dropped": click.dropped.is_some(),
             "at": click.clicked_at.map(|at| words.at(at)), "id": click.click_id,
             "affiliate": click.affiliate_id, "name": name_of(directory, click.affiliate_id),

@@ -5,7 +5,7 @@ use super::{Staff, export_pages, show_list};
 use crate::app::{Logged, fact_in_words};
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::mail::Undelivered;
-use crate::http::pages::table::{Cell, Column, List, Pages, Query, ROWS, Row, Spec};
+use crate::http::pages::table::{self, Cell, List, Pages, Query, ROWS};
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -17,19 +17,24 @@ const PATH: &str = "/admin/audit";
 const LOOKED_AT: usize = 5_000;
 const AT_ONCE: usize = 500;
 
-fn spec() -> Spec {
-    Spec {
-        columns: vec![
-            Column::text("at", "When").sortable(),
-            Column::text("by", "Who").sortable(),
-            Column::text("what", "What").sortable(),
-            Column::text("about", "About").sortable(),
-            Column::text("reason", "Reason").sortable(),
-        ],
-        filters: Vec::new(),
-        search: Some("Who, what, id, reason"),
-        order: "-at",
-    }
+fn audit_log(state: &PageState) -> List<'_, Logged> {
+    type Column<'a> = table::Column<'a, Logged>;
+    let words = Words::of(state);
+    let who =
+        move |entry: &Logged| Cell::text(state.app.name_of(text(entry, "by"))).export(text(entry, "by"));
+    let what = move |entry: &Logged| Cell::text(fact_in_words(text(entry, "fact"), &entry.body));
+    let on = move |entry: &Logged| about(state, &entry.body);
+    let columns = vec![
+        // In the order of the log, which is that of the rows.
+        Column::text("at", "When", move |entry| words.when_any(text(entry, "at").parse().ok()))
+            .sort_first_down_by(|_| ()),
+        Column::text("by", "Who", who).sort_by(move |entry| who(entry).text.to_lowercase()),
+        Column::text("what", "What", what).sort_by(move |entry| what(entry).text.to_lowercase()),
+        Column::text("about", "About", on).sort_by(move |entry| on(entry).text.to_lowercase()),
+        Column::text("reason", "Reason", |entry| Cell::text(reason(entry)))
+            .sort_by(|entry| reason(entry).to_lowercase()),
+    ];
+    List::new(PATH, "Audit log", "Nobody did anything yet.", columns).search_all("Who, what, id, reason")
 }
 
 pub async fn list(
@@ -37,40 +42,23 @@ pub async fn list(
     who: Staff,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let spec = spec();
-    let query = Query::read(raw.as_deref(), &spec)?;
+    let list = audit_log(&state);
+    let query = list.read(raw.as_deref())?;
     if query.is_sorted() {
-        return sorted(&state, &who, spec, &query).await;
+        return sorted(&state, &who, &query).await;
     }
     if query.csv {
-        let asked = query.clone();
-        let read = move |cursor: Option<String>| {
-            let (state, asked) = (state.clone(), asked.clone());
-            async move {
-                let (entries, next) = read(&state, cursor).await?;
-                Ok((
-                    entries.into_iter().map(|(_, row)| row).filter(|row| is_asked(&asked, row)).collect(),
-                    next,
-                ))
-            }
-        };
-        return export_pages(&who, "audit-log", &spec.columns, read).await;
+        return export_all(&state, &who, &query).await;
     }
-    let (mut rows, mut cursor, mut seen) = (Vec::new(), query.after.clone(), 0);
+    let (mut entries, mut cursor, mut seen) = (Vec::new(), query.after.clone(), 0);
     let next = loop {
-        let (entries, next) = read(&state, cursor).await?;
-        seen += entries.len();
-        let last = entries.last().map(|(at, _)| at.clone());
-        let mut full = None;
-        for (at, row) in entries {
-            if is_asked(&query, &row) {
-                rows.push(row);
-            }
-            if rows.len() == ROWS {
-                full = Some(at);
-                break;
-            }
-        }
+        let (found, next) = read(&state, cursor).await?;
+        seen += found.len();
+        let last = found.last().map(|entry| entry.cursor.clone());
+        entries.extend(
+            found.into_iter().filter(|entry| list.is_asked(entry, &query)).take(ROWS - entries.len()),
+        );
+        let full = entries.get(ROWS - 1).map(|entry| entry.cursor.clone());
         let is_last = next.is_none() && (full.is_none() || full == last);
         match (full, next) {
             _ if is_last => break None,
@@ -79,33 +67,40 @@ pub async fn list(
             (None, next) => cursor = next,
         }
     };
-    let list = List::new(PATH, "Audit log", EMPTY, spec, &query, (rows, Pages::from_store(next)));
+    let list = list.page(&entries, &Pages::from_store(next), &query);
     show_list(&state, &who, "audit", "Audit log", INTRO, &query, list)
 }
 
-const EMPTY: &str = "Nobody did anything yet.";
-const INTRO: &str = "Who did what to affiliates, referrals, links, months and staff; newest first. Nothing in it can be changed.";
-
-/// Some entries from a cursor on, newest first, each with its own; and where the next ones start.
-async fn read(
-    state: &PageState,
-    cursor: Option<String>,
-) -> Result<(Vec<(String, Row)>, Option<String>), Fault> {
-    let page = state.app.audit(cursor.as_deref(), AT_ONCE).await.map_err(super::not_found_if_foreign)?;
-    let entries = page.data.iter().map(|entry| (entry.cursor.clone(), row(state, entry)));
-    Ok((entries.collect(), page.next_cursor))
+/// The whole log in its own order, as CSV.
+async fn export_all(state: &PageState, who: &Staff, query: &Query) -> Result<Response, Fault> {
+    let heads = audit_log(state).heads();
+    let (state, asked) = (state.clone(), query.clone());
+    let page = move |cursor: Option<String>| {
+        let (state, asked) = (state.clone(), asked.clone());
+        async move {
+            let (entries, next) = read(&state, cursor).await?;
+            let list = audit_log(&state);
+            let entries = entries.iter().filter(|entry| list.is_asked(entry, &asked));
+            Ok((entries.map(|entry| list.row(entry)).collect(), next))
+        }
+    };
+    export_pages(who, "audit-log", &heads, page).await
 }
 
-fn is_asked(query: &Query, row: &Row) -> bool {
-    query.matches(&row.cells.iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>())
+const INTRO: &str = "Who did what to affiliates, referrals, links, months and staff; newest first. Nothing in it can be changed.";
+
+/// Some entries from a cursor on, newest first; and where the next ones start.
+async fn read(state: &PageState, cursor: Option<String>) -> Result<(Vec<Logged>, Option<String>), Fault> {
+    let page = state.app.audit(cursor.as_deref(), AT_ONCE).await.map_err(super::not_found_if_foreign)?;
+    Ok((page.data, page.next_cursor))
 }
 
 /// The log in another order: of a bounded number of its newest entries.
-async fn sorted(state: &PageState, who: &Staff, spec: Spec, query: &Query) -> Result<Response, Fault> {
+async fn sorted(state: &PageState, who: &Staff, query: &Query) -> Result<Response, Fault> {
     let (mut all, mut cursor) = (Vec::new(), None);
     let more = loop {
         let (entries, next) = read(state, cursor).await?;
-        all.extend(entries.into_iter().map(|(_, row)| row));
+        all.extend(entries);
         if next.is_none() || all.len() >= LOOKED_AT {
             break next.is_some();
         }
@@ -113,38 +108,23 @@ async fn sorted(state: &PageState, who: &Staff, spec: Spec, query: &Query) -> Re
     };
     // Oldest first: entries of the same words stay in the order in which they were made.
     all.reverse();
-    all.retain(|row| is_asked(query, row));
-    let place = |key: &str| spec.columns.iter().position(|column| column.key == key);
-    query.arrange(&mut all, |key, one, other| match place(key) {
-        Some(place) if key != "at" => {
-            let said = |row: &Row| row.cells.get(place).map(|cell| cell.text.to_lowercase());
-            said(one).cmp(&said(other))
-        }
-        _ => std::cmp::Ordering::Equal,
-    });
-    let (rows, mut pages) = query.cut(all);
-    pages.more = more;
+    let mut list = audit_log(state).show(all, query);
+    list.more = more;
     let intro = if more {
         format!("{INTRO} Here the newest {LOOKED_AT} entries are sorted; in its own order the log goes on.")
     } else {
         INTRO.to_owned()
     };
-    let list = List::new(PATH, "Audit log", EMPTY, spec, query, (rows, pages));
     show_list(state, who, "audit", "Audit log", &intro, query, list)
 }
 
-fn row(state: &PageState, entry: &Logged) -> Row {
-    let (words, body) = (Words::of(state), &entry.body);
-    let text = |key: &str| body[key].as_str().unwrap_or_default();
-    let at = text("at").parse().ok();
-    vec![
-        words.when_any(at),
-        Cell::text(state.app.name_of(text("by"))).export(text("by")),
-        Cell::text(fact_in_words(text("fact"), body)),
-        about(state, body),
-        Cell::text(if body["lost"].is_null() { text("reason") } else { why_lost(body) }),
-    ]
-    .into()
+fn text<'a>(entry: &'a Logged, key: &str) -> &'a str {
+    entry.body[key].as_str().unwrap_or_default()
+}
+
+/// The reason that was given, or why a mail was lost.
+fn reason(entry: &Logged) -> &str {
+    if entry.body["lost"].is_null() { text(entry, "reason") } else { why_lost(&entry.body) }
 }
 
 /// Why a mail never reached anybody.

@@ -10,7 +10,7 @@ use crate::domain::id::{AccountId, ClaimId};
 use crate::domain::input::Reason;
 use crate::domain::person::{ClaimState, MissingReferral};
 use crate::http::guard::PathId;
-use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
+use crate::http::pages::table::{self, Cell, List, Tone};
 use crate::http::pages::{Fault, FormView, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -19,23 +19,37 @@ use serde_json::json;
 
 const PATH: &str = "/admin/claims";
 
-fn spec() -> Spec {
-    Spec {
-        columns: vec![
-            Column::text("company", "Customer").sortable(),
-            Column::text("affiliate", "Claimed by").sortable(),
-            Column::text("account", "Account"),
-            Column::text("filed", "Filed").sortable(),
-            Column::text("state", "State").sortable(),
-        ],
-        filters: vec![Filter::of(
-            "state",
-            "State",
-            &[("", "Open"), ("granted", "Granted"), ("declined", "Declined"), ("all", "All")],
-        )],
-        search: Some("Customer, affiliate, account"),
-        order: "filed",
-    }
+fn claims<'a>(words: Words<'a>, directory: &'a Directory) -> List<'a, MissingReferral> {
+    type Column<'a> = table::Column<'a, MissingReferral>;
+    let name = move |claim: &MissingReferral| name_of(directory, Some(claim.affiliate_id));
+    let columns = vec![
+        Column::text("company", "Customer", |claim| {
+            Cell::link(&claim.company, format!("{PATH}/{}", claim.id))
+        })
+        .sort_by(|claim| claim.company.to_lowercase()),
+        Column::text("affiliate", "Claimed by", move |claim| {
+            let id = claim.affiliate_id;
+            Cell::link(name(claim), format!("/admin/affiliates/{id}")).export(id.to_string())
+        })
+        .sort_by(name),
+        Column::text("account", "Account", |claim| {
+            claim.account_hint.as_ref().map_or_else(words::none, Cell::id)
+        }),
+        Column::text("filed", "Filed", move |claim| words.age(claim.filed_at))
+            .sort_first_by(|claim| claim.filed_at),
+        Column::text("state", "State", |claim| {
+            let (_, stands, tone) = said(claim.state);
+            Cell::mark(stands, tone)
+        })
+        .sort_by(|claim| said(claim.state).1),
+    ];
+    let empty = "No claim waits. Affiliates file them in their portal when a referral is missing.";
+    let states = [("", "Open"), ("granted", "Granted"), ("declined", "Declined"), ("all", "All")];
+    List::new(PATH, "Claims", empty, columns)
+        .search("Customer, affiliate, account", move |claim| {
+            [&claim.company, &name(claim), claim.account_hint.as_deref().unwrap_or_default()].join("\n")
+        })
+        .choice("state", "State", states, |claim, state| state == "all" || said(claim.state).0 == state)
 }
 
 const fn said(state: ClaimState) -> (&'static str, &'static str, Tone) {
@@ -51,44 +65,13 @@ pub async fn list(
     who: Staff,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let (spec, words, directory) = (spec(), Words::of(&state), state.app.directory());
-    let query = Query::read(raw.as_deref(), &spec)?;
-    let wanted = query.filter("state").unwrap_or_default();
-    let mut found = state.app.claims(false).await?;
-    found.retain(|claim| {
-        let name = name_of(&directory, Some(claim.affiliate_id));
-        (wanted == "all" || said(claim.state).0 == wanted)
-            && query.matches(&[&claim.company, &name, claim.account_hint.as_deref().unwrap_or_default()])
-    });
-    query.arrange(&mut found, |key, one, other| match key {
-        "company" => one.company.to_lowercase().cmp(&other.company.to_lowercase()),
-        "affiliate" => {
-            name_of(&directory, Some(one.affiliate_id)).cmp(&name_of(&directory, Some(other.affiliate_id)))
-        }
-        "state" => said(one.state).1.cmp(said(other.state).1),
-        _ => one.filed_at.cmp(&other.filed_at),
-    });
-    let (found, pages) = query.cut(found);
-    let rows = found.iter().map(|claim| row(&words, &directory, claim)).collect();
-    let empty = "No claim waits. Affiliates file them in their portal when a referral is missing.";
-    let list = List::new(PATH, "Claims", empty, spec, &query, (rows, pages));
+    let directory = state.app.directory();
+    let list = claims(Words::of(&state), &directory);
+    let query = list.read(raw.as_deref())?;
+    let list = list.show(state.app.claims(false).await?, &query);
     let intro =
         "Affiliates who miss a referral say so with evidence. Granting a claim credits the account by hand.";
     show_list(&state, &who, "claims", "Claims", intro, &query, list)
-}
-
-fn row(words: &Words<'_>, directory: &Directory, claim: &MissingReferral) -> Row {
-    let (_, stands, tone) = said(claim.state);
-    let affiliate = claim.affiliate_id;
-    vec![
-        Cell::link(&claim.company, format!("{PATH}/{}", claim.id)),
-        Cell::link(name_of(directory, Some(affiliate)), format!("/admin/affiliates/{affiliate}"))
-            .export(affiliate.to_string()),
-        claim.account_hint.as_ref().map_or_else(words::none, Cell::id),
-        words.age(claim.filed_at),
-        Cell::mark(stands, tone),
-    ]
-    .into()
 }
 
 pub async fn page(

@@ -2,10 +2,11 @@
 
 use super::words::Words;
 use super::{Staff, export_lines};
-use crate::app::ProgramDay;
+use crate::app::{Cut, Tally};
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
-use crate::http::pages::chart::{Chart, Unit, grouped};
+use crate::http::pages::chart::{Chart, Unit};
+use crate::http::pages::view::count_in_words;
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -31,33 +32,15 @@ impl Period {
         (Self::Quarter, "90", "Last 90 days"),
         (Self::Year, "year", "Last 12 months"),
     ];
+    const fn cut(self) -> Cut {
+        if matches!(self, Self::Year) { Cut::Month } else { Cut::Day }
+    }
     fn first_day(self, today: NaiveDate) -> NaiveDate {
         match self {
             Self::Month => today - Days::new(29),
             Self::Quarter => today - Days::new(89),
             Self::Year => (0..11).fold(Month::of(today), |month, _| month.previous()).first_day(),
         }
-    }
-}
-
-/// Figures of a point.
-#[derive(Debug, Default, Clone, Copy)]
-struct Figures {
-    people: i64,
-    others: i64,
-    signups: i64,
-    crossings: i64,
-    earned: Money,
-}
-
-impl Figures {
-    fn add(&mut self, day: &ProgramDay) {
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.people = self.people.saturating_add(count(day.people));
-        self.others = self.others.saturating_add(count(day.others));
-        self.signups += count(day.signups);
-        self.crossings += count(day.crossings);
-        self.earned += day.earned;
     }
 }
 
@@ -90,35 +73,28 @@ pub async fn page(
     let (words, zone) = (Words::of(&state), state.app.zone());
     let today = zone.date_of(state.app.now());
     let from = period.first_day(today);
-    let figures = state.app.program_figures(from, today).await?;
-    let mut points = Points::new(period, from, today);
-    for (day, one) in &figures.days {
-        points.at(*day, |point| point.add(one));
-    }
+    let figures = state.app.program_figures(from, today, period.cut()).await?;
+    let points = figures.report.each();
     if csv {
         return as_csv(&who, &points);
     }
-    let total = points.total();
-    let money = points.chart(
-        &words,
-        "earned",
-        "Earned",
-        &["earned"],
-        Unit::Cents(state.app.config().program.currency.clone()),
-        |one| vec![cents(one.earned)],
-    );
-    let referrals = points.chart(
-        &words,
-        "referrals",
-        "Signups and crossings",
-        &["signups", "crossed the mark"],
-        Unit::Count,
-        |one| vec![one.signups, one.crossings],
-    );
-    let clicks =
-        points.chart(&words, "clicks", "Clicks", &["people", "bots and others"], Unit::Count, |one| {
-            vec![one.people, one.others]
-        });
+    let total = &figures.report.total;
+    let chart = |id, title: &str, series: &[&'static str], unit, values: fn(&Tally) -> Vec<i64>| {
+        let along = if period == Period::Year { "Month" } else { "Day" };
+        let name = |day| if period == Period::Year { words.month(Month::of(day)) } else { words.day(day) };
+        let points = points.iter().map(|(day, one)| (name(*day), values(one))).collect();
+        let title = format!("{title} by {}", along.to_lowercase());
+        Chart { id, title, along, series: series.to_vec(), points, unit }.bars()
+    };
+    let clicks = chart("clicks", "Clicks", &["people", "bots and others"], Unit::Count, |one| {
+        vec![whole(one.people), whole(one.others)]
+    });
+    let series = ["signups", "crossed the mark"];
+    let referrals = chart("referrals", "Signups and crossings", &series, Unit::Count, |one| {
+        vec![whole(one.signups), whole(one.crossings)]
+    });
+    let unit = Unit::Cents(state.app.config().program.currency.clone());
+    let money = chart("earned", "Earned", &["earned"], unit, |one| vec![cents(one.earned)]);
     let periods: Vec<_> = Period::ALL
         .iter()
         .map(|(one, code, name)| json!({"code": code, "name": name, "chosen": *one == period}))
@@ -126,11 +102,16 @@ pub async fn page(
     let code = Period::ALL.iter().find(|(one, ..)| *one == period).map_or("30", |(_, code, _)| code);
     let content = json!({
         "periods": periods, "period": code, "from": words.day(from), "to": words.day(today), "as_of": words.at(figures.as_of),
-        "people": grouped(total.people), "others": grouped(total.others), "signups": grouped(total.signups),
-        "crossings": grouped(total.crossings), "earned": words.money(total.earned),
-        "charts": [clicks.bars(), referrals.bars(), money.bars()],
+        "people": count_in_words(whole(total.people)), "others": count_in_words(whole(total.others)),
+        "signups": count_in_words(whole(total.signups)), "crossings": count_in_words(whole(total.crossings)),
+        "earned": words.money(total.earned), "charts": [clicks, referrals, money],
     });
     Ok(state.page("staff/figures.html", &who.chrome("figures", None), content))
+}
+
+/// A count, for a picture.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// An amount in hundredths, for a picture.
@@ -139,67 +120,10 @@ fn cents(amount: Money) -> i64 {
     hundredths.trunc().to_string().parse().unwrap_or(0)
 }
 
-/// The figures of each point of a period.
-struct Points {
-    period: Period,
-    from: NaiveDate,
-    to: NaiveDate,
-    /// By the first day of each point.
-    figures: BTreeMap<NaiveDate, Figures>,
-}
-
-impl Points {
-    fn new(period: Period, from: NaiveDate, to: NaiveDate) -> Self {
-        let mut points = Self { period, from, to, figures: BTreeMap::new() };
-        for day in from.iter_days().take_while(|day| *day <= to) {
-            points.at(day, |_| ());
-        }
-        points
-    }
-    fn at(&mut self, day: NaiveDate, change: impl FnOnce(&mut Figures)) {
-        if (self.from..=self.to).contains(&day) {
-            let key = if self.period == Period::Year { Month::of(day).first_day() } else { day };
-            change(self.figures.entry(key).or_default());
-        }
-    }
-    fn total(&self) -> Figures {
-        self.figures.values().fold(Figures::default(), |sum, one| Figures {
-            people: sum.people.saturating_add(one.people),
-            others: sum.others.saturating_add(one.others),
-            signups: sum.signups + one.signups,
-            crossings: sum.crossings + one.crossings,
-            earned: sum.earned + one.earned,
-        })
-    }
-    fn name(&self, words: &Words<'_>, day: NaiveDate) -> String {
-        if self.period == Period::Year { words.month(Month::of(day)) } else { words.day(day) }
-    }
-    fn chart(
-        &self,
-        words: &Words<'_>,
-        id: &'static str,
-        title: &str,
-        series: &[&'static str],
-        unit: Unit,
-        values: impl Fn(&Figures) -> Vec<i64>,
-    ) -> Chart {
-        let along = if self.period == Period::Year { "Month" } else { "Day" };
-        let points = self.figures.iter().map(|(day, one)| (self.name(words, *day), values(one)));
-        Chart {
-            id,
-            title: format!("{title} by {}", along.to_lowercase()),
-            along,
-            series: series.to_vec(),
-            points: points.collect(),
-            unit,
-        }
-    }
-}
-
-fn as_csv(who: &Staff, points: &Points) -> Result<Response, Fault> {
+fn as_csv(who: &Staff, points: &BTreeMap<NaiveDate, Tally>) -> Result<Response, Fault> {
     let heads = ["from", "clicks_people", "clicks_others", "signups", "crossings", "earned"];
     let mut lines = vec![heads.map(str::to_owned).to_vec()];
-    for (day, one) in &points.figures {
+    for (day, one) in points {
         let numbers = [one.people, one.others, one.signups, one.crossings].map(|number| number.to_string());
         let mut line = vec![day.to_string()];
         line.extend(numbers);
@@ -212,20 +136,16 @@ fn as_csv(who: &Staff, points: &Points) -> Result<Response, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Report;
 
     #[test]
-    fn a_year_is_twelve_months_and_days_outside_are_left_out() {
-        let day = |text: &str| text.parse::<NaiveDate>().expect(text);
-        let today = day("2026-11-23");
-        let from = Period::Year.first_day(today);
-        assert_eq!(from, day("2025-12-01"));
-        let mut points = Points::new(Period::Year, from, today);
-        assert_eq!(points.figures.len(), 12);
-        for at in ["2025-11-30", "2025-12-01", "2026-11-23", "2026-11-24"] {
-            points.at(day(at), |one| one.signups += 1);
+    fn a_year_is_twelve_months_and_a_month_thirty_days() {
+        let today = "2026-11-23".parse().expect("a day");
+        for (period, first, points) in [(Period::Year, "2025-12-01", 12), (Period::Month, "2026-10-25", 30)] {
+            let from = period.first_day(today);
+            assert_eq!(from, first.parse().expect("a day"));
+            assert_eq!(Report::new(from..=today, period.cut()).each().len(), points);
         }
-        assert_eq!(points.total().signups, 2);
-        assert_eq!(Points::new(Period::Month, Period::Month.first_day(today), today).figures.len(), 30);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::domain::account::Refusal;
 use crate::domain::id::StaffId;
 use crate::domain::person::{Role, StaffMember};
 use crate::http::guard::PathId;
-use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
+use crate::http::pages::table::{self, Cell, List, Tone};
 use crate::http::pages::{Fault, FormView, PageState};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -36,20 +36,26 @@ const fn role_sentence(role: Role) -> &'static str {
     }
 }
 
-fn spec() -> Spec {
-    let roles: Vec<(&str, &str)> =
-        std::iter::once(("", "All")).chain(Role::ALL.map(|role| (role.code(), role_name(role)))).collect();
-    Spec {
-        columns: vec![
-            Column::text("name", "Name").sortable(),
-            Column::text("role", "Role").sortable(),
-            Column::text("state", "State").sortable(),
-            Column::text("since", "Since").sortable(),
-        ],
-        filters: vec![Filter::of("role", "Role", &roles)],
-        search: Some("Name or e-mail"),
-        order: "name",
-    }
+fn members(words: Words<'_>) -> List<'_, Arc<StaffMember>> {
+    type Column<'a> = table::Column<'a, Arc<StaffMember>>;
+    let columns = vec![
+        Column::text("name", "Name", |one| {
+            Cell::link(&one.name, format!("{PATH}/{}", one.id)).note(&one.email)
+        })
+        .sort_first_by(|one| one.name.to_lowercase()),
+        Column::text("role", "Role", |one| Cell::text(role_name(one.role)).export(one.role.code()))
+            .sort_by(|one| one.role.code()),
+        Column::text("state", "State", |one| match one.disabled_at {
+            Some(_) => Cell::mark("Disabled", Tone::Info),
+            None => Cell::mark("May sign in", Tone::Good),
+        })
+        .sort_by(|one| one.disabled_at),
+        Column::text("since", "Since", move |one| words.when(one.created_at)).sort_by(|one| one.created_at),
+    ];
+    let roles = Role::ALL.map(|role| (role.code(), role_name(role)));
+    List::new(PATH, "Staff", "No member of staff yet.", columns)
+        .search("Name or e-mail", |one| format!("{}\n{}", one.name, one.email))
+        .filter("role", "Role", roles, |one, code| one.role.code() == code)
 }
 
 pub async fn list(
@@ -67,34 +73,9 @@ fn show_all(
     status: StatusCode,
     form: &FormView,
 ) -> Result<Response, Fault> {
-    let (spec, words) = (spec(), Words::of(state));
-    let query = Query::read(raw, &spec)?;
-    let mut found = state.app.staff();
-    found.retain(|one| {
-        query.filter("role").is_none_or(|code| one.role.code() == code)
-            && query.matches(&[&one.name, &one.email])
-    });
-    query.arrange(&mut found, |key, one, other| match key {
-        "role" => one.role.code().cmp(other.role.code()),
-        "state" => one.disabled_at.cmp(&other.disabled_at),
-        "since" => one.created_at.cmp(&other.created_at),
-        _ => one.name.to_lowercase().cmp(&other.name.to_lowercase()),
-    });
-    let (found, pages) = query.cut(found);
-    let row = |one: &Arc<StaffMember>| {
-        Row::from(vec![
-            Cell::link(&one.name, format!("{PATH}/{}", one.id)).note(&one.email),
-            Cell::text(role_name(one.role)).export(one.role.code()),
-            match one.disabled_at {
-                Some(_) => Cell::mark("Disabled", Tone::Info),
-                None => Cell::mark("May sign in", Tone::Good),
-            },
-            words.when(one.created_at),
-        ])
-    };
-    let rows = found.iter().map(row).collect();
-    let empty = "No member of staff yet.";
-    let list = List::new(PATH, "Staff", empty, spec, &query, (rows, pages));
+    let list = members(Words::of(state));
+    let query = list.read(raw)?;
+    let list = list.show(state.app.staff(), &query);
     if query.csv {
         return super::export(who, "staff", &list);
     }

@@ -12,18 +12,17 @@ mod figures;
 mod held;
 mod hints;
 mod home;
+mod me;
 mod members;
 mod months;
 mod review;
 mod runs;
-mod sign_in;
 mod words;
 
 use super::routes::{Door, Routes};
 use super::session::{Signed, Staff};
-use super::table::{Column, List, Query, Row, csv_file, csv_rows};
-use super::view::Source;
-use super::{Chrome, Fault, Form, PageState, Part, download, see_other};
+use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
+use super::{Chrome, Fault, Form, PageState, Part, download, see_other, sign_in};
 use crate::app::ReadError;
 use crate::app::actor::Actor;
 use crate::app::people::ActError;
@@ -35,31 +34,6 @@ use axum::response::Response;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 
-/// The templates of these pages.
-pub const TEMPLATES: &[Source] = crate::templates![
-    "staff/account.html",
-    "staff/affiliate.html",
-    "staff/application.html",
-    "staff/claim.html",
-    "staff/edit.html",
-    "staff/figures.html",
-    "staff/forgot.html",
-    "staff/home.html",
-    "staff/invited.html",
-    "staff/link_off.html",
-    "staff/link_over.html",
-    "staff/list.html",
-    "staff/login.html",
-    "staff/macros.html",
-    "staff/me.html",
-    "staff/member.html",
-    "staff/members.html",
-    "staff/month.html",
-    "staff/password.html",
-    "staff/runs.html",
-    "staff/statement.html",
-];
-
 /// Their routes.
 pub fn routes() -> Routes {
     use Permission::{
@@ -68,16 +42,16 @@ pub fn routes() -> Routes {
     };
     Routes::default()
         .get("/admin", Door::SignedIn, home::page)
-        .get("/admin/login", Door::Open, sign_in::show)
-        .post("/admin/login", Door::Open, sign_in::send)
-        .post("/admin/sign-out", Door::SignedIn, sign_in::out)
-        .get("/admin/forgot", Door::Open, sign_in::forgot)
-        .post("/admin/forgot", Door::Open, sign_in::send_link)
-        .get("/admin/activate", Door::Open, sign_in::choose)
-        .post("/admin/activate", Door::Open, sign_in::set_password)
-        .get("/admin/me", Door::SignedIn, sign_in::me)
-        .post("/admin/me", Door::SignedIn, sign_in::change_password)
-        .post("/admin/me/sign-out-everywhere", Door::SignedIn, sign_in::out_everywhere)
+        .get("/admin/login", Door::Open, sign_in::show::<Staff>)
+        .post("/admin/login", Door::Open, sign_in::sign_in::<Staff>)
+        .post("/admin/sign-out", Door::SignedIn, sign_in::sign_out::<Staff>)
+        .get("/admin/forgot", Door::Open, sign_in::forgot::<Staff>)
+        .post("/admin/forgot", Door::Open, sign_in::send_link::<Staff>)
+        .get("/admin/activate", Door::Open, sign_in::choose::<Staff>)
+        .post("/admin/activate", Door::Open, sign_in::set_password::<Staff>)
+        .get("/admin/me", Door::SignedIn, me::me)
+        .post("/admin/me", Door::SignedIn, me::change_password)
+        .post("/admin/me/sign-out-everywhere", Door::SignedIn, me::out_everywhere)
         .get("/admin/review", Door::SignedIn, review::list)
         .get("/admin/review/{affiliate_id}", Door::SignedIn, review::page)
         .post("/admin/review/{affiliate_id}/approve", Door::Permitted(&[ReviewApplications]), review::approve)
@@ -279,7 +253,7 @@ fn show_list(
     title: &str,
     intro: &str,
     query: &Query,
-    list: List,
+    list: Listing,
 ) -> Result<Response, Fault> {
     if query.csv {
         let name: String =
@@ -291,11 +265,11 @@ fn show_list(
 }
 
 /// A list without what the member may not do.
-fn for_role(who: &Staff, list: List) -> List {
+fn for_role(who: &Staff, list: Listing) -> Listing {
     if who.may(Permission::Export) { list } else { list.without_export() }
 }
 
-fn export(who: &Staff, name: &str, list: &List) -> Result<Response, Fault> {
+fn export(who: &Staff, name: &str, list: &Listing) -> Result<Response, Fault> {
     who.need(Permission::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), list.to_csv()))
 }
@@ -306,30 +280,25 @@ fn export_lines(who: &Staff, name: &str, lines: &[Vec<String>]) -> Result<Respon
 }
 
 /// An export of all that the store has.
-async fn export_pages<F, Read>(
-    who: &Staff,
-    name: &str,
-    columns: &[Column],
-    page: F,
-) -> Result<Response, Fault>
+async fn export_pages<F, Read>(who: &Staff, name: &str, heads: &[Head], page: F) -> Result<Response, Fault>
 where
     F: FnMut(Option<String>) -> Read + Send + 'static,
     Read: Future<Output = Result<(Vec<Row>, Option<String>), Fault>> + Send,
 {
     who.need(Permission::Export)?;
-    Ok(download(CSV, &format!("{name}.csv"), csv_of_pages(columns, page).await?))
+    Ok(download(CSV, &format!("{name}.csv"), csv_of_pages(heads, page).await?))
 }
 
 /// CSV that is sent page by page as it is read: `page` answers the rows of the page that starts at a cursor, and where the
 /// next one does. If the store fails on the way, the download breaks off, and the browser says so: a file is never
 /// silently short.
-async fn csv_of_pages<F, Read>(columns: &[Column], mut page: F) -> Result<Body, Fault>
+async fn csv_of_pages<F, Read>(heads: &[Head], mut page: F) -> Result<Body, Fault>
 where
     F: FnMut(Option<String>) -> Read + Send + 'static,
     Read: Future<Output = Result<(Vec<Row>, Option<String>), Fault>> + Send,
 {
     let (rows, next) = page(None).await?;
-    let heads = columns.iter().map(|column| column.key.to_owned()).collect();
+    let heads = heads.iter().map(|head| head.key.to_owned()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows.iter().map(Row::to_line)).collect();
     let first = stream::iter([Ok::<_, std::io::Error>(csv_file(&lines))]);
     let rest = stream::try_unfold((page, next), async |(mut page, next)| {
@@ -357,10 +326,12 @@ mod tests {
                 if number == 5 {
                     return Err(Fault::Internal);
                 }
-                let row = Row::from(vec![Cell::text(format!("={number}"))]);
+                let row = Row { cells: vec![Cell::text(format!("={number}"))] };
                 Ok((vec![row], (number < last).then(|| (number + 1).to_string())))
             };
-            let body = csv_of_pages(&[Column::text("id", "Id")], page).await.expect("a first page");
+            let body = csv_of_pages(&[Head { key: "id", title: "Id", number: false }], page)
+                .await
+                .expect("a first page");
             let read = axum::body::to_bytes(body, usize::MAX).await;
             assert_eq!(read.is_ok(), whole);
             if let Ok(csv) = read {

@@ -1,20 +1,20 @@
 //! Months: open, closing, closed; their totals and due dates; the statements of one, and one statement.
 
 use super::accounts::{self, name_of};
-use super::words::Words;
+use super::words::{self, Words};
 use super::{Staff, show_list};
-use crate::app::StatementDoc;
+use crate::app::{Directory, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
-use crate::domain::statement::{Note, Statement, verify_hash};
+use crate::domain::statement::{Note, verify_hash};
 use crate::http::guard::PathId;
 use crate::http::pages::payout;
-use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
+use crate::http::pages::table::{self, Cell, List, Tone};
 use crate::http::pages::{Fault, PageState};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use chrono::Days;
+use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
 const PATH: &str = "/admin/months";
@@ -102,11 +102,16 @@ fn known(state: &PageState) -> Vec<Month> {
     months
 }
 
-async fn summary(pages: &PageState, month: Month) -> Result<Summary, Fault> {
-    let (docs, more) = statements(pages, month, ADDED_UP).await?;
-    let total = docs.iter().map(|doc| doc.statement.total).sum();
-    let stage = Stage::of(pages, month);
-    Ok(Summary { month, stage, statements: docs.len(), total, more })
+impl Summary {
+    /// A month that is not added up yet.
+    fn of(state: &PageState, month: Month) -> Self {
+        Self { month, stage: Stage::of(state, month), statements: 0, total: Money::ZERO, more: false }
+    }
+    async fn add_up(self, state: &PageState) -> Result<Self, Fault> {
+        let (docs, more) = statements(state, self.month, ADDED_UP).await?;
+        let total = docs.iter().map(|doc| doc.statement.total).sum();
+        Ok(Self { statements: docs.len(), total, more, ..self })
+    }
 }
 
 /// The months that should be closed by now, in words.
@@ -127,35 +132,57 @@ pub async fn due(pages: &PageState) -> Result<Vec<Value>, Fault> {
 }
 
 /// When a month may be closed: the day after the delay.
-fn closes_on(state: &PageState, month: Month) -> Option<chrono::NaiveDate> {
+fn closes_on(state: &PageState, month: Month) -> Option<NaiveDate> {
     let delay = u64::from(state.app.config().program.close_delay_days);
     month.last_day().checked_add_days(Days::new(delay + 1))
 }
 
-fn spec() -> Spec {
-    Spec {
-        columns: vec![
-            Column::text("month", "Month").sortable(),
-            Column::text("state", "State").sortable(),
-            Column::number("statements", "Statements").sortable(),
-            Column::number("total", "Total").sortable(),
-            Column::text("closes", "Closes").sortable(),
-            Column::text("to_be_paid", "To be paid"),
-        ],
-        filters: vec![Filter::of(
-            "state",
-            "State",
-            &[
-                ("", "All"),
-                ("open", "Open"),
-                ("due", "Due to close"),
-                ("closing", "Closing"),
-                ("closed", "Closed"),
-            ],
-        )],
-        search: Some("2026-04"),
-        order: "-month",
-    }
+/// A cell of a day that may be missing.
+fn day_cell(words: Words<'_>, day: Option<NaiveDate>) -> Cell {
+    day.map_or_else(words::none, |day| Cell::text(words.day(day)).export(day.to_string()))
+}
+
+fn months(state: &PageState) -> List<'_, Summary> {
+    type Column<'a> = table::Column<'a, Summary>;
+    let words = Words::of(state);
+    let today = state.app.zone().date_of(state.app.now());
+    let columns = vec![
+        Column::text("month", "Month", move |one| {
+            Cell::link(words.month(one.month), format!("{PATH}/{}", one.month)).export(one.month.to_string())
+        })
+        .sort_first_down_by(|one| one.month),
+        Column::text("state", "State", |one| {
+            let (_, stands, tone) = one.stage.said();
+            Cell::mark(stands, tone)
+        })
+        .sort_by(|one| one.stage.said().1),
+        Column::number("statements", "Statements", |one| {
+            Cell::text(format!("{}{}", one.statements, if one.more { "+" } else { "" }))
+        })
+        .sort_by(|one| one.statements),
+        Column::number("total", "Total", move |one| {
+            if one.more {
+                Cell::mark("see the month", Tone::Quiet).export("")
+            } else {
+                words.amount(one.total)
+            }
+        })
+        .sort_by(|one| one.total),
+        Column::text("closes", "Closes", move |one| day_cell(words, closes_on(state, one.month)))
+            .sort_by(|one| one.month),
+        Column::text("to_be_paid", "To be paid", move |one| {
+            // One that was not added up has something to pay.
+            let pays = one.more || one.total > Money::ZERO;
+            day_cell(words, pays.then(|| one.month.batch(today)))
+        }),
+    ];
+    let stages = [Stage::Open, Stage::Due, Stage::Closing, Stage::Closed].map(|stage| {
+        let (code, name, _) = stage.said();
+        (code, name)
+    });
+    List::new(PATH, "Months", "No month yet.", columns)
+        .search("2026-04", move |one| format!("{}\n{}", one.month, words.month(one.month)))
+        .filter("state", "State", stages, |one, code| one.stage.said().0 == code)
 }
 
 pub async fn list(
@@ -163,69 +190,58 @@ pub async fn list(
     who: Staff,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let (spec, words) = (spec(), Words::of(&state));
-    let query = Query::read(raw.as_deref(), &spec)?;
+    let list = months(&state);
+    let query = list.read(raw.as_deref())?;
     let mut found = Vec::new();
-    for month in known(&state) {
-        let wanted = query.filter("state").is_none_or(|code| code == Stage::of(&state, month).said().0);
-        if wanted && query.matches(&[&month.to_string(), &words.month(month)]) {
-            let summary = summary(&state, month).await?;
+    // What is not asked for is not added up.
+    for month in known(&state).into_iter().map(|month| Summary::of(&state, month)) {
+        if list.is_asked(&month, &query) {
+            let summary = month.add_up(&state).await?;
             // Before the first referral there are months without anything.
             if summary.statements > 0 || summary.stage != Stage::Due {
                 found.push(summary);
             }
         }
     }
-    query.arrange(&mut found, |key, one, other| match key {
-        "state" => one.stage.said().1.cmp(other.stage.said().1),
-        "statements" => one.statements.cmp(&other.statements),
-        "total" => one.total.cmp(&other.total),
-        _ => one.month.cmp(&other.month),
-    });
-    let (found, pages) = query.cut(found);
-    let today = state.app.zone().date_of(state.app.now());
-    let row = |one: &Summary| {
-        let (_, stands, tone) = one.stage.said();
-        let plus = if one.more { "+" } else { "" };
-        Row::from(vec![
-            Cell::link(words.month(one.month), format!("{PATH}/{}", one.month)).export(one.month.to_string()),
-            Cell::mark(stands, tone),
-            Cell::text(format!("{}{plus}", one.statements)),
-            if one.more {
-                Cell::mark("see the month", Tone::Quiet).export("")
-            } else {
-                words.amount(one.total)
-            },
-            closes_on(&state, one.month)
-                .map_or_else(super::words::none, |day| Cell::text(words.day(day)).export(day.to_string())),
-            // One that was not added up has something to pay.
-            (one.more || one.total > Money::ZERO)
-                .then(|| one.month.batch(today))
-                .map_or_else(super::words::none, |day| Cell::text(words.day(day)).export(day.to_string())),
-        ])
-    };
-    let rows = found.iter().map(row).collect();
-    let empty = "No month yet.";
-    let list = List::new(PATH, "Months", empty, spec, &query, (rows, pages));
+    let list = list.show(found, &query);
     let intro = "An open month is a projection that every nightly run makes anew. Once closed it never changes; what comes later is an adjustment in an open month.";
     show_list(&state, &who, "months", "Months", intro, &query, list)
 }
 
-fn month_spec() -> Spec {
-    Spec {
-        columns: vec![
-            Column::text("affiliate", "Affiliate").sortable(),
-            Column::number("active_accounts", "Active accounts").sortable(),
-            Column::text("tier", "Tier"),
-            Column::number("crossings", "Crossings").sortable(),
-            Column::number("adjustments", "Adjustments").sortable(),
-            Column::number("total", "Total").sortable(),
-            Column::text("state", "State"),
-        ],
-        filters: Vec::new(),
-        search: Some("Affiliate's name, e-mail, id"),
-        order: "affiliate",
-    }
+fn statements_of<'a>(words: Words<'a>, directory: &'a Directory, month: Month) -> List<'a, StatementDoc> {
+    type Column<'a> = table::Column<'a, StatementDoc>;
+    let name = move |doc: &StatementDoc| name_of(directory, Some(doc.statement.affiliate_id));
+    let columns = vec![
+        Column::text("affiliate", "Affiliate", move |doc| {
+            let id = doc.statement.affiliate_id;
+            Cell::link(name(doc), format!("{PATH}/{month}/{id}")).export(id.to_string())
+        })
+        .sort_first_by(move |doc| name(doc).to_lowercase()),
+        Column::number("active_accounts", "Active accounts", |doc| {
+            Cell::text(doc.statement.active_accounts.to_string())
+        })
+        .sort_by(|doc| doc.statement.active_accounts),
+        Column::text("tier", "Tier", |doc| Cell::text(payout::tier(doc.statement.tier_from))),
+        Column::number("crossings", "Crossings", |doc| Cell::text(doc.statement.lines.len().to_string()))
+            .sort_by(|doc| doc.statement.lines.len()),
+        Column::number("adjustments", "Adjustments", move |doc| words.amount(doc.statement.adjusted()))
+            .sort_by(|doc| doc.statement.adjusted()),
+        Column::number("total", "Total", move |doc| words.amount(doc.statement.total))
+            .sort_by(|doc| doc.statement.total),
+        Column::text("state", "State", |doc| {
+            if doc.is_closed() { Cell::mark("Closed", Tone::Good) } else { Cell::mark("Open", Tone::Info) }
+        }),
+    ];
+    let caption = format!("Statements of {}", words.month(month));
+    let empty = "No affiliate has a statement for this month.";
+    List::new(format!("{PATH}/{month}"), caption, empty, columns).search(
+        "Affiliate's name, e-mail, id",
+        move |doc| {
+            let id = doc.statement.affiliate_id;
+            let email = directory.affiliate(id).map(|one| one.profile.email.as_str()).unwrap_or_default();
+            [&name(doc), email, &id.to_string()].join("\n")
+        },
+    )
 }
 
 pub async fn month(
@@ -234,50 +250,15 @@ pub async fn month(
     PathId(month): PathId<Month>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let (spec, words, directory) = (month_spec(), Words::of(&state), state.app.directory());
-    let query = Query::read(raw.as_deref(), &spec)?;
+    let (words, directory) = (Words::of(&state), state.app.directory());
+    let list = statements_of(words, &directory, month);
+    let query = list.read(raw.as_deref())?;
     let (all, _) = statements(&state, month, usize::MAX).await?;
     let total: Money = all.iter().map(|doc| doc.statement.total).sum();
     let lines: usize = all.iter().map(|doc| doc.statement.lines.len()).sum();
-    let adjusted: Money = all.iter().flat_map(|doc| &doc.statement.adjustments).map(|one| one.amount).sum();
+    let adjusted: Money = all.iter().map(|doc| doc.statement.adjusted()).sum();
     let statements = all.len();
-    let name = |doc: &StatementDoc| name_of(&directory, Some(doc.statement.affiliate_id));
-    let mut found = all;
-    found.retain(|doc| {
-        let id = doc.statement.affiliate_id;
-        let email = directory.affiliate(id).map(|one| one.profile.email.clone()).unwrap_or_default();
-        query.matches(&[&name(doc), &email, &id.to_string()])
-    });
-    query.arrange(&mut found, |key, one, other| {
-        let (a, b) = (&one.statement, &other.statement);
-        match key {
-            "active_accounts" => a.active_accounts.cmp(&b.active_accounts),
-            "crossings" => a.lines.len().cmp(&b.lines.len()),
-            "adjustments" => adjustments(a).cmp(&adjustments(b)),
-            "total" => a.total.cmp(&b.total),
-            _ => name(one).to_lowercase().cmp(&name(other).to_lowercase()),
-        }
-    });
-    let (found, pages) = query.cut(found);
-    let row = |doc: &StatementDoc| {
-        let says = &doc.statement;
-        let (stands, tone) = if doc.is_closed() { ("Closed", Tone::Good) } else { ("Open", Tone::Info) };
-        Row::from(vec![
-            Cell::link(name(doc), format!("{PATH}/{month}/{}", says.affiliate_id))
-                .export(says.affiliate_id.to_string()),
-            Cell::text(says.active_accounts.to_string()),
-            Cell::text(payout::tier(says.tier_from)),
-            Cell::text(says.lines.len().to_string()),
-            words.amount(adjustments(says)),
-            words.amount(says.total),
-            Cell::mark(stands, tone),
-        ])
-    };
-    let rows = found.iter().map(row).collect();
-    let path = format!("{PATH}/{month}");
-    let empty = "No affiliate has a statement for this month.";
-    let list =
-        List::new(path, format!("Statements of {}", words.month(month)), empty, spec, &query, (rows, pages));
+    let list = list.show(all, &query);
     if query.csv {
         return super::export(&who, &format!("statements-{month}"), &list);
     }
@@ -294,10 +275,6 @@ pub async fn month(
         "list": super::for_role(&who, list),
     });
     Ok(state.page("staff/month.html", &who.chrome("months", None), content))
-}
-
-fn adjustments(statement: &Statement) -> Money {
-    statement.adjustments.iter().map(|one| one.amount).sum()
 }
 
 /// One statement of an affiliate.
@@ -328,7 +305,8 @@ pub async fn statement(
             "stated": words.money(one.stated), "now": words.money(one.now), "amount": words.money(one.amount)})
     };
     if raw.as_deref() == Some("format=csv") {
-        return csv(&who, doc);
+        let name = format!("statement-{month}-{id}");
+        return super::export_lines(&who, &name, &payout::statement_lines(says));
     }
     let content = json!({
         "month": month, "name": words.month(month), "id": id, "affiliate": name_of(&directory, Some(id)),
@@ -340,46 +318,4 @@ pub async fn statement(
         "proven": verify_hash(says),
     });
     Ok(state.page("staff/statement.html", &who.chrome("months", None), content))
-}
-
-fn csv(who: &Staff, doc: &StatementDoc) -> Result<Response, Fault> {
-    let says = &doc.statement;
-    let text = |text: &str| text.to_owned();
-    let mut lines = vec![
-        ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"]
-            .map(text)
-            .to_vec(),
-    ];
-    for line in &says.lines {
-        let note = line.note.map_or("", |note| match note {
-            Note::NoRate => "no_rate",
-            Note::SettledElsewhere => "settled_elsewhere",
-        });
-        lines.push(vec![
-            text("commission"),
-            line.account_id.to_string(),
-            line.plan.to_string(),
-            line.crossed_on.to_string(),
-            says.month.to_string(),
-            line.amount.to_string(),
-            says.currency.clone(),
-            text(note),
-            says.tier_from.to_string(),
-        ]);
-    }
-    for one in &says.adjustments {
-        lines.push(vec![
-            text("adjustment"),
-            one.account_id.to_string(),
-            String::new(),
-            String::new(),
-            one.for_month.to_string(),
-            one.amount.to_string(),
-            says.currency.clone(),
-            format!("stated {} now {}", one.stated, one.now),
-            String::new(),
-        ]);
-    }
-    let name = format!("statement-{}-{}", says.month, says.affiliate_id);
-    super::export_lines(who, &name, &lines)
 }

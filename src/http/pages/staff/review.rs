@@ -7,7 +7,7 @@ use crate::domain::affiliate::{Affiliate, Status, Step};
 use crate::domain::fact::AffiliateStep;
 use crate::domain::id::AffiliateId;
 use crate::http::guard::PathId;
-use crate::http::pages::table::{Cell, Column, Filter, List, Query, Row, Spec, Tone};
+use crate::http::pages::table::{self, Cell, List, Tone};
 use crate::http::pages::{Fault, FormView, PageState, see_other};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -17,22 +17,47 @@ use std::sync::Arc;
 
 pub const PATH: &str = "/admin/review";
 
-fn spec() -> Spec {
-    Spec {
-        columns: vec![
-            Column::text("name", "Applicant").sortable(),
-            Column::text("company", "Company").sortable(),
-            Column::text("partner_type", "Kind").sortable(),
-            Column::text("applied", "Waiting").sortable(),
-            Column::text("hints", "Worth a look"),
-        ],
-        filters: vec![Filter::of(
-            "age",
-            "Age",
-            &[("", "All"), ("late", "Past 48 hours"), ("fresh", "Within 48 hours")],
-        )],
-        search: Some("Name, e-mail, company, web site"),
-        order: "applied",
+fn applications<'a>(state: &'a PageState, known: &'a Known) -> List<'a, Arc<Affiliate>> {
+    type Column<'a> = table::Column<'a, Arc<Affiliate>>;
+    let (words, now) = (Words::of(state), state.app.now());
+    let is_late = move |one: &Affiliate| now - words::applied_at(one) > words::PROMISED;
+    let columns = vec![
+        Column::text("name", "Applicant", |one| {
+            Cell::link(&one.profile.name, format!("{PATH}/{}", one.id)).note(&one.profile.email)
+        })
+        .sort_by(|one| one.profile.name.to_lowercase()),
+        Column::text("company", "Company", |one| Cell::text(one.profile.company.clone().unwrap_or_default()))
+            .sort_by(|one| one.profile.company.clone()),
+        Column::text("partner_type", "Kind", |one| {
+            Cell::text(one.profile.partner_type.clone().unwrap_or_default())
+        })
+        .sort_by(|one| one.profile.partner_type.clone()),
+        Column::text("applied", "Waiting", move |one| {
+            let age = words.age(words::applied_at(one));
+            if is_late(one) { age.toned(Tone::Bad) } else { age }
+        })
+        .sort_first_by(|one| words::applied_at(one)),
+        Column::text("hints", "Worth a look", |one| serious_hints(known, one)),
+    ];
+    let empty = "No application waits. New ones come from the page /apply.";
+    List::new(PATH, "Applications", empty, columns)
+        .search("Name, e-mail, company, web site", |one| {
+            let profile = &one.profile;
+            let optional =
+                [&profile.company, &profile.website].map(|text| text.as_deref().unwrap_or_default());
+            [&profile.name, &profile.email, optional[0], optional[1]].join("\n")
+        })
+        .filter("age", "Age", [("late", "Past 48 hours"), ("fresh", "Within 48 hours")], move |one, age| {
+            (age == "late") == is_late(one)
+        })
+}
+
+fn serious_hints(known: &Known, one: &Affiliate) -> Cell {
+    let hints = known.hints(one);
+    match hints.iter().filter(|hint| matches!(hint.tone, Tone::Bad | Tone::Warn)).count() {
+        0 => words::none(),
+        1 => Cell::mark("1 hint", Tone::Warn).export("1"),
+        some => Cell::mark(format!("{some} hints"), Tone::Warn).export(some.to_string()),
     }
 }
 
@@ -41,51 +66,13 @@ pub async fn list(
     who: Staff,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
-    let (spec, words) = (spec(), Words::of(&state));
-    let query = Query::read(raw.as_deref(), &spec)?;
-    let (directory, now) = (state.app.directory(), state.app.now());
-    let is_late = |one: &Affiliate| now - words::applied_at(one) > words::PROMISED;
-    let mut found: Vec<Arc<Affiliate>> = directory.affiliates();
-    found.retain(|one| {
-        let profile = &one.profile;
-        one.status() == Status::Applied
-            && query.filter("age").is_none_or(|age| (age == "late") == is_late(one))
-            && query.matches(&[
-                &profile.name,
-                &profile.email,
-                profile.company.as_deref().unwrap_or_default(),
-                profile.website.as_deref().unwrap_or_default(),
-            ])
-    });
-    query.arrange(&mut found, |key, one, other| match key {
-        "name" => one.profile.name.to_lowercase().cmp(&other.profile.name.to_lowercase()),
-        "company" => one.profile.company.cmp(&other.profile.company),
-        "partner_type" => one.profile.partner_type.cmp(&other.profile.partner_type),
-        _ => words::applied_at(one).cmp(&words::applied_at(other)),
-    });
-    let (found, pages) = query.cut(found);
+    let directory = state.app.directory();
     let known = Known::of(&directory);
-    let row = |one: &Arc<Affiliate>| {
-        let profile = &one.profile;
-        let age = words.age(words::applied_at(one));
-        let hints = known.hints(one);
-        let serious = hints.iter().filter(|hint| matches!(hint.tone, Tone::Bad | Tone::Warn)).count();
-        let hints = match serious {
-            0 => words::none(),
-            1 => Cell::mark("1 hint", Tone::Warn).export("1"),
-            some => Cell::mark(format!("{some} hints"), Tone::Warn).export(some.to_string()),
-        };
-        Row::from(vec![
-            Cell::link(&profile.name, format!("{PATH}/{}", one.id)).note(&profile.email),
-            Cell::text(profile.company.clone().unwrap_or_default()),
-            Cell::text(profile.partner_type.clone().unwrap_or_default()),
-            if is_late(one) { age.toned(Tone::Bad) } else { age },
-            hints,
-        ])
-    };
-    let rows = found.iter().map(row).collect();
-    let empty = "No application waits. New ones come from the page /apply.";
-    let list = List::new(PATH, "Applications", empty, spec, &query, (rows, pages));
+    let list = applications(&state, &known);
+    let query = list.read(raw.as_deref())?;
+    let mut found = directory.affiliates();
+    found.retain(|one| one.status() == Status::Applied);
+    let list = list.show(found, &query);
     let intro = "An answer is promised within 48 hours; what is older is marked red.";
     show_list(&state, &who, "review", "Applications", intro, &query, list)
 }

@@ -6,7 +6,7 @@ use crate::app::{AggregateError, RunDoc};
 use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
 use crate::domain::input::Instant;
-use crate::http::pages::table::{Cell, Column, List, Query, Row, Spec};
+use crate::http::pages::table::{self, Cell, List, Query};
 use crate::http::pages::{Fault, PageState, see_other};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -23,22 +23,51 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Runs that are listed: those of more than a year.
 const LISTED: usize = 400;
 
-fn spec() -> Spec {
-    Spec {
-        columns: vec![
-            Column::text("finished", "Finished").sortable(),
-            Column::text("by", "Asked for by").sortable(),
-            Column::text("through", "Counted through").sortable(),
-            Column::text("closed", "Months closed").sortable(),
-            Column::number("computed", "Affiliates computed").sortable(),
-            Column::number("crossings", "Crossings").sortable(),
-            Column::number("adjustments", "Adjustments").sortable(),
-            Column::number("took", "Took").sortable(),
-        ],
-        filters: Vec::new(),
-        search: Some("Who, day or month"),
-        order: "-finished",
-    }
+fn nightly_runs(state: &PageState) -> List<'_, RunDoc> {
+    type Column<'a> = table::Column<'a, RunDoc>;
+    let words = Words::of(state);
+    let by = move |run: &RunDoc| run.by.as_deref().map(|by| state.app.name_of(by)).unwrap_or_default();
+    let closed = move |run: &RunDoc| -> String {
+        let months: Vec<String> = run.run.closed.iter().map(|month| words.month(*month)).collect();
+        months.join(", ")
+    };
+    let columns = vec![
+        Column::text("finished", "Finished", move |run| words.when(run.finished_at))
+            .sort_first_down_by(|run| run.finished_at),
+        Column::text("by", "Asked for by", move |run| {
+            run.by.as_deref().map_or_else(words::none, |asked| Cell::text(by(run)).export(asked))
+        })
+        .sort_by(move |run| by(run).to_lowercase()),
+        Column::text("through", "Counted through", move |run| {
+            Cell::text(words.day(run.run.through)).whole().export(run.run.through.to_string())
+        })
+        .sort_by(|run| run.run.through),
+        Column::text("closed", "Months closed", move |run| {
+            match (closed(run), why_not_closed(&words, &run.run)) {
+                (months, None) if months.is_empty() => words::none(),
+                (months, None) => Cell::text(months),
+                (months, Some(why)) => Cell::text(months).note(why),
+            }
+        })
+        .sort_by(|run| run.run.closed.clone()),
+        Column::number("computed", "Affiliates computed", |run| Cell::text(run.run.computed.to_string()))
+            .sort_by(|run| run.run.computed),
+        Column::number("crossings", "Crossings", |run| Cell::text(run.run.crossings.to_string()))
+            .sort_by(|run| run.run.crossings),
+        Column::number("adjustments", "Adjustments", |run| Cell::text(run.run.adjustments.to_string()))
+            .sort_by(|run| run.run.adjustments),
+        Column::number("took", "Took", |run| {
+            run.took_ms.map_or_else(words::none, |ms| Cell::text(took(ms)).whole().export(ms.to_string()))
+        })
+        .sort_by(|run| run.took_ms),
+    ];
+    List::new(PATH, "Nightly runs", "None has finished yet.", columns).search(
+        "Who, day or month",
+        move |run| {
+            let through = run.run.through;
+            [by(run), closed(run), words.day(through), through.to_string()].join("\n")
+        },
+    )
 }
 
 pub async fn page(
@@ -47,7 +76,7 @@ pub async fn page(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Fault> {
     let asked = raw.as_deref().filter(|raw| !raw.starts_with("done="));
-    let query = Query::read(asked, &spec())?;
+    let query = nightly_runs(&state).read(asked)?;
     let dry = Value::Null;
     let mut response = show(&state, &who, (raw.as_deref(), &query), StatusCode::OK, "", &dry).await?;
     if !query.csv && state.app.aggregate_progress().running {
@@ -73,58 +102,13 @@ async fn show(
         said["ago"] = words.ago(last.finished_at).into();
         said
     });
-    let table = listed(state, runs, query);
+    let table = nightly_runs(state).show(runs, query);
     if query.csv {
         return export(who, "nightly-runs", &table);
     }
     let content = json!({"last": last, "running": state.app.aggregate_progress(), "error": error, "dry": dry,
         "list": for_role(who, table), "listed": LISTED});
     Ok(state.page_with(status, "staff/runs.html", &who.chrome("runs", raw), content))
-}
-
-fn listed(state: &PageState, mut runs: Vec<RunDoc>, query: &Query) -> List {
-    let words = Words::of(state);
-    let by = |run: &RunDoc| run.by.as_deref().map(|by| state.app.name_of(by)).unwrap_or_default();
-    let closed = |run: &RunDoc| -> String {
-        let months: Vec<String> = run.run.closed.iter().map(|month| words.month(*month)).collect();
-        months.join(", ")
-    };
-    runs.retain(|run| {
-        query.matches(&[&by(run), &closed(run), &words.day(run.run.through), &run.run.through.to_string()])
-    });
-    query.arrange(&mut runs, |key, one, other| match key {
-        "by" => by(one).to_lowercase().cmp(&by(other).to_lowercase()),
-        "through" => one.run.through.cmp(&other.run.through),
-        "closed" => one.run.closed.cmp(&other.run.closed),
-        "computed" => one.run.computed.cmp(&other.run.computed),
-        "crossings" => one.run.crossings.cmp(&other.run.crossings),
-        "adjustments" => one.run.adjustments.cmp(&other.run.adjustments),
-        "took" => one.took_ms.cmp(&other.took_ms),
-        _ => one.finished_at.cmp(&other.finished_at),
-    });
-    let (runs, pages) = query.cut(runs);
-    let row = |run: &RunDoc| {
-        let report = &run.run;
-        let closed = match (closed(run), why_not_closed(&words, report)) {
-            (months, None) if months.is_empty() => words::none(),
-            (months, None) => Cell::text(months),
-            (months, Some(why)) => Cell::text(months).note(why),
-        };
-        let took =
-            run.took_ms.map_or_else(words::none, |ms| Cell::text(took(ms)).whole().export(ms.to_string()));
-        Row::from(vec![
-            words.when(run.finished_at),
-            run.by.as_deref().map_or_else(words::none, |asked| Cell::text(by(run)).export(asked)),
-            Cell::text(words.day(report.through)).whole().export(report.through.to_string()),
-            closed,
-            Cell::text(report.computed.to_string()),
-            Cell::text(report.crossings.to_string()),
-            Cell::text(report.adjustments.to_string()),
-            took,
-        ])
-    };
-    let rows = runs.iter().map(row).collect();
-    List::new(PATH, "Nightly runs", "None has finished yet.", spec(), query, (rows, pages))
 }
 
 /// Why months that were due did not close.
@@ -175,7 +159,7 @@ pub async fn start(State(state): State<PageState>, act: Act) -> Result<Response,
             Err(error) => return failed(&state, &act, error).await,
         };
         let told = told(&Words::of(&state), &report);
-        let plain = Query::read(None, &spec())?;
+        let plain = nightly_runs(&state).read(None)?;
         return show(&state, &act.who, (None, &plain), StatusCode::OK, "", &told).await;
     }
     tracing::info!(by = %act.who.member.id, "a nightly run was started by hand");
@@ -222,7 +206,7 @@ async fn failed(state: &PageState, act: &Act, error: AggregateError) -> Result<R
 }
 
 async fn refuse(state: &PageState, act: &Act, why: &str) -> Result<Response, Fault> {
-    let plain = Query::read(None, &spec())?;
+    let plain = nightly_runs(state).read(None)?;
     show(state, &act.who, (None, &plain), StatusCode::UNPROCESSABLE_ENTITY, why, &Value::Null).await
 }
 

@@ -15,6 +15,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
 
 /// How times and amounts are said on a page.
+#[derive(Clone, Copy)]
 pub struct Words<'a> {
     zone: &'a Zone,
     now: DateTime<Utc>,
@@ -172,26 +173,20 @@ pub fn event(change: &Change) -> String {
     }
 }
 
-/// Evidence in words.
-pub const fn via(via: Via) -> &'static str {
-    match via {
-        Via::Click => "the click token of the landing page",
-        Via::Cookie => "the visitor's cookie",
-        Via::Visits => "the visitor's recorded visits",
-        Via::Code => "a typed referral code",
-        Via::Hand => "a member of staff",
-    }
+/// A sentence of the domain within another one.
+fn within(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// A hold's reason in words.
-pub const fn hold(reason: HoldReason) -> &'static str {
-    match reason {
-        HoldReason::SelfReferral => "the signup's e-mail is the affiliate's own",
-        HoldReason::SameDomain => "the signup's mail domain is the affiliate's own",
-        HoldReason::TooFast => "the signup followed the click faster than a person could",
-        HoldReason::Burst => "the affiliate brought too many signups within an hour",
-        HoldReason::Staff => "a member of staff put it on hold",
-    }
+/// Evidence within a sentence.
+pub fn via(via: Via) -> String {
+    within(via.sentence())
+}
+
+/// A hold's reason within a sentence.
+pub fn hold(reason: HoldReason) -> String {
+    within(reason.sentence())
 }
 
 /// Why a click was kept or dropped, in words.
@@ -199,16 +194,9 @@ pub fn judgement(click: &Considered, won: bool, model: Model) -> String {
     match (click.dropped, won) {
         (None, true) => format!("Eligible, and {}: credited", chosen_by(model)),
         (None, false) => format!("Eligible, but another click was {}", chosen_by(model)),
-        (Some(Reason::BadSignature), _) => "Dropped: its signature is not ours, or it was altered".to_owned(),
+        // The sentence of a signup does not know of links that are off.
         (Some(Reason::UnknownLink), _) => "Dropped: its link is unknown, or was switched off".to_owned(),
-        (Some(Reason::NotHuman), _) => "Dropped: it was not made by a person".to_owned(),
-        (Some(Reason::AffiliateNotActive), _) => {
-            "Dropped: its affiliate was not active at the click, or not at the signup".to_owned()
-        }
-        (Some(Reason::OutsideWindow), _) => {
-            "Dropped: it was too long before the signup, or after it".to_owned()
-        }
-        (Some(other), _) => format!("Dropped: {}", other.sentence()),
+        (Some(reason), _) => format!("Dropped: {}", within(reason.sentence())),
     }
 }
 

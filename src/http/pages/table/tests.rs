@@ -1,19 +1,25 @@
+use super::csv::neutral;
 use super::*;
 
-fn spec() -> Spec {
-    Spec {
-        columns: vec![
-            Column::text("name", "Name").sortable(),
-            Column::number("clicks", "Clicks").sortable(),
-            Column::text("note", "Note"),
-        ],
-        filters: vec![Filter::of("status", "Status", &[("", "All"), ("active", "Active")])],
-        search: Some("Name"),
-        order: "-clicks",
-    }
+/// A name, and how many clicks.
+type Thing = (&'static str, usize);
+
+fn things() -> List<'static, Thing> {
+    type Column<'a> = super::Column<'a, Thing>;
+    let columns = vec![
+        Column::text("name", "Name", |(name, _)| Cell::text(*name)).sort_by(|(name, _)| *name),
+        Column::number("clicks", "Clicks", |(_, clicks)| Cell::text(clicks.to_string()))
+            .sort_first_down_by(|(_, clicks)| *clicks),
+        Column::text("note", "Note", |_| Cell::text("n").export("long")),
+    ];
+    List::new("/admin/things", "Things", "Nothing yet.", columns)
+        .search("Name", |(name, _)| (*name).to_owned())
+        .filter("status", "Status", [("active", "Active")], |(_, clicks), status| {
+            (status == "active") == (*clicks > 0)
+        })
 }
 fn read(raw: &str) -> Result<Query, BadQuery> {
-    Query::read(Some(raw), &spec())
+    things().read(Some(raw))
 }
 
 #[test]
@@ -48,27 +54,47 @@ fn an_address_may_ask_for_what_the_list_has_and_for_nothing_else() {
 }
 
 #[test]
-fn rows_are_sorted_searched_and_cut_into_pages() {
-    let query = read("sort=-clicks&page=2").expect("a query");
-    assert_eq!(query.sort(), ("clicks", true));
-    let mut rows: Vec<usize> = (0..120).collect();
-    query.arrange(&mut rows, |_, one, other| one.cmp(other));
-    let (page, pages) = query.cut(rows.clone());
-    assert_eq!((page[0], page.len(), pages.total, pages.pages), (69, ROWS, Some(120), 3));
-    // A page past the end is the last one.
-    assert_eq!(read("page=9").expect("a query").cut(rows.clone()).0.len(), 20);
-    assert_eq!(read("format=csv&page=2").expect("a query").cut(rows).0.len(), 120);
+fn rows_are_sorted_searched_filtered_and_cut_into_pages() {
+    let rows: Vec<Thing> = (0..120).map(|clicks| ("x", clicks)).collect();
+    let shown = |raw: &str, rows: &[Thing]| {
+        let listing = things().show(rows.to_vec(), &read(raw).expect("a query"));
+        (listing.to_csv(), listing.total, listing.rows.len())
+    };
+    let first_of = |csv: &[u8]| {
+        let text = String::from_utf8(csv.to_vec()).expect("text");
+        text.lines().nth(1).map(str::to_owned)
+    };
+    let table = [
+        ("page=2", "x,69,long", Some(120), ROWS),
+        // A page past the end is the last one.
+        ("page=9", "x,19,long", Some(120), 20),
+        ("format=csv&page=2", "x,119,long", Some(120), 120),
+        ("sort=clicks", "x,0,long", Some(120), ROWS),
+        // Those with the same name stay in their order, also the other way round.
+        ("sort=-name", "x,0,long", Some(120), ROWS),
+        ("sort=clicks&status=active", "x,1,long", Some(119), ROWS),
+    ];
+    for (raw, first, total, count) in table {
+        let (csv, all, rows) = shown(raw, &rows);
+        assert_eq!((first_of(&csv).as_deref(), all, rows), (Some(first), total, count), "{raw}");
+    }
     let query = read("q=ANN+example").expect("a query");
-    assert!(query.matches(&["Joanna", "x@example.org"]) && !query.matches(&["Joanna"]));
+    assert!(query.matches("Joanna\nx@example.org") && !query.matches("Joanna"));
+    assert_eq!(shown("q=ann", &[("Joanna", 1), ("Bob", 2)]).1, Some(1));
 }
 
-fn list(raw: &str, cells: &[&str]) -> List {
-    let query = read(raw).expect("a query");
-    let row =
-        |name: &&str| Row::from(vec![Cell::text(*name), Cell::text("1"), Cell::text("n").export("long")]);
-    let rows = cells.iter().map(row).collect();
-    let pages = Pages { total: Some(cells.len()), more: false, page: 1, pages: 2, next: None };
-    List::new("/admin/things", "Things", "Nothing yet.", spec(), &query, (rows, pages))
+#[test]
+fn a_list_that_is_searched_in_all_it_shows_needs_no_text() {
+    let columns = vec![Column::text("name", "Name", |(name, _): &Thing| Cell::text(*name))];
+    let list = List::new("/x", "X", "Nothing.", columns).search_all("Name");
+    let query = list.read(Some("q=ann")).expect("a query");
+    assert!(list.is_asked(&("Joanna", 1), &query) && !list.is_asked(&("Bob", 1), &query));
+}
+
+fn list(raw: &str, names: &[&'static str]) -> Listing {
+    let rows: Vec<Thing> = names.iter().map(|name| (*name, 1)).collect();
+    let pages = Pages { total: Some(rows.len()), page: 1, pages: 2, next: None };
+    things().page(&rows, &pages, &read(raw).expect("a query"))
 }
 
 #[test]
@@ -147,7 +173,7 @@ fn the_template_escapes_all_that_a_list_holds() {
     templates.add_template("layout/list.html", parts).expect("a template");
     let page = r#"{% from "layout/list.html" import list_of %}{{ list_of(list) }}"#;
     templates.add_template("page.html", page).expect("a template");
-    let draw = |list: &List| {
+    let draw = |list: &Listing| {
         let page = templates.get_template("page.html").expect("a template");
         let list = minijinja::Value::from(minijinja::value::Serde(list));
         page.render(minijinja::context! { list }).expect("a page")

@@ -1,6 +1,6 @@
 //! The page of an affiliate: its figures as its own pages say them, and all that staff need to judge it.
 
-use super::referrals::{columns, row};
+use super::referrals::referrals;
 use crate::app::{CHART_DAYS, Figures, StatementDoc};
 use crate::domain::affiliate::{Affiliate, Link, Status};
 use crate::domain::id::{AffiliateId, LinkId};
@@ -50,7 +50,8 @@ pub async fn show(
     let now = state.app.now();
     let book = state.app.book_of(&affiliate).await?;
     let figures = &book.figures;
-    let newest: Vec<Row> = book.referrals.iter().take(REFERRALS).map(|one| row(state, one)).collect();
+    let list = referrals(words, &affiliate);
+    let newest: Vec<Row> = book.referrals.iter().take(REFERRALS).map(|one| list.row(one)).collect();
     let (stands, tone) = words::status(affiliate.status());
     let notes = state.app.notes(id).await?;
     let notes: Vec<Value> = notes
@@ -73,7 +74,7 @@ pub async fn show(
         "signatures": signatures(&words, &affiliate), "notes": notes,
         "hints": if affiliate.status() == Status::Applied { Known::of(&directory).hints(&affiliate) } else { Vec::new() },
         "paypal_hold": paypal_hold.map(|until| words.at(until)),
-        "links": links(state, &affiliate).await?, "newest": newest, "referral_heads": columns(),
+        "links": links(state, &affiliate).await?, "newest": newest, "referral_heads": list.heads(),
         "referrals": figures.referrals, "statements": statements, "all_statements": book.statements.len(),
         "figures": {
             "clicks": sum(|day| day.people), "bots": sum(|day| day.others),
