@@ -33,7 +33,7 @@ loadtest *arguments:
 
 # The documentation of the code, with warnings as errors
 doc *arguments:
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps {{ arguments }}
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items {{ arguments }}
 
 # Format and lints, as CI wants them
 lint:

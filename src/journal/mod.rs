@@ -2,7 +2,7 @@
 //!
 //! A node has two logs. **Clicks** ([`ClickLog`]) are appended by the serving thread and flushed each second: they
 //! survive our death, and a power cut may take the last second. **Facts** ([`FactLog`]) are flushed before they
-//! are answered. A [`Reader`] follows a log while it is written; [`verify`] walks through both without the lock.
+//! are answered. A [`Reader`] follows a log while it is written; [`verify()`] walks through both without the lock.
 //!
 //! # The files
 //!
