@@ -3,6 +3,7 @@
 use super::app::CHROME;
 use super::{http, servers, tools};
 use base64::Engine as _;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -59,17 +60,17 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Its browsers end with it.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// A person's browser: a window, with cookies of its own.
+/// A person's browser: a window, with cookies of its own; gone when dropped.
 #[derive(Debug)]
 pub struct Browser {
     driver: Arc<Driver>,
     session: String,
+    process: Pid,
     size: Size,
     dark: bool,
 }
@@ -112,8 +113,11 @@ impl Browser {
             "goog:chromeOptions": {"binary": tools::chromium(), "args": options},
         }}});
         let made = http::post(driver.address, "/session", &[], wanted.to_string()).await.expect_status(200);
-        let session = made.json()["value"]["sessionId"].as_str().expect("a session").to_owned();
-        let mut browser = Self { driver, session, size: DESK, dark: false };
+        let made = made.json()["value"].take();
+        let session = made["sessionId"].as_str().expect("a session").to_owned();
+        let process = made["capabilities"]["goog:processID"].as_i64().expect("its process");
+        let process = Pid::from_raw(process.try_into().expect("a process")).expect("a process");
+        let mut browser = Self { driver, session, process, size: DESK, dark: false };
         browser.resize(DESK).await;
         browser.set_dark(false).await;
         browser
@@ -354,6 +358,13 @@ impl Browser {
             "axe-core on {name}:\n{}",
             found.iter().filter_map(Value::as_str).collect::<String>()
         );
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It would outlive the program that leads it.
+        kill_process(self.process, Signal::KILL).ok();
     }
 }
 
