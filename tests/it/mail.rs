@@ -114,7 +114,7 @@ async fn a_mail_that_is_refused_for_now_is_tried_again_ever_more_rarely() {
     inbox.set(Mode::Later);
     app.set_now("2026-01-01T09:01:00-05:00").await;
     wait_for_metric(&app, FAILED, 2).await;
-    app.set_now("2026-01-01T09:15:00-05:00").await;
+    app.set_now("2026-01-01T09:17:00-05:00").await;
     wait_for_metric(&app, FAILED, 3).await;
     let finding = mail_finding(&app).await;
     assert_eq!(finding["ok"], json!(false), "{finding}");
@@ -122,7 +122,7 @@ async fn a_mail_that_is_refused_for_now_is_tried_again_ever_more_rarely() {
     assert!(text.contains("1 wait") && text.contains("451"), "{text}");
     // The next wait is of half an hour.
     inbox.set(Mode::Take);
-    app.set_now("2026-01-01T09:46:00-05:00").await;
+    app.set_now("2026-01-01T09:49:00-05:00").await;
     inbox.wait_for(ANN, 1).await;
     wait_for_metric(&app, BACKLOG, 0).await;
     assert_eq!((inbox.asked(ANN), app.metric(FAILED).await), (4, 3));

@@ -89,7 +89,15 @@ async fn partners_site(link: &str, internal: SocketAddr, page: impl Fn(SocketAdd
 /// The signup is credited to the partner by one click of a person.
 async fn is_credited(app: &TestApp, partner: &Partner) {
     app.settles().await;
-    let account = app.get(&format!("/v1/accounts/{ACCOUNT}")).await.expect_status(200).json();
+    let begun = Instant::now();
+    let account = loop {
+        let account = app.get(&format!("/v1/accounts/{ACCOUNT}")).await.expect_status(200).json();
+        // What was taken with a 202 is decided soon after.
+        if !account["attribution"].is_null() || begun.elapsed() > PATIENCE {
+            break account;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     assert_eq!(account["attribution"]["affiliate_id"], json!(partner.id), "{account}");
     assert_eq!(account["attribution"]["via"], "click", "{account}");
     let path = format!("/v1/stats?affiliate_id={}&from=2026-01-01&to=2026-01-01", partner.id);
