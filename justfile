@@ -8,24 +8,23 @@ default:
 test *arguments:
     tests/run {{ arguments }}
 
-# One story through the real server, by a part of its name: just story an_event_may_come_before_its_signup
+# One story through the real server, or all of a file, by a part of the name: just story an_event_may_come_before_its_signup, just story faults::
 story name *arguments:
-    tests/run --test stories {{ name }} {{ arguments }}
+    tests/run --test it {{ name }} {{ arguments }}
 
 # Write the files again that tests compare with the code: docs/openapi.json, docs/metrics.md, src/mail/tests/*.txt
 goldens:
-    UPDATE=1 cargo test --lib -- the_committed_document_is_that_of_the_code mails_have_golden_texts
-    UPDATE=1 cargo test --test tidy -- the_metrics_document_is_current
+    UPDATE=1 cargo test --lib -- the_committed_document_is_that_of_the_code the_metrics_document_is_current mails_have_golden_texts
     git status --short docs src/mail/tests
 
 # A picture of every page, on a phone and at a desk, light and dark: just pictures /tmp/pages
 pictures directory:
     mkdir -p {{ quote(directory) }}
-    COUNTERFOIL_PICTURES={{ quote(absolute_path(directory)) }} tests/run --test browser
+    COUNTERFOIL_PICTURES={{ quote(absolute_path(directory)) }} tests/run --test it browser::
 
 # Faults in an order that a seed decides; COUNTERFOIL_CHAOS_SEED=N repeats a run, COUNTERFOIL_CHAOS_ROUNDS=N makes it long
 chaos *arguments:
-    tests/run --test chaos {{ arguments }} -- --nocapture
+    tests/run --test it chaos:: {{ arguments }} -- --nocapture
 
 # The load test: just loadtest ratio, just loadtest night, just loadtest portal
 loadtest *arguments:
@@ -34,7 +33,7 @@ loadtest *arguments:
 
 # The documentation of the code, with warnings as errors
 doc *arguments:
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps {{ arguments }}
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items {{ arguments }}
 
 # Format and lints, as CI wants them
 lint:

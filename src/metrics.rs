@@ -571,4 +571,28 @@ mod tests {
             text.lines().filter(|line| line.starts_with("# TYPE counterfoil_clicks_journaled_total"));
         assert_eq!(described.count(), 1);
     }
+
+    /// `docs/metrics.md` is the catalogue, for people. `UPDATE=1` writes it again.
+    #[test]
+    fn the_metrics_document_is_current() {
+        let mut text = String::from(
+            "# Metrics\n\nWhat `/metrics` on the internal listener shows, beside `process_*`. With no request in flight, \
+             `clicks_received = sum(clicks_journaled) + sum(clicks_dropped)` since the start; for each log, for ever, \
+             `last_position = applied_position + backlog`. No label is an affiliate, an account or an address.\n\n\
+             | metric | type | labels | meaning |\n| --- | --- | --- | --- |\n",
+        );
+        for metric in CATALOGUE {
+            let labels = metric.labels.join(", ");
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let row =
+                ["", &format!(" `{}` ", metric.name), &format!(" {kind} "), &format!(" {labels} ")].join("|");
+            text = [text, row, format!("| {} |\n", metric.meaning)].concat();
+        }
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &text).expect("docs can be written");
+        }
+        let committed = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(committed, text, "run `UPDATE=1 cargo test --lib` and commit docs/metrics.md");
+    }
 }

@@ -155,10 +155,10 @@ impl Figures {
     ) -> Self {
         let mut report = Report::new(NaiveDate::MIN..=NaiveDate::MAX, Cut::Day);
         report.count_clicks(clicks);
-        for referral in referrals.iter() {
+        for referral in referrals {
             report.count_referral(referral);
         }
-        for doc in statements.iter() {
+        for doc in statements {
             report.count_statement(&doc.statement);
         }
         let month = Month::of(today);

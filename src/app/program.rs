@@ -81,7 +81,7 @@ impl App {
             let accounts = self.accounts_of(some).await?;
             for (statements, accounts) in statements.iter().zip(accounts) {
                 self.told(accounts, statements).iter().for_each(|referral| report.count_referral(referral));
-                for doc in statements.iter() {
+                for doc in statements {
                     report.count_statement(&doc.statement);
                 }
             }

@@ -73,11 +73,20 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 pub(super) fn table(rows: &[Value], columns: &[Column]) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(ROWS).set_content_arrangement(ContentArrangement::Dynamic);
+    // Fitted to a terminal; elsewhere a row is a line.
+    if let Some(width) = terminal_width() {
+        table.set_width(width);
+    }
     table.set_header(columns.iter().map(|Column(title, ..)| *title));
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(row, column)));
     }
     line(&table.trim_fmt())
+}
+
+fn terminal_width() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
 }
 
 /// Titles with their values; those without a value are left out.

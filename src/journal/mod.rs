@@ -3,7 +3,7 @@
 //!
 //! A node has two logs. **Clicks** ([`ClickLog`]) are appended by the serving thread and flushed each second:
 //! they survive the end of the process, and a power cut may lose the last second. **Facts** ([`FactLog`]) are
-//! flushed before they are answered. A [`Reader`] follows a log while it is written; [`verify`] reads both
+//! flushed before they are answered. A [`Reader`] follows a log while it is written; [`verify()`] reads both
 //! without the lock.
 //!
 //! # The files

@@ -1,6 +1,6 @@
 //! People: applying, signing in, one-time links, addresses, the agreement, claims, notes, staff.
 //!
-//! What people do is a fact like any other, [applied](super::apply) with what it brings about: documents, audit, mail.
+//! What people do is a fact like any other, [applied](super::facts) with what it brings about: documents, audit, mail.
 //! Only sessions and limits are not facts: they live in the store alone, and end with it.
 
 mod affiliates;

@@ -4,7 +4,7 @@
 //! affiliate's statements, and the run only fetches what it needs and keeps what it says. Its durable steps, in order:
 //!
 //! 1. the lease is taken, and its token raised in every partition: an older run's late writes are refused;
-//! 2. the feed is taken in: of which affiliates and accounts something became known [since](since) the last run;
+//! 2. the feed is taken in: of which affiliates and accounts something became known [since] the last run;
 //! 3. for some affiliates at a time: the closing of each due month begins (its rules are fixed), their
 //!    statements of these months are closed, those of open months are written as projections, with the
 //!    summaries of their referrals;

@@ -1,0 +1,92 @@
+//! The house rules that a search can hold; those that clippy can hold are in `clippy.toml` and `Cargo.toml`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(dir: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut left = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(
+                fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()),
+            );
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a file");
+            found.push((path, text));
+        }
+    }
+    assert!(!found.is_empty(), "{dir} has sources");
+    found
+}
+
+/// Lines of code, without comments and without what stands below `#[cfg(test)]`.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[track_caller]
+fn nowhere(dir: &str, words: &[&str], but_in: &[&str]) {
+    let mut found = Vec::new();
+    for (path, text) in sources(dir) {
+        if but_in.iter().any(|excepted| path.ends_with(excepted)) || path.ends_with("tests.rs") {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            if let Some(word) = words.iter().find(|word| line.contains(*word)) {
+                found.push(format!("{}:{}: {word}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let impure = [
+        "async fn",
+        ".await",
+        "SystemTime",
+        "Instant::now",
+        "tokio::",
+        "hyper::",
+        "axum::",
+        "redis::",
+        "rusqlite::",
+        "crate::app",
+        "crate::http",
+        "crate::store",
+        "crate::journal",
+        "std::fs",
+        "std::net::Tcp",
+    ];
+    nowhere("src/domain", &impure, &[]);
+}
+
+#[test]
+fn only_the_calendar_knows_zones() {
+    nowhere("src", &["jiff::"], &["src/domain/calendar/zone.rs", "src/domain/calendar.rs"]);
+}
+
+#[test]
+fn no_float_comes_near_money() {
+    nowhere("src/domain", &["f64", "f32"], &[]);
+    nowhere("src/app", &["f64", "f32"], &[]);
+}
+
+#[test]
+fn adapters_do_not_know_each_other() {
+    nowhere(
+        "src/journal",
+        &["crate::http", "crate::app", "crate::store::redis", "crate::store::sqlite"],
+        &[],
+    );
+    nowhere("src/store", &["crate::http", "crate::app", "crate::journal"], &[]);
+    nowhere("src/http", &["crate::journal", "crate::store::redis", "crate::store::sqlite"], &[]);
+}
+
+#[test]
+fn no_test_is_left_out() {
+    nowhere("tests", &["#[ignore"], &["it/tidy.rs"]);
+}
