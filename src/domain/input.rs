@@ -136,7 +136,7 @@ impl<const MOST: usize> FromStr for Address<MOST> {
 impl FromStr for WebSite {
     type Err = BadInput;
     fn from_str(text: &str) -> Result<Self, BadInput> {
-        let text = sized(text, usize::MAX)?;
+        let text = sized(text, 2_048)?;
         read_website(&with_scheme(text)).map(Self).ok_or(BadInput::NotAWebSite)
     }
 }

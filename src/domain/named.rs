@@ -4,7 +4,7 @@
 /// each case, the enum has sentences for people too.
 macro_rules! named {
     ($(#[$about:meta])* $vis:vis enum $name:ident {
-        $($(#[$case_about:meta])* $case:ident = $code:literal,)+
+        $($(#[$case_about:meta])* $case:ident = $code:tt,)+
     }) => {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -32,7 +32,7 @@ macro_rules! named {
         }
     };
     ($(#[$about:meta])* $vis:vis enum $name:ident {
-        $($case:ident = $code:literal: $sentence:literal,)+
+        $($case:ident = $code:tt: $sentence:tt,)+
     }) => {
         $crate::domain::named::named! {
             $(#[$about])* $vis enum $name { $(#[doc = $sentence] $case = $code,)+ }

@@ -86,9 +86,7 @@ fn document() -> Value {
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] =
         Problem::ALL.iter().map(|problem| problem.code()).collect();
-    for name in strict_bodies(&document["paths"]) {
-        document["components"]["schemas"][name]["additionalProperties"] = false.into();
-    }
+    describe_in_place(&mut document["components"]["schemas"]);
     let schemas = document["components"]["schemas"].clone();
     if let Some(paths) = document["paths"].as_object_mut() {
         for operations in paths.values_mut().filter_map(Value::as_object_mut) {
@@ -98,17 +96,18 @@ fn document() -> Value {
     document
 }
 
-/// The bodies in which a field that is not known is refused: all but the callbacks'.
-fn strict_bodies(paths: &Value) -> Vec<String> {
-    let operations = paths.as_object().into_iter().flat_map(|paths| paths.values());
-    operations
-        .flat_map(|path| path.as_object().into_iter().flat_map(|methods| methods.values()))
-        .filter(|operation| operation["tags"][0] != "callbacks")
-        .filter_map(|operation| {
-            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
-            schema.as_str()?.rsplit('/').next().map(str::to_owned)
-        })
-        .collect()
+/// Says what a field is beside what it may hold: the derive writes the two as `allOf`, the second as an object.
+fn describe_in_place(schema: &mut Value) {
+    if let Some([described, about]) = schema["allOf"].as_array().map(Vec::as_slice)
+        && *about == json!({"type": "object", "description": about["description"]})
+    {
+        let (mut described, about) = (described.clone(), about["description"].clone());
+        described["description"] = about;
+        *schema = described;
+    }
+    if let Some(fields) = schema.as_object_mut() {
+        fields.values_mut().filter(|field| field.is_object()).for_each(describe_in_place);
+    }
 }
 
 fn security_schemes() -> Value {
@@ -167,10 +166,14 @@ fn add_shared_problems(operation: &mut Value) {
         (has_path, "404", "No such thing"),
         (is_read_whole, "408", "The body did not arrive in time"),
         (is_read_whole, "413", "The body is larger than 64 KiB"),
-        (true, "414", "The address is longer than 2,048 bytes"),
+        (true, "414", "The address is longer than `limits.uri_bytes`: 8,192 bytes by default"),
         (is_read_whole && !is_callback, "415", "The body is not JSON"),
         (has_body || has_query, "422", "A field or parameter is not what it must be; `code` names it"),
-        (true, "431", "The headers are more than 64 or larger than 16 KiB"),
+        (
+            true,
+            "431",
+            "There are more headers than `limits.headers`, 100 by default, or larger ones than `limits.header_bytes`, 64 KiB",
+        ),
         (secured, "503", "Nothing was kept: the journal or the store is not there; try again"),
     ];
     for (applies, status, description) in rows {
