@@ -16,22 +16,60 @@
 //!
 //! The modules, in the order in which to read them:
 
-pub mod app;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod domain;
-pub mod edge;
-pub mod files;
-pub mod http;
-pub mod jobs;
-pub mod journal;
-pub mod launch;
-pub mod mail;
-pub mod metrics;
-pub mod private;
-pub mod secret;
-pub mod serve;
-pub mod server;
-pub mod store;
-pub mod telemetry;
+mod app;
+mod cli;
+mod clock;
+mod config;
+mod domain;
+mod edge;
+mod files;
+mod http;
+mod jobs;
+mod journal;
+mod launch;
+mod mail;
+mod metrics;
+mod private;
+mod secret;
+mod serve;
+mod server;
+mod store;
+mod telemetry;
+
+/// What the tests from outside use of the inside. All else is private, so that the compiler finds what is not used.
+#[doc(hidden)]
+pub mod for_tests {
+    pub use crate::domain::agents::Agent;
+    pub use crate::domain::attribution::Visit;
+    pub use crate::domain::id::{AffiliateId, ClickId, LinkId, NodeId, VisitorId};
+    pub use crate::domain::outcome::Verdict;
+    pub use crate::domain::person::Role;
+    pub use crate::domain::token::Click;
+    pub use crate::http::pages::routes::Door;
+    pub use crate::http::pages::tables;
+    pub use crate::http::webhook::sign;
+    pub use crate::private::open_to_others;
+    pub use crate::server::raise_open_files_limit;
+    /// The judge of user agents.
+    pub mod agents {
+        pub use crate::domain::agents::*;
+    }
+    /// The files that are written first.
+    pub mod journal {
+        pub use crate::journal::*;
+    }
+    /// The stores.
+    pub mod store {
+        pub use crate::store::*;
+        /// The embedded one.
+        pub mod sqlite {
+            pub use crate::store::sqlite::*;
+        }
+    }
+}
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> std::process::ExitCode {
+    private::make_files_private();
+    cli::run(std::env::args_os(), &launch::ThisProcess)
+}

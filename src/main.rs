@@ -1,10 +1,5 @@
-//! The program: parses the command line, runs it, exits with a meaningful code.
+//! The program: all of it is in the library, which is tested.
 
-use counterfoil::cli;
-use counterfoil::launch::ThisProcess;
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    counterfoil::private::make_files_private();
-    cli::run(std::env::args_os(), &ThisProcess)
+fn main() -> std::process::ExitCode {
+    counterfoil::run()
 }

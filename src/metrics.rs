@@ -54,6 +54,7 @@ macro_rules! catalogue {
             name: $name, kind: Kind::$kind, labels: &$labels, meaning: $meaning,
         };)+
         /// All metrics except those of the process itself (`process_*`).
+        #[cfg(test)]
         pub const CATALOGUE: &[Metric] = &[$($constant,)+];
     };
 }

@@ -47,8 +47,6 @@ pub struct Session {
     pub person: Person,
     /// What forms must bring back.
     pub csrf: String,
-    /// Since when.
-    pub created_at: DateTime<Utc>,
     digest: String,
     /// The generation of the credentials that it was begun with.
     pub(crate) version: u32,
@@ -173,7 +171,7 @@ impl App {
             .await?;
         }
         let csrf = csrf(&secret);
-        Ok(Some(Session { person, csrf, created_at: kept.created_at, digest, version: kept.version }))
+        Ok(Some(Session { person, csrf, digest, version: kept.version }))
     }
 
     /// Ends a session.

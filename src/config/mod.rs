@@ -25,9 +25,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use layers::DEFAULT;
 pub use mail::MailConfig;
-pub use secrets::{ApiKey, HiddenBytes, LOCAL_KEY_NAME, Secrets};
+pub use secrets::{ApiKey, LOCAL_KEY_NAME, Secrets};
 
 /// What is wrong with the configuration, and how to correct it, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

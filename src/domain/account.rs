@@ -8,7 +8,7 @@ use super::attribution::Attribution;
 use super::fact::{Delivery, ReviewAction, Signup, same_instant};
 use super::id::{AccountId, AffiliateId, ClaimId, NodeId};
 use super::named::named;
-use super::outcome::{FactOutcome, HoldReason, Reason};
+use super::outcome::{FactOutcome, HoldReason};
 use super::statement::{AccountEvent, Change, Referral};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -541,10 +541,6 @@ impl Account {
     pub fn is_held(&self) -> bool {
         self.standing.held_since.is_some() && self.standing.rejected_since.is_none()
     }
-    /// Why it is credited, or is not.
-    pub fn reason(&self) -> Option<Reason> {
-        self.attribution.as_ref().map(|attribution| attribution.reason)
-    }
     /// The referral as statements use it; `None` if the account is credited to nobody.
     pub fn referral(&self) -> Option<Referral> {
         self.credited_to?;
@@ -598,6 +594,7 @@ const CREDIT: &str = "credit";
 mod tests {
     use super::*;
     use crate::domain::fact::Evidence;
+    use crate::domain::outcome::Reason;
     use crate::domain::program::Model;
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -671,7 +668,10 @@ mod tests {
             account.report_signup(&signup("connect"), None, origin(3, 9), at(9)),
             SignupOutcome::Conflict
         );
-        assert_eq!((account.referred(), account.reason()), (Some(true), Some(Reason::Attributed)));
+        assert_eq!(
+            (account.referred(), account.attribution.map(|one| one.reason)),
+            (Some(true), Some(Reason::Attributed))
+        );
     }
 
     #[test]

@@ -222,6 +222,7 @@ impl Affiliate {
             || self.history.iter().any(|change| change.status == Status::Active)
     }
     /// Whether payouts are held at an instant because an address was changed.
+    #[cfg(test)]
     pub fn payouts_are_held_at(&self, at: DateTime<Utc>) -> bool {
         self.payouts_held_until().is_some_and(|until| at < until)
     }

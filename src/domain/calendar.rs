@@ -2,7 +2,7 @@
 
 mod zone;
 
-pub use zone::{BadLocalTime, UnknownZone, Zone, parse_local_time};
+pub use zone::{UnknownZone, Zone};
 
 use chrono::{Datelike, Days, NaiveDate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

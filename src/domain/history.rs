@@ -21,18 +21,6 @@ pub enum Standing {
     Canceled,
 }
 
-impl Standing {
-    /// The stable name.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::NotYetActive => "not_yet_active",
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Canceled => "canceled",
-        }
-    }
-}
-
 /// What is known about an account up to an instant, in order.
 #[derive(Debug, Clone)]
 pub struct History<'a> {

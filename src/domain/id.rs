@@ -56,6 +56,8 @@ macro_rules! random_id {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u64);
 
+        // All ids have the same, whether each of it is used or not.
+        #[allow(dead_code)]
         impl $name {
             /// A new random id.
             pub fn random() -> Self {
@@ -136,6 +138,8 @@ macro_rules! text_id {
         #[serde(transparent)]
         pub struct $name(String);
 
+        // All ids have the same, whether each of it is used or not.
+        #[allow(dead_code)]
         impl $name {
             /// The id as the company writes it.
             pub fn as_str(&self) -> &str {

@@ -58,11 +58,16 @@ named! {
 named! {
     /// Why a sub id of a followed link was not kept. It is kept whole or not at all; the click is kept without it.
     pub enum SubDrop {
-        TooLong = "too_long": "The sub id has more than 512 bytes",
-        ControlCharacter = "control_character": "The sub id has a line break or another control character",
-        NotUtf8 = "not_utf8": "The sub id is not UTF-8 once its escapes are undone",
-        UnfilledMacro = "unfilled_macro": "The sub id is the name of a value that nobody put in its place, such as {gclid}",
-        Repeated = "repeated": "The sub id came a second time, with another value",
+        /// The sub id has more than 512 bytes.
+        TooLong = "too_long",
+        /// The sub id has a line break or another control character.
+        ControlCharacter = "control_character",
+        /// The sub id is not UTF-8 once its escapes are undone.
+        NotUtf8 = "not_utf8",
+        /// The sub id is the name of a value that nobody put in its place, such as {gclid}.
+        UnfilledMacro = "unfilled_macro",
+        /// The sub id came a second time, with another value.
+        Repeated = "repeated",
     }
 }
 
@@ -105,11 +110,17 @@ named! {
 named! {
     /// How a reported fact ended.
     pub enum FactOutcome {
-        New = "new": "Taken in",
-        Replayed = "replayed": "Known already; nothing changed",
-        Conflict = "conflict": "Another fact stands under this name; nothing changed",
-        Ignored = "ignored": "Of a type that has no effect; kept",
-        Refused = "refused": "The state of the thing does not allow it; nothing changed",
-        Deferred = "deferred": "Journaled; to be decided when the store is back",
+        /// Taken in.
+        New = "new",
+        /// Known already; nothing changed.
+        Replayed = "replayed",
+        /// Another fact stands under this name; nothing changed.
+        Conflict = "conflict",
+        /// Of a type that has no effect; kept.
+        Ignored = "ignored",
+        /// The state of the thing does not allow it; nothing changed.
+        Refused = "refused",
+        /// Journaled; to be decided when the store is back.
+        Deferred = "deferred",
     }
 }

@@ -22,7 +22,6 @@
 //! meets an unknown version refuses the token, and its prospect is sent to the landing page.
 
 use super::id::{AffiliateId, ClickId, LinkId, VisitorId};
-use super::program::hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -206,7 +205,6 @@ pub struct Keyring {
     current: Key,
     others: Vec<Key>,
     retired: Vec<Tag>,
-    fingerprint: String,
 }
 
 impl fmt::Debug for Keyring {
@@ -235,14 +233,7 @@ impl Keyring {
             current: Key::derive(current, secret),
             others: others.map(|(name, secret)| Key::derive(name, secret)).collect(),
             retired: retired.iter().map(|name| tag(name)).collect(),
-            fingerprint: fingerprint(keys),
         })
-    }
-
-    /// Identifies a keyring: the SHA-256 of all keys' names and of a MAC by each, in hex. Which key is
-    /// current or retired does not count, so that nodes can change that one after the other.
-    pub fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
     }
 
     /// A link's token.
@@ -250,18 +241,16 @@ impl Keyring {
         self.seal_link(claim).text()
     }
     /// A click's token.
+    #[cfg(test)]
     pub fn sign_click(&self, claim: &ClickClaim) -> String {
         self.seal_click(claim).text()
     }
     /// A visitor's token.
+    #[cfg(test)]
     pub fn sign_visitor(&self, claim: &VisitorClaim) -> String {
         self.seal_visitor(claim).text()
     }
 
-    /// Appends a link's token; allocates nothing if `out` has room.
-    pub fn write_link(&self, claim: &LinkClaim, out: &mut Vec<u8>) {
-        self.seal_link(claim).write(out);
-    }
     /// Appends a click's token; allocates nothing if `out` has room.
     pub fn write_click(&self, claim: &ClickClaim, out: &mut Vec<u8>) {
         self.seal_click(claim).write(out);
@@ -463,18 +452,6 @@ fn refuse_equal_tags(keys: &[(String, Vec<u8>)], retired: &[String]) -> Result<(
         }
     }
     Ok(())
-}
-
-fn fingerprint(keys: &[(String, Vec<u8>)]) -> String {
-    let mut keys: Vec<_> = keys.iter().collect();
-    keys.sort();
-    let mut hash = Sha256::new();
-    for (name, secret) in keys {
-        hash.update((name.len() as u64).to_be_bytes());
-        hash.update(name);
-        hash.update(hmac(secret).chain_update("counterfoil fingerprint").finalize().into_bytes());
-    }
-    hex(&hash.finalize())
 }
 
 fn mac(key: &Hmac<Sha256>, message: &[u8]) -> [u8; MAC] {

@@ -332,6 +332,7 @@ pub struct DeliveryId {
 #[schema(example = json!({"account_id": "acct_81", "plan": "growth", "signed_up_at": "2026-01-01T10:00:00-05:00",
     "click": "<cfoil>", "cookie": "<counterfoil cookie>", "code": "jane-10", "active": true,
     "email": "x@y.com", "ip": "203.0.113.9"}))]
+#[expect(dead_code, reason = "only the API document reads it")]
 pub struct SignupRequest {
     /// The company's name for the account: 1 to 128 of `A-Za-z0-9_.:-`.
     #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]
@@ -360,6 +361,7 @@ pub struct SignupRequest {
 #[derive(Debug, utoipa::ToSchema)]
 #[schema(example = json!({"account_id": "acct_81", "event_id": "evt_9", "type": "plan_changed", "plan": "connect",
     "occurred_at": "2026-04-01T18:00:00-04:00"}))]
+#[expect(dead_code, reason = "only the API document reads it")]
 pub struct EventRequest {
     /// The account again, as in the path; to be sent wherever a callback is signed.
     #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$")]

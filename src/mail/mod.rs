@@ -9,7 +9,7 @@ mod tests;
 mod verdict;
 
 pub use smtp::{SmtpRoute, Tls};
-pub use templates::{Context, Enclosed, TemplateError, Templates, Written, salutation};
+pub use templates::{Context, Enclosed, Templates, Written, salutation};
 
 use crate::domain::email::canonical_email;
 use crate::domain::mail::Undelivered;

@@ -98,7 +98,7 @@ pub struct StoreMeta {
     /// all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fell_back: Option<String>,
-    /// What its servers had evicted before: see [`Keeping::evicted`].
+    /// What its servers had evicted before: see [`super::Keeping::evicted`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evicted_before: BTreeMap<String, u64>,
 }

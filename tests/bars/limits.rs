@@ -3,7 +3,7 @@
 use crate::alone;
 use crate::support::app::{CHROME, TestApp};
 use crate::support::http;
-use counterfoil::server::raise_open_files_limit;
+use counterfoil::for_tests::raise_open_files_limit;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;

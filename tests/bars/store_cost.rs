@@ -3,15 +3,15 @@
 use crate::alone;
 use crate::support::servers::{Program, Server};
 use chrono::NaiveDate;
-use counterfoil::domain::attribution::Visit;
-use counterfoil::domain::id::{AffiliateId, ClickId, LinkId, NodeId, VisitorId};
-use counterfoil::domain::outcome::Verdict;
-use counterfoil::domain::token::Click;
-use counterfoil::store::sqlite::SqliteStore;
-use counterfoil::store::{
+use counterfoil::for_tests::Click;
+use counterfoil::for_tests::Verdict;
+use counterfoil::for_tests::Visit;
+use counterfoil::for_tests::store::sqlite::SqliteStore;
+use counterfoil::for_tests::store::{
     Advance, ClickBatch, Clicks, Committed, Counter, CounterChange, Cursor, Log, Partition, Store,
     StoreSettings, VisitWrite, affiliate_partition, open, visitor_partition,
 };
+use counterfoil::for_tests::{AffiliateId, ClickId, LinkId, NodeId, VisitorId};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use crate::support::app::{BEGINNING, KEY, TestApp, bearer};
 use crate::support::http::{self, Answer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use counterfoil::http::webhook::sign;
+use counterfoil::for_tests::sign;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::SocketAddr;

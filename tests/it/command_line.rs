@@ -247,7 +247,7 @@ fn nobody_else_may_read_what_a_data_directory_holds() {
     std::fs::create_dir(&data).expect("a directory");
     chmod(&data, 0o755);
     terminal.reads(&ADA);
-    assert_eq!(counterfoil::private::open_to_others(&data), Vec::<std::path::PathBuf>::new());
+    assert_eq!(counterfoil::for_tests::open_to_others(&data), Vec::<std::path::PathBuf>::new());
     assert!(data.join("store.sqlite").exists() && data.join("journal/facts").is_dir());
 
     chmod(&data.join("store.sqlite"), 0o644);

@@ -6,8 +6,8 @@
 //! promised fact must be there, too. The sabotaged twin, which acknowledges before it flushes, must be caught.
 
 use crate::support::dice::Dice;
-use counterfoil::journal::{Journal, Reader, Settings, verify};
-use counterfoil::store::Log;
+use counterfoil::for_tests::journal::{Journal, Reader, Settings, verify};
+use counterfoil::for_tests::store::Log;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

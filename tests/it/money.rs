@@ -299,7 +299,7 @@ async fn a_record_that_cant_be_read_is_set_aside_and_those_after_it_go_on() {
 }
 
 async fn journal(data_dir: &Path, payload: &[u8]) {
-    use counterfoil::journal::{Journal, Settings};
+    use counterfoil::for_tests::journal::{Journal, Settings};
     let journal = Journal::open(data_dir, &Settings::default()).expect("a journal");
     journal.facts().append(payload.to_vec()).await.expect("on disk");
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{Form, State};
 use axum::response::Html;
 use axum::routing::{get, post};
-use counterfoil::domain::agents::{self, Agent};
+use counterfoil::for_tests::agents::{self, Agent};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};

@@ -2,8 +2,8 @@
 
 use crate::support::app::{TestApp, Visitor};
 use crate::support::http::{self, Answer};
-use counterfoil::domain::person::Role;
-use counterfoil::http::pages::routes::Door;
+use counterfoil::for_tests::Door;
+use counterfoil::for_tests::Role;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -124,7 +124,7 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
         ("/admin/members", "", &[("name", "")], &[]),
         ("/admin/members/{staff_id}", "", &[("change", "disable")], &[]),
     ];
-    let [_, table] = counterfoil::http::pages::tables();
+    let [_, table] = counterfoil::for_tests::tables();
     let is_tried = |path: &str| {
         acts.iter().any(|(begin, end, ..)| format!("{begin}{end}").starts_with(&path.replace("{step}", "")))
     };

@@ -377,7 +377,7 @@ async fn deep_links_lead_to_their_pages_while_the_store_is_away_or_forgot_them()
 
 /// A record that this version can't read at the end of a stopped node's clicks: its signups can't be decided.
 fn a_click_of_tomorrow(app: &TestApp) {
-    use counterfoil::journal::{Journal, Settings};
+    use counterfoil::for_tests::journal::{Journal, Settings};
     let journal = Journal::open(&app.data_dir(), &Settings::default()).expect("nobody else has it");
     journal.clicks().append(b"\xff of tomorrow").expect("the disk has room");
 }

@@ -43,7 +43,7 @@ use crate::domain::person::{Person, Realm, same_email};
 use crate::store::{Partition, StoreError};
 use std::sync::Arc;
 
-pub use super::sessions::{NewSession, Session, ShownSession};
+pub use super::sessions::{NewSession, Session};
 
 /// Notes about an affiliate that are kept to be shown, the newest; the audit log has all.
 pub const NOTES: usize = 200;

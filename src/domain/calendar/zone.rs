@@ -46,23 +46,6 @@ struct Span {
 #[error("find the time zone {0:?}")]
 pub struct UnknownZone(pub String);
 
-/// A text is not a time of day like `03:30`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("parse a time of day like 03:30")]
-pub struct BadLocalTime;
-
-/// Reads a time of day, `00:00` to `23:59`.
-pub fn parse_local_time(text: &str) -> Result<NaiveTime, BadLocalTime> {
-    let two_digits = |part: &str| {
-        let digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { part.parse().ok() } else { None }
-    };
-    let time = text
-        .split_once(':')
-        .and_then(|(hour, minute)| NaiveTime::from_hms_opt(two_digits(hour)?, two_digits(minute)?, 0));
-    time.ok_or(BadLocalTime)
-}
-
 impl Zone {
     /// The IANA name.
     pub fn name(&self) -> &str {

@@ -1,12 +1,12 @@
 //! Visits and click counts.
 
 use super::make::{clicks, counts, cursor, day, visit, visitor};
-use counterfoil::domain::id::{AffiliateId, LinkId};
-use counterfoil::domain::outcome::Verdict;
-use counterfoil::store::{
+use counterfoil::for_tests::Verdict;
+use counterfoil::for_tests::store::{
     Committed, Counter, CounterChange, Cursor, MAX_SUB_VALUES, MAX_VISITS, Store, VisitWrite,
     affiliate_partition,
 };
+use counterfoil::for_tests::{AffiliateId, LinkId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

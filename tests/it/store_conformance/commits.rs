@@ -1,7 +1,7 @@
 //! Commits: whole or not at all, and once.
 
 use super::make::{NODE, advance, cursor, derived, enters, entry, leaves, remove, write};
-use counterfoil::store::{Commit, Committed, Cursor, Log, Partition, Store, StreamId};
+use counterfoil::for_tests::store::{Commit, Committed, Cursor, Log, Partition, Store, StreamId};
 use std::sync::Arc;
 
 const HERE: Partition = Partition::Hashed(0);

@@ -1,7 +1,7 @@
 //! Documents and indexes.
 
 use super::make::{derived, enters, leaves, write};
-use counterfoil::store::{Commit, Committed, Partition, Store};
+use counterfoil::for_tests::store::{Commit, Committed, Partition, Store};
 use std::sync::Arc;
 
 const HERE: Partition = Partition::Hashed(0);
@@ -66,7 +66,7 @@ pub async fn documents_are_found_by_their_index(store: Arc<dyn Store>) {
     store.commit(&commit).await.expect("a commit");
     let indexes: Vec<String> = ["y", "none", "x"].iter().map(|name| (*name).to_owned()).collect();
     let found = store.load_indexed(HERE, &indexes, "account:").await.expect("a read");
-    let there = |doc: counterfoil::store::Result<counterfoil::store::Doc>| {
+    let there = |doc: counterfoil::for_tests::store::Result<counterfoil::for_tests::store::Doc>| {
         doc.map(|doc| (doc.version, doc.body)).expect("it is there")
     };
     let bodies: Vec<Vec<_>> = found.into_iter().map(|docs| docs.into_iter().map(there).collect()).collect();
@@ -74,7 +74,7 @@ pub async fn documents_are_found_by_their_index(store: Arc<dyn Store>) {
     assert_eq!(bodies, [vec![doc("two")], vec![], vec![doc("one"), doc("two")]]);
     // What an index names and the store lost is an error in its place.
     let found = store.load_indexed(HERE, &["z".to_owned()], "account:").await.expect("a read").remove(0);
-    let says = |doc: &counterfoil::store::Result<counterfoil::store::Doc>| {
+    let says = |doc: &counterfoil::for_tests::store::Result<counterfoil::for_tests::store::Doc>| {
         doc.as_ref().err().map(ToString::to_string)
     };
     let said: Vec<_> = found.iter().map(says).collect();

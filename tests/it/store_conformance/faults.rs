@@ -3,7 +3,9 @@
 use super::make::{NODE, advance, clicks, cursor, derived, visitor, write};
 use super::store_at;
 use crate::support::servers::{Cluster, Program, Server};
-use counterfoil::store::{Commit, Committed, Cursor, Documents, Log, Partition, Store, StoreError};
+use counterfoil::for_tests::store::{
+    Commit, Committed, Cursor, Documents, Log, Partition, Store, StoreError,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -117,8 +119,9 @@ async fn a_wiped_redis_begins_at_the_beginning() {
 #[tokio::test]
 async fn a_removed_file_begins_at_the_beginning() {
     let dir = tempfile::tempdir().expect("a directory");
-    let open =
-        |name: &str| counterfoil::store::sqlite::SqliteStore::open(&dir.path().join(name)).expect("a file");
+    let open = |name: &str| {
+        counterfoil::for_tests::store::sqlite::SqliteStore::open(&dir.path().join(name)).expect("a file")
+    };
     let store = open("a");
     store.commit(&next(0)).await.expect("a commit");
     drop(store);

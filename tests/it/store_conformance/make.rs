@@ -1,14 +1,14 @@
 //! Things to put into a store.
 
 use chrono::NaiveDate;
-use counterfoil::domain::attribution::Visit;
-use counterfoil::domain::id::{AffiliateId, ClickId, LinkId, NodeId, VisitorId};
-use counterfoil::domain::outcome::Verdict;
-use counterfoil::domain::token::Click;
-use counterfoil::store::{
+use counterfoil::for_tests::Click;
+use counterfoil::for_tests::Verdict;
+use counterfoil::for_tests::Visit;
+use counterfoil::for_tests::store::{
     Advance, Append, ClickBatch, Commit, CounterChange, Cursor, IndexChange, Log, Partition, Remove, Store,
     VisitWrite, Write, visitor_partition,
 };
+use counterfoil::for_tests::{AffiliateId, ClickId, LinkId, NodeId, VisitorId};
 use uuid::Uuid;
 
 pub const TTL_MS: u64 = 600_000;

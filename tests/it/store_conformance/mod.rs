@@ -1,6 +1,6 @@
 //! Every store keeps the same promises: one suite, run on SQLite, Redis, Valkey and Redis Cluster.
 
-use counterfoil::store::{Store, StoreSettings, open};
+use counterfoil::for_tests::store::{Store, StoreSettings, open};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,8 @@ async fn sqlite() {
     let mut files = 0;
     let mut new_file = || {
         files += 1;
-        let store = counterfoil::store::sqlite::SqliteStore::open(&dir.path().join(files.to_string()));
+        let store =
+            counterfoil::for_tests::store::sqlite::SqliteStore::open(&dir.path().join(files.to_string()));
         Arc::new(store.expect("a file"))
     };
     suite!(new_file());

@@ -1,8 +1,8 @@
 //! What nodes agree on.
 
 use super::make::cursor;
-use counterfoil::domain::id::NodeId;
-use counterfoil::store::{FORMAT, Lease, NodeState, Partition, Store, StoreMeta};
+use counterfoil::for_tests::NodeId;
+use counterfoil::for_tests::store::{FORMAT, Lease, NodeState, Partition, Store, StoreMeta};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Streams.
 
 use super::make::entry;
-use counterfoil::store::{Commit, Partition, Store, StreamId};
+use counterfoil::for_tests::store::{Commit, Partition, Store, StreamId};
 use std::sync::Arc;
 
 const HERE: Partition = Partition::Hashed(0);

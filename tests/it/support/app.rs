@@ -2,7 +2,7 @@
 
 use super::http::{self, Answer};
 use super::servers::free_port;
-use counterfoil::journal::{Journal, Settings};
+use counterfoil::for_tests::journal::{Journal, Settings};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

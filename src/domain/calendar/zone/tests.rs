@@ -112,22 +112,6 @@ fn the_last_full_day_is_over_and_not_empty() {
 }
 
 #[test]
-fn a_time_of_day_is_the_earlier_of_two_and_after_a_gap() {
-    for (name, day, time, instant) in [
-        ("America/New_York", "2026-01-15", "03:30", "2026-01-15T08:30:00Z"),
-        ("America/New_York", "2026-03-08", "02:30", "2026-03-08T07:00:00Z"),
-        ("America/New_York", "2026-11-01", "01:30", "2026-11-01T05:30:00Z"),
-        ("Pacific/Apia", "2011-12-30", "03:30", "2011-12-30T10:00:00Z"),
-    ] {
-        let time = parse_local_time(time).expect(time);
-        assert_eq!(zone(name).local_time_on(date(day), time), at(instant), "{name} {day}");
-    }
-    for text in ["", "3:30", " 3:30", "24:00", "03:60", "03.30", "03:30:00", "+3:30"] {
-        assert_eq!(parse_local_time(text), Err(BadLocalTime), "{text}");
-    }
-}
-
-#[test]
 fn dates_of_length_0_are_counted_for_nobody() {
     let (apia, utc) = (zone("Pacific/Apia"), zone("UTC"));
     let (first, until) = (date("2011-12-29"), date("2012-01-02"));
