@@ -59,6 +59,9 @@ macro_rules! facts {
                 $kind($kind),
             )*
         }
+
+        #[cfg(test)]
+        const KINDS: &[&str] = &[$($name),*];
     };
 }
 
@@ -569,11 +572,22 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"credit","account_id":"acct_81","affiliate_id":"aff_0000000000007","reason":"a call","claim_id":"clm_0000000000005"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up","lost":{"person":"aff_0000000000007","kind":"approved","why":"needs_smtputf8"}}"#,
+            r#"{"at":"2026-01-12T15:00:00.188Z","by":"counterfoil","fact":"decision","signup":{"account_id":"acct_81","plan":"growth","signed_up_at":"2026-01-12T15:00:00Z","active":true,"evidence":{"click":"forged"}},"received_at":"2026-01-12T15:00:00.186Z","signup_position":88,"attribution":{"affiliate_id":null,"link_id":null,"click_id":null,"clicked_at":null,"via":null,"model":"last_click","reason":"bad_signature","holds":[],"considered":[{"via":["click"],"dropped":"bad_signature"}]}}"#,
+            r#"{"at":"2026-01-01T14:00:01.128Z","by":"applicant","fact":"affiliate_created","affiliate":{"id":"aff_0000000000007","profile":{"name":"Eve","email":"eve@partners.example"},"code":"g0kh9czq","default_link":"lnk_0000000000003","history":[{"at":"2026-01-01T14:00:01.128Z","status":"applied"}],"exempt_from_holds":false},"link":{"id":"lnk_0000000000003","affiliate":"aff_0000000000007","created_at":"2026-01-01T14:00:01.128Z"}}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"affiliate_changed","affiliate_id":"aff_0000000000007","change":{"before":{"name":"Eve","email":"eve@partners.example"},"profile":{"name":"Eve","email":"eve@partners.example","paypal_email":"pay@partners.example"},"code":"eve-10","exempt_from_holds":true}}"#,
+            r#"{"at":"2026-03-05T09:15:00.107Z","by":"counterfoil","fact":"statement_closed","statement":{"affiliate_id":"aff_0000000000007","month":"2026-01","active_accounts":2,"tier_from":0,"lines":[],"adjustments":[],"total":"0.00","currency":"USD","rules_hash":"803d","facts_hash":"95ef","previous":null,"hash":"739c"},"read_at":"2026-03-05T09:15:00.078Z","fence":1796025498954}"#,
+            r#"{"at":"2025-03-13T09:15:01.687Z","by":"counterfoil","fact":"month_closing","month":"2025-02","rules":{"timezone":"America/New_York","currency":"USD","mark_days":20,"active_days":"cumulative","tiers":[{"from":0,"rates":{"connect":"299.00","growth":"99.00","performance":"39.00"}},{"from":5,"rates":{"connect":"449.00","growth":"149.00","performance":"59.00"}}],"first_month":null},"as_of":"2025-03-13T09:15:00Z","fence":1796050574487}"#,
+            r#"{"at":"2026-05-06T08:15:00.120Z","by":"counterfoil","fact":"run_finished","run":{"as_of":"2026-05-06T08:15:00Z","through":"2026-05-05","closed":["2026-04"],"accounts":34,"crossings":0,"statements":3,"adjustments":26,"computed":2,"statements_hash":"6670","nodes_behind":[]},"fence":1796025499500,"took_ms":37}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"set_aside","node":"node_0000000000009","position":81,"epoch":2,"cause":"read the record","kind":"review","account_id":"acct_81","record":"{}"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"set_aside_ended","node":"node_0000000000009","position":81,"retried":true,"reason":"mended"}"#,
         ];
         for text in golden {
             let record: Record = serde_json::from_str(text).expect(text);
             assert_eq!(serde_json::to_string(&record).expect("plain data"), text);
-            assert!(text.contains(r#""fact":""#), "{text}");
+        }
+        for kind in KINDS {
+            let is_held = golden.iter().any(|text| text.contains(&format!(r#""fact":"{kind}""#)));
+            assert!(is_held, "no golden bytes hold {kind}");
         }
         let unknown = golden[3].replace("void", "voided_by_a_newer_version");
         assert!(serde_json::from_str::<Record>(&unknown).is_err());
