@@ -14,7 +14,7 @@
 //! decision is a fact too. Every night ([`jobs::schedule`]) `app::run` lets [`domain::statement`] compute
 //! what each affiliate earned, and closes the months that are due.
 //!
-//! The modules, in the order in which to read them:
+//! [`domain`] is a good place to begin.
 
 mod app;
 mod cli;

@@ -101,13 +101,15 @@ impl Profile {
             self.clone_from(after);
             return;
         };
-        take(&mut self.name, &before.name, &after.name);
-        take(&mut self.email, &before.email, &after.email);
-        take(&mut self.company, &before.company, &after.company);
-        take(&mut self.website, &before.website, &after.website);
-        take(&mut self.promotion, &before.promotion, &after.promotion);
-        take(&mut self.partner_type, &before.partner_type, &after.partner_type);
-        take(&mut self.paypal_email, &before.paypal_email, &after.paypal_email);
+        // A field that is added and forgotten here does not compile.
+        let Self { name, email, company, website, promotion, partner_type, paypal_email } = self;
+        take(name, &before.name, &after.name);
+        take(email, &before.email, &after.email);
+        take(company, &before.company, &after.company);
+        take(website, &before.website, &after.website);
+        take(promotion, &before.promotion, &after.promotion);
+        take(partner_type, &before.partner_type, &after.partner_type);
+        take(paypal_email, &before.paypal_email, &after.paypal_email);
     }
 }
 

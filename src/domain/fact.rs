@@ -1,7 +1,7 @@
 //! Facts: what was reported to us, or what we decided. Each is journaled as one line of JSON and kept
 //! permanently, without changes; the store can be made again from them.
 //!
-//! A reader that meets an unknown `fact` stops and reports it: a newer version wrote it.
+//! An unknown `fact`, which a newer version wrote, is set aside.
 
 use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;

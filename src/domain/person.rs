@@ -119,7 +119,7 @@ named! {
         Admin = "admin",
         /// Judges affiliates and referrals.
         Reviewer = "reviewer",
-        /// Closes months, makes payouts.
+        /// Starts nightly runs, changes where mail and payouts go, exports lists.
         Finance = "finance",
         /// May only look.
         ReadOnly = "read_only",

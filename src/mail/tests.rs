@@ -59,7 +59,10 @@ fn every_message_is_written_in_both_forms() {
 fn every_kind_has_a_sample_and_a_template() {
     let kinds: std::collections::BTreeSet<_> =
         samples().iter().map(crate::domain::mail::Message::kind).collect();
-    assert_eq!(kinds.len(), 19);
+    // Each kind has its name in one match, which the compiler keeps whole.
+    let (_, names) = include_str!("../domain/mail.rs").split_once("fn kind(&self)").expect("the names");
+    let names = names.split("\n    }\n").next().expect("its end").matches("Self::").count();
+    assert_eq!(kinds.len(), names, "a sample of each kind");
 }
 
 #[test]

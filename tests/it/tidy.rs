@@ -90,3 +90,29 @@ fn adapters_do_not_know_each_other() {
 fn no_test_is_left_out() {
     nowhere("tests", &["#[ignore"], &["it/tidy.rs"]);
 }
+
+/// What lies in a directory and is named nowhere is never used, and nobody would notice.
+#[test]
+fn every_template_and_every_file_of_tests_is_named() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |path: &str| fs::read_to_string(root.join(path)).expect("a file");
+    let names = |dir: &str| -> Vec<String> {
+        let entries = fs::read_dir(root.join(dir)).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect()
+    };
+    let (pages, mails) = (text("src/http/pages/view.rs"), text("src/mail/templates.rs"));
+    for part in names("templates") {
+        let lists = if part == "mail" { &mails } else { &pages };
+        for name in names(&format!("templates/{part}")) {
+            let is_named = part == "assets" || lists.contains(&format!("\"{part}/{name}\""));
+            assert!(is_named || lists.contains(&format!("\"{name}\"")), "templates/{part}/{name}");
+        }
+    }
+    for program in ["it", "bars"] {
+        let main = text(&format!("tests/{program}/main.rs"));
+        for name in names(&format!("tests/{program}")) {
+            let module = name.trim_end_matches(".rs");
+            assert!(module == "main" || main.contains(&format!("mod {module};")), "tests/{program}/{name}");
+        }
+    }
+}
