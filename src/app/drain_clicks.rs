@@ -8,7 +8,7 @@
 use super::App;
 use super::layout::{affiliate_partition, all_partitions};
 use super::node::{HEARTBEAT, SILENT_MS, is_in};
-use super::told::Told;
+use super::outage_log::OutageLog;
 use crate::domain::attribution::Visit;
 use crate::domain::calendar::Zone;
 use crate::domain::click_record::ClickRecord;
@@ -44,21 +44,21 @@ const VISITS_EXTRA_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Runs until the application stops and everything that can be applied has been.
 pub(crate) async fn run(app: Arc<App>) {
-    let mut told = Told::default();
+    let mut outage = OutageLog::default();
     loop {
         let error = match ClicksDrainer::connect(&app).await {
             Ok(mut drainer) => {
                 let begun = Instant::now();
                 let Err(error) = drainer.drain().await else { return };
                 if begun.elapsed() > LASTED {
-                    told.well();
+                    outage.ok();
                 }
                 error
             }
             Err(error) => error,
         };
         app.broke_off(Log::Clicks, None, why(&error));
-        told.ill(&error, "clicks wait in the journal");
+        outage.failed(&error, "clicks wait in the journal");
         app.metrics.store_failed();
         app.doubt_clicks();
         if app.stopping().await_for(RETRY_AFTER).await {
@@ -90,7 +90,7 @@ struct ClicksDrainer {
 
 impl ClicksDrainer {
     async fn connect(app: &Arc<App>) -> Result<Self, StoreError> {
-        app.meet_store().await?;
+        app.check_store_identity().await?;
         let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Clicks).await?.into_iter().collect();
         let hashed = cursors.iter().filter(|(partition, _)| **partition != Partition::Directory);
         let lowest = hashed.map(|(_, cursor)| *cursor).min().unwrap_or_default();

@@ -15,11 +15,11 @@
 //!
 //! A fact that can't be read or applied must not stop those after it: it is [set aside](super::set_aside).
 
-use super::facts::{Effect, Located, account_of, apply, fence_of, home_of, keys_of, touches};
+use super::facts::{Effect, Located, account_of, affects, apply, fence_of, home_partition, keys_of};
 use super::layout::{account_key, account_partition, index_changes};
+use super::outage_log::OutageLog;
 use super::replay::NOTHING;
 use super::set_aside::{MOST_WAITING, set_aside_fact};
-use super::told::Told;
 use super::work::Work;
 use super::{App, Submitted, lock};
 use crate::domain::account::{Account, Claim, Refusal};
@@ -157,7 +157,7 @@ struct Part {
 /// Runs until the application stops and everything that can be applied has been.
 pub(crate) async fn run(app: Arc<App>) {
     let mut wake = app.journal.facts().subscribe();
-    let mut told = Told::default();
+    let mut outage = OutageLog::default();
     // After an error that one fact may have caused, facts are applied one by one: those before it get through, and
     // it is found out.
     let mut one_by_one = false;
@@ -171,7 +171,7 @@ pub(crate) async fn run(app: Arc<App>) {
                     return;
                 }
                 if begun.elapsed() > LASTED {
-                    told.well();
+                    outage.ok();
                 }
                 one_by_one = matches!(
                     error,
@@ -181,17 +181,17 @@ pub(crate) async fn run(app: Arc<App>) {
                 app.meeting
                     .waits_for_others
                     .store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
-                told.ill(&error, "facts wait in the journal");
+                outage.failed(&error, "facts wait in the journal");
                 if matches!(error, DrainError::WaitsForOthers(_)) {
                     // They need not wait for this node, which waits for them; they hear it with its next beat at the latest.
-                    if let Err(error) = app.beat().await {
+                    if let Err(error) = app.heartbeat().await {
                         tracing::debug!(%error, "the heartbeat was not heard");
                     }
                 }
             }
             Err(error) => {
                 app.broke_off(Log::Facts, None, why(&error));
-                told.ill(&error, "facts wait in the journal");
+                outage.failed(&error, "facts wait in the journal");
             }
         }
         app.set_store_up(false);
@@ -223,7 +223,7 @@ fn why(error: &DrainError) -> String {
 impl FactsDrainer {
     /// Asks the store how far it is, and reads what lies ahead in the journal.
     async fn connect(app: &Arc<App>, one_by_one: bool) -> Result<Self, DrainError> {
-        app.meet_store().await?;
+        app.check_store_identity().await?;
         let meta = app.store.meta().await?;
         let recovering = meta.as_ref().is_none_or(|meta| meta.recovering);
         let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Facts).await?.into_iter().collect();
@@ -258,8 +258,8 @@ impl FactsDrainer {
             repeated: app.journal.repeated(Log::Facts),
             replay_time: 0,
         };
-        drainer.tell_when_replayed().await?;
-        drainer.recall_claims().await?;
+        drainer.announce_when_replayed().await?;
+        drainer.reload_reservations().await?;
         drainer.app.reload_directory().await?;
         Ok(drainer)
     }
@@ -275,7 +275,7 @@ impl FactsDrainer {
                 self.app.set_applied(Log::Facts, end.position);
                 self.batch_records = (self.batch_records * 2).min(BATCH_RECORDS);
                 lock(&self.app.meeting.seen_cursors).clone_from(&self.cursors);
-                self.tell_when_replayed().await?;
+                self.announce_when_replayed().await?;
             }
             self.app.meeting.waits_for_others.store(false, Ordering::Relaxed);
             self.decide().await?;
@@ -287,7 +287,7 @@ impl FactsDrainer {
             if idle {
                 if self.app.stopping().is_set() {
                     // Signups that could not be decided are found again by their claims.
-                    self.level_cursors().await?;
+                    self.advance_idle_cursors().await?;
                     return Ok(());
                 }
                 self.rest(wake).await?;
@@ -298,14 +298,14 @@ impl FactsDrainer {
     /// Looks after what no fact brings about: cursors, other nodes' claims and directory, the store's memory.
     async fn tick(&mut self) -> Result<(), DrainError> {
         self.last_idle = Instant::now();
-        self.level_cursors().await?;
+        self.advance_idle_cursors().await?;
         let stands: HashMap<_, _> =
             self.app.store.cursors(self.app.node, Log::Facts).await?.into_iter().collect();
         if stands != self.cursors {
             return Err(StoreError::Unavailable("the store forgot what it had applied".to_owned()).into());
         }
         self.check_meta().await?;
-        self.take_over_claims().await?;
+        self.take_over_reservations().await?;
         self.app.follow_directory().await?;
         self.app.count_set_aside().await?;
         // Whoever asked waits until all that is replayed is in.
@@ -398,11 +398,11 @@ impl FactsDrainer {
         facts: &[Located],
         times: &[i64],
     ) -> Result<(usize, Option<NodeId>), DrainError> {
-        self.app.tell_replay_from(times[0]).await?;
+        self.app.announce_replay_from(times[0]).await?;
         let life = self.meta.as_ref().map(StoreMeta::life).unwrap_or_default();
         let others = self.app.other_replays(&life).await?;
         for (place, (located, at_ms)) in facts.iter().zip(times).enumerate() {
-            let needs_order = home_of(&located.record.fact, 1) == Some(Partition::Directory);
+            let needs_order = home_partition(&located.record.fact, 1) == Some(Partition::Directory);
             if let Some(node) = others.before(self.app.node, *at_ms).filter(|_| needs_order) {
                 return Ok((place, Some(node)));
             }
@@ -425,9 +425,9 @@ impl FactsDrainer {
     }
 
     /// Tells the other nodes when all is applied that was journaled before the store was met.
-    async fn tell_when_replayed(&self) -> Result<(), DrainError> {
+    async fn announce_when_replayed(&self) -> Result<(), DrainError> {
         if self.reader.next_position() > self.replayed_to {
-            self.app.tell_replay_from(NOTHING).await?;
+            self.app.announce_replay_from(NOTHING).await?;
             self.app.set_whole(!self.recovering);
         }
         Ok(())
@@ -471,7 +471,7 @@ impl FactsDrainer {
     async fn apply_batch(&mut self, batch: &[Located], end: Cursor) -> Result<(), DrainError> {
         let partitions = self.app.store.partitions();
         let homes: BTreeSet<Partition> =
-            batch.iter().filter_map(|located| home_of(&located.record.fact, partitions)).collect();
+            batch.iter().filter_map(|located| home_partition(&located.record.fact, partitions)).collect();
         let hashed = homes.iter().copied().filter(|home| *home != Partition::Directory);
         let parts = join_all(hashed.map(|partition| self.apply_part(partition, batch, end))).await;
         let mut failed = None;
@@ -490,7 +490,7 @@ impl FactsDrainer {
             return Err(error);
         }
         let touched =
-            batch.iter().any(|located| touches(&located.record.fact, Partition::Directory, partitions));
+            batch.iter().any(|located| affects(&located.record.fact, Partition::Directory, partitions));
         if touched {
             let applied = self.apply_part(Partition::Directory, batch, end).await;
             let (partition, part) = match applied {
@@ -510,7 +510,7 @@ impl FactsDrainer {
     fn oldest_of(&self, partition: Partition, batch: &[Located]) -> Option<u64> {
         let (cursor, partitions) = (self.cursors.get(&partition).copied(), self.app.store.partitions());
         let waits = |located: &&Located| {
-            Some(located.cursor) > cursor && touches(&located.record.fact, partition, partitions)
+            Some(located.cursor) > cursor && affects(&located.record.fact, partition, partitions)
         };
         batch.iter().find(waits).map(|located| located.cursor.position)
     }
@@ -584,7 +584,7 @@ impl FactsDrainer {
         let relevant: Vec<&Located> = batch
             .iter()
             .filter(|located| located.cursor > cursor)
-            .filter(|located| touches(&located.record.fact, partition, partitions))
+            .filter(|located| affects(&located.record.fact, partition, partitions))
             .filter(|located| !self.is_skipped(located, voided))
             .collect();
         let now = app.now();
@@ -615,7 +615,11 @@ impl FactsDrainer {
                 }
                 refused.push((*located, reason.clone(), *refusal));
             } else {
-                part.note(located, effect, home_of(&located.record.fact, partitions) == Some(partition));
+                part.note(
+                    located,
+                    effect,
+                    home_partition(&located.record.fact, partitions) == Some(partition),
+                );
             }
         }
         voided.extend(self.void(&refused).await?);
@@ -721,7 +725,7 @@ impl FactsDrainer {
     }
 
     /// Finds the signups that this node claimed and did not decide before it stopped.
-    async fn recall_claims(&mut self) -> Result<(), DrainError> {
+    async fn reload_reservations(&mut self) -> Result<(), DrainError> {
         for account in self.app.claimed_accounts(self.app.node).await? {
             if let Some(claim) = account.claim.filter(|claim| claim.origin.node == self.app.node)
                 && !self.decided.contains(&claim.origin.position)
@@ -733,7 +737,7 @@ impl FactsDrainer {
     }
 
     /// Takes over claims of nodes that never came back.
-    async fn take_over_claims(&mut self) -> Result<(), DrainError> {
+    async fn take_over_reservations(&mut self) -> Result<(), DrainError> {
         let now = self.app.now();
         for before in self.app.claimed_accounts(self.app.node).await? {
             let mut account = before.clone();
@@ -755,7 +759,7 @@ impl FactsDrainer {
     }
 
     /// Moves on the cursors of partitions that had nothing to apply, so that a restart need not look back.
-    async fn level_cursors(&mut self) -> Result<(), DrainError> {
+    async fn advance_idle_cursors(&mut self) -> Result<(), DrainError> {
         let next = self.reader.next_position();
         let at_end = self.app.end_of(Log::Facts, next);
         // A store that lost some partitions has others' cursors ahead of what was read again: facts lie in between.

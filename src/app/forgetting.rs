@@ -76,8 +76,8 @@ impl App {
     /// Whether the store keeps what it was given, as last seen.
     pub(super) fn inspect_keeping(&self) -> Finding {
         let why = self.store_may_forget();
-        let (ok, well) = (why.is_none(), || "it has evicted nothing that it was given".to_owned());
-        Finding { check: "store_keeps", ok, text: why.unwrap_or_else(well) }
+        let (ok, good) = (why.is_none(), || "it has evicted nothing that it was given".to_owned());
+        Finding { check: "store_keeps", ok, text: why.unwrap_or_else(good) }
     }
 }
 

@@ -19,6 +19,7 @@ mod forgetting;
 mod intake;
 mod layout;
 mod node;
+mod outage_log;
 pub(crate) mod outbox;
 mod overlooked;
 pub mod people;
@@ -34,7 +35,6 @@ pub mod sessions;
 mod set_aside;
 mod standstill;
 mod stop;
-mod told;
 mod waiters;
 mod work;
 
@@ -43,6 +43,7 @@ pub use directory::{Directory, MonthDoc, RunDoc};
 pub use facts::in_words as fact_in_words;
 pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures, Period};
 pub use intake::{SubmitError, Submitted};
+pub(crate) use outage_log::OutageLog;
 pub use overlooked::Overlooked;
 pub use program::ProgramFigures;
 pub use prove::{Proof, ProofError};
@@ -52,7 +53,6 @@ pub use report::{Cut, Key, Report, Tally};
 pub use run::{AggregateError, Progress};
 pub use set_aside::{SetAside, SetAsideId};
 pub use stop::Stop;
-pub(crate) use told::Told;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -256,7 +256,7 @@ impl Running {
         let tasks = &app.ending.tasks;
         tasks.spawn(guarded(&app, "facts drainer", drain_facts::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "clicks drainer", drain_clicks::run(Arc::clone(&app))));
-        tasks.spawn(guarded(&app, "heartbeat", node::heartbeat(Arc::clone(&app))));
+        tasks.spawn(guarded(&app, "heartbeat", node::send_heartbeats(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "watch", standstill::watch(Arc::clone(&app))));
         tasks.close();
         Self { app }
@@ -265,7 +265,7 @@ impl Running {
     pub async fn stop(self) {
         self.app.ending.stop.set();
         self.app.ending.tasks.wait().await;
-        self.app.say_goodbye().await;
+        self.app.announce_stop().await;
         if let Err(error) = self.app.journal.clicks().flush() {
             tracing::error!(%error, "the journal could not be flushed");
         }

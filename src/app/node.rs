@@ -55,7 +55,7 @@ pub(super) struct Meeting {
     /// How far facts had been applied when that was last known.
     pub(super) seen_cursors: Mutex<HashMap<Partition, Cursor>>,
     /// The other nodes have heard of this process.
-    has_beaten: AtomicBool,
+    has_sent_heartbeat: AtomicBool,
     /// The other nodes that are known.
     pub(super) peers: Mutex<Peers>,
     /// The next fact needs one of another node, perhaps.
@@ -73,7 +73,7 @@ impl Meeting {
             started: tokio::sync::Mutex::new(Start::of(journal)),
             life: Mutex::default(),
             seen_cursors: Mutex::default(),
-            has_beaten: AtomicBool::new(false),
+            has_sent_heartbeat: AtomicBool::new(false),
             peers: Mutex::new(peers),
             waits_for_others: AtomicBool::new(false),
             replays_from: AtomicI64::new(NOTHING),
@@ -99,7 +99,7 @@ impl App {
 
     /// Makes sure that this node and the store belong together. Called after every reconnect: a store that
     /// was emptied meanwhile is noticed here.
-    pub(super) async fn meet_store(&self) -> Result<()> {
+    pub(super) async fn check_store_identity(&self) -> Result<()> {
         let mut start = self.meeting.started.lock().await;
         let meta = match self.store.meta().await? {
             Some(meta) => meta,
@@ -123,7 +123,7 @@ impl App {
             self.meeting.replays_from.store(0, Ordering::SeqCst);
             *lock(&self.meeting.life) = Some(life);
             // Whoever finds this node ready finds it among the nodes.
-            self.beat().await?;
+            self.heartbeat().await?;
         }
         Ok(())
     }
@@ -256,7 +256,7 @@ impl App {
             clicks: Cursor { epoch, position: self.journal.clicks().last_position() },
             stopped,
             waits_for_others: self.meeting.waits_for_others.load(Ordering::Relaxed),
-            // Read before how far it is: see `meet_store`.
+            // Read before how far it is: see `check_store_identity`.
             met: lock(&self.meeting.life).clone(),
             replays_from: Some(self.meeting.replays_from.load(Ordering::Relaxed))
                 .filter(|from| *from != NOTHING),
@@ -264,7 +264,7 @@ impl App {
     }
 
     /// Tells the others that this node stopped, if everything of it was applied.
-    pub(super) async fn say_goodbye(&self) {
+    pub(super) async fn announce_stop(&self) {
         let all_in = [Log::Facts, Log::Clicks].into_iter().all(|log| {
             let (last, applied) = self.positions(log);
             last == applied
@@ -280,13 +280,13 @@ impl App {
 
     /// Other nodes whose journals hold, or may hold, facts that the store does not know: also those that have told nothing
     /// since they told this.
-    pub(crate) async fn nodes_behind(&self, told_before: &[NodeState]) -> Result<Vec<NodeId>> {
+    pub(crate) async fn nodes_behind(&self, seen_before: &[NodeState]) -> Result<Vec<NodeId>> {
         let mut behind = Vec::new();
         let others = self.store.nodes().await?.into_iter().filter(|state| state.node != self.node);
         for state in others {
             let applied = self.applied_of(state.node, Log::Facts).await?;
             let is_old = self.clock.millis() - state.seen_ms > SILENT_MS;
-            let silent = !state.stopped && (is_old || told_before.contains(&state));
+            let silent = !state.stopped && (is_old || seen_before.contains(&state));
             if !is_in(applied, state.facts) || silent {
                 behind.push(state.node);
             }
@@ -303,7 +303,7 @@ impl App {
     }
 
     /// Tells that this node lives; stops it if another process tells the same of itself.
-    pub(super) async fn beat(&self) -> Result<()> {
+    pub(super) async fn heartbeat(&self) -> Result<()> {
         let nodes = self.store.nodes().await?;
         let met = lock(&self.meeting.life).clone();
         // A store that was emptied just now knows nobody, and says nothing about who was forgotten.
@@ -316,7 +316,7 @@ impl App {
             state.node == self.node
                 && state.instance != self.meeting.instance
                 && !state.stopped
-                && self.meeting.has_beaten.load(Ordering::Relaxed)
+                && self.meeting.has_sent_heartbeat.load(Ordering::Relaxed)
         };
         if nodes.iter().any(is_other) {
             return Err(self.refuse(
@@ -324,7 +324,7 @@ impl App {
             ));
         }
         self.store.put_node(&self.state(false)).await?;
-        self.meeting.has_beaten.store(true, Ordering::Relaxed);
+        self.meeting.has_sent_heartbeat.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -459,10 +459,10 @@ pub(super) fn is_in(applied: Cursor, end: Cursor) -> bool {
 }
 
 /// Tells the others that this node lives, until it stops.
-pub(super) async fn heartbeat(app: Arc<App>) {
+pub(super) async fn send_heartbeats(app: Arc<App>) {
     loop {
         if app.meeting.started.lock().await.met
-            && let Err(error) = app.beat().await
+            && let Err(error) = app.heartbeat().await
         {
             tracing::debug!(%error, "the heartbeat was not heard");
         }

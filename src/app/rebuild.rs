@@ -69,7 +69,7 @@ pub async fn import_journals(
     store: &Arc<dyn Store>,
     keyring: &Arc<Keyring>,
     settings: &Settings,
-    told: &(dyn Fn(u64) + Sync),
+    show_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
     // Opening a journal makes one where there is none: of a wrong directory nothing would be replayed.
     if let Some(dir) = data_dirs.iter().find(|dir| !Journal::is_in(dir)) {
@@ -95,7 +95,7 @@ pub async fn import_journals(
         })
     };
     let nodes: Vec<Running> = journals.into_iter().map(start).collect();
-    let replayed = replay(&nodes, told).await;
+    let replayed = replay(&nodes, show_progress).await;
     let again = match (&replayed, nodes.first()) {
         (Ok(_), Some(node)) => project_again(&node.app).await,
         _ => Ok(()),
@@ -124,7 +124,10 @@ async fn project_again(app: &Arc<App>) -> Result<(), RebuildError> {
     Ok(())
 }
 
-async fn replay(nodes: &[Running], told: &(dyn Fn(u64) + Sync)) -> Result<Vec<RebuildReport>, RebuildError> {
+async fn replay(
+    nodes: &[Running],
+    show_progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<RebuildReport>, RebuildError> {
     let mut least = (u64::MAX, Instant::now());
     loop {
         let mut left = 0;
@@ -141,7 +144,7 @@ async fn replay(nodes: &[Running], told: &(dyn Fn(u64) + Sync)) -> Result<Vec<Re
             left += waits;
             reports.push(RebuildReport { node: app.node, facts, clicks });
         }
-        told(left);
+        show_progress(left);
         if all_in {
             return Ok(reports);
         }

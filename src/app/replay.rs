@@ -181,9 +181,9 @@ impl App {
     }
 
     /// Tells the others how far this node's replay is; [`NOTHING`]: it replays nothing.
-    pub(super) async fn tell_replay_from(&self, at_ms: i64) -> Result<()> {
+    pub(super) async fn announce_replay_from(&self, at_ms: i64) -> Result<()> {
         if self.meeting.replays_from.swap(at_ms, Ordering::Relaxed) != at_ms {
-            self.beat().await?;
+            self.heartbeat().await?;
         }
         Ok(())
     }

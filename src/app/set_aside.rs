@@ -296,8 +296,8 @@ impl App {
                 "the last one, through {through}, closed no month: {waits_for}; when that is mended, `counterfoil aggregate` makes another"
             )
         });
-        let (ok, well) = (text.is_none(), || "the last one read all that it needed".to_owned());
-        Finding { check: "nightly_run", ok, text: text.unwrap_or_else(well) }
+        let (ok, good) = (text.is_none(), || "the last one read all that it needed".to_owned());
+        Finding { check: "nightly_run", ok, text: text.unwrap_or_else(good) }
     }
     /// What an operator does with a store that lost something.
     pub(super) const fn how_to_refill(&self) -> &'static str {

@@ -62,8 +62,8 @@ impl App {
 
     pub(super) fn inspect_standstill(&self, log: Log) -> Finding {
         let (check, text) = (log.code(), self.stands_still(log));
-        let well = || "what was journaled is applied, or is being applied".to_owned();
-        Finding { check, ok: text.is_none(), text: text.unwrap_or_else(well) }
+        let good = || "what was journaled is applied, or is being applied".to_owned();
+        Finding { check, ok: text.is_none(), text: text.unwrap_or_else(good) }
     }
 
     /// What stands still of a journal, why, and what to do; `None`: nothing does.

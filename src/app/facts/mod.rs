@@ -230,7 +230,7 @@ pub(crate) fn fence_of(fact: &Fact) -> Option<u64> {
 }
 
 /// The partition that a fact is about, if it is about anything in the store.
-pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
+pub(crate) fn home_partition(fact: &Fact, partitions: u16) -> Option<Partition> {
     match subject(fact) {
         Subject::Account(id) => Some(account_partition(id, partitions)),
         Subject::Statement { affiliate, .. } => Some(affiliate_partition(affiliate, partitions)),
@@ -240,8 +240,8 @@ pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
 }
 
 /// Whether a fact changes something in a partition.
-pub(crate) fn touches(fact: &Fact, partition: Partition, partitions: u16) -> bool {
-    home_of(fact, partitions) == Some(partition)
+pub(crate) fn affects(fact: &Fact, partition: Partition, partitions: u16) -> bool {
+    home_partition(fact, partitions) == Some(partition)
         || (partition == Partition::Directory && audit(fact).is_some() && subject(fact) != Subject::Nothing)
 }
 

@@ -314,9 +314,9 @@ impl App {
 /// what it acknowledged since it last did, nobody else knows. Answers those that are behind all the same.
 async fn wait_for_other_nodes(app: &App, is_dry: bool) -> Result<Vec<NodeId>> {
     let begun = Instant::now();
-    let told_before = if is_dry { Vec::new() } else { app.store.nodes().await? };
+    let seen_before = if is_dry { Vec::new() } else { app.store.nodes().await? };
     loop {
-        let behind = app.nodes_behind(&told_before).await?;
+        let behind = app.nodes_behind(&seen_before).await?;
         if behind.is_empty() || begun.elapsed() > OTHERS_PATIENCE {
             return Ok(behind);
         }
