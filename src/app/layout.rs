@@ -53,7 +53,7 @@ pub(crate) const CHANGES: &str = "changes";
 pub(crate) const RUN: &str = "run";
 /// Finished runs.
 pub(crate) const RUNS: &str = "runs";
-pub(crate) const NIGHT: &str = "night";
+pub(crate) const CHECKPOINT: &str = "night";
 pub(crate) const FORGOT: &str = "forgot";
 
 pub(crate) fn account_key(id: &AccountId) -> String {

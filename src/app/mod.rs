@@ -213,7 +213,7 @@ pub struct App {
 /// What is computed of all accounts.
 #[derive(Debug, Default)]
 struct Books {
-    run: run::RunState,
+    run: run::ProgressCounters,
     program: program::Kept,
     overlooked: overlooked::Kept,
 }

@@ -1,7 +1,7 @@
 //! One run: reads, computes, closes, writes.
 
-use super::folder::Folder;
-use super::since::{Found, Since, feed_ends};
+use super::affiliate_work::AffiliateWork;
+use super::changes::{AffiliateResult, Changes, feed_ends};
 use super::summaries::{self, bodies, parts_for};
 use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_decisions, wait_for_other_nodes};
 use crate::app::{App, Directory, StatementDoc};
@@ -34,17 +34,17 @@ pub(super) struct Run<'a> {
     pub closes: BTreeSet<Month>,
     pub report: RunReport,
     /// What it found of each affiliate, for the next run.
-    pub found: BTreeMap<AffiliateId, Found>,
+    pub results: BTreeMap<AffiliateId, AffiliateResult>,
     /// Closed statements by month, for the months' own records.
     closed_statements: BTreeMap<Month, u64>,
     /// The hashes of what it said of each affiliate, closed by it or open.
-    said: BTreeMap<AffiliateId, String>,
+    statement_hashes: BTreeMap<AffiliateId, String>,
     /// The life of the store that it reads.
     life: Option<String>,
     /// A random word of this run.
-    pub word: String,
+    pub run_id: String,
     /// The versions of its marks.
-    pub marks: Mutex<HashMap<Partition, u64>>,
+    pub checkpoint_versions: Mutex<HashMap<Partition, u64>>,
 }
 
 impl<'a> Run<'a> {
@@ -113,45 +113,45 @@ impl<'a> Run<'a> {
                 too_early,
                 store_forgets,
             },
-            found: BTreeMap::new(),
+            results: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
-            said: BTreeMap::new(),
+            statement_hashes: BTreeMap::new(),
             life,
-            word: NodeId::random().to_string(),
-            marks: Mutex::default(),
+            run_id: NodeId::random().to_string(),
+            checkpoint_versions: Mutex::default(),
         })
     }
 
     pub async fn make(mut self) -> std::result::Result<RunReport, AggregateError> {
         // Where the feed ends is asked before anything is read: what comes meanwhile is taken in again.
         let ends = feed_ends(self.app).await?;
-        self.read_marks().await?;
-        let since = if self.fence.is_some() { self.since().await? } else { None };
+        self.read_checkpoint_versions().await?;
+        let changes = if self.fence.is_some() { self.changes().await? } else { None };
         let affiliates = self.app.directory().affiliates();
         self.app.books.run.done.store(0, Ordering::Relaxed);
         self.app.books.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
         let mut to_compute = Vec::new();
         for affiliate in affiliates {
-            match since.as_ref().and_then(|since| since.standing(&affiliate)) {
-                Some(found) => {
-                    if found.statements > 0 {
-                        self.said.insert(affiliate.id, found.open_hash.clone());
+            match changes.as_ref().and_then(|changes| changes.unchanged(&affiliate)) {
+                Some(result) => {
+                    if result.statements > 0 {
+                        self.statement_hashes.insert(affiliate.id, result.open_hash.clone());
                     }
-                    self.note(affiliate.id, found.clone());
+                    self.note(affiliate.id, result.clone());
                 }
                 None => to_compute.push(affiliate),
             }
         }
-        let standing = self.found.len() as u64;
-        self.app.books.run.done.store(standing, Ordering::Relaxed);
+        let unchanged = self.results.len() as u64;
+        self.app.books.run.done.store(unchanged, Ordering::Relaxed);
         let rules = Arc::clone(&self.app.settings().rules);
         for some in to_compute.chunks(AFFILIATES_AT_ONCE) {
             if self.app.stopping().is_set() {
                 return Err(AggregateError::Stopping);
             }
-            let folders = self.fetch(some, since.as_ref(), &rules).await?;
-            let folders = self.leave_out_unreadable(folders);
-            self.fold(folders, since.as_ref()).await?;
+            let batch = self.fetch(some, changes.as_ref(), &rules).await?;
+            let batch = self.leave_out_unreadable(batch);
+            self.compute(batch, changes.as_ref()).await?;
             self.app.books.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
         }
         if !self.report.waits_for.is_empty() {
@@ -175,56 +175,56 @@ impl<'a> Run<'a> {
         tracing::info!(
             through = %self.through,
             computed = to_compute.len(),
-            standing,
+            unchanged,
             "the night's affiliates: those of which something became known, and those found as they were"
         );
         self.report.computed = to_compute.len() as u64;
-        self.report.statements_hash = hash_of(self.said.values().map(String::as_str));
+        self.report.statements_hash = hash_of(self.statement_hashes.values().map(String::as_str));
         self.report.closed = self.closes.into_iter().collect();
         Ok(self.report)
     }
 
     /// An affiliate of whom not everything can be read is not computed: half a statement would be a wrong one.
-    fn leave_out_unreadable(&mut self, mut folders: Vec<Folder>) -> Vec<Folder> {
-        for (folder, why) in folders.iter().filter_map(|folder| Some((folder, folder.unreadable.as_ref()?))) {
-            let affiliate = folder.affiliate.id;
+    fn leave_out_unreadable(&mut self, mut batch: Vec<AffiliateWork>) -> Vec<AffiliateWork> {
+        for (work, why) in batch.iter().filter_map(|work| Some((work, work.unreadable.as_ref()?))) {
+            let affiliate = work.affiliate.id;
             tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, and no month closes");
             self.report.waits_for.push(format!(
                 "the statements of {affiliate} can't be computed: failed to {why}; {}",
                 self.app.how_to_refill()
             ));
         }
-        folders.retain(|folder| folder.unreadable.is_none());
-        folders
+        batch.retain(|work| work.unreadable.is_none());
+        batch
     }
 
     /// Notes what stands of an affiliate after this run, and what it reports of it.
-    fn note(&mut self, affiliate: AffiliateId, found: Found) {
-        self.report.accounts += found.accounts;
-        self.report.statements += found.statements;
-        self.report.crossings += found.crossings;
-        self.report.adjustments += found.adjustments;
-        self.found.insert(affiliate, found);
+    fn note(&mut self, affiliate: AffiliateId, result: AffiliateResult) {
+        self.report.accounts += result.accounts;
+        self.report.statements += result.statements;
+        self.report.crossings += result.crossings;
+        self.report.adjustments += result.adjustments;
+        self.results.insert(affiliate, result);
     }
 
     /// Computes the statements of some affiliates, closes what is due, writes the rest as projections.
-    async fn fold(
+    async fn compute(
         &mut self,
-        mut folders: Vec<Folder>,
-        since: Option<&Since>,
+        mut batch: Vec<AffiliateWork>,
+        changes: Option<&Changes>,
     ) -> std::result::Result<(), AggregateError> {
-        for month in folders.iter().flat_map(Folder::closed_months) {
+        for month in batch.iter().flat_map(AffiliateWork::closed_months) {
             if self.closes.contains(&month) {
                 *self.closed_statements.entry(month).or_default() += 1;
             }
         }
         let current = Arc::clone(&self.app.settings().rules);
-        self.close_by_former_rules(&mut folders, &current, since).await?;
-        let (mut due, mut open) = (Vec::new(), vec![Vec::new(); folders.len()]);
-        for (place, statements) in self.project(&folders, &current).into_iter().enumerate() {
+        self.close_by_former_rules(&mut batch, &current, changes).await?;
+        let (mut due, mut open) = (Vec::new(), vec![Vec::new(); batch.len()]);
+        for (place, statements) in self.project(&batch, &current).into_iter().enumerate() {
             if !statements.is_empty() {
                 let hash = hash_of(statements.iter().map(|statement| statement.hash.as_str()));
-                self.said.insert(folders[place].affiliate.id, hash);
+                self.statement_hashes.insert(batch[place].affiliate.id, hash);
             }
             for statement in statements {
                 if self.may_close(statement.month) {
@@ -237,20 +237,20 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.close_statements(&mut folders, due).await?;
-        for (folder, open) in folders.iter_mut().zip(&open) {
+        self.close_statements(&mut batch, due).await?;
+        for (work, open) in batch.iter_mut().zip(&open) {
             if let Some(first) = open.first() {
-                folder.summaries.values_mut().for_each(|summary| summary.forget_before(first.month));
+                work.summaries.values_mut().for_each(|summary| summary.forget_before(first.month));
             }
-            folder.bodies = bodies(&folder.basis, &folder.summaries);
+            work.bodies = bodies(&work.basis, &work.summaries);
             if self.fence.is_some() {
-                let parts = parts_for(folder.summaries.len());
-                folder.kept.extend(&*self.app.store, folder.affiliate.id, parts).await?;
+                let parts = parts_for(work.summaries.len());
+                work.kept.extend(&*self.app.store, work.affiliate.id, parts).await?;
             }
-            self.note(folder.affiliate.id, found_of(folder, open));
+            self.note(work.affiliate.id, result_of(work, open));
         }
         if self.fence.is_some() {
-            self.write_projections(&folders, &open).await?;
+            self.write_projections(&batch, &open).await?;
         }
         Ok(())
     }
@@ -258,9 +258,9 @@ impl<'a> Run<'a> {
     /// A month whose closing began under other rules than today's goes first, by its own.
     async fn close_by_former_rules(
         &mut self,
-        folders: &mut Vec<Folder>,
+        batch: &mut Vec<AffiliateWork>,
         current: &Arc<Rules>,
-        since: Option<&Since>,
+        changes: Option<&Changes>,
     ) -> std::result::Result<(), AggregateError> {
         let begun =
             self.closing.iter().filter(|(month, rules)| ***rules != **current && self.may_close(**month));
@@ -269,17 +269,17 @@ impl<'a> Run<'a> {
         if begun.is_empty() {
             return Ok(());
         }
-        let affiliates: Vec<_> = folders.iter().map(|folder| Arc::clone(&folder.affiliate)).collect();
+        let affiliates: Vec<_> = batch.iter().map(|work| Arc::clone(&work.affiliate)).collect();
         for (month, rules) in begun {
             let mut former = self.fetch(&affiliates, None, &rules).await?;
-            former.retain(|folder| folder.unreadable.is_none());
+            former.retain(|work| work.unreadable.is_none());
             let statements = self.project(&former, &rules).into_iter().flatten();
             let due = statements.filter(|statement| statement.month == month).collect();
             self.close_statements(&mut former, due).await?;
         }
         // What was closed is now found closed.
-        let again = self.fetch(&affiliates, since, current).await?;
-        *folders = self.leave_out_unreadable(again);
+        let again = self.fetch(&affiliates, changes, current).await?;
+        *batch = self.leave_out_unreadable(again);
         Ok(())
     }
 
@@ -303,10 +303,10 @@ impl<'a> Run<'a> {
     }
 
     /// All open months of some affiliates, in their order.
-    fn project(&self, folders: &[Folder], rules: &Arc<Rules>) -> Vec<Vec<Statement>> {
-        let closed_months = self.closed_months(folders);
-        let projected = folders.iter().zip(&closed_months).map(|(folder, closed_months)| {
-            project(&self.ledger(&folder.affiliate, closed_months, rules), folder.summaries.values())
+    fn project(&self, batch: &[AffiliateWork], rules: &Arc<Rules>) -> Vec<Vec<Statement>> {
+        let closed_months = self.closed_months(batch);
+        let projected = batch.iter().zip(&closed_months).map(|(work, closed_months)| {
+            project(&self.ledger(&work.affiliate, closed_months, rules), work.summaries.values())
         });
         projected.collect()
     }
@@ -335,14 +335,14 @@ impl<'a> Run<'a> {
     /// Closes statements: first each month's closing begins, then its statements are closed.
     async fn close_statements(
         &mut self,
-        folders: &mut [Folder],
+        batch: &mut [AffiliateWork],
         due: Vec<Statement>,
     ) -> std::result::Result<(), AggregateError> {
         for statement in &due {
             self.closes.insert(statement.month);
             *self.closed_statements.entry(statement.month).or_default() += 1;
         }
-        let (Some(fence), Some(read_at)) = (self.fence, folders.first().map(|folder| folder.read_at)) else {
+        let (Some(fence), Some(read_at)) = (self.fence, batch.first().map(|work| work.read_at)) else {
             return Ok(());
         };
         let begin = self.closes.iter().filter(|month| !self.closing.contains_key(month));
@@ -359,9 +359,9 @@ impl<'a> Run<'a> {
         self.close(facts.collect()).await?;
         self.closing.extend(begin.into_iter().map(|month| (month, Arc::clone(&rules))));
         let mut docs = Vec::with_capacity(due.len());
-        for (folder, closed_months) in folders.iter().zip(self.closed_months(folders)) {
-            let mut referrals = ClosingReferrals::since(&closed_months, folder.summaries.values());
-            for statement in due.iter().filter(|statement| statement.affiliate_id == folder.affiliate.id) {
+        for (work, closed_months) in batch.iter().zip(self.closed_months(batch)) {
+            let mut referrals = ClosingReferrals::since(&closed_months, work.summaries.values());
+            for statement in due.iter().filter(|statement| statement.affiliate_id == work.affiliate.id) {
                 // Of months that close together the first says it for all.
                 let says = referrals.is_some().then(ClosingReferrals::default);
                 let referrals = std::mem::replace(&mut referrals, says);
@@ -379,9 +379,9 @@ impl<'a> Run<'a> {
         });
         self.close(facts.collect()).await?;
         for doc in docs {
-            let whose = |folder: &&mut Folder| folder.affiliate.id == doc.statement.affiliate_id;
-            if let Some(folder) = folders.iter_mut().find(whose) {
-                folder.statements.insert(doc.statement.month, (0, doc));
+            let whose = |work: &&mut AffiliateWork| work.affiliate.id == doc.statement.affiliate_id;
+            if let Some(work) = batch.iter_mut().find(whose) {
+                work.statements.insert(doc.statement.month, (0, doc));
             }
         }
         Ok(())
@@ -408,17 +408,17 @@ fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_throug
 }
 
 /// What the next run is told of an affiliate.
-fn found_of(folder: &Folder, open: &[Statement]) -> Found {
+fn result_of(work: &AffiliateWork, open: &[Statement]) -> AffiliateResult {
     let count = |of: fn(&Statement) -> usize| open.iter().map(of).sum::<usize>() as u64;
-    Found {
-        closed_at: folder.affiliate.closed_at(),
-        changes_on: folder.summaries.values().filter_map(|summary| summary.changes_on).min(),
-        accounts: folder.summaries.len() as u64,
+    AffiliateResult {
+        closed_at: work.affiliate.closed_at(),
+        changes_on: work.summaries.values().filter_map(|summary| summary.changes_on).min(),
+        accounts: work.summaries.len() as u64,
         statements: open.len() as u64,
         crossings: count(|statement| statement.lines.len()),
         adjustments: count(|statement| statement.adjustments.len()),
         open_hash: hash_of(open.iter().map(|statement| statement.hash.as_str())),
-        summaries: summaries::hash_of(folder.bodies.iter().map(Vec::as_slice)),
+        summaries: summaries::hash_of(work.bodies.iter().map(Vec::as_slice)),
     }
 }
 

@@ -15,9 +15,9 @@
 //! keeps its rules, and what is left is computed from the same facts to the same bytes. An affiliate of which nothing
 //! became known, and for which no date has come, is not computed: it would be found as it was.
 
-mod folder;
+mod affiliate_work;
+mod changes;
 mod make;
-mod since;
 mod summaries;
 mod write;
 
@@ -102,14 +102,14 @@ pub struct Progress {
 
 /// The progress, for others to look at.
 #[derive(Debug, Default)]
-pub(super) struct RunState {
+pub(super) struct ProgressCounters {
     running: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
 }
 
 /// Marks the end of a run however it ends.
-struct Underway<'a>(&'a RunState);
+struct Underway<'a>(&'a ProgressCounters);
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
@@ -186,7 +186,7 @@ impl App {
         self.wait_until_drained().await?;
         self.follow_directory().await?;
         let Some(last) = self.directory().last_run().map(|last| last.run.as_of) else { return Ok(true) };
-        if since::are_left(self).await? {
+        if changes::are_left(self).await? {
             return Ok(true);
         }
         self.aggregate(&Actor::server(), Some(last), false).await.map(|_| true)

@@ -1,6 +1,6 @@
 //! What a run writes of open months: derived, and so not journaled.
 
-use super::folder::Folder;
+use super::affiliate_work::AffiliateWork;
 use super::make::Run;
 use super::{AggregateError, WRITE_TRIES};
 use crate::app::StatementDoc;
@@ -15,19 +15,19 @@ use std::collections::BTreeMap;
 /// Bytes of documents in one commit, before the next affiliate is left for another one: a store has its time-out.
 const COMMIT_BYTES: usize = 1 << 20;
 
-type Kepts = BTreeMap<Month, (u64, StatementDoc)>;
+type KeptStatements = BTreeMap<Month, (u64, StatementDoc)>;
 
 impl Run<'_> {
     /// Writes what open months say so far, and the summaries that they say it from.
     pub(super) async fn write_projections(
         &self,
-        folders: &[Folder],
+        batch: &[AffiliateWork],
         open: &[Vec<Statement>],
     ) -> std::result::Result<(), AggregateError> {
-        let mut by_partition: BTreeMap<Partition, Vec<(&Folder, &[Statement])>> = BTreeMap::new();
-        for (folder, open) in folders.iter().zip(open) {
-            let partition = affiliate_partition(folder.affiliate.id, self.app.store.partitions());
-            by_partition.entry(partition).or_default().push((folder, open));
+        let mut by_partition: BTreeMap<Partition, Vec<(&AffiliateWork, &[Statement])>> = BTreeMap::new();
+        for (work, open) in batch.iter().zip(open) {
+            let partition = affiliate_partition(work.affiliate.id, self.app.store.partitions());
+            by_partition.entry(partition).or_default().push((work, open));
         }
         let writes = by_partition.iter().map(|(partition, all)| async {
             self.write_some(*partition, all).await?;
@@ -41,13 +41,13 @@ impl Run<'_> {
     async fn write_some(
         &self,
         partition: Partition,
-        all: &[(&Folder, &[Statement])],
+        all: &[(&AffiliateWork, &[Statement])],
     ) -> std::result::Result<(), AggregateError> {
         let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
         let mut of = Vec::new();
-        for (folder, open) in all {
-            add_projection(&mut commit, &folder.statements, open);
-            of.push((*folder, *open));
+        for (work, open) in all {
+            add_projection(&mut commit, &work.statements, open);
+            of.push((*work, *open));
             if bytes_of(&commit) > COMMIT_BYTES {
                 let whole =
                     std::mem::replace(&mut commit, Commit { fence: self.fence, ..Commit::to(partition) });
@@ -61,11 +61,11 @@ impl Run<'_> {
     async fn write_summaries(
         &self,
         partition: Partition,
-        all: &[(&Folder, &[Statement])],
+        all: &[(&AffiliateWork, &[Statement])],
     ) -> std::result::Result<(), AggregateError> {
         let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
-        for (folder, _) in all {
-            for write in folder.kept.writes(folder.affiliate.id, &folder.bodies) {
+        for (work, _) in all {
+            for write in work.kept.writes(work.affiliate.id, &work.bodies) {
                 commit.writes.push(write);
                 if bytes_of(&commit) > COMMIT_BYTES {
                     let empty = Commit { fence: self.fence, ..Commit::to(partition) };
@@ -83,14 +83,14 @@ impl Run<'_> {
     async fn write_whole(
         &self,
         commit: Commit,
-        of: &[(&Folder, &[Statement])],
+        of: &[(&AffiliateWork, &[Statement])],
     ) -> std::result::Result<(), AggregateError> {
         let partition = commit.partition;
         if self.commit(commit).await? {
             return Ok(());
         }
-        for (folder, open) in of {
-            self.write_one(partition, folder, open).await?;
+        for (work, open) in of {
+            self.write_one(partition, work, open).await?;
         }
         Ok(())
     }
@@ -98,11 +98,11 @@ impl Run<'_> {
     async fn write_one(
         &self,
         partition: Partition,
-        folder: &Folder,
+        work: &AffiliateWork,
         open: &[Statement],
     ) -> std::result::Result<(), AggregateError> {
         for _ in 0..WRITE_TRIES {
-            let kept = self.kept_statements(folder.affiliate.id).await?;
+            let kept = self.kept_statements(work.affiliate.id).await?;
             let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
             add_projection(&mut commit, &kept, open);
             if self.commit(commit).await? {
@@ -117,10 +117,10 @@ impl Run<'_> {
         if commit.writes.is_empty() {
             return Ok(true);
         }
-        commit.writes.push(self.mark(commit.partition));
+        commit.writes.push(self.underway_write(commit.partition));
         match self.app.store.commit(&commit).await? {
             Committed::Done => {
-                self.marked(commit.partition);
+                self.checkpoint_written(commit.partition);
                 Ok(true)
             }
             Committed::Fenced(_) => Err(AggregateError::Overtaken),
@@ -133,7 +133,7 @@ fn bytes_of(commit: &Commit) -> usize {
     commit.writes.iter().map(|write| write.body.len()).sum()
 }
 
-fn add_projection(commit: &mut Commit, kept: &Kepts, open: &[Statement]) {
+fn add_projection(commit: &mut Commit, kept: &KeptStatements, open: &[Statement]) {
     for statement in open {
         let former = kept.get(&statement.month);
         let doc =

@@ -13,7 +13,7 @@ use super::AggregateError;
 use super::make::{Run, lock};
 use super::summaries::parts_for;
 use crate::app::App;
-use crate::app::layout::{FEED, NIGHT, affiliate_partition, all_partitions};
+use crate::app::layout::{CHECKPOINT, FEED, affiliate_partition, all_partitions};
 use crate::app::work::decode;
 use crate::domain::affiliate::Affiliate;
 use crate::domain::calendar::Month;
@@ -35,19 +35,19 @@ const MAX_CHANGED: usize = 200_000;
 /// What a partition knows of the last run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
-enum Known {
+enum RunState {
     /// It wrote here, and did not end.
     UnderWay {
         /// A random word of the run.
         run: String,
     },
     /// It ended.
-    Ended(Box<Night>),
+    Ended(Box<Checkpoint>),
 }
 
 /// What a run leaves in a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Night {
+struct Checkpoint {
     format: u32,
     /// The program that made it, and its calendar.
     made_by: String,
@@ -62,12 +62,12 @@ struct Night {
     /// How far the partition's feed was taken in.
     feed: StreamId,
     /// The affiliates of the partition.
-    affiliates: BTreeMap<AffiliateId, Found>,
+    affiliates: BTreeMap<AffiliateId, AffiliateResult>,
 }
 
 /// What a run found of an affiliate.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Found {
+pub(super) struct AffiliateResult {
     /// When it left for good, as far as the run knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<DateTime<Utc>>,
@@ -86,7 +86,7 @@ pub(super) struct Found {
     pub summaries: String,
 }
 
-impl Found {
+impl AffiliateResult {
     /// In how many parts its summaries were left.
     pub fn parts(&self) -> u16 {
         parts_for(usize::try_from(self.accounts).unwrap_or(usize::MAX))
@@ -95,13 +95,13 @@ impl Found {
 
 /// What became known since the last run, and what stands from it.
 #[derive(Debug, Default)]
-pub(super) struct Since {
+pub(super) struct Changes {
     /// Accounts of which something became known, by the affiliates that it concerns.
     changed: HashMap<AffiliateId, BTreeSet<AccountId>>,
     /// How many they are.
     accounts: usize,
     /// What the last run found.
-    found: HashMap<AffiliateId, Found>,
+    results: HashMap<AffiliateId, AffiliateResult>,
     /// No month turns, closes or is computed by other rules than in the last run.
     is_quiet: bool,
     through: NaiveDate,
@@ -110,20 +110,20 @@ pub(super) struct Since {
 /// How far each hashed partition's feed reaches.
 pub(super) type FeedEnds = Vec<(Partition, StreamId)>;
 
-impl Since {
+impl Changes {
     /// What the last run found of an affiliate, if it still stands.
-    pub fn standing(&self, affiliate: &Affiliate) -> Option<&Found> {
+    pub fn unchanged(&self, affiliate: &Affiliate) -> Option<&AffiliateResult> {
         if !self.is_quiet || self.changed.contains_key(&affiliate.id) {
             return None;
         }
-        let found = self.found.get(&affiliate.id)?;
-        let stands = found.changes_on.is_none_or(|changes_on| self.through < changes_on);
-        (stands && found.closed_at == affiliate.closed_at()).then_some(found)
+        let result = self.results.get(&affiliate.id)?;
+        let stands = result.changes_on.is_none_or(|changes_on| self.through < changes_on);
+        (stands && result.closed_at == affiliate.closed_at()).then_some(result)
     }
 
     /// What the last run found of an affiliate, whether it stands or not.
-    pub fn found(&self, affiliate: AffiliateId) -> Option<&Found> {
-        self.found.get(&affiliate)
+    pub fn last_result(&self, affiliate: AffiliateId) -> Option<&AffiliateResult> {
+        self.results.get(&affiliate)
     }
 
     /// The accounts of an affiliate of which something became known.
@@ -160,57 +160,58 @@ pub(super) async fn feed_ends(app: &App) -> Result<FeedEnds> {
 /// Whether the last run's statements of open months are in the store. They stand in no journal: a store that was
 /// refilled lacks them, and what the run left beside them.
 pub(super) async fn are_left(app: &App) -> Result<bool> {
-    let key = [NIGHT.to_owned()];
+    let key = [CHECKPOINT.to_owned()];
     let docs = try_join_all(hashed(app).map(|partition| app.store.load(partition, &key))).await?;
     Ok(docs.into_iter().flatten().all(|doc| doc.is_some()))
 }
 
 impl Run<'_> {
     /// What became known since the last run; `None`: everything is to be computed.
-    pub(super) async fn since(&self) -> Result<Option<Since>> {
+    pub(super) async fn changes(&self) -> Result<Option<Changes>> {
         // A month whose closing began under other rules is computed by them, from all that is known.
         if self.closing.values().any(|rules| *rules != self.app.settings().rules) {
             return Ok(None);
         }
-        let Some(nights) = self.nights().await? else { return Ok(None) };
-        let mut since = Since { through: self.through, ..Since::default() };
-        let Some((_, last)) = nights.first() else { return Ok(None) };
-        since.is_quiet = self.is_quiet_after(last);
-        for (partition, night) in &nights {
-            if !read_feed(self.app, *partition, night.feed, &mut since).await? {
+        let Some(checkpoints) = self.checkpoints().await? else { return Ok(None) };
+        let mut changes = Changes { through: self.through, ..Changes::default() };
+        let Some((_, last)) = checkpoints.first() else { return Ok(None) };
+        changes.is_quiet = self.is_quiet_after(last);
+        for (partition, checkpoint) in &checkpoints {
+            if !read_feed(self.app, *partition, checkpoint.feed, &mut changes).await? {
                 return Ok(None);
             }
         }
-        since.found = nights.into_iter().flat_map(|(_, night)| night.affiliates).collect();
-        Ok(Some(since))
+        changes.results = checkpoints.into_iter().flat_map(|(_, checkpoint)| checkpoint.affiliates).collect();
+        Ok(Some(changes))
     }
 
     /// What the last run left, if all of it is there.
-    async fn nights(&self) -> Result<Option<Vec<(Partition, Night)>>> {
+    async fn checkpoints(&self) -> Result<Option<Vec<(Partition, Checkpoint)>>> {
         let store = &self.app.store;
-        let key = [NIGHT.to_owned()];
+        let key = [CHECKPOINT.to_owned()];
         let docs = try_join_all(hashed(self.app).map(|partition| store.load(partition, &key))).await?;
-        let mut nights = Vec::with_capacity(docs.len());
+        let mut checkpoints = Vec::with_capacity(docs.len());
         for (partition, doc) in hashed(self.app).zip(docs) {
             let Some(doc) = doc.into_iter().flatten().next() else { return Ok(None) };
-            match decode(NIGHT, &doc.body) {
-                Ok(Known::Ended(night)) => nights.push((partition, *night)),
+            match decode(CHECKPOINT, &doc.body) {
+                Ok(RunState::Ended(checkpoint)) => checkpoints.push((partition, *checkpoint)),
                 // A run was cut off, or it is of another version.
-                Ok(Known::UnderWay { .. }) | Err(_) => return Ok(None),
+                Ok(RunState::UnderWay { .. }) | Err(_) => return Ok(None),
             }
         }
-        let runs: BTreeSet<&str> = nights.iter().map(|(_, night)| night.run.as_str()).collect();
+        let runs: BTreeSet<&str> =
+            checkpoints.iter().map(|(_, checkpoint)| checkpoint.run.as_str()).collect();
         let of_one_run = runs.len() == 1;
         let made_by = made_by(self.app);
-        let usable = |night: &Night| {
+        let usable = |checkpoint: &Checkpoint| {
             // A run that looks back is made from all that is known.
-            night.format == FORMAT && night.made_by == made_by && night.through <= self.through
+            checkpoint.format == FORMAT && checkpoint.made_by == made_by && checkpoint.through <= self.through
         };
-        let usable = of_one_run && nights.iter().all(|(_, night)| usable(night));
-        Ok(Some(nights).filter(|_| usable))
+        let usable = of_one_run && checkpoints.iter().all(|(_, checkpoint)| usable(checkpoint));
+        Ok(Some(checkpoints).filter(|_| usable))
     }
 
-    fn is_quiet_after(&self, last: &Night) -> bool {
+    fn is_quiet_after(&self, last: &Checkpoint) -> bool {
         let rules = &self.app.settings().rules;
         // The configuration was checked for a known zone.
         let mark = Mark::of(rules).expect("a configured zone is a known one");
@@ -225,29 +226,29 @@ impl Run<'_> {
     pub(super) async fn leave(&self, ends: FeedEnds) -> std::result::Result<(), AggregateError> {
         let Some(fence) = self.fence else { return Ok(()) };
         let partitions = self.app.store.partitions();
-        let mut by_partition: HashMap<Partition, BTreeMap<AffiliateId, Found>> = HashMap::new();
-        for (affiliate, found) in &self.found {
+        let mut by_partition: HashMap<Partition, BTreeMap<AffiliateId, AffiliateResult>> = HashMap::new();
+        for (affiliate, result) in &self.results {
             let partition = affiliate_partition(*affiliate, partitions);
-            by_partition.entry(partition).or_default().insert(*affiliate, found.clone());
+            by_partition.entry(partition).or_default().insert(*affiliate, result.clone());
         }
         let settled = self.newest_due().filter(|_| !self.report.may_miss_facts());
         let rules_hash = self.app.settings().rules.hash();
         let writes = ends.into_iter().map(|(partition, feed)| {
-            let night = Night {
+            let checkpoint = Checkpoint {
                 format: FORMAT,
                 made_by: made_by(self.app),
-                run: self.word.clone(),
+                run: self.run_id.clone(),
                 through: self.through,
                 rules_hash: rules_hash.clone(),
                 settled,
                 feed,
                 affiliates: by_partition.remove(&partition).unwrap_or_default(),
             };
-            let known = Known::Ended(Box::new(night));
+            let state = RunState::Ended(Box::new(checkpoint));
             async move {
                 let commit = Commit {
                     fence: Some(fence),
-                    writes: vec![self.over_the_last_mark(partition, &known)],
+                    writes: vec![self.over_last_checkpoint(partition, &state)],
                     ..Commit::to(partition)
                 };
                 match self.app.store.commit(&commit).await? {
@@ -264,31 +265,31 @@ impl Run<'_> {
     }
 
     /// Reads over what the first mark goes in each partition.
-    pub(super) async fn read_marks(&self) -> Result<()> {
+    pub(super) async fn read_checkpoint_versions(&self) -> Result<()> {
         if self.fence.is_none() {
             return Ok(());
         }
         let store = &self.app.store;
-        let key = [NIGHT.to_owned()];
+        let key = [CHECKPOINT.to_owned()];
         let docs = try_join_all(hashed(self.app).map(|partition| store.load(partition, &key))).await?;
         let version = |doc: Vec<Option<Doc>>| doc.into_iter().flatten().next().map_or(0, |doc| doc.version);
         let versions = hashed(self.app).zip(docs.into_iter().map(version));
-        *lock(&self.marks) = versions.collect();
+        *lock(&self.checkpoint_versions) = versions.collect();
         Ok(())
     }
     /// The mark that a commit of this run carries.
-    pub(super) fn mark(&self, partition: Partition) -> Write {
-        self.over_the_last_mark(partition, &Known::UnderWay { run: self.word.clone() })
+    pub(super) fn underway_write(&self, partition: Partition) -> Write {
+        self.over_last_checkpoint(partition, &RunState::UnderWay { run: self.run_id.clone() })
     }
     /// A commit with a mark was made.
-    pub(super) fn marked(&self, partition: Partition) {
-        *lock(&self.marks).entry(partition).or_default() += 1;
+    pub(super) fn checkpoint_written(&self, partition: Partition) {
+        *lock(&self.checkpoint_versions).entry(partition).or_default() += 1;
     }
-    fn over_the_last_mark(&self, partition: Partition, known: &Known) -> Write {
-        let expected = lock(&self.marks).get(&partition).copied().unwrap_or_default();
+    fn over_last_checkpoint(&self, partition: Partition, state: &RunState) -> Write {
+        let expected = lock(&self.checkpoint_versions).get(&partition).copied().unwrap_or_default();
         // Plain data with text keys: JSON can say all of it.
-        let body = serde_json::to_vec(known).expect("what a run leaves is plain data");
-        Write { key: NIGHT.to_owned(), expected, body }
+        let body = serde_json::to_vec(state).expect("what a run leaves is plain data");
+        Write { key: CHECKPOINT.to_owned(), expected, body }
     }
 }
 
@@ -298,7 +299,7 @@ fn made_by(app: &App) -> String {
 }
 
 /// Takes a partition's feed in; false: so much became known that everything is better computed.
-async fn read_feed(app: &App, partition: Partition, after: StreamId, since: &mut Since) -> Result<bool> {
+async fn read_feed(app: &App, partition: Partition, after: StreamId, changes: &mut Changes) -> Result<bool> {
     let mut after = after;
     loop {
         let entries = app.store.read_stream(partition, FEED, after, FEED_AT_ONCE).await?;
@@ -309,11 +310,11 @@ async fn read_feed(app: &App, partition: Partition, after: StreamId, since: &mut
                 continue;
             }
             for affiliate in [entry.affiliate_id, entry.before].into_iter().flatten() {
-                let is_new = since.changed.entry(affiliate).or_default().insert(entry.account_id.clone());
-                since.accounts += usize::from(is_new);
+                let is_new = changes.changed.entry(affiliate).or_default().insert(entry.account_id.clone());
+                changes.accounts += usize::from(is_new);
             }
         }
-        if since.accounts > MAX_CHANGED {
+        if changes.accounts > MAX_CHANGED {
             return Ok(false);
         }
         match entries.last() {

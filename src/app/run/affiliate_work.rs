@@ -1,7 +1,7 @@
 //! What an affiliate's statements are computed from, as a run reads it.
 
+use super::changes::{AffiliateResult, Changes};
 use super::make::Run;
-use super::since::{Found, Since};
 use super::summaries::Parts;
 use crate::app::StatementDoc;
 use crate::app::layout::{
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// An affiliate with all that its statements are computed from.
-pub(super) struct Folder {
+pub(super) struct AffiliateWork {
     pub affiliate: Arc<Affiliate>,
     /// Of all its referrals, by account.
     pub summaries: BTreeMap<AccountId, Summary>,
@@ -37,7 +37,7 @@ pub(super) struct Folder {
     pub statements: BTreeMap<Month, (u64, StatementDoc)>,
 }
 
-impl Folder {
+impl AffiliateWork {
     /// Its statement of a month, if that is closed.
     fn closed(&self, month: Month) -> Option<&StatementDoc> {
         self.statements.get(&month).map(|(_, kept)| kept).filter(|kept| kept.is_closed())
@@ -69,24 +69,24 @@ impl Run<'_> {
     pub(super) async fn fetch(
         &self,
         affiliates: &[Arc<Affiliate>],
-        since: Option<&Since>,
+        changes: Option<&Changes>,
         rules: &Arc<Rules>,
-    ) -> Result<Vec<Folder>> {
+    ) -> Result<Vec<AffiliateWork>> {
         let read_at = self.app.now();
-        let folders = affiliates.iter().map(|affiliate| self.open_folder(affiliate, since, read_at));
-        let mut folders = try_join_all(folders).await?;
-        let closed_months = self.closed_months(&folders);
-        let ledgers: Vec<Ledger<'_>> = folders
+        let batch = affiliates.iter().map(|affiliate| self.start_work(affiliate, changes, read_at));
+        let mut batch = try_join_all(batch).await?;
+        let closed_months = self.closed_months(&batch);
+        let ledgers: Vec<Ledger<'_>> = batch
             .iter()
             .zip(&closed_months)
-            .map(|(folder, closed_months)| self.ledger(&folder.affiliate, closed_months, rules))
+            .map(|(work, closed_months)| self.ledger(&work.affiliate, closed_months, rules))
             .collect();
         let summarizers: Vec<Summarizer<'_>> = ledgers.iter().map(Summarizer::of).collect();
         let mut all: Vec<usize> = Vec::new();
         let mut some: BTreeMap<Partition, Vec<(usize, AccountId)>> = BTreeMap::new();
-        for (place, (folder, summarizer)) in folders.iter_mut().zip(&summarizers).enumerate() {
-            folder.basis = summarizer.basis();
-            match self.wanted(folder, since) {
+        for (place, (work, summarizer)) in batch.iter_mut().zip(&summarizers).enumerate() {
+            work.basis = summarizer.basis();
+            match self.wanted(work, changes) {
                 Wanted::All => all.push(place),
                 Wanted::Some(accounts) => {
                     for account in accounts {
@@ -98,7 +98,7 @@ impl Run<'_> {
         }
         let store = &self.app.store;
         let indexes: Vec<String> =
-            all.iter().map(|place| referrals_index(folders[*place].affiliate.id)).collect();
+            all.iter().map(|place| referrals_index(batch[*place].affiliate.id)).collect();
         let hashed = all_partitions(store.partitions()).filter(|part| *part != Partition::Directory);
         // Asking for nothing would still be a round trip.
         let hashed: Vec<Partition> = hashed.filter(|_| !indexes.is_empty()).collect();
@@ -112,21 +112,21 @@ impl Run<'_> {
         for lists in whole {
             for (place, docs) in all.iter().zip(lists) {
                 for doc in docs {
-                    self.take_doc(&mut folders[*place], doc, &summarizers[*place]).await?;
+                    self.take_doc(&mut batch[*place], doc, &summarizers[*place]).await?;
                 }
             }
         }
         for ((place, account), doc) in named.into_iter().flatten() {
             let doc = doc.ok_or_else(|| missing("the feed", &account_key(&account)));
-            self.take_doc(&mut folders[place], doc, &summarizers[place]).await?;
+            self.take_doc(&mut batch[place], doc, &summarizers[place]).await?;
         }
-        Ok(folders)
+        Ok(batch)
     }
 
     /// Takes an account's document; one that can't be read, or is missing, is noted.
     async fn take_doc(
         &self,
-        folder: &mut Folder,
+        work: &mut AffiliateWork,
         doc: Result<Doc>,
         summarizer: &Summarizer<'_>,
     ) -> Result<()> {
@@ -139,20 +139,21 @@ impl Run<'_> {
             Err(error) => Err(error),
         };
         match account {
-            Ok(account) => folder.take(&account, summarizer),
-            Err(error @ StoreError::Corrupt(_)) => folder.unreadable = Some(error.to_string()),
+            Ok(account) => work.take(&account, summarizer),
+            Err(error @ StoreError::Corrupt(_)) => work.unreadable = Some(error.to_string()),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    async fn open_folder(
+    async fn start_work(
         &self,
         affiliate: &Arc<Affiliate>,
-        since: Option<&Since>,
+        changes: Option<&Changes>,
         read_at: DateTime<Utc>,
-    ) -> Result<Folder> {
-        let parts = since.and_then(|since| since.found(affiliate.id)).map_or(1, Found::parts);
+    ) -> Result<AffiliateWork> {
+        let parts =
+            changes.and_then(|changes| changes.last_result(affiliate.id)).map_or(1, AffiliateResult::parts);
         let kept = async {
             // A dry run keeps nothing, and trusts in nothing that was kept: it is a proof of the others.
             if self.fence.is_none() {
@@ -166,7 +167,7 @@ impl Run<'_> {
             Err(error @ StoreError::Corrupt(_)) => (BTreeMap::new(), Some(error.to_string())),
             statements => (statements?, None),
         };
-        Ok(Folder {
+        Ok(AffiliateWork {
             affiliate: Arc::clone(affiliate),
             summaries: BTreeMap::new(),
             basis: String::new(),
@@ -180,17 +181,17 @@ impl Run<'_> {
 
     /// Takes the kept summaries that still stand; answers the accounts that are to be read. What is kept is trusted
     /// if it is what the last run left, to the byte: not what a run before it or an unfinished one wrote.
-    fn wanted(&self, folder: &mut Folder, since: Option<&Since>) -> Wanted {
-        let id = folder.affiliate.id;
-        let Some(since) = since else { return Wanted::All };
-        let left = since.found(id).filter(|found| found.summaries == folder.kept.hash());
-        let Some(kept) = left.and_then(|_| folder.kept.read(&folder.basis)) else { return Wanted::All };
-        let mut wanted: BTreeSet<AccountId> = since.changed(id).cloned().collect();
+    fn wanted(&self, work: &mut AffiliateWork, changes: Option<&Changes>) -> Wanted {
+        let id = work.affiliate.id;
+        let Some(changes) = changes else { return Wanted::All };
+        let left = changes.last_result(id).filter(|result| result.summaries == work.kept.hash());
+        let Some(kept) = left.and_then(|_| work.kept.read(&work.basis)) else { return Wanted::All };
+        let mut wanted: BTreeSet<AccountId> = changes.changed(id).cloned().collect();
         for summary in kept {
             if !summary.still_stands(self.through) {
                 wanted.insert(summary.account_id.clone());
             }
-            folder.summaries.insert(summary.account_id.clone(), summary);
+            work.summaries.insert(summary.account_id.clone(), summary);
         }
         Wanted::Some(wanted)
     }
@@ -211,13 +212,13 @@ impl Run<'_> {
     }
 
     /// The months that are closed for each of some affiliates, with its statements.
-    pub(super) fn closed_months(&self, folders: &[Folder]) -> Vec<Vec<ClosedMonth>> {
+    pub(super) fn closed_months(&self, batch: &[AffiliateWork]) -> Vec<Vec<ClosedMonth>> {
         let directory = self.app.directory();
         let mut shared: HashMap<Month, Arc<Rules>> = HashMap::new();
-        let mut closed_of = |folder: &Folder| {
+        let mut closed_of = |work: &AffiliateWork| {
             let mut closed_months: Vec<ClosedMonth> = Vec::new();
             for month in directory.months() {
-                let kept = folder.closed(month.month);
+                let kept = work.closed(month.month);
                 // A closing month is closed for those affiliates only that a run came to.
                 if month.closed || kept.is_some() {
                     let rules = shared.entry(month.month).or_insert_with(|| Arc::new(month.rules.clone()));
@@ -232,7 +233,7 @@ impl Run<'_> {
             }
             closed_months
         };
-        folders.iter().map(&mut closed_of).collect()
+        batch.iter().map(&mut closed_of).collect()
     }
 
     pub(super) fn ledger<'l>(
