@@ -94,7 +94,7 @@ pub struct Figures {
 
 /// An affiliate's figures with what they were counted from.
 #[derive(Debug)]
-pub struct Book {
+pub struct AffiliateReport {
     /// The figures.
     pub figures: Figures,
     /// Its referrals, newest first.
@@ -117,7 +117,7 @@ impl App {
     }
 
     /// The figures of an affiliate, with the referrals and statements that they were counted from.
-    pub async fn book_of(&self, affiliate: &Affiliate) -> Result<Book, ReadError> {
+    pub async fn affiliate_report(&self, affiliate: &Affiliate) -> Result<AffiliateReport, ReadError> {
         let today = self.zone().date_of(self.now());
         let (statements, clicks) =
             tokio::try_join!(self.statements_of(affiliate.id), self.click_days_of(affiliate.id, today))?;
@@ -127,7 +127,7 @@ impl App {
         figures.tier_from = rules.tier(figures.active_accounts).from;
         figures.next_tier =
             rules.tiers.iter().map(|tier| tier.from).find(|from| *from > figures.active_accounts);
-        Ok(Book { figures, referrals, statements })
+        Ok(AffiliateReport { figures, referrals, statements })
     }
 
     /// Its clicks by day: none is older than its oldest link.

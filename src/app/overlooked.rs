@@ -93,7 +93,7 @@ impl App {
         loop {
             let page = self.accounts(AccountList::All, cursor.as_deref(), AT_ONCE).await?;
             page.data.iter().for_each(|account| found.note_events(account));
-            for referral in self.told(page.data, &[]) {
+            for referral in self.referral_summaries(page.data, &[]) {
                 let may_earn = !matches!(referral.state, ReferralState::Rejected | ReferralState::Canceled)
                     && referral.crossed_on.is_none_or(|day| Some(Month::of(day)) > closed);
                 if may_earn && !rules.has_rate(&referral.plan) {

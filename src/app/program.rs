@@ -80,7 +80,9 @@ impl App {
             let statements = try_join_all(some.iter().map(|id| self.statements_of(*id))).await?;
             let accounts = self.accounts_of(some).await?;
             for (statements, accounts) in statements.iter().zip(accounts) {
-                self.told(accounts, statements).iter().for_each(|referral| report.count_referral(referral));
+                self.referral_summaries(accounts, statements)
+                    .iter()
+                    .for_each(|referral| report.count_referral(referral));
                 for doc in statements {
                     report.count_statement(&doc.statement);
                 }

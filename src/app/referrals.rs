@@ -156,7 +156,7 @@ impl App {
         statements: &[StatementDoc],
     ) -> std::result::Result<Vec<ReferralSummary>, ReadError> {
         let accounts = self.accounts_of(&[affiliate]).await?.into_iter().flatten();
-        let mut referrals = self.told(accounts, statements);
+        let mut referrals = self.referral_summaries(accounts, statements);
         referrals.sort_by(|one, other| {
             (other.signed_up_at, &other.account_id).cmp(&(one.signed_up_at, &one.account_id))
         });
@@ -175,24 +175,24 @@ impl App {
     }
 
     /// Accounts as the affiliate that they are credited to may know them, with what its statements say of them.
-    pub(super) fn told(
+    pub(super) fn referral_summaries(
         &self,
         accounts: impl IntoIterator<Item = Account>,
         statements: &[StatementDoc],
     ) -> Vec<ReferralSummary> {
-        let (stated, teller) = (Stated::of(statements), Teller::new(self));
-        accounts.into_iter().filter_map(|account| teller.tell(&account, &stated)).collect()
+        let (stated, view) = (StatedReferrals::of(statements), ReferralView::new(self));
+        accounts.into_iter().filter_map(|account| view.summary(&account, &stated)).collect()
     }
 
     /// Where some accounts stand, in their order.
     pub fn statuses_of<'a>(&self, accounts: impl IntoIterator<Item = &'a Account>) -> Vec<AccountStatus> {
-        let teller = Teller::new(self);
-        accounts.into_iter().map(|account| teller.status(account)).collect()
+        let view = ReferralView::new(self);
+        accounts.into_iter().map(|account| view.status(account)).collect()
     }
 
     /// Where an account stands.
     pub fn status_of(&self, account: &Account) -> AccountStatus {
-        Teller::new(self).status(account)
+        ReferralView::new(self).status(account)
     }
 
     /// The accounts credited to each of some affiliates.
@@ -224,7 +224,7 @@ impl App {
     ) -> std::result::Result<Option<(Account, ReferralSummary)>, ReadError> {
         let account = self.account(id).await?.filter(|account| account.credited_to == Some(affiliate));
         Ok(account.and_then(|account| {
-            let summary = Teller::new(self).tell(&account, &Stated::of(statements))?;
+            let summary = ReferralView::new(self).summary(&account, &StatedReferrals::of(statements))?;
             Some((account, summary))
         }))
     }
@@ -242,33 +242,33 @@ fn decided(account: &Account) -> Option<&Attribution> {
 
 /// What statements say of each account.
 #[derive(Default)]
-struct Stated<'a>(HashMap<&'a AccountId, Said>);
+struct StatedReferrals<'a>(HashMap<&'a AccountId, StatedReferral>);
 
 /// What statements say of an account.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Said {
+struct StatedReferral {
     /// Its lines, those of the newest statement first.
-    lines: Vec<SaidLine>,
+    lines: Vec<StatedLine>,
     /// Each adjustment's amount, and the month that it is for.
     adjusted: Vec<(Month, Money)>,
 }
 
 /// What a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SaidLine {
+struct StatedLine {
     month: Month,
     crossed_on: NaiveDate,
     amount: Money,
     earned_for: EarnedFor,
 }
 
-impl Said {
+impl StatedReferral {
     fn earned(&self) -> Money {
         let adjusted = self.adjusted.iter().map(|(_, amount)| *amount);
         self.lines.iter().map(|line| line.amount).chain(adjusted).sum()
     }
     /// The line that stands: late facts undo one by adjustments that leave nothing of it.
-    fn standing(&self) -> Option<&SaidLine> {
+    fn standing(&self) -> Option<&StatedLine> {
         self.lines.iter().find(|line| {
             let of_month = |(month, _): &&(Month, Money)| *month == line.month;
             let adjusted = || self.adjusted.iter().filter(of_month).map(|(_, amount)| *amount);
@@ -277,13 +277,13 @@ impl Said {
     }
 }
 
-impl<'a> Stated<'a> {
+impl<'a> StatedReferrals<'a> {
     fn of(statements: &'a [StatementDoc]) -> Self {
-        let mut stated: HashMap<&AccountId, Said> = HashMap::new();
+        let mut stated: HashMap<&AccountId, StatedReferral> = HashMap::new();
         for doc in statements {
             for line in &doc.statement.lines {
-                let said = stated.entry(&line.account_id).or_default();
-                said.lines.push(SaidLine {
+                let stated_of = stated.entry(&line.account_id).or_default();
+                stated_of.lines.push(StatedLine {
                     month: doc.statement.month,
                     crossed_on: line.crossed_on,
                     amount: line.amount,
@@ -291,8 +291,8 @@ impl<'a> Stated<'a> {
                 });
             }
             for adjustment in &doc.statement.adjustments {
-                let said = stated.entry(&adjustment.account_id).or_default();
-                said.adjusted.push((adjustment.for_month, adjustment.amount));
+                let stated_of = stated.entry(&adjustment.account_id).or_default();
+                stated_of.adjusted.push((adjustment.for_month, adjustment.amount));
             }
         }
         Self(stated)
@@ -300,7 +300,7 @@ impl<'a> Stated<'a> {
 }
 
 /// Tells where a referral stands.
-struct Teller<'a> {
+struct ReferralView<'a> {
     app: &'a App,
     now: DateTime<Utc>,
     /// The last full day.
@@ -309,7 +309,7 @@ struct Teller<'a> {
     marks: Marks,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> ReferralView<'a> {
     fn new(app: &'a App) -> Self {
         let now = app.now();
         let through = app.zone().last_full_day(now);
@@ -338,7 +338,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn tell(&self, account: &Account, stated: &Stated<'_>) -> Option<ReferralSummary> {
+    fn summary(&self, account: &Account, stated: &StatedReferrals<'_>) -> Option<ReferralSummary> {
         let referral = account.referral()?;
         let history = History::of(&referral);
         let status = self.status(account);
@@ -347,7 +347,7 @@ impl<'a> Teller<'a> {
         let stated = stated.0.get(&account.id);
         let plan = history.plan_before(self.now).clone();
         let has_rate = self.app.settings().rules.has_rate(&plan);
-        let line = stated.and_then(Said::standing);
+        let line = stated.and_then(StatedReferral::standing);
         let decided = decided(account);
         Some(ReferralSummary {
             account_id: account.id.clone(),
@@ -369,7 +369,7 @@ impl<'a> Teller<'a> {
             // late has no line, and one that was undone has one that does not stand.
             crossed_on: line.map(|line| line.crossed_on).or(status.crossed_on),
             expected_on: status.expected_on,
-            earned: stated.map(Said::earned),
+            earned: stated.map(StatedReferral::earned),
             earned_for: line.map(|line| line.earned_for.clone()),
             via: if is_by_hand(account) { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
             clicked_at: decided.and_then(|decided| decided.clicked_at),
@@ -429,32 +429,37 @@ mod tests {
         let cents = Money::from_cents;
         let (april, may) = (month("2026-04"), month("2026-05"));
         let earned_for = EarnedFor { plan: "growth".parse().expect("a plan"), tier_from: 0 };
-        let on = |month, crossed_on: &str, amount| SaidLine {
+        let on = |month, crossed_on: &str, amount| StatedLine {
             month,
             crossed_on: day(crossed_on),
             amount: cents(amount),
             earned_for: earned_for.clone(),
         };
         let line = || on(april, "2026-04-20", 9_900);
-        let table: [(&str, Said, Option<&str>, i64); 6] = [
-            ("plain", Said { lines: vec![line()], adjusted: vec![] }, Some("2026-04-20"), 9_900),
-            ("undone", Said { lines: vec![line()], adjusted: vec![(april, cents(-9_900))] }, None, 0),
+        let table: [(&str, StatedReferral, Option<&str>, i64); 6] = [
+            ("plain", StatedReferral { lines: vec![line()], adjusted: vec![] }, Some("2026-04-20"), 9_900),
+            (
+                "undone",
+                StatedReferral { lines: vec![line()], adjusted: vec![(april, cents(-9_900))] },
+                None,
+                0,
+            ),
             (
                 "less",
-                Said { lines: vec![line()], adjusted: vec![(april, cents(-5_000))] },
+                StatedReferral { lines: vec![line()], adjusted: vec![(april, cents(-5_000))] },
                 Some("2026-04-20"),
                 4_900,
             ),
-            ("late", Said { lines: vec![], adjusted: vec![(april, cents(9_900))] }, None, 9_900),
+            ("late", StatedReferral { lines: vec![], adjusted: vec![(april, cents(9_900))] }, None, 9_900),
             (
                 "no rate",
-                Said { lines: vec![on(april, "2026-04-20", 0)], adjusted: vec![] },
+                StatedReferral { lines: vec![on(april, "2026-04-20", 0)], adjusted: vec![] },
                 Some("2026-04-20"),
                 0,
             ),
             (
                 "moved to another month",
-                Said {
+                StatedReferral {
                     lines: vec![on(may, "2026-05-02", 9_900), line()],
                     adjusted: vec![(april, cents(-9_900))],
                 },
@@ -462,9 +467,9 @@ mod tests {
                 9_900,
             ),
         ];
-        for (what, said, crossed_on, earned) in table {
-            let stands = said.standing().map(|line| line.crossed_on);
-            assert_eq!((stands, said.earned()), (crossed_on.map(day), cents(earned)), "{what}");
+        for (what, stated_of, crossed_on, earned) in table {
+            let stands = stated_of.standing().map(|line| line.crossed_on);
+            assert_eq!((stands, stated_of.earned()), (crossed_on.map(day), cents(earned)), "{what}");
         }
     }
 }

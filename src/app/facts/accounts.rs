@@ -1,6 +1,6 @@
 //! Facts about accounts.
 
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{
     FEED, MISSING_OWED, account_key, delivery_key, event_key, events_index, index_changes,
@@ -175,7 +175,7 @@ impl Kind for Review {
     const METRIC: Option<FactKind> = Some(FactKind::Review);
     const MAILS: usize = 0;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["action"].as_str().unwrap_or_default() {
+        sentence(match entry["action"].as_str().unwrap_or_default() {
             "hold" => "Held a referral for review",
             "release" => "Released a referral",
             _ => "Rejected a referral",
@@ -209,7 +209,7 @@ impl Kind for Credit {
     const METRIC: Option<FactKind> = Some(FactKind::Review);
     const MAILS: usize = 0;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["affiliate_id"] {
+        sentence(match entry["affiliate_id"] {
             Value::Null => "Credited an account to nobody",
             _ => "Credited an account by hand",
         })

@@ -1,7 +1,7 @@
 //! Facts about affiliates: how they came, the steps of their life, what changed of them, what staff wrote about them.
 
 use super::puts::{code_key, end_sessions, link_key, put_affiliate, put_link, write_to};
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::{APPLICANT, Actor};
 use crate::app::layout::{affiliate_key, applied_again_key, credentials_key, email_key, notes_key};
 use crate::app::outbox::enqueue_in;
@@ -26,7 +26,7 @@ impl Kind for AffiliateCreated {
     const MAILS: usize = 1;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
         let steps = entry["affiliate"]["history"].as_array().map_or(0, Vec::len);
-        said(if steps > 1 { "Brought an affiliate over" } else { "Applied" })
+        sentence(if steps > 1 { "Brought an affiliate over" } else { "Applied" })
     });
 
     fn subject(&self) -> Subject<'_> {
@@ -93,7 +93,7 @@ impl Kind for AffiliateStep {
     const METRIC: Option<FactKind> = Some(FactKind::Affiliate);
     const MAILS: usize = 1;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["step"].as_str().unwrap_or_default() {
+        sentence(match entry["step"].as_str().unwrap_or_default() {
             "approve" => "Approved an application",
             "reject" => "Rejected an application",
             "activate" => "Activated the account",
@@ -146,7 +146,7 @@ impl Kind for AffiliateChanged {
     const METRIC: Option<FactKind> = Some(FactKind::Affiliate);
     /// Two to the address that was, and one to each that was given up shortly before.
     const MAILS: usize = 2 + MOST_FORMER;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Changed an affiliate's data"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Changed an affiliate's data"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -243,7 +243,7 @@ fn write_of_addresses(
 impl Kind for NoteAdded {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Wrote a note"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Wrote a note"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -270,7 +270,7 @@ impl Kind for NoteAdded {
 impl Kind for ActivationSent {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Sent a link that sets the password"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Sent a link that sets the password"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -298,7 +298,7 @@ impl Kind for ActivationSent {
 impl Kind for SignedOutEverywhere {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Signed an affiliate out everywhere"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Signed an affiliate out everywhere"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory

@@ -1,7 +1,7 @@
 //! Facts about links.
 
 use super::puts::{link_key, put_link, write_to};
-use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{affiliate_key, link_count_key};
 use crate::app::work::Work;
@@ -17,7 +17,7 @@ use crate::store::Result;
 impl Kind for LinkCreated {
     const METRIC: Option<FactKind> = Some(FactKind::Link);
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Made a link"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Made a link"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -58,7 +58,7 @@ fn count_link(work: &mut Work, link: &Link, within: Option<Within>) -> Result<bo
 impl Kind for LinkDisabled {
     const METRIC: Option<FactKind> = Some(FactKind::Link);
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Switched a link off"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Switched a link off"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -90,7 +90,7 @@ impl Kind for LinkDisabled {
 impl Kind for LinkEnabled {
     const METRIC: Option<FactKind> = Some(FactKind::Link);
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Switched a link on again"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Switched a link on again"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory

@@ -80,7 +80,7 @@ impl Audit {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the answer of every `says`")]
-fn said(words: &str) -> Option<String> {
+fn sentence(words: &str) -> Option<String> {
     Some(words.to_owned())
 }
 

@@ -1,6 +1,6 @@
 //! Facts of nightly runs: statements, months, and the runs themselves.
 
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{CHANGES, FEED, RUN, RUNS, statement_key, statements_index};
 use crate::app::work::Work;
@@ -148,7 +148,7 @@ fn put_month(work: &mut Work, doc: &MonthDoc) -> Result<()> {
 impl Kind for RunFinished {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Finished a nightly run"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Finished a nightly run"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Run { fence: self.fence }

@@ -1,7 +1,7 @@
 //! Facts about members of staff, and the passwords of all people.
 
 use super::puts::{end_sessions, put_affiliate};
-use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{ADMINS, CHANGES, affiliate_key, credentials_key, staff_email_key, staff_key};
 use crate::app::outbox::enqueue_in;
@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 impl Kind for StaffCreated {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Made a member of staff"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Made a member of staff"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -50,7 +50,7 @@ impl Kind for StaffCreated {
 impl Kind for StaffChanged {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Changed a member of staff"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Changed a member of staff"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -111,7 +111,7 @@ fn put_staff(work: &mut Work, member: &StaffMember) -> Result<()> {
 impl Kind for StaffInvited {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Made a link that sets a member's password"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Made a link that sets a member's password"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -140,7 +140,7 @@ impl Kind for StaffInvited {
 impl Kind for StaffSignedOutEverywhere {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Signed out everywhere"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Signed out everywhere"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -161,7 +161,7 @@ impl Kind for StaffSignedOutEverywhere {
 impl Kind for PasswordSet {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Some(Audit { hides: &["hash"], says: |_| said("Set a password") });
+    const AUDIT: Option<Audit> = Some(Audit { hides: &["hash"], says: |_| sentence("Set a password") });
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory

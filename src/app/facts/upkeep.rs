@@ -1,6 +1,6 @@
 //! Facts by which the server looks after itself: mail that ended, facts that were set aside.
 
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{SET_ASIDE, lost_mail_key, set_aside_key};
 use crate::app::outbox::{mail_done, mail_key, remember_lost};
@@ -71,7 +71,7 @@ impl Kind for SetAsideEnded {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["retried"].as_bool() {
+        sentence(match entry["retried"].as_bool() {
             Some(true) => "Had a fact tried again that was set aside",
             _ => "Dropped a fact that was set aside",
         })
