@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Secrets};
 use crate::domain::person::{Permission, Person, Role};
 use crate::journal::JournalError;
-use crate::serve::{Foundation, Purpose, ServeError, Serving};
+use crate::serve::{Mode, Resources, ServeError, Serving};
 use async_trait::async_trait;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,7 +27,7 @@ const ANY_LOOPBACK_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4A
 impl Launcher for ThisProcess {
     async fn serve(&self, config: Config, clock: Clock, settable: bool, stop: Stop) -> Result<(), Failure> {
         let settable_clock = settable.then(|| clock.clone());
-        let serving = Serving::start(&config, clock, Purpose::Serve { settable_clock }).await?;
+        let serving = Serving::start(&config, clock, Mode::Serve { settable_clock }).await?;
         let (public, internal) = (serving.public(), serving.internal());
         let file = ServeFile { pid: std::process::id(), public, internal };
         let announcing = announce(file, config.data_dir.clone());
@@ -48,15 +48,15 @@ impl Launcher for ThisProcess {
         // One-time links that the command prints lead to the server that will be started later.
         config.listen.staff_url = config.listen.staff_base().parse().ok();
         config.listen.internal = ANY_LOOPBACK_PORT;
-        let serving = Serving::start(&config, Clock::system(), Purpose::Command).await?;
+        let serving = Serving::start(&config, Clock::system(), Mode::Command).await?;
         let internal = serving.internal();
         Ok(Started { internal, stop: Box::new(move || Box::pin(serving.stop())) })
     }
 
     async fn rebuild(&self, config: &Config, journals: &[PathBuf]) -> Result<Rebuilt, Failure> {
         let secrets = Secrets::open(config)?;
-        let foundation = Foundation::without_journal(config, secrets)?;
-        let Foundation { keyring, settings, store, .. } = foundation;
+        let resources = Resources::without_journal(config, secrets)?;
+        let Resources { keyring, settings, store, .. } = resources;
         let reports = import_journals(journals, &store, &keyring, &settings, &|_| {}).await?;
         Ok(Rebuilt {
             facts: reports.iter().map(|report| report.facts).sum(),

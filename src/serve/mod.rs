@@ -9,7 +9,7 @@ mod listen;
 mod open;
 mod wire;
 
-pub use open::Foundation;
+pub use open::Resources;
 
 use crate::app::people::SAMPLE_IN_USE;
 use crate::app::{App, Parts, Running, Stop, guarded};
@@ -59,7 +59,7 @@ pub enum ServeError {
 
 /// What a server is started for.
 #[derive(Debug, Clone)]
-pub enum Purpose {
+pub enum Mode {
     /// Both listeners and the schedule; the clock may be set through the internal listener if it is given.
     Serve {
         /// For tests and the demo.
@@ -69,7 +69,7 @@ pub enum Purpose {
     Command,
 }
 
-impl Purpose {
+impl Mode {
     fn settable_clock(&self) -> Option<Clock> {
         match self {
             Self::Serve { settable_clock } => settable_clock.clone(),
@@ -99,12 +99,12 @@ struct Open {
 
 impl Serving {
     /// Starts the server.
-    pub async fn start(config: &Config, clock: Clock, purpose: Purpose) -> Result<Self, ServeError> {
-        let (Foundation { secrets, keyring, settings, store }, journal) = Foundation::lay(config)?;
+    pub async fn start(config: &Config, clock: Clock, mode: Mode) -> Result<Self, ServeError> {
+        let (Resources { secrets, keyring, settings, store }, journal) = Resources::open(config)?;
         let metrics = Arc::new(Metrics::new());
         let running =
             Running::start(Parts { clock, journal, store, keyring, metrics, settings, beside: Vec::new() });
-        match Open::begin(&running.app, &secrets, purpose).await {
+        match Open::begin(&running.app, &secrets, mode).await {
             Ok(open) => Ok(Self { running, open, made_secrets: secrets.made }),
             Err(error) => {
                 running.stop().await;
@@ -163,11 +163,11 @@ impl Serving {
 }
 
 impl Open {
-    async fn begin(app: &Arc<App>, secrets: &Secrets, purpose: Purpose) -> Result<Self, ServeError> {
+    async fn begin(app: &Arc<App>, secrets: &Secrets, mode: Mode) -> Result<Self, ServeError> {
         wait_for_the_store(app).await?;
         let edge = wire::edge(app)?;
         wire::show_metrics(app, &edge);
-        let state = wire::api_state(app, secrets, purpose.settable_clock())?;
+        let state = wire::api_state(app, secrets, mode.settable_clock())?;
         let pages = wire::page_state(app)?;
         let internal = listen::bind(app, app.config().listen.internal)?;
         let mut open = Self {
@@ -177,7 +177,7 @@ impl Open {
             public: SocketAddr::new(internal.address.ip(), 0),
             internal: internal.address,
         };
-        if let Purpose::Serve { .. } = purpose {
+        if let Mode::Serve { .. } = mode {
             check_agreement(app).await?;
             let post = wire::post(app)?;
             let public = listen::bind(app, app.config().listen.public)?;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// What all parts of a node share before it serves.
 #[derive(Debug)]
-pub struct Foundation {
+pub struct Resources {
     /// Secrets.
     pub secrets: Secrets,
     /// Signs and verifies.
@@ -28,9 +28,9 @@ pub struct Foundation {
     pub store: Arc<dyn Store>,
 }
 
-impl Foundation {
+impl Resources {
     /// Reads secrets, takes the data directory by its journal, opens the store.
-    pub(super) fn lay(config: &Config) -> Result<(Self, Journal), ServeError> {
+    pub(super) fn open(config: &Config) -> Result<(Self, Journal), ServeError> {
         // Before the journal: secrets are made for a data directory without history only.
         let secrets = Secrets::open(config)?;
         crate::private::tighten(&config.data_dir);

@@ -9,7 +9,7 @@ use crate::domain::fact::{AffiliateChange, AffiliateChanged};
 use crate::domain::id::AffiliateId;
 use crate::domain::input::{Email, PaypalEmail};
 use crate::domain::mail::{Asked, Letter, Message};
-use crate::domain::one_time::{OneTimeError, Purpose};
+use crate::domain::one_time::{LinkKind, OneTimeError};
 use crate::domain::person::{Person, Realm, same_email};
 use std::sync::Arc;
 
@@ -109,16 +109,16 @@ impl App {
         let affiliate = directory.affiliate(id).filter(|one| one.may_act()).ok_or(OneTimeError::Spent)?;
         let (before, held) = (affiliate.profile.clone(), affiliate.holds_when_changed());
         let mut profile = before.clone();
-        let confirmed = match link.purpose {
-            Purpose::ConfirmEmail => {
+        let confirmed = match link.kind {
+            LinkKind::ConfirmEmail => {
                 profile.email = address;
                 Confirmed::Email { held }
             }
-            Purpose::ConfirmPaypal => {
+            LinkKind::ConfirmPaypal => {
                 let first = profile.paypal_email.replace(address).is_none();
                 Confirmed::Paypal { first, held }
             }
-            Purpose::Activate | Purpose::Reset | Purpose::InviteStaff => {
+            LinkKind::Activate | LinkKind::Reset | LinkKind::InviteStaff => {
                 return Err(OneTimeError::Bad.into());
             }
         };

@@ -4,7 +4,7 @@ use super::{App, Contact, LinkError, NewSession, OpenLink, Session, SetPasswordE
 use crate::app::actor::Actor;
 use crate::domain::fact::PasswordSet;
 use crate::domain::mail::Asked;
-use crate::domain::one_time::{OneTime, OneTimeError, Purpose};
+use crate::domain::one_time::{LinkKind, OneTime, OneTimeError};
 use crate::domain::outcome::FactOutcome;
 use crate::domain::password;
 use crate::domain::person::{Person, Realm};
@@ -16,17 +16,17 @@ impl App {
     /// or may not do this (any more).
     pub async fn one_time_url(
         &self,
-        purpose: Purpose,
+        kind: LinkKind,
         person: Person,
         new_address: Option<&str>,
     ) -> Result<Option<String>, StoreError> {
-        self.one_time_url_if(purpose, person, new_address, None).await
+        self.one_time_url_if(kind, person, new_address, None).await
     }
 
     /// The same, but `None` also if the account does not stand any more as it did when the link was asked for.
     pub(crate) async fn one_time_url_if(
         &self,
-        purpose: Purpose,
+        kind: LinkKind,
         person: Person,
         new_address: Option<&str>,
         asked: Option<Asked>,
@@ -40,11 +40,11 @@ impl App {
             return Ok(None);
         }
         let new_address = new_address.map(str::to_owned);
-        let link = OneTime::new(purpose, person, contact.present(version), new_address, self.now());
+        let link = OneTime::new(kind, person, contact.present(version), new_address, self.now());
         let token = link.sign(&self.keyring);
         let listen = &self.config().listen;
-        Ok(Some(match (purpose, person.realm()) {
-            (Purpose::ConfirmEmail | Purpose::ConfirmPaypal, _) => {
+        Ok(Some(match (kind, person.realm()) {
+            (LinkKind::ConfirmEmail | LinkKind::ConfirmPaypal, _) => {
                 format!("{}/confirm?token={token}", listen.public_base())
             }
             (_, Realm::Portal) => format!("{}/activate?token={token}", listen.public_base()),
@@ -79,7 +79,7 @@ impl App {
         agent: &str,
     ) -> Result<NewSession, SetPasswordError> {
         let (link, contact, replaces) = self.open_link(token).await?;
-        if !link.purpose.sets_password() {
+        if !link.kind.sets_password() {
             return Err(OneTimeError::Bad.into());
         }
         self.replace_password(link.person, &contact, replaces, new, agent).await

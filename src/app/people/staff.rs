@@ -6,7 +6,7 @@ use crate::domain::account::Refusal;
 use crate::domain::fact::{StaffChanged, StaffCreated, StaffInvited};
 use crate::domain::id::StaffId;
 use crate::domain::input::{Email, Name};
-use crate::domain::one_time::Purpose;
+use crate::domain::one_time::LinkKind;
 use crate::domain::person::{Permission, Person, Role, StaffMember};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl App {
     }
 
     async fn staff_link(&self, id: StaffId) -> Result<String, ActError> {
-        let url = self.one_time_url(Purpose::InviteStaff, Person::Staff(id), None).await?;
+        let url = self.one_time_url(LinkKind::InviteStaff, Person::Staff(id), None).await?;
         url.ok_or(ActError::Refused(Refusal::UnknownStaff))
     }
 
