@@ -2,7 +2,7 @@
 
 use super::App;
 use super::directory::Directory;
-use crate::domain::account::Claim;
+use crate::domain::account::Reservation;
 use crate::domain::affiliate::{Affiliate, Link};
 use crate::domain::attribution::{self, Given, Input, Visit, decide, hold_burst};
 use crate::domain::fact::{self, Fact, Record};
@@ -47,7 +47,7 @@ impl Evidence {
 
 impl App {
     /// Decides about claimed signups; the decisions are still to be journaled.
-    pub(super) async fn decide(&self, claims: &[Claim]) -> Result<Vec<Record>> {
+    pub(super) async fn decide(&self, claims: &[Reservation]) -> Result<Vec<Record>> {
         let evidence: Vec<Evidence> = claims.iter().map(|claim| self.check_evidence(claim)).collect();
         let mut visitors: Vec<VisitorId> = evidence.iter().flat_map(Evidence::visitors).collect();
         visitors.sort_unstable();
@@ -84,7 +84,7 @@ impl App {
 
     async fn decide_one(
         &self,
-        claim: &Claim,
+        claim: &Reservation,
         evidence: &Evidence,
         visits: &BTreeMap<VisitorId, Vec<Visit>>,
     ) -> Result<Record> {
@@ -118,7 +118,7 @@ impl App {
         Ok(Record { at: self.now(), by: "counterfoil".to_owned(), fact })
     }
 
-    fn check_evidence(&self, claim: &Claim) -> Evidence {
+    fn check_evidence(&self, claim: &Reservation) -> Evidence {
         let evidence = &claim.signup.evidence;
         Evidence {
             click: given(evidence.click.as_deref(), |text| self.keyring.verify_click(text)),

@@ -22,7 +22,7 @@ use super::replay::NOTHING;
 use super::set_aside::{MOST_WAITING, set_aside_fact};
 use super::work::Work;
 use super::{App, Submitted, lock};
-use crate::domain::account::{Account, Claim, Refusal};
+use crate::domain::account::{Account, Refusal, Reservation};
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
@@ -107,7 +107,7 @@ pub(crate) struct FactsDrainer {
     /// Signups whose decision is in the journal ahead.
     decided: HashSet<u64>,
     /// Signups claimed by this node, to be decided.
-    undecided: Vec<Claim>,
+    undecided: Vec<Reservation>,
     /// Copies of signups, by account, that wait for a decision.
     pending: HashMap<AccountId, Vec<u64>>,
     last_idle: Instant,
@@ -147,7 +147,7 @@ struct Ahead {
 #[derive(Debug, Default)]
 struct Part {
     cursor: Cursor,
-    claims: Vec<Claim>,
+    claims: Vec<Reservation>,
     pending: Vec<(AccountId, u64)>,
     completed: Vec<(u64, Submitted)>,
     decided: Vec<(u64, Arc<Account>, FactOutcome)>,
@@ -678,7 +678,7 @@ impl FactsDrainer {
             return Ok(());
         }
         let some = self.undecided.len().min(DECISIONS_AT_ONCE);
-        let claims: Vec<Claim> = self.undecided.drain(..some).collect();
+        let claims: Vec<Reservation> = self.undecided.drain(..some).collect();
         let decided = match self.app.decide(&claims).await {
             // What was read of an emptied store is not all there was.
             Ok(decisions) => self.check_meta().await.map(|()| decisions),
@@ -806,7 +806,7 @@ impl Part {
     fn note(&mut self, located: &Located, effect: Effect, at_home: bool) {
         let position = located.cursor.position;
         match effect {
-            Effect::Claimed(claim) => self.claims.push(*claim),
+            Effect::Reserved(claim) => self.claims.push(*claim),
             Effect::Pending => {
                 let account = account_of(&located.record.fact).cloned();
                 self.pending.extend(account.map(|account| (account, position)));

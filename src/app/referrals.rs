@@ -383,7 +383,7 @@ impl<'a> ReferralView<'a> {
 mod tests {
     use super::*;
     use crate::domain::account;
-    use crate::domain::account::{Claim, Origin};
+    use crate::domain::account::{Origin, Reservation};
     use crate::domain::fact::{Evidence, Signup};
     use crate::domain::id::NodeId;
 
@@ -401,7 +401,7 @@ mod tests {
             delivery: None,
             warnings: Vec::new(),
         };
-        let claim = Some(Claim { origin, claimed_at: now, signup });
+        let claim = Some(Reservation { origin, claimed_at: now, signup });
         let state = |account: &Account| AccountState::of(account, Some(Standing::Active));
         assert_eq!(state(&account), AccountState::Waiting);
         account.claim.clone_from(&claim);

@@ -6,7 +6,7 @@ use crate::app::layout::{
     FEED, MISSING_OWED, account_key, delivery_key, event_key, events_index, index_changes,
 };
 use crate::app::work::Work;
-use crate::domain::account::{Account, Apart, Claim, Origin, SignupOutcome};
+use crate::domain::account::{Account, Apart, Origin, Reservation, SignupOutcome};
 use crate::domain::fact::{Credit, Decision, Delivery, Event, Review, ReviewAction, Signup, Void};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::FactOutcome;
@@ -38,7 +38,7 @@ impl Kind for Signup {
             let (origin, claimed_at) = (context.origin, context.now);
             Ok(match account.report_signup(self, seen.as_ref(), origin, claimed_at) {
                 SignupOutcome::Claimed => {
-                    Effect::Claimed(Box::new(Claim { origin, claimed_at, signup: self.clone() }))
+                    Effect::Reserved(Box::new(Reservation { origin, claimed_at, signup: self.clone() }))
                 }
                 SignupOutcome::Pending => Effect::Pending,
                 SignupOutcome::Replayed => Effect::of(false),

@@ -18,7 +18,7 @@ use super::actor::Actor;
 use super::layout::{AUDIT, account_partition, affiliate_partition};
 use super::outbox;
 use super::work::{Source, Work};
-use crate::domain::account::{Account, Claim, Origin, Refusal};
+use crate::domain::account::{Account, Origin, Refusal, Reservation};
 use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AccountId, AffiliateId, NodeId};
 use crate::domain::outcome::FactOutcome;
@@ -120,7 +120,7 @@ pub(crate) enum Effect {
     /// It ended.
     Done { outcome: FactOutcome, account: Option<Arc<Account>> },
     /// The signup is ours to decide on.
-    Claimed(Box<Claim>),
+    Reserved(Box<Reservation>),
     /// The same signup is being decided.
     Pending,
     /// It had no effect, and never will.
