@@ -44,7 +44,7 @@ pub struct Proof {
 
 /// Why a proof could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ProofError {
+pub enum VerifyError {
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -58,7 +58,7 @@ pub enum ProofError {
 
 impl App {
     /// Proves that this node's journal and the closed statements in it are as they were written.
-    pub async fn prove(&self) -> Result<Proof, ProofError> {
+    pub async fn verify(&self) -> Result<Proof, VerifyError> {
         let mut proof = Proof {
             untouched: true,
             node: self.node,
@@ -69,24 +69,24 @@ impl App {
             statements: 0,
             damage: Vec::new(),
         };
-        self.prove_journal(&mut proof).await?;
+        self.verify_journal(&mut proof).await?;
         if proof.damage.is_empty() {
             self.wait_until_replayed().await?;
-            self.prove_statements(&mut proof).await?;
+            self.verify_statements(&mut proof).await?;
         }
         proof.untouched = proof.damage.is_empty();
         Ok(proof)
     }
 
     /// A store that is being refilled lacks statements without being damaged.
-    async fn wait_until_replayed(&self) -> Result<(), ProofError> {
+    async fn wait_until_replayed(&self) -> Result<(), VerifyError> {
         match tokio::time::timeout(REPLAY_PATIENCE, self.wait_until_drained()).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(ProofError::NotReplayed),
+            _ => Err(VerifyError::NotReplayed),
         }
     }
 
-    async fn prove_journal(&self, proof: &mut Proof) -> Result<(), ProofError> {
+    async fn verify_journal(&self, proof: &mut Proof) -> Result<(), VerifyError> {
         let dir = self.config().data_dir.clone();
         // Hashing gigabytes takes seconds: not on a thread that serves.
         let report = tokio::task::spawn_blocking(move || crate::journal::verify(&dir)).await;
@@ -102,7 +102,7 @@ impl App {
         Ok(())
     }
 
-    async fn prove_statements(&self, proof: &mut Proof) -> Result<(), ProofError> {
+    async fn verify_statements(&self, proof: &mut Proof) -> Result<(), VerifyError> {
         let mut reader = self.journal.reader(Log::Facts, 0, true)?;
         let end = self.journal.facts().last_position();
         let mut closed: Vec<(u64, Closed)> = Vec::new();
@@ -145,12 +145,12 @@ impl App {
         );
         for (_, statement) in closed {
             proof.statements += 1;
-            self.prove_statement(&statement, proof).await?;
+            self.verify_statement(&statement, proof).await?;
         }
         Ok(())
     }
 
-    async fn prove_statement(&self, closed: &Closed, proof: &mut Proof) -> Result<(), ProofError> {
+    async fn verify_statement(&self, closed: &Closed, proof: &mut Proof) -> Result<(), VerifyError> {
         let Closed { affiliate, month, hash } = closed;
         let key = statement_key(*affiliate, *month);
         let partition = affiliate_partition(*affiliate, self.store.partitions());
