@@ -26,12 +26,12 @@ impl attribution::Directory for Directory {
 }
 
 /// A signup's evidence after its signatures were checked.
-struct Evidence {
+struct CheckedEvidence {
     click: Given<ClickClaim>,
     cookie: Given<VisitorClaim>,
 }
 
-impl Evidence {
+impl CheckedEvidence {
     fn visitors(&self) -> impl Iterator<Item = VisitorId> {
         let by_click = match self.click {
             Given::Good(claim) => Some(claim.visitor),
@@ -48,8 +48,8 @@ impl Evidence {
 impl App {
     /// Decides about claimed signups; the decisions are still to be journaled.
     pub(super) async fn decide(&self, claims: &[Reservation]) -> Result<Vec<Record>> {
-        let evidence: Vec<Evidence> = claims.iter().map(|claim| self.check_evidence(claim)).collect();
-        let mut visitors: Vec<VisitorId> = evidence.iter().flat_map(Evidence::visitors).collect();
+        let evidence: Vec<CheckedEvidence> = claims.iter().map(|claim| self.check_evidence(claim)).collect();
+        let mut visitors: Vec<VisitorId> = evidence.iter().flat_map(CheckedEvidence::visitors).collect();
         visitors.sort_unstable();
         visitors.dedup();
         let visits = self.all_visits(&visitors).await?;
@@ -85,7 +85,7 @@ impl App {
     async fn decide_one(
         &self,
         claim: &Reservation,
-        evidence: &Evidence,
+        evidence: &CheckedEvidence,
         visits: &BTreeMap<VisitorId, Vec<Visit>>,
     ) -> Result<Record> {
         let directory = self.directory();
@@ -118,9 +118,9 @@ impl App {
         Ok(Record { at: self.now(), by: "counterfoil".to_owned(), fact })
     }
 
-    fn check_evidence(&self, claim: &Reservation) -> Evidence {
+    fn check_evidence(&self, claim: &Reservation) -> CheckedEvidence {
         let evidence = &claim.signup.evidence;
-        Evidence {
+        CheckedEvidence {
             click: given(evidence.click.as_deref(), |text| self.keyring.verify_click(text)),
             cookie: given(evidence.cookie.as_deref(), |text| self.keyring.verify_visitor(text)),
         }

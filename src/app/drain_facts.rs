@@ -145,7 +145,7 @@ struct Ahead {
 
 /// What a partition's part of a batch came to.
 #[derive(Debug, Default)]
-struct Part {
+struct PartitionResult {
     cursor: Cursor,
     claims: Vec<Reservation>,
     pending: Vec<(AccountId, u64)>,
@@ -515,7 +515,7 @@ impl FactsDrainer {
         batch.iter().find(waits).map(|located| located.cursor.position)
     }
 
-    fn take(&mut self, partition: Partition, part: Part) {
+    fn take(&mut self, partition: Partition, part: PartitionResult) {
         self.cursors.insert(partition, part.cursor);
         self.undecided.extend(part.claims);
         self.voided.extend(part.voided);
@@ -545,7 +545,7 @@ impl FactsDrainer {
         partition: Partition,
         batch: &[Located],
         end: Cursor,
-    ) -> Result<(Partition, Part), (Partition, DrainError)> {
+    ) -> Result<(Partition, PartitionResult), (Partition, DrainError)> {
         // Facts that this batch has found without effect, or has set aside.
         let mut passed: HashSet<u64> = HashSet::new();
         let mut tries = 0;
@@ -574,12 +574,16 @@ impl FactsDrainer {
         batch: &'b [Located],
         end: Cursor,
         voided: &mut HashSet<u64>,
-    ) -> Result<Option<Part>, Stuck<'b>> {
+    ) -> Result<Option<PartitionResult>, Stuck<'b>> {
         let app = &self.app;
         let partitions = app.store.partitions();
         let cursor = self.cursors.get(&partition).copied().unwrap_or_default();
         if cursor >= end {
-            return Ok(Some(Part { cursor, voided: voided.iter().copied().collect(), ..Part::default() }));
+            return Ok(Some(PartitionResult {
+                cursor,
+                voided: voided.iter().copied().collect(),
+                ..PartitionResult::default()
+            }));
         }
         let relevant: Vec<&Located> = batch
             .iter()
@@ -595,7 +599,7 @@ impl FactsDrainer {
             _ => Stuck::Somewhere(error.into()),
         };
         let mut work = Work::load(&*app.store, partition, keys).await.map_err(stuck)?;
-        let mut part = Part { cursor: end, ..Part::default() };
+        let mut part = PartitionResult { cursor: end, ..PartitionResult::default() };
         let mut refused = Vec::new();
         let mut fence: Option<u64> = None;
         for (place, located) in relevant.iter().enumerate() {
@@ -802,7 +806,7 @@ fn apply_or_stuck<'b>(
     }
 }
 
-impl Part {
+impl PartitionResult {
     fn note(&mut self, located: &Located, effect: Effect, at_home: bool) {
         let position = located.cursor.position;
         match effect {

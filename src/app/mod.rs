@@ -67,7 +67,7 @@ use crate::domain::program::{AttributionRules, Rules};
 use crate::domain::statement::{ClosingReferrals, Statement};
 use crate::domain::token::{Keyring, LinkClaim};
 use crate::journal::Journal;
-use crate::mail::Route;
+use crate::mail::MailRoute;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use chrono::{DateTime, Utc};
@@ -167,7 +167,7 @@ pub struct Settings {
     /// The store is this node's own.
     pub embedded: bool,
     /// Where mail goes.
-    pub mail_route: Route,
+    pub mail_route: MailRoute,
     /// How long a request waits for its fact to be applied before it answers that the fact is on disk.
     pub apply_patience: Duration,
 }

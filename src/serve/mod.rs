@@ -126,7 +126,7 @@ impl Serving {
         self.open.internal
     }
     /// Where mail goes.
-    pub fn mail_route(&self) -> &mail::Route {
+    pub fn mail_route(&self) -> &mail::MailRoute {
         &self.running.app.settings().mail_route
     }
     /// Ready when the node finds that it must not run, with why.

@@ -1174,7 +1174,7 @@ async fn mail_that_can_not_be_read_is_told_and_holds_up_no_other_node() {
         zone: app.zone().clone(),
     };
     let sender = crate::mail::Sender { from: "a@b.example".parse().expect("an address"), reply_to: None };
-    let route = crate::mail::Route::File(story.dir.path().join("outbox"));
+    let route = crate::mail::MailRoute::File(story.dir.path().join("outbox"));
     let post = crate::jobs::mail::Post {
         templates: crate::mail::Templates::open(context, Path::new("")).expect("ours"),
         mailer: crate::mail::Mailer::open(&route, sender).expect("a directory"),
