@@ -1,4 +1,4 @@
-//! Decides about signups: checks the evidence's signatures, fetches the visitors' visits, asks the rule.
+//! Decides about signups: verifies the evidence's signatures, reads the visitors' visits, applies the rule.
 
 use super::App;
 use super::directory::Directory;
@@ -46,7 +46,7 @@ impl CheckedEvidence {
 }
 
 impl App {
-    /// Decides about claimed signups; the decisions are still to be journaled.
+    /// Decides about reserved signups. The caller journals the decisions.
     pub(super) async fn decide(&self, claims: &[Reservation]) -> Result<Vec<Record>> {
         let evidence: Vec<CheckedEvidence> = claims.iter().map(|claim| self.check_evidence(claim)).collect();
         let mut visitors: Vec<VisitorId> = evidence.iter().flat_map(CheckedEvidence::visitors).collect();
@@ -54,7 +54,7 @@ impl App {
         visitors.dedup();
         let visits = self.all_visits(&visitors).await?;
         let visits: BTreeMap<VisitorId, Vec<Visit>> = visitors.into_iter().zip(visits).collect();
-        // An affiliate that another node just took in may be named.
+        // The evidence may name an affiliate that another node has just added.
         self.follow_directory().await?;
         let mut decisions = Vec::with_capacity(claims.len());
         for (claim, evidence) in claims.iter().zip(&evidence) {
@@ -63,7 +63,8 @@ impl App {
         Ok(decisions)
     }
 
-    /// The visits of visitors, all that this node brought to the store: not what is left in one that has just lost some.
+    /// The visits of visitors, including all that this node brought to the store. It is an error if the store has
+    /// just lost some of them.
     async fn all_visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
         if visitors.is_empty() {
             return Ok(Vec::new());
@@ -78,7 +79,7 @@ impl App {
         }
         self.doubt_clicks();
         Err(StoreError::Unavailable(
-            "the store forgot clicks: signups are decided when they are back".to_owned(),
+            "the store lost clicks; signups are decided when the clicks are back".to_owned(),
         ))
     }
 

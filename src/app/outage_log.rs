@@ -1,4 +1,4 @@
-//! An outage is told once when it begins and now and then while it lasts, not at every try.
+//! //! Logs an outage when it begins and once a minute while it lasts, not at every attempt.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
