@@ -78,7 +78,7 @@ impl App {
         let others = self.other_replays(&meta.life()).await?;
         let text = |node| {
             format!(
-                "{node} has not been back since the store was emptied; start it, or forget one that never comes back with \
+                "{node} has not come back since the store was emptied; start it, or forget a node that never comes back with \
                  `counterfoil node forget`"
             )
         };
@@ -99,7 +99,7 @@ impl App {
             (self.applied_of(node, Log::Facts).await?, self.applied_of(node, Log::Clicks).await?);
         let (facts_in, clicks_in) = (is_in(facts, state.facts), is_in(clicks, state.clicks));
         let text = format!(
-            "{node} has replayed {} of {} facts and {} of {} clicks; wait for it, start it, or forget one that never comes \
+            "{node} has replayed {} of {} facts and {} of {} clicks; wait for it, start it, or forget a node that never comes \
              back with `counterfoil node forget`",
             facts.position, state.facts.position, clicks.position, state.clicks.position
         );

@@ -1,8 +1,8 @@
-//! The server's inside: takes facts in, decides, applies them, and answers what is known.
+//! The core of the server: accepts facts, decides about them, applies them, and answers questions.
 //!
-//! [`App::submit`] (`intake`) is the way in of every fact: it is flushed to the node's journal, applied by the
-//! [facts drainer](drain_facts), which asks the pure rules what it does, and what became of it is answered. What
-//! is read is read from the store, but for the directory, which every node holds in memory.
+//! Every fact enters through [`App::submit`] (`intake`): it is flushed to the node's journal and applied by the
+//! [facts drainer](drain_facts), which asks the pure rules what it does; then its outcome is returned. Reads go to
+//! the store, except for the directory, which every node holds in memory.
 
 pub mod actor;
 mod confirm;
@@ -80,9 +80,9 @@ use tokio_util::task::TaskTracker;
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The entries of the page.
     pub data: Vec<T>,
-    /// Where the next one starts, opaque; `None`: this is the last.
+    /// Where the next page starts, opaque; `None`: this is the last page.
     pub next_cursor: Option<String>,
 }
 
@@ -90,28 +90,28 @@ pub struct Page<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountList {
-    /// All.
+    /// All accounts.
     All,
     /// Held for review.
     Held,
-    /// With reports that contradicted what stands.
+    /// With reports that contradict earlier ones.
     Conflict,
     /// With events but no signup yet.
     Waiting,
-    /// Credited to an affiliate.
+    /// Credited to this affiliate.
     Of(AffiliateId),
 }
 
-/// A statement with what stands beside it.
+/// A statement, and what is kept with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatementDoc {
-    /// When the run that closed it for ever read its facts; `None`: it is open.
+    /// When the run that closed it read its facts; `None`: the month is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<DateTime<Utc>>,
     /// An open month that late facts left without a referral: not shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
-    /// What it says.
+    /// The statement.
     pub statement: Statement,
     /// Which referrals counted when it was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +119,7 @@ pub struct StatementDoc {
 }
 
 impl StatementDoc {
-    /// Whether it is closed for ever.
+    /// Whether it is closed.
     pub const fn is_closed(&self) -> bool {
         self.closed_at.is_some()
     }
@@ -128,10 +128,10 @@ impl StatementDoc {
 /// Why a list or an account could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The cursor is not one that we gave.
+    /// The cursor is not one that the server gave out.
     #[error("read the cursor")]
     BadCursor,
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -139,47 +139,48 @@ pub enum ReadError {
 /// One entry of the feed or of the audit log, as kept.
 #[derive(Debug, Clone)]
 pub struct Logged {
-    /// Its cursor: reading after it gives the next.
+    /// Its cursor; reading after it gives the next entry.
     pub cursor: String,
     /// A JSON object.
     pub body: serde_json::Value,
 }
 
-/// The configuration, which all parts of the server read in place, and what is made of it and of secrets at the start.
+/// The configuration, which all parts of the server read directly, and what the start derived from it and from the
+/// secrets.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What was configured.
+    /// The configuration.
     pub config: Arc<Config>,
-    /// The rules of months still open.
+    /// The rules of open months.
     pub rules: Arc<Rules>,
-    /// What signups are judged by.
+    /// The rules by which signups are decided.
     pub attribution: AttributionRules,
     /// Where links may lead.
     pub destinations: AllowList,
-    /// What types of events are called.
+    /// The names of event types.
     pub event_types: EventTypes,
-    /// What affiliates sign.
+    /// The agreement that affiliates sign.
     pub agreement: Agreement,
     /// Each signing key's id with a digest of its value.
     pub key_digests: Vec<(String, String)>,
-    /// Keys e-mail and IP hashes; never shown.
+    /// Keys the hashes of e-mails and IP addresses; never shown.
     pub pepper: Arc<Pepper>,
-    /// The store is this node's own.
+    /// Whether the store is embedded, for this node only.
     pub embedded: bool,
     /// Where mail goes.
     pub mail_route: MailRoute,
-    /// How long a request waits for its fact to be applied before it answers that the fact is on disk.
+    /// How long a request waits for its fact to be applied before it answers only that the fact is on disk.
     pub apply_patience: Duration,
 }
 
 /// What the application is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// Tells the time.
+    /// The source of the time.
     pub clock: Clock,
-    /// Where facts and clicks go first.
+    /// Where facts and clicks are written first.
     pub journal: Journal,
-    /// Where what is derived lives.
+    /// Where derived data is kept.
     pub store: Arc<dyn Store>,
     /// Signs links.
     pub keyring: Arc<Keyring>,
@@ -187,11 +188,11 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The configuration.
     pub settings: Settings,
-    /// Other nodes that are started together with it: they are waited for in a replay.
+    /// Other nodes that are started together with this one; a replay waits for them.
     pub beside: Vec<NodeId>,
 }
 
-/// The server's inside: what all parts share, and the parts.
+/// The core of the server: what all parts share, and the parts.
 pub struct App {
     clock: Clock,
     pub(crate) journal: Journal,
@@ -210,7 +211,7 @@ pub struct App {
     ending: Ending,
 }
 
-/// What is computed of all accounts.
+/// What is computed from all accounts.
 #[derive(Debug, Default)]
 struct Books {
     run: run::ProgressCounters,
@@ -218,11 +219,11 @@ struct Books {
     overlooked: overlooked::Kept,
 }
 
-/// What people keep busy.
+/// What serves people.
 #[derive(Debug, Default)]
 struct People {
     hasher: people::Hasher,
-    /// Mail that waits, as last seen.
+    /// The number of waiting mails, as last seen.
     waiting_mail: AtomicU64,
 }
 
@@ -230,9 +231,9 @@ struct People {
 #[derive(Debug, Default)]
 struct Ending {
     stop: Stop,
-    /// Why the node must stop, once it knows.
+    /// Why the node must stop; `None`: it need not.
     fatal: Mutex<Option<String>>,
-    /// What stopping waits for.
+    /// The tasks that a stop waits for.
     tasks: TaskTracker,
 }
 
@@ -261,7 +262,7 @@ impl Running {
         tasks.close();
         Self { app }
     }
-    /// Lets the drainers apply what they can, tells the other nodes, and flushes the journal.
+    /// Lets the drainers apply what they can, announces the stop to the other nodes, and flushes the journal.
     pub async fn stop(self) {
         self.app.ending.stop.set();
         self.app.ending.tasks.wait().await;
@@ -299,7 +300,7 @@ impl App {
         }
     }
 
-    /// Now.
+    /// The present time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
@@ -307,11 +308,11 @@ impl App {
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
-    /// Signs and verifies.
+    /// Signs and verifies tokens.
     pub(crate) const fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
-    /// The program's zone.
+    /// The program's time zone.
     pub const fn zone(&self) -> &Zone {
         &self.zone
     }
@@ -319,40 +320,40 @@ impl App {
     pub fn config(&self) -> &Config {
         &self.settings.config
     }
-    /// What was made of it at the start.
+    /// The configuration, and what the start derived from it.
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }
     pub(crate) const fn attribution_rules(&self) -> &AttributionRules {
         &self.settings.attribution
     }
-    /// Does something after its asker was answered; stopping waits for it.
+    /// Runs a task after the request was answered; a stop waits for it.
     pub(crate) fn do_later(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.ending.tasks.spawn(task);
     }
-    /// The wish to stop.
+    /// The request to stop.
     pub const fn stopping(&self) -> &Stop {
         &self.ending.stop
     }
-    /// The whole address of a link, with its token.
+    /// The full URL of a link, with its token.
     pub fn link_url(&self, link: &Link) -> String {
         let token = self.keyring.sign_link(&LinkClaim { affiliate: link.affiliate, link: link.id });
         format!("{}/r/{token}", self.config().listen.public_base())
     }
 
-    /// Something that must run has ended: the process stops, rather than to go on without it.
+    /// A task that must run has ended: the process stops rather than running without it.
     fn die(&self, why: &str) {
         lock(&self.ending.fatal).get_or_insert_with(|| why.to_owned());
         self.ending.stop.set();
     }
-    /// Why the node must stop, if it must.
+    /// Why the node must stop; `None`: it need not.
     pub fn fatal(&self) -> Option<String> {
         lock(&self.ending.fatal).clone()
     }
 }
 
-/// Runs a task that the server can't do without: if it panics, which is a bug, the process stops and its
-/// supervisor starts it anew.
+/// Runs a task that the server needs. If it panics, which is a bug, the process stops, and its supervisor restarts
+/// it.
 pub(crate) fn guarded<T: Future<Output = ()> + Send + 'static>(
     app: &Arc<App>,
     name: &'static str,
@@ -363,13 +364,13 @@ pub(crate) fn guarded<T: Future<Output = ()> + Send + 'static>(
     async move {
         if task.await.is_err() {
             app.die(&format!(
-                "the {name} panicked: this is a bug, the log tells where; start the server again"
+                "the {name} panicked: this is a bug; the log says where; start the server again"
             ));
         }
     }
 }
 
-/// Nothing panics while it holds these locks; if it did, what they guard is still whole.
+/// Nothing panics while it holds these locks; if it did, the data would still be consistent.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
