@@ -32,7 +32,7 @@ impl Kind for AgreementPublished {
     fn documents(&self) -> Vec<String> {
         vec![agreement_key(&self.agreement.version)]
     }
-    /// A version stands for one text, the first, and never for another.
+    /// A version stands for one text, the first that was written; it never changes.
     fn apply(&self, work: &mut Work, _: &Context<'_>) -> Applied {
         let key = agreement_key(&self.agreement.version);
         match work.get::<Agreement>(&key)? {

@@ -69,7 +69,7 @@ impl Kind for ClaimDecided {
         claim.decided_by = Some(context.by.to_owned());
         claim.decided_at = Some(context.at);
         claim.account_id = self.account_id.clone().filter(|_| self.granted);
-        // The account lives elsewhere: the credit is a fact of its own, and owed until it is there.
+        // The account is in another partition: the credit is a separate fact, and owed until it is applied.
         work.index(MISSING_OWED.to_owned(), member.clone(), claim.account_id.is_some());
         work.index(MISSING_OPEN.to_owned(), member, false);
         work.put(&key, &claim)?;
