@@ -38,7 +38,7 @@ impl Launcher for ThisProcess {
             why = serving.failed() => Some(why),
         };
         announcing.abort();
-        // Commands that look for a server from now on must not find this one.
+        // Commands that start from now on must not find this server.
         ServeFile::remove(&config.data_dir);
         serving.stop().await;
         failed.map_or(Ok(()), |why| Err(Failure::Config(why)))
@@ -66,12 +66,12 @@ impl Launcher for ThisProcess {
     }
 }
 
-/// Lets commands find this server. On a full disk they can't until there is room; clicks do not need the
+/// Lets commands find this server. On a full disk they can't until there is room; clicks do not need the file.
 /// file.
 fn announce(file: ServeFile, data_dir: PathBuf) -> tokio::task::JoinHandle<()> {
     let mut written = file.write(&data_dir);
     if let Err(error) = &written {
-        tracing::warn!(%error, "serve.json can't be written: commands find this server when the disk takes it");
+        tracing::warn!(%error, "serve.json can't be written; commands can't find this server until the disk accepts it");
     }
     tokio::spawn(async move {
         while written.is_err() {
@@ -81,7 +81,7 @@ fn announce(file: ServeFile, data_dir: PathBuf) -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// Prints the server's addresses, and what was made for it. A closed stdout is no failure.
+/// Prints the server's addresses, and what was created for it. A closed stdout is no error.
 fn greet(config: &Config, serving: &Serving, first_link: Option<&(String, String)>) {
     use std::io::Write;
     let base = config.listen.public_base();
@@ -137,7 +137,7 @@ async fn first_staff_link(serving: &Serving, has_pages: bool) -> Option<(String,
         }
         None if staff.is_empty() => {
             let (name, email) = ("Administrator".parse(), FIRST_EMAIL.parse());
-            // Both are fit: they are literals, which a test reads.
+            // Both are valid: they are literals, and a test reads them.
             let new = NewStaff { name: name.ok()?, email: email.ok()?, role: Role::Admin };
             app.create_staff(&Actor::server(), new).await.map(|(member, link)| (member.email, link))
         }

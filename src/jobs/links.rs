@@ -19,15 +19,15 @@ pub async fn run(app: Arc<App>, edge: Arc<Edge>) {
         let routes = edge.routes();
         if written.as_ref() != Some(&routes) {
             let (app, known) = (Arc::clone(&app), Arc::clone(&routes));
-            // The disk may be full or stand still: not on a thread that serves.
+            // The disk may be full or stall, so this does not run on a thread that serves requests.
             let done = tokio::task::spawn_blocking(move || kept::write(&app.config().data_dir, &known)).await;
             match done {
                 Ok(Ok(())) => {
                     outage.ok();
                     written = Some(routes);
                 }
-                Ok(Err(error)) => outage.failed(&error, "the links are not kept on the disk"),
-                Err(error) => tracing::error!(%error, "keeping the links ended badly"),
+                Ok(Err(error)) => outage.failed(&error, "the links could not be written to the disk"),
+                Err(error) => tracing::error!(%error, "the task that writes the links failed"),
             }
         }
         if stops {

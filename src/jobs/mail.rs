@@ -50,7 +50,7 @@ pub async fn run(app: Arc<App>, post: Post) {
         if sending.app.store_is_up()
             && let Err(error) = sending.round().await.and(sending.forget_the_old().await)
         {
-            tracing::debug!(%error, "the outbox can't be looked at");
+            tracing::debug!(%error, "the outbox could not be read");
         }
         if sending.app.stopping().await_for(TICK).await {
             return;
@@ -175,7 +175,7 @@ impl Sending {
             Ok(enclosed) => enclosed,
             Err(WriteError::Store(error)) => return Err(error),
             Err(WriteError::Refused(why)) => {
-                tracing::warn!(mail = id, kind, why, "a mail is pointless by now; it is not sent");
+                tracing::warn!(mail = id, kind, why, "a mail is not needed any more and is not sent");
                 self.app.metrics.mail(MailAttempt::GivenUp);
                 self.end(Ended { id, outcome: MailOutcome::GivenUp, lost: None }).await;
                 return Ok(());
@@ -239,7 +239,7 @@ impl Sending {
     async fn link(&self, mail: &Mail) -> Result<Option<String>, WriteError> {
         let Some((link_kind, new_address, asked)) = link_kind(&mail.letter.message) else { return Ok(None) };
         let Some(person) = mail.letter.person else {
-            return Err(WriteError::Refused("it is about nobody".to_owned()));
+            return Err(WriteError::Refused("it concerns no person".to_owned()));
         };
         // Another node may have applied the approval just now.
         self.app.follow_directory().await?;
@@ -300,7 +300,7 @@ impl Sending {
         while let Some(Ended { id, outcome, lost }) = self.unrecorded.last() {
             let done = MailDone { mail_id: id.clone(), outcome: *outcome, lost: lost.clone() };
             if let Err(error) = self.app.submit(&Actor::server(), done.into()).await {
-                tracing::warn!(%error, "that a mail has ended could not be recorded yet");
+                tracing::warn!(%error, "the end of a mail could not be recorded yet");
                 return;
             }
             self.unrecorded.pop();

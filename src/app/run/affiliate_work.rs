@@ -20,20 +20,20 @@ use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// An affiliate with all that its statements are computed from.
+/// An affiliate, with everything from which its statements are computed.
 pub(super) struct AffiliateWork {
     pub affiliate: Arc<Affiliate>,
-    /// Of all its referrals, by account.
+    /// The summaries of all its referrals, by account.
     pub summaries: BTreeMap<AccountId, Summary>,
     pub basis: String,
     /// Its summaries as kept, and as they are to be kept.
     pub kept: Parts,
     pub bodies: Vec<Vec<u8>>,
-    /// Why not all of its accounts and statements can be read, if so.
+    /// Why some of its accounts or statements can't be read; `None`: all can.
     pub unreadable: Option<String>,
-    /// Just before its facts were read.
+    /// A time just before its facts were read.
     pub read_at: DateTime<Utc>,
-    /// Its statements as kept, with their documents' versions.
+    /// Its statements in the store, with their documents' versions.
     pub statements: BTreeMap<Month, (u64, StatementDoc)>,
 }
 
@@ -45,7 +45,7 @@ impl AffiliateWork {
     pub fn closed_months(&self) -> impl Iterator<Item = Month> {
         self.statements.iter().filter(|(_, (_, kept))| kept.is_closed()).map(|(month, _)| *month)
     }
-    /// Takes an account for what it says now: it may have come, changed or gone.
+    /// Updates the summary of an account, which may be new, changed or no longer the affiliate's.
     fn take(&mut self, account: &Account, summarizer: &Summarizer<'_>) {
         let ours = account.credited_to == Some(self.affiliate.id);
         match account.referral().filter(|_| ours) {
@@ -58,14 +58,14 @@ impl AffiliateWork {
     }
 }
 
-/// Which of an affiliate's accounts are to be read.
+/// Which of an affiliate's accounts must be read.
 enum Wanted {
     All,
     Some(BTreeSet<AccountId>),
 }
 
 impl Run<'_> {
-    /// Reads what some affiliates' statements are computed from, by the rules given for open months.
+    /// Reads the input for some affiliates' statements, by the given rules for open months.
     pub(super) async fn fetch(
         &self,
         affiliates: &[Arc<Affiliate>],
@@ -100,7 +100,7 @@ impl Run<'_> {
         let indexes: Vec<String> =
             all.iter().map(|place| referrals_index(batch[*place].affiliate.id)).collect();
         let hashed = all_partitions(store.partitions()).filter(|part| *part != Partition::Directory);
-        // Asking for nothing would still be a round trip.
+        // Even an empty request would be a round trip.
         let hashed: Vec<Partition> = hashed.filter(|_| !indexes.is_empty()).collect();
         let whole = hashed.into_iter().map(|partition| store.load_indexed(partition, &indexes, "account:"));
         let named = some.into_iter().map(|(partition, wanted)| async move {
@@ -123,7 +123,7 @@ impl Run<'_> {
         Ok(batch)
     }
 
-    /// Takes an account's document; one that can't be read, or is missing, is noted.
+    /// Adds an account's document; one that can't be read, or is missing, is noted.
     async fn take_doc(
         &self,
         work: &mut AffiliateWork,
@@ -131,7 +131,7 @@ impl Run<'_> {
         summarizer: &Summarizer<'_>,
     ) -> Result<()> {
         let account = match doc.and_then(|doc| decode::<Account>("account", &doc.body)) {
-            // It was lost, and a later report made another one.
+            // The account was lost, and a later report created another one.
             Ok(account) if account.signup.is_none() => {
                 Err(StoreError::Corrupt(format!("account:{} has lost its signup", account.id)))
             }
@@ -155,7 +155,7 @@ impl Run<'_> {
         let parts =
             changes.and_then(|changes| changes.last_result(affiliate.id)).map_or(1, AffiliateResult::parts);
         let kept = async {
-            // A dry run keeps nothing, and trusts in nothing that was kept: it is a proof of the others.
+            // A dry run writes nothing and trusts nothing that was kept: its result checks the other runs.
             if self.fence.is_none() {
                 return Ok(Parts::default());
             }
@@ -179,8 +179,8 @@ impl Run<'_> {
         })
     }
 
-    /// Takes the kept summaries that still stand; answers the accounts that are to be read. What is kept is trusted
-    /// if it is what the last run left, to the byte: not what a run before it or an unfinished one wrote.
+    /// Takes the kept summaries that are still valid; returns the accounts that must be read. Kept summaries are trusted only
+    /// if they are, byte for byte, what the last finished run left.
     fn wanted(&self, work: &mut AffiliateWork, changes: Option<&Changes>) -> Wanted {
         let id = work.affiliate.id;
         let Some(changes) = changes else { return Wanted::All };
@@ -211,7 +211,7 @@ impl Run<'_> {
         docs.collect()
     }
 
-    /// The months that are closed for each of some affiliates, with its statements.
+    /// The closed months of each of some affiliates, with its statements.
     pub(super) fn closed_months(&self, batch: &[AffiliateWork]) -> Vec<Vec<ClosedMonth>> {
         let directory = self.app.directory();
         let mut shared: HashMap<Month, Arc<Rules>> = HashMap::new();
@@ -219,7 +219,7 @@ impl Run<'_> {
             let mut closed_months: Vec<ClosedMonth> = Vec::new();
             for month in directory.months() {
                 let kept = work.closed(month.month);
-                // A closing month is closed for those affiliates only that a run came to.
+                // A closing month is closed only for the affiliates that a run has processed.
                 if month.closed || kept.is_some() {
                     let rules = shared.entry(month.month).or_insert_with(|| Arc::new(month.rules.clone()));
                     closed_months.push(ClosedMonth {

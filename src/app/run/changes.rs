@@ -1,13 +1,14 @@
-//! What a finished run leaves for the next one, and what became known since.
+//! What a finished run leaves for the next one (a checkpoint), and what has changed since then.
 //!
-//! Each partition keeps how far its feed was taken in, and of each of its affiliates what the run found, and
-//! until when that stands if nothing becomes known of it. The next run reads the feed from there, and computes
-//! only the affiliates that are named in it, and those for which a date that was ahead has come.
+//! A partition's checkpoint has the position up to which its feed was read and, for each of its affiliates, the run's
+//! result and until when it is valid without new facts. The next run reads the feed from that position, and computes only
+//! the affiliates that the feed names and those whose result has expired.
 //!
-//! What a run leaves is trusted only if it is whole. It is the last of a chain: each of a run's commits in a partition
-//! marks there that a run is under way, over the mark of the commit before, and what is left goes over the last mark. A
-//! shard that fell back in between breaks the chain, and the run ends; one that fell back later, a run that was cut
-//! off, and another version of this program leave no whole night: then the next run computes everything.
+//! A checkpoint is trusted only if it is complete. It is the last of a chain of versions: each commit of a run in a
+//! partition also writes there that a run is under way, over the version of the commit before, and the checkpoint is
+//! written over the last one. If a shard went back to an older state in between, the chain is broken and the run ends. If
+//! it went back later, if a run was interrupted, or if another version of the program ran, there is no complete
+//! checkpoint, and the next run computes everything.
 
 use super::AggregateError;
 use super::make::{Run, lock};
@@ -25,58 +26,58 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The format of what is kept; of another one everything is computed.
+/// The format of a checkpoint; after a change of format, everything is computed.
 const FORMAT: u32 = 2;
-/// Entries of the feed that are read at once.
+/// Entries of the feed read at once.
 const FEED_AT_ONCE: usize = 4_096;
-/// With more changed accounts than these, reading them one by one is no cheaper than reading all.
+/// With more changed accounts than this, reading them one by one is no cheaper than reading all.
 const MAX_CHANGED: usize = 200_000;
 
-/// What a partition knows of the last run.
+/// The state of the last run in a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 enum RunState {
-    /// It wrote here, and did not end.
+    /// It wrote here and did not end.
     UnderWay {
-        /// A random word of the run.
+        /// A random id of the run.
         run: String,
     },
     /// It ended.
     Ended(Box<Checkpoint>),
 }
 
-/// What a run leaves in a partition.
+/// What a run leaves in a partition when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Checkpoint {
     format: u32,
-    /// The program that made it, and its calendar.
+    /// The version of the program, and its calendar.
     made_by: String,
-    /// A random word of the run.
+    /// A random id of the run.
     run: String,
     /// The last full day.
     through: NaiveDate,
-    /// By which rules open months were computed.
+    /// The hash of the rules for open months.
     rules_hash: String,
-    /// The newest month that was due and, if there was anything to close in it, is closed.
+    /// The newest month that was due and is closed, if there was anything to close in it.
     settled: Option<Month>,
-    /// How far the partition's feed was taken in.
+    /// The position up to which the partition's feed was read.
     feed: StreamId,
     /// The affiliates of the partition.
     affiliates: BTreeMap<AffiliateId, AffiliateResult>,
 }
 
-/// What a run found of an affiliate.
+/// The result of a run for an affiliate.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct AffiliateResult {
-    /// When it left for good, as far as the run knew.
+    /// When the affiliate left for good, as far as the run knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<DateTime<Utc>>,
-    /// The first last full day that may change it by itself.
+    /// The first last full day on which the result may change without new facts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes_on: Option<NaiveDate>,
-    /// Its referrals.
+    /// The number of its referrals.
     pub accounts: u64,
-    /// Its open statements, and what stands in them.
+    /// The number of its open statements, and of their entries.
     pub statements: u64,
     pub crossings: u64,
     pub adjustments: u64,
@@ -93,25 +94,25 @@ impl AffiliateResult {
     }
 }
 
-/// What became known since the last run, and what stands from it.
+/// What has changed since the last run, and which results are still valid.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// Accounts of which something became known, by the affiliates that it concerns.
+    /// Changed accounts, by the affiliates concerned.
     changed: HashMap<AffiliateId, BTreeSet<AccountId>>,
-    /// How many they are.
+    /// The number of changed accounts.
     accounts: usize,
-    /// What the last run found.
+    /// The results of the last run.
     results: HashMap<AffiliateId, AffiliateResult>,
-    /// No month turns, closes or is computed by other rules than in the last run.
+    /// Whether no month begins, closes or is computed by other rules than in the last run.
     is_quiet: bool,
     through: NaiveDate,
 }
 
-/// How far each hashed partition's feed reaches.
+/// The end of each hashed partition's feed.
 pub(super) type FeedEnds = Vec<(Partition, StreamId)>;
 
 impl Changes {
-    /// What the last run found of an affiliate, if it still stands.
+    /// The last run's result for an affiliate, if it is still valid.
     pub fn unchanged(&self, affiliate: &Affiliate) -> Option<&AffiliateResult> {
         if !self.is_quiet || self.changed.contains_key(&affiliate.id) {
             return None;
@@ -121,25 +122,25 @@ impl Changes {
         (stands && result.closed_at == affiliate.closed_at()).then_some(result)
     }
 
-    /// What the last run found of an affiliate, whether it stands or not.
+    /// The last run's result for an affiliate, valid or not.
     pub fn last_result(&self, affiliate: AffiliateId) -> Option<&AffiliateResult> {
         self.results.get(&affiliate)
     }
 
-    /// The accounts of an affiliate of which something became known.
+    /// The changed accounts of an affiliate.
     pub fn changed(&self, affiliate: AffiliateId) -> impl Iterator<Item = &AccountId> {
         self.changed.get(&affiliate).into_iter().flatten()
     }
 }
 
-/// An entry of the feed, as far as it says whom it concerns.
+/// An entry of the feed; only the fields that say whom it concerns.
 #[derive(Deserialize)]
 struct Entry {
     kind: String,
     account_id: AccountId,
     #[serde(default)]
     affiliate_id: Option<AffiliateId>,
-    /// Whose it was before.
+    /// The affiliate that had the account before.
     #[serde(default)]
     before: Option<AffiliateId>,
 }
@@ -148,7 +149,8 @@ fn hashed(app: &App) -> impl Iterator<Item = Partition> + use<> {
     all_partitions(app.store.partitions()).filter(|partition| *partition != Partition::Directory)
 }
 
-/// How far the feed reaches now. To be asked before accounts are read: what comes later is read again.
+/// The present end of the feed. It must be read before the accounts, so that later changes are read again next
+/// time.
 pub(super) async fn feed_ends(app: &App) -> Result<FeedEnds> {
     try_join_all(hashed(app).map(|partition| async move {
         let newest = app.store.read_stream_back(partition, FEED, None, 1).await?;
@@ -157,8 +159,8 @@ pub(super) async fn feed_ends(app: &App) -> Result<FeedEnds> {
     .await
 }
 
-/// Whether the last run's statements of open months are in the store. They stand in no journal: a store that was
-/// refilled lacks them, and what the run left beside them.
+/// Whether the last run's statements of open months are in the store. They are in no journal, so a store that was
+/// refilled lacks them and the checkpoint.
 pub(super) async fn are_left(app: &App) -> Result<bool> {
     let key = [CHECKPOINT.to_owned()];
     let docs = try_join_all(hashed(app).map(|partition| app.store.load(partition, &key))).await?;
@@ -166,9 +168,9 @@ pub(super) async fn are_left(app: &App) -> Result<bool> {
 }
 
 impl Run<'_> {
-    /// What became known since the last run; `None`: everything is to be computed.
+    /// What has changed since the last run; `None`: everything must be computed.
     pub(super) async fn changes(&self) -> Result<Option<Changes>> {
-        // A month whose closing began under other rules is computed by them, from all that is known.
+        // A month whose closing began under other rules is computed by those rules, from all facts.
         if self.closing.values().any(|rules| *rules != self.app.settings().rules) {
             return Ok(None);
         }
@@ -185,7 +187,7 @@ impl Run<'_> {
         Ok(Some(changes))
     }
 
-    /// What the last run left, if all of it is there.
+    /// The checkpoint of the last run, if it is complete.
     async fn checkpoints(&self) -> Result<Option<Vec<(Partition, Checkpoint)>>> {
         let store = &self.app.store;
         let key = [CHECKPOINT.to_owned()];
@@ -195,7 +197,7 @@ impl Run<'_> {
             let Some(doc) = doc.into_iter().flatten().next() else { return Ok(None) };
             match decode(CHECKPOINT, &doc.body) {
                 Ok(RunState::Ended(checkpoint)) => checkpoints.push((partition, *checkpoint)),
-                // A run was cut off, or it is of another version.
+                // A run was interrupted, or is of another version.
                 Ok(RunState::UnderWay { .. }) | Err(_) => return Ok(None),
             }
         }
@@ -204,7 +206,7 @@ impl Run<'_> {
         let of_one_run = runs.len() == 1;
         let made_by = made_by(self.app);
         let usable = |checkpoint: &Checkpoint| {
-            // A run that looks back is made from all that is known.
+            // A run for an earlier day is computed from all facts.
             checkpoint.format == FORMAT && checkpoint.made_by == made_by && checkpoint.through <= self.through
         };
         let usable = of_one_run && checkpoints.iter().all(|(_, checkpoint)| usable(checkpoint));
@@ -222,7 +224,7 @@ impl Run<'_> {
             && self.app.directory().months().all(|month| mark.is_of(&month.rules))
     }
 
-    /// Leaves for the next run what this one found.
+    /// Leaves the results of this run for the next one.
     pub(super) async fn leave(&self, ends: FeedEnds) -> std::result::Result<(), AggregateError> {
         let Some(fence) = self.fence else { return Ok(()) };
         let partitions = self.app.store.partitions();
@@ -253,7 +255,7 @@ impl Run<'_> {
                 };
                 match self.app.store.commit(&commit).await? {
                     Committed::Done => Ok(()),
-                    // Only runs write it, and ours has the lease: the store lost what we wrote before.
+                    // Only runs write this document, and ours has the lease: the store lost what we wrote before.
                     Committed::Fenced(_) | Committed::Stale | Committed::CursorAt(_) => {
                         Err(AggregateError::Overtaken)
                     }
@@ -264,7 +266,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reads over what the first mark goes in each partition.
+    /// Reads the version of each partition's checkpoint, over which this run writes.
     pub(super) async fn read_checkpoint_versions(&self) -> Result<()> {
         if self.fence.is_none() {
             return Ok(());
@@ -277,11 +279,11 @@ impl Run<'_> {
         *lock(&self.checkpoint_versions) = versions.collect();
         Ok(())
     }
-    /// The mark that a commit of this run carries.
+    /// The write that each commit of this run carries: a run is under way.
     pub(super) fn underway_write(&self, partition: Partition) -> Write {
         self.over_last_checkpoint(partition, &RunState::UnderWay { run: self.run_id.clone() })
     }
-    /// A commit with a mark was made.
+    /// A commit with this write was made.
     pub(super) fn checkpoint_written(&self, partition: Partition) {
         *lock(&self.checkpoint_versions).entry(partition).or_default() += 1;
     }
@@ -293,19 +295,19 @@ impl Run<'_> {
     }
 }
 
-/// The program, and its idea of the calendar: what another one found is found anew.
+/// The version of the program and of its calendar: another version's results are computed again.
 fn made_by(app: &App) -> String {
     format!("{} {}", env!("CARGO_PKG_VERSION"), app.zone().fingerprint())
 }
 
-/// Takes a partition's feed in; false: so much became known that everything is better computed.
+/// Reads a partition's feed; false: so much has changed that everything should be computed.
 async fn read_feed(app: &App, partition: Partition, after: StreamId, changes: &mut Changes) -> Result<bool> {
     let mut after = after;
     loop {
         let entries = app.store.read_stream(partition, FEED, after, FEED_AT_ONCE).await?;
         for entry in &entries {
             let entry: Entry = decode(FEED, &entry.body)?;
-            // What runs found themselves is nothing new.
+            // Entries that runs wrote themselves are no news.
             if matches!(entry.kind.as_str(), "crossed" | "crossing_undone") {
                 continue;
             }

@@ -23,27 +23,27 @@ pub(super) struct Run<'a> {
     /// Who asked for it.
     pub by: &'a str,
     pub through: NaiveDate,
-    /// The last full day by the store's clock, if that is earlier: no month closes that is not over there. A node
-    /// whose clock runs ahead would close it too early, and closing can't be undone.
+    /// The last full day by the store's clock, if that is earlier: a month closes only when it is over by that
+    /// clock too. A node whose clock is ahead would close it too early, and closing can't be undone.
     closes_through: NaiveDate,
-    /// `None`: dry.
+    /// `None`: a dry run.
     pub fence: Option<u64>,
-    /// Months whose closing began and did not end.
+    /// Months whose closing began and has not ended.
     pub closing: BTreeMap<Month, Arc<Rules>>,
-    /// Months that this run closes, among them those that an earlier run began to.
+    /// Months that this run closes, including those that an earlier run began to close.
     pub closes: BTreeSet<Month>,
     pub report: RunReport,
-    /// What it found of each affiliate, for the next run.
+    /// The result for each affiliate, for the next run.
     pub results: BTreeMap<AffiliateId, AffiliateResult>,
-    /// Closed statements by month, for the months' own records.
+    /// The number of closed statements by month, for the months' own records.
     closed_statements: BTreeMap<Month, u64>,
-    /// The hashes of what it said of each affiliate, closed by it or open.
+    /// The hashes of the statements that it computed for each affiliate, closed or open.
     statement_hashes: BTreeMap<AffiliateId, String>,
-    /// The life of the store that it reads.
+    /// The life of the store from which it reads.
     life: Option<String>,
-    /// A random word of this run.
+    /// A random id of this run.
     pub run_id: String,
-    /// The versions of its marks.
+    /// The versions of the checkpoint documents, by partition.
     pub checkpoint_versions: Mutex<HashMap<Partition, u64>>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
         let through = app.zone().last_full_day(as_of);
         let nodes_behind = wait_for_other_nodes(app, fence.is_none()).await?;
         let undecided = wait_for_decisions(app).await?;
-        // With what those who were waited for say of months.
+        // Includes what the nodes that were waited for know about months.
         app.follow_directory().await?;
         let directory = app.directory();
         let mut waits_for = app.why_no_month_closes().await?;
@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
     }
 
     pub async fn make(mut self) -> std::result::Result<RunReport, AggregateError> {
-        // Where the feed ends is asked before anything is read: what comes meanwhile is taken in again.
+        // The end of the feed is read first, so that changes that come meanwhile are read again next time.
         let ends = feed_ends(self.app).await?;
         self.read_checkpoint_versions().await?;
         let changes = if self.fence.is_some() { self.changes().await? } else { None };
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
             self.app.books.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
         }
         if !self.report.waits_for.is_empty() {
-            // Somebody's statements are missing: what was begun ends another night.
+            // Some statements are missing: what was begun ends in another run.
             self.closes.clear();
         }
         if let Some(fence) = self.fence {
@@ -176,7 +176,7 @@ impl<'a> Run<'a> {
             through = %self.through,
             computed = to_compute.len(),
             unchanged,
-            "the night's affiliates: those of which something became known, and those found as they were"
+            "the run's affiliates: computed, and unchanged since the last run"
         );
         self.report.computed = to_compute.len() as u64;
         self.report.statements_hash = hash_of(self.statement_hashes.values().map(String::as_str));
@@ -184,11 +184,11 @@ impl<'a> Run<'a> {
         Ok(self.report)
     }
 
-    /// An affiliate of whom not everything can be read is not computed: half a statement would be a wrong one.
+    /// An affiliate whose data can't be read completely is not computed, because its statement would be wrong.
     fn leave_out_unreadable(&mut self, mut batch: Vec<AffiliateWork>) -> Vec<AffiliateWork> {
         for (work, why) in batch.iter().filter_map(|work| Some((work, work.unreadable.as_ref()?))) {
             let affiliate = work.affiliate.id;
-            tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, and no month closes");
+            tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, so no month closes");
             self.report.waits_for.push(format!(
                 "the statements of {affiliate} can't be computed: failed to {why}; {}",
                 self.app.how_to_refill()
@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
         batch
     }
 
-    /// Notes what stands of an affiliate after this run, and what it reports of it.
+    /// Records the result for an affiliate, for the report and the next run.
     fn note(&mut self, affiliate: AffiliateId, result: AffiliateResult) {
         self.report.accounts += result.accounts;
         self.report.statements += result.statements;
@@ -255,7 +255,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A month whose closing began under other rules than today's goes first, by its own.
+    /// A month whose closing began under other rules than the present ones is closed first, by its own rules.
     async fn close_by_former_rules(
         &mut self,
         batch: &mut Vec<AffiliateWork>,
@@ -277,7 +277,7 @@ impl<'a> Run<'a> {
             let due = statements.filter(|statement| statement.month == month).collect();
             self.close_statements(&mut former, due).await?;
         }
-        // What was closed is now found closed.
+        // The statements that were closed are now read as closed.
         let again = self.fetch(&affiliates, changes, current).await?;
         *batch = self.leave_out_unreadable(again);
         Ok(())
@@ -311,8 +311,8 @@ impl<'a> Run<'a> {
         projected.collect()
     }
 
-    /// Journals what closes something, if what was read so far was read from a whole store: it may have lost what it had
-    /// since the run began.
+    /// Journals facts that close something, if everything so far was read from a complete store, which may have
+    /// lost data since the run began.
     async fn close(&self, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
         if facts.is_empty() {
             return Ok(());
@@ -325,11 +325,11 @@ impl<'a> Run<'a> {
         self.app.close(self.by, facts).await
     }
 
-    /// Ends a run whose store lost what it had since it began: what it read is not all there was.
+    /// Ends a run whose store has lost data since the run began: what it read may be incomplete.
     async fn check_life(&self) -> std::result::Result<(), AggregateError> {
         let meta = self.app.store.meta().await?.filter(|meta| !meta.recovering);
         let now = meta.map(|meta| meta.life());
-        if now.is_some() && now == self.life { Ok(()) } else { Err(lost("the store lost what it had")) }
+        if now.is_some() && now == self.life { Ok(()) } else { Err(lost("the store lost data")) }
     }
 
     /// Closes statements: first each month's closing begins, then its statements are closed.
@@ -362,7 +362,7 @@ impl<'a> Run<'a> {
         for (work, closed_months) in batch.iter().zip(self.closed_months(batch)) {
             let mut referrals = ClosingReferrals::since(&closed_months, work.summaries.values());
             for statement in due.iter().filter(|statement| statement.affiliate_id == work.affiliate.id) {
-                // Of months that close together the first says it for all.
+                // Of months that close together, the first one lists the referrals for all.
                 let says = referrals.is_some().then(ClosingReferrals::default);
                 let referrals = std::mem::replace(&mut referrals, says);
                 let (closed_at, statement) = (Some(read_at), statement.clone());
@@ -389,11 +389,11 @@ impl<'a> Run<'a> {
 }
 
 fn lost(what: &str) -> AggregateError {
-    let text = format!("{what} while a nightly run was under way; the next one goes on");
+    let text = format!("{what} during a nightly run; the next run continues");
     StoreError::Unavailable(text).into()
 }
 
-/// Months that the node's clock would close, and the store's clock keeps open.
+/// Months that are due by the node's clock, and not yet by the store's.
 fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_through: NaiveDate) -> Vec<Month> {
     let delay = app.config().program.close_delay_days;
     let first = Month::of(closes_through).previous();
@@ -402,12 +402,12 @@ fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_throug
     let months: Vec<Month> =
         first.through(Month::of(through)).filter(|month| early(month) && !closed(month)).collect();
     if let Some(month) = months.first() {
-        tracing::warn!(%month, "a month does not close: by the store's clock it is too early; set the clocks");
+        tracing::warn!(%month, "a month does not close: it is too early by the store's clock; set the clocks");
     }
     months
 }
 
-/// What the next run is told of an affiliate.
+/// The result for an affiliate, for the next run.
 fn result_of(work: &AffiliateWork, open: &[Statement]) -> AffiliateResult {
     let count = |of: fn(&Statement) -> usize| open.iter().map(of).sum::<usize>() as u64;
     AffiliateResult {

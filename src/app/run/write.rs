@@ -1,4 +1,4 @@
-//! What a run writes of open months: derived, and so not journaled.
+//! What a run writes about open months; it is derived, and so not journaled.
 
 use super::affiliate_work::AffiliateWork;
 use super::make::Run;
@@ -12,7 +12,7 @@ use crate::store::{Append, Commit, Committed, Partition, Write};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 
-/// Bytes of documents in one commit, before the next affiliate is left for another one: a store has its time-out.
+/// Bytes of documents in a commit before the next affiliate goes into another one, since a store has a time-out.
 const COMMIT_BYTES: usize = 1 << 20;
 
 type KeptStatements = BTreeMap<Month, (u64, StatementDoc)>;
@@ -37,7 +37,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes those of one partition together, as much as a store takes at once.
+    /// Writes the projections of one partition together, as much as a store accepts at once.
     async fn write_some(
         &self,
         partition: Partition,
@@ -79,7 +79,8 @@ impl Run<'_> {
         if self.commit(commit).await? { Ok(()) } else { Err(AggregateError::Overtaken) }
     }
 
-    /// Makes a commit of some affiliates' projections; of each by itself if a fact of one of them got in between.
+    /// Commits some affiliates' projections together; if a fact of one of them came in between, each one on its
+    /// own.
     async fn write_whole(
         &self,
         commit: Commit,
@@ -112,7 +113,8 @@ impl Run<'_> {
         Err(AggregateError::Overtaken)
     }
 
-    /// Makes a commit, if there is something in it, with the run's mark; false: something got in between.
+    /// Makes a commit, if it is not empty, and notes in it that the run is under way; false: a fact came in
+    /// between.
     async fn commit(&self, mut commit: Commit) -> std::result::Result<bool, AggregateError> {
         if commit.writes.is_empty() {
             return Ok(true);
@@ -148,7 +150,7 @@ fn add_projection(commit: &mut Commit, kept: &KeptStatements, open: &[Statement]
         commit.writes.push(write(former, &doc));
         commit.indexes.extend(statement_indexes(statement));
     }
-    // What late facts left without a referral is shown no more.
+    // A statement that late facts left without a referral is not shown any more.
     for former in kept.values().filter(|(_, former)| !former.is_closed() && !former.withdrawn) {
         let statement = &former.1.statement;
         if open.iter().all(|still| still.month != statement.month) {
@@ -158,7 +160,7 @@ fn add_projection(commit: &mut Commit, kept: &KeptStatements, open: &[Statement]
     }
 }
 
-/// A statement's document as it is to be written over the former one.
+/// A statement's document, to be written over the former one.
 fn write(former: Option<&(u64, StatementDoc)>, doc: &StatementDoc) -> Write {
     Write {
         key: statement_key(doc.statement.affiliate_id, doc.statement.month),
