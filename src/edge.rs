@@ -12,11 +12,10 @@ use crate::domain::token::LinkClaim;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Takes the records of clicks; in production it is the clicks journal.
+/// Records clicks; in production it is the clicks journal.
 pub trait ClickSink: Send + Sync {
-    /// Keeps a click (see `domain::click_record`) before its redirect leaves. It never waits for others: a
-    /// click that can't be kept at once is dropped with a reason, and its prospect is redirected all the
-    /// same.
+    /// Records a click (see `domain::click_record`) before its redirect is sent. It never waits: a click that
+    /// can't be recorded at once is dropped with a reason, and its prospect is redirected anyway.
     fn append(&self, record: &[u8]) -> Result<(), ClickDrop>;
 }
 
@@ -38,8 +37,8 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The routes of a directory. A destination that is not allowed any more is replaced by the landing page;
-    /// a link whose affiliate is not known is left out.
+    /// The routes of a directory. A destination that is no longer allowed is replaced by the landing page; a link
+    /// whose affiliate is not known is left out.
     pub fn build<'a>(
         affiliates: impl IntoIterator<Item = &'a Affiliate>,
         links: impl IntoIterator<Item = &'a Link>,

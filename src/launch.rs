@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Secrets};
 use crate::domain::person::{Permission, Person, Role};
 use crate::journal::JournalError;
-use crate::serve::{Foundation, Purpose, ServeError, Serving};
+use crate::serve::{Mode, Resources, ServeError, Serving};
 use async_trait::async_trait;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,7 +27,7 @@ const ANY_LOOPBACK_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4A
 impl Launcher for ThisProcess {
     async fn serve(&self, config: Config, clock: Clock, settable: bool, stop: Stop) -> Result<(), Failure> {
         let settable_clock = settable.then(|| clock.clone());
-        let serving = Serving::start(&config, clock, Purpose::Serve { settable_clock }).await?;
+        let serving = Serving::start(&config, clock, Mode::Serve { settable_clock }).await?;
         let (public, internal) = (serving.public(), serving.internal());
         let file = ServeFile { pid: std::process::id(), public, internal };
         let announcing = announce(file, config.data_dir.clone());
@@ -38,7 +38,7 @@ impl Launcher for ThisProcess {
             why = serving.failed() => Some(why),
         };
         announcing.abort();
-        // Commands that look for a server from now on must not find this one.
+        // Commands that start from now on must not find this server.
         ServeFile::remove(&config.data_dir);
         serving.stop().await;
         failed.map_or(Ok(()), |why| Err(Failure::Config(why)))
@@ -48,15 +48,15 @@ impl Launcher for ThisProcess {
         // One-time links that the command prints lead to the server that will be started later.
         config.listen.staff_url = config.listen.staff_base().parse().ok();
         config.listen.internal = ANY_LOOPBACK_PORT;
-        let serving = Serving::start(&config, Clock::system(), Purpose::Command).await?;
+        let serving = Serving::start(&config, Clock::system(), Mode::Command).await?;
         let internal = serving.internal();
         Ok(Started { internal, stop: Box::new(move || Box::pin(serving.stop())) })
     }
 
     async fn rebuild(&self, config: &Config, journals: &[PathBuf]) -> Result<Rebuilt, Failure> {
         let secrets = Secrets::open(config)?;
-        let foundation = Foundation::without_journal(config, secrets)?;
-        let Foundation { keyring, settings, store, .. } = foundation;
+        let resources = Resources::without_journal(config, secrets)?;
+        let Resources { keyring, settings, store, .. } = resources;
         let reports = import_journals(journals, &store, &keyring, &settings, &|_| {}).await?;
         Ok(Rebuilt {
             facts: reports.iter().map(|report| report.facts).sum(),
@@ -66,12 +66,12 @@ impl Launcher for ThisProcess {
     }
 }
 
-/// Lets commands find this server. On a full disk they can't until there is room; clicks do not need the
+/// Lets commands find this server. On a full disk they can't until there is room; clicks do not need the file.
 /// file.
 fn announce(file: ServeFile, data_dir: PathBuf) -> tokio::task::JoinHandle<()> {
     let mut written = file.write(&data_dir);
     if let Err(error) = &written {
-        tracing::warn!(%error, "serve.json can't be written: commands find this server when the disk takes it");
+        tracing::warn!(%error, "serve.json can't be written; commands can't find this server until the disk accepts it");
     }
     tokio::spawn(async move {
         while written.is_err() {
@@ -81,7 +81,7 @@ fn announce(file: ServeFile, data_dir: PathBuf) -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// Prints the server's addresses, and what was made for it. A closed stdout is no failure.
+/// Prints the server's addresses, and what was created for it. A closed stdout is no error.
 fn greet(config: &Config, serving: &Serving, first_link: Option<&(String, String)>) {
     use std::io::Write;
     let base = config.listen.public_base();
@@ -137,7 +137,7 @@ async fn first_staff_link(serving: &Serving, has_pages: bool) -> Option<(String,
         }
         None if staff.is_empty() => {
             let (name, email) = ("Administrator".parse(), FIRST_EMAIL.parse());
-            // Both are fit: they are literals, which a test reads.
+            // Both are valid: they are literals, and a test reads them.
             let new = NewStaff { name: name.ok()?, email: email.ok()?, role: Role::Admin };
             app.create_staff(&Actor::server(), new).await.map(|(member, link)| (member.email, link))
         }

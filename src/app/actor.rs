@@ -1,10 +1,10 @@
-//! Who acts. What each may do is said by the acts themselves: by the kinds of facts.
+//! Who acts. The kinds of facts say what each actor may do.
 
 use crate::domain::id::{AffiliateId, StaffId};
 use crate::domain::person::{Permission, Person, Role};
 use std::sync::Arc;
 
-/// Who hands something in.
+/// Who submits a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A program of the company with an API key of scope `admin`, by the key's name: it may do what an administrator may.
@@ -48,7 +48,7 @@ impl Actor {
             Self::SignupFlow(_) | Self::Affiliate(_) | Self::Applicant => false,
         }
     }
-    /// Whether it is this person, or the server for it.
+    /// Whether it is this person, or the server on this person's behalf.
     pub fn is(&self, person: impl Into<Person>) -> bool {
         match (self, person.into()) {
             (Self::Server(_), _) => true,

@@ -1,4 +1,4 @@
-//! After the store was emptied: a person confirms that all nodes are in, and that is checked.
+//! After the store was emptied, a person confirms that all nodes are present; this is checked.
 
 use super::App;
 use super::node::{WATCH, is_in};
@@ -6,17 +6,17 @@ use crate::domain::id::NodeId;
 use crate::store::{Cursor, Log, NodeState, StoreError, StoreMeta};
 use std::time::{Duration, Instant};
 
-/// How long the nodes' journals are waited for: longer ones are confirmed by asking again.
+/// How long to wait for the nodes' journals. If they take longer, the person confirms again.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Why the store was not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    /// Journals are not in the store.
+    /// Some journals are not in the store yet.
     #[error("confirm the store: {}", .0.join("; "))]
     NotAllIn(Vec<String>),
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -27,19 +27,19 @@ struct Behind {
     node: NodeId,
     facts: Cursor,
     clicks: Cursor,
-    /// All that it lacks are facts that wait for those of other nodes.
+    /// It lacks only facts that wait for facts of other nodes.
     waits: bool,
     text: String,
 }
 
 impl App {
-    /// A person says that all nodes are here. Their journals are waited for, facts and clicks, so that nothing is
-    /// decided without them.
+    /// A person confirms that all nodes are present. Waits until their journals, facts and clicks, are in the
+    /// store, so that nothing is decided without them.
     pub async fn confirm_store(&self) -> Result<(), ConfirmError> {
         if !self.is_recovering().await? {
             return Ok(());
         }
-        // Each node that lives tells the store that was emptied of itself meanwhile.
+        // Every running node reports itself to the emptied store meanwhile.
         tokio::time::sleep(WATCH).await;
         let begun = Instant::now();
         let (mut before, mut since) = (None, begun);
@@ -48,7 +48,8 @@ impl App {
             if before.as_ref() != Some(&behind) {
                 (before, since) = (Some(behind.clone()), Instant::now());
             }
-            // Facts that wait for one another, when nobody has any other left, need only the person's word.
+            // If facts only wait for one another, and no node has any others left, the person's confirmation is
+            // enough.
             let all_wait = behind.iter().all(|node| node.waits) && since.elapsed() > WATCH;
             let missing = self.missing_nodes().await?;
             if missing.is_empty() && (behind.is_empty() || all_wait) && self.end_recovery().await? {
@@ -62,7 +63,7 @@ impl App {
         }
     }
 
-    /// False: the store was emptied just now, and no node has noticed yet.
+    /// False: the store was emptied just now, and no node has noticed it yet.
     async fn end_recovery(&self) -> Result<bool, StoreError> {
         let Some(meta) = self.store.meta().await? else { return Ok(false) };
         if meta.recovering {
@@ -71,13 +72,13 @@ impl App {
         Ok(true)
     }
 
-    /// Nodes that are known and have not met the store since it was emptied.
+    /// Known nodes that have not checked the store since it was emptied.
     async fn missing_nodes(&self) -> Result<Vec<String>, StoreError> {
         let Some(meta) = self.store.meta().await? else { return Ok(Vec::new()) };
         let others = self.other_replays(&meta.life()).await?;
         let text = |node| {
             format!(
-                "{node} has not been back since the store was emptied; start it, or forget one that never comes back with \
+                "{node} has not come back since the store was emptied; start it, or forget a node that never comes back with \
                  `counterfoil node forget`"
             )
         };
@@ -98,7 +99,7 @@ impl App {
             (self.applied_of(node, Log::Facts).await?, self.applied_of(node, Log::Clicks).await?);
         let (facts_in, clicks_in) = (is_in(facts, state.facts), is_in(clicks, state.clicks));
         let text = format!(
-            "{node} has replayed {} of {} facts and {} of {} clicks; wait for it, start it, or forget one that never comes \
+            "{node} has replayed {} of {} facts and {} of {} clicks; wait for it, start it, or forget a node that never comes \
              back with `counterfoil node forget`",
             facts.position, state.facts.position, clicks.position, state.clicks.position
         );

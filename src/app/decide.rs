@@ -1,8 +1,8 @@
-//! Decides about signups: checks the evidence's signatures, fetches the visitors' visits, asks the rule.
+//! Decides about signups: verifies the evidence's signatures, reads the visitors' visits, applies the rule.
 
 use super::App;
 use super::directory::Directory;
-use crate::domain::account::Claim;
+use crate::domain::account::Reservation;
 use crate::domain::affiliate::{Affiliate, Link};
 use crate::domain::attribution::{self, Given, Input, Visit, decide, hold_burst};
 use crate::domain::fact::{self, Fact, Record};
@@ -26,12 +26,12 @@ impl attribution::Directory for Directory {
 }
 
 /// A signup's evidence after its signatures were checked.
-struct Evidence {
+struct CheckedEvidence {
     click: Given<ClickClaim>,
     cookie: Given<VisitorClaim>,
 }
 
-impl Evidence {
+impl CheckedEvidence {
     fn visitors(&self) -> impl Iterator<Item = VisitorId> {
         let by_click = match self.click {
             Given::Good(claim) => Some(claim.visitor),
@@ -46,15 +46,15 @@ impl Evidence {
 }
 
 impl App {
-    /// Decides about claimed signups; the decisions are still to be journaled.
-    pub(super) async fn decide(&self, claims: &[Claim]) -> Result<Vec<Record>> {
-        let evidence: Vec<Evidence> = claims.iter().map(|claim| self.check_evidence(claim)).collect();
-        let mut visitors: Vec<VisitorId> = evidence.iter().flat_map(Evidence::visitors).collect();
+    /// Decides about reserved signups. The caller journals the decisions.
+    pub(super) async fn decide(&self, claims: &[Reservation]) -> Result<Vec<Record>> {
+        let evidence: Vec<CheckedEvidence> = claims.iter().map(|claim| self.check_evidence(claim)).collect();
+        let mut visitors: Vec<VisitorId> = evidence.iter().flat_map(CheckedEvidence::visitors).collect();
         visitors.sort_unstable();
         visitors.dedup();
         let visits = self.all_visits(&visitors).await?;
         let visits: BTreeMap<VisitorId, Vec<Visit>> = visitors.into_iter().zip(visits).collect();
-        // An affiliate that another node just took in may be named.
+        // The evidence may name an affiliate that another node has just added.
         self.follow_directory().await?;
         let mut decisions = Vec::with_capacity(claims.len());
         for (claim, evidence) in claims.iter().zip(&evidence) {
@@ -63,7 +63,8 @@ impl App {
         Ok(decisions)
     }
 
-    /// The visits of visitors, all that this node brought to the store: not what is left in one that has just lost some.
+    /// The visits of visitors, including all that this node brought to the store. It is an error if the store has
+    /// just lost some of them.
     async fn all_visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>> {
         if visitors.is_empty() {
             return Ok(Vec::new());
@@ -78,14 +79,14 @@ impl App {
         }
         self.doubt_clicks();
         Err(StoreError::Unavailable(
-            "the store forgot clicks: signups are decided when they are back".to_owned(),
+            "the store lost clicks; signups are decided when the clicks are back".to_owned(),
         ))
     }
 
     async fn decide_one(
         &self,
-        claim: &Claim,
-        evidence: &Evidence,
+        claim: &Reservation,
+        evidence: &CheckedEvidence,
         visits: &BTreeMap<VisitorId, Vec<Visit>>,
     ) -> Result<Record> {
         let directory = self.directory();
@@ -118,9 +119,9 @@ impl App {
         Ok(Record { at: self.now(), by: "counterfoil".to_owned(), fact })
     }
 
-    fn check_evidence(&self, claim: &Claim) -> Evidence {
+    fn check_evidence(&self, claim: &Reservation) -> CheckedEvidence {
         let evidence = &claim.signup.evidence;
-        Evidence {
+        CheckedEvidence {
             click: given(evidence.click.as_deref(), |text| self.keyring.verify_click(text)),
             cookie: given(evidence.cookie.as_deref(), |text| self.keyring.verify_visitor(text)),
         }

@@ -11,21 +11,21 @@ use crate::store::{Doc, Partition, Result, Store, StreamId, missing};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Entries of `changes` that are read at once.
+/// Entries of `changes` read at once.
 const CHANGES_AT_ONCE: usize = 1_000;
 
 /// A month that is closing or closed for the program.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MonthDoc {
-    /// Which.
+    /// The month.
     pub month: Month,
-    /// What its statements are computed by, for ever.
+    /// The rules by which its statements are computed, now and later.
     pub rules: crate::domain::program::Rules,
     /// The as-of of the run that closes it.
     pub as_of: chrono::DateTime<chrono::Utc>,
     /// When its closing began.
     pub closing_at: chrono::DateTime<chrono::Utc>,
-    /// All its statements are closed.
+    /// Whether all its statements are closed.
     pub closed: bool,
     /// How many statements it has, once closed.
     pub statements: u64,
@@ -34,11 +34,11 @@ pub struct MonthDoc {
 /// A finished nightly run.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunDoc {
-    /// What it did.
+    /// What the run did.
     pub run: RunReport,
-    /// When it ended; its as-of may be long before.
+    /// When the run ended; its as-of may be much earlier.
     pub finished_at: chrono::DateTime<chrono::Utc>,
-    /// Who asked for it: `counterfoil` itself each night.
+    /// Who asked for it; the nightly schedule is `counterfoil`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// How long it took, in milliseconds.
@@ -56,7 +56,7 @@ pub struct Directory {
     months: BTreeMap<Month, Arc<MonthDoc>>,
     last_run: Option<Arc<RunDoc>>,
     staff: BTreeMap<StaffId, Arc<StaffMember>>,
-    /// Documents that can't be read, or are missing: whatever needs them waits, and no month closes.
+    /// Documents that can't be read, or are missing. What needs them waits, and no month closes.
     unreadable: BTreeSet<String>,
     /// How far `changes` has been followed.
     seen: StreamId,
@@ -90,7 +90,7 @@ impl Directory {
     pub fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
         self.links.values()
     }
-    /// Months closing or closed, ascending.
+    /// Months that are closing or closed, in ascending order.
     pub fn months(&self) -> impl Iterator<Item = &Arc<MonthDoc>> {
         self.months.values()
     }
@@ -103,7 +103,7 @@ impl Directory {
     pub fn staff_member(&self, id: StaffId) -> Option<&Arc<StaffMember>> {
         self.staff.get(&id)
     }
-    /// The member of staff who signs in with an e-mail.
+    /// The member of staff who signs in with this e-mail.
     pub fn staff_with(&self, email: &str) -> Option<&Arc<StaffMember>> {
         self.staff.values().find(|member| same_email(&member.email, email))
     }
@@ -121,7 +121,7 @@ impl Directory {
 
     /// Reads the whole directory.
     pub(crate) async fn load(store: &dyn Store) -> Result<Self> {
-        // First the place in `changes`: what changes while the rest is read is then read again.
+        // The position in `changes` is read first, so that what changes meanwhile is read again.
         let newest = store.read_stream_back(Partition::Directory, CHANGES, None, 1).await?;
         let mut directory =
             Self { seen: newest.first().map(|entry| entry.id).unwrap_or_default(), ..Self::default() };
@@ -139,7 +139,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Reads what changed since; `None`: nothing did.
+    /// Reads what changed since then; `None`: nothing changed.
     pub(crate) async fn follow(&self, store: &dyn Store) -> Result<Option<Self>> {
         let entries = store.read_stream(Partition::Directory, CHANGES, self.seen, CHANGES_AT_ONCE).await?;
         let Some(last) = entries.last() else { return Ok(None) };
@@ -158,10 +158,11 @@ impl Directory {
         Ok(Some(next))
     }
 
-    /// Takes documents in; one that can't be read, or is missing, is left out, and named.
+    /// Adds documents. One that can't be read, or is missing, is left out, and its name is remembered.
     fn take(&mut self, keys: &[String], docs: Vec<Option<Doc>>) {
         for (key, doc) in keys.iter().zip(docs) {
-            // Before the first night there is no run; all others are in an index, or something is known of them.
+            // Before the first nightly run there is no `run`. All other documents are named in an index or in
+            // `changes`.
             if doc.is_none() && key == RUN {
                 continue;
             }

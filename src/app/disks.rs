@@ -1,4 +1,5 @@
-//! The disks of this node: the store and this disk agree on what is applied of it, and the store keeps which disk it met.
+//! The disks of this node: store and disk must agree on which records are applied, and the store remembers which
+//! disk it last saw.
 
 use super::App;
 use super::layout::disks_key;
@@ -7,8 +8,9 @@ use crate::journal::{Applied, Disks, Move, Remembered};
 use crate::store::{Advance, Commit, Committed, Log, Partition, Result, StoreError};
 
 impl App {
-    /// A disk restored from a backup lacks what it journaled since; positions of that time must not be used again. Nor
-    /// must what is applied of another disk be taken for what stands on this one.
+    /// A disk restored from a backup lacks what was journaled since, and the positions of those records must not
+    /// be used again. Records that were applied from another disk must not be mistaken for the records on this
+    /// one.
     pub(super) async fn meet_as_this_disk(&self) -> Result<()> {
         let disks: Disks = self.known_disks().await?.get(&disks_key(self.node))?.unwrap_or_default();
         self.make_moves(&disks).await?;
@@ -19,7 +21,7 @@ impl App {
         if let Some(epoch) = met.epoch {
             tracing::warn!(
                 epoch,
-                "the store remembers more than this disk holds: it was restored from a backup, or a copy of it ran; a new epoch begins"
+                "the store has applied more than this disk holds: the disk was restored from a backup, or a copy of it was in use; a new epoch begins"
             );
         }
         let node = self.journal.node().clone();
@@ -31,7 +33,8 @@ impl App {
         Ok(())
     }
 
-    /// The store knows that it met this disk, also one that forgot; before anything is applied to it.
+    /// Saves in the store that it has seen this disk, before anything is applied to it; a store that lost data
+    /// does so too.
     pub(super) async fn name_this_disk(&self, met: bool) -> Result<()> {
         let known: Option<Disks> = self.known_disks().await?.get(&disks_key(self.node))?;
         let mut disks = known.clone().unwrap_or_default();
@@ -59,16 +62,16 @@ impl App {
 
     async fn applied_in_each(&self, log: Log) -> Result<Applied> {
         let mut applied = self.store.cursors(self.node, log).await?;
-        // No click enters the directory.
+        // The directory has no clicks.
         applied.retain(|(partition, _)| log == Log::Facts || *partition != Partition::Directory);
         Ok(applied)
     }
 
-    /// Moves cursors that were not moved yet.
+    /// Moves the cursors that have not been moved yet.
     async fn make_moves(&self, disks: &Disks) -> Result<()> {
         for Move { log, partition, from, to } in disks.moves().iter().copied() {
             let advance = Some(Advance { node: self.node, log, from, to });
-            // One that stands elsewhere was moved.
+            // A cursor with another value was moved already.
             self.store.commit(&Commit { advance, ..Commit::to(partition) }).await?;
         }
         Ok(())

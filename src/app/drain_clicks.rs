@@ -1,14 +1,13 @@
-//! The clicks drainer: takes the journal's clicks in batches, adds up what they count, and hands each
-//! partition its part together with the node's cursor.
+//! The clicks drainer: reads the journal's clicks in batches, counts them, and writes each partition's share
+//! together with the node's cursor.
 //!
-//! What a partition has applied, it never applies again: its cursor moves in the same step as the
-//! counts and the visits. A part that the store did not acknowledge is not sent again before the store has
-//! been asked where its cursor stands.
+//! What a partition has applied, it never applies again: its cursor moves in the same step as the counts and the
+//! visits. If the store did not acknowledge a write, the drainer asks for the cursor before it writes again.
 
 use super::App;
 use super::layout::{affiliate_partition, all_partitions};
 use super::node::{HEARTBEAT, SILENT_MS, is_in};
-use super::told::Told;
+use super::outage_log::OutageLog;
 use crate::domain::attribution::Visit;
 use crate::domain::calendar::Zone;
 use crate::domain::click_record::ClickRecord;
@@ -25,40 +24,40 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the journal is looked at: long enough for batches that are worth their round trip, short
-/// enough that a signup seconds after its click finds the visit.
+/// How often the journal is read: rarely enough for batches that are worth a round trip, often enough that a
+/// signup seconds after its click finds the visit.
 const TICK: Duration = Duration::from_millis(100);
 /// Clicks applied together: bounds a batch's memory, and a script's time in the store to a few milliseconds.
 const BATCH_RECORDS: usize = 4_096;
 const BATCH_BYTES: usize = 4 << 20;
-/// How often the store is asked whether it still has the clicks that it was given, while none come.
+/// How often the store is asked whether it still has its clicks, while no new ones come.
 const CHECK_EVERY: Duration = HEARTBEAT;
-/// How long decisions wait for the clicks of other nodes that live, after a store forgot some.
+/// How long decisions wait for the clicks of other running nodes after the store lost some.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(3);
-/// How long the store is left alone after it failed.
+/// The pause after the store failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// An outage after a connection that lasted so long is a new one.
+/// After a connection that lasted this long, an outage counts as a new one.
 const LASTED: Duration = Duration::from_secs(5);
-/// Visits are kept for the window and so much more.
+/// Visits are kept for the window and this much longer.
 const VISITS_EXTRA_MS: i64 = 30 * 24 * 3_600_000;
 
-/// Runs until the application stops and everything that can be applied has been.
+/// Runs until the application stops and everything that can be applied has been applied.
 pub(crate) async fn run(app: Arc<App>) {
-    let mut told = Told::default();
+    let mut outage = OutageLog::default();
     loop {
         let error = match ClicksDrainer::connect(&app).await {
             Ok(mut drainer) => {
                 let begun = Instant::now();
                 let Err(error) = drainer.drain().await else { return };
                 if begun.elapsed() > LASTED {
-                    told.well();
+                    outage.ok();
                 }
                 error
             }
             Err(error) => error,
         };
         app.broke_off(Log::Clicks, None, why(&error));
-        told.ill(&error, "clicks wait in the journal");
+        outage.failed(&error, "clicks wait in the journal");
         app.metrics.store_failed();
         app.doubt_clicks();
         if app.stopping().await_for(RETRY_AFTER).await {
@@ -67,12 +66,12 @@ pub(crate) async fn run(app: Arc<App>) {
     }
 }
 
-/// An error with what an operator can do about it.
+/// The error, and what an operator can do about it.
 fn why(error: &StoreError) -> String {
     let remedy = if error.is_unavailable() {
-        "it goes on by itself when the store does"
+        "it continues by itself when the store is back"
     } else {
-        "see `counterfoil verify`: bring the journal's files back from a backup, or remove the file of a damaged store"
+        "see `counterfoil verify`: restore the journal's files from a backup, or remove the file of a damaged store"
     };
     format!("failed to {error}; {remedy}")
 }
@@ -82,7 +81,7 @@ struct ClicksDrainer {
     reader: Reader,
     cursors: HashMap<Partition, Cursor>,
     days: DayCache,
-    /// Positions of clicks that stand in the journal once more, further on.
+    /// Positions of clicks that are in the journal again, further on.
     repeated: Vec<Range<u64>>,
     connected: Instant,
     checked: Instant,
@@ -90,7 +89,7 @@ struct ClicksDrainer {
 
 impl ClicksDrainer {
     async fn connect(app: &Arc<App>) -> Result<Self, StoreError> {
-        app.meet_store().await?;
+        app.check_store_identity().await?;
         let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Clicks).await?.into_iter().collect();
         let hashed = cursors.iter().filter(|(partition, _)| **partition != Partition::Directory);
         let lowest = hashed.map(|(_, cursor)| *cursor).min().unwrap_or_default();
@@ -133,7 +132,7 @@ impl ClicksDrainer {
         }
     }
 
-    /// Makes sure that the store still has what was applied to it: it may have forgotten while nobody clicked.
+    /// Makes sure that the store still has what was applied to it: it may have lost data while nobody clicked.
     async fn check(&mut self) -> Result<(), StoreError> {
         self.checked = Instant::now();
         if let Some(end) = self.app.end_of(Log::Clicks, self.reader.next_position()) {
@@ -142,12 +141,12 @@ impl ClicksDrainer {
         let stands: HashMap<_, _> =
             self.app.store.cursors(self.app.node, Log::Clicks).await?.into_iter().collect();
         if stands != self.cursors {
-            return Err(StoreError::Unavailable("the store forgot clicks that it had".to_owned()));
+            return Err(StoreError::Unavailable("the store lost clicks that it had".to_owned()));
         }
         Ok(())
     }
 
-    /// What a store forgot of other nodes' clicks they replay themselves; those that live do so at once.
+    /// Other nodes replay their own clicks that the store lost; running nodes do so at once.
     async fn others_are_in(&self) -> Result<bool, StoreError> {
         if self.connected.elapsed() > OTHERS_PATIENCE {
             return Ok(true);
@@ -169,7 +168,7 @@ impl ClicksDrainer {
         self.reader.next_batch(BATCH_RECORDS, BATCH_BYTES, up_to).map_err(unreadable)
     }
 
-    /// Applies clicks in all partitions side by side; each takes only what lies beyond its cursor.
+    /// Applies clicks in all partitions at the same time; each applies only what is beyond its cursor.
     async fn apply(&mut self, batch: &Batch, end: Cursor) -> Result<(), StoreError> {
         let parts = self.split(batch, end)?;
         let app = &self.app;
@@ -239,7 +238,7 @@ impl ClicksDrainer {
 }
 
 impl App {
-    /// Removes clicks from the journal that no signup can name any more.
+    /// Removes clicks from the journal that are too old for any signup.
     pub(crate) fn remove_old_clicks(&self) -> Result<Removed, JournalError> {
         let oldest = self.now().timestamp_millis() - self.attribution_rules().window_ms - VISITS_EXTRA_MS;
         let (_, applied) = self.positions(Log::Clicks);
@@ -276,7 +275,7 @@ fn count(counts: &mut Counts, record: &ClickRecord<'_>, day: NaiveDate) {
     }
 }
 
-/// The day of a click, found without asking the zone for each: clicks come in order, some thousand a day.
+/// The day of a click, without asking the zone for each: clicks come in order, thousands a day.
 struct DayCache {
     zone: Zone,
     day: NaiveDate,

@@ -1,28 +1,28 @@
-//! The facts drainer: takes the journal's facts in order, has the domain's rules say what each does, and
-//! commits that to the store together with the node's cursor.
+//! The facts drainer: reads the journal's facts in order, lets the domain's rules say what each does, and commits
+//! that to the store together with the node's cursor.
 //!
-//! What a crash leaves behind at any point is mended by the next start or reconnect, which always asks
-//! the store how far it is:
+//! Whatever a crash leaves behind is handled by the next start or reconnect, which always asks the store first how
+//! far it is:
 //!
-//! | left behind | mended by |
+//! | left behind | handled by |
 //! | --- | --- |
-//! | facts journaled, not applied | they are read again from the lowest cursor |
-//! | applied in one partition, not in another | each partition has its own cursor and skips what it has |
-//! | a void journaled, its fact not passed | voids ahead are read first; a voided fact is skipped |
-//! | a signup claimed, not decided | the index `claims:<node>` lists them |
-//! | decided in the journal, not applied | decisions ahead are read first; the decision is applied, the signup skipped |
-//! | a fact set aside in the journal, not passed | it is tried again, and not set aside twice |
+//! | facts journaled, not applied | they are read again, from the lowest cursor |
+//! | applied in one partition, not in another | each partition has its own cursor and skips what it has applied |
+//! | a void journaled, its fact not passed yet | voids further on are read first; a voided fact is skipped |
+//! | a signup reserved, not decided | the index `claims:<node>` lists them |
+//! | decided in the journal, not applied | decisions further on are read first; the signup is skipped, the decision applied |
+//! | a fact set aside in the journal, not passed yet | it is tried again, and not set aside twice |
 //!
-//! A fact that can't be read or applied must not stop those after it: it is [set aside](super::set_aside).
+//! A fact that can't be read or applied must not block those after it: it is [set aside](super::set_aside).
 
-use super::facts::{Effect, Located, account_of, apply, fence_of, home_of, keys_of, touches};
+use super::facts::{Effect, Located, account_of, affects, apply, fence_of, home_partition, keys_of};
 use super::layout::{account_key, account_partition, index_changes};
+use super::outage_log::OutageLog;
 use super::replay::NOTHING;
 use super::set_aside::{MOST_WAITING, set_aside_fact};
-use super::told::Told;
 use super::work::Work;
 use super::{App, Submitted, lock};
-use crate::domain::account::{Account, Claim, Refusal};
+use crate::domain::account::{Account, Refusal, Reservation};
 use crate::domain::fact::{self, Fact, Record};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::outcome::FactOutcome;
@@ -37,27 +37,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Facts applied together; bounds a batch's memory to some MiB and its store call to some milliseconds.
+/// Facts applied together; limits a batch's memory to some MiB and its store call to some milliseconds.
 const BATCH_RECORDS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
-/// Facts applied before others have their turn: some tenths of a millisecond.
+/// Facts applied before other tasks may run: some tenths of a millisecond.
 const APPLIED_AT_ONCE: usize = 8;
 /// Signups decided together.
 const DECISIONS_AT_ONCE: usize = 256;
-/// How often copies of a signup that another node decides are looked at.
+/// How often this node checks whether another node has decided a signup that it received too.
 const PENDING_POLL: Duration = Duration::from_millis(20);
-/// How often cursors of partitions without facts are moved on, and other nodes' claims are looked at.
+/// How often the cursors of partitions without facts are advanced, and other nodes' reservations are checked.
 const IDLE_TICK: Duration = Duration::from_millis(500);
-/// How often a partition's part of a batch is tried while other nodes write the same documents.
+/// How often a partition's share of a batch is tried while other nodes write the same documents.
 const TRIES: u32 = 64;
-/// How often it is looked whether another node's replay has come further.
+/// How often the drainer checks whether another node's replay has advanced.
 const TURN_POLL: Duration = Duration::from_millis(5);
-/// How long the store is left alone after it failed.
+/// The pause after the store failed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// An outage after a connection that lasted so long is a new one.
+/// After a connection that lasted this long, an outage counts as a new one.
 const LASTED: Duration = Duration::from_secs(5);
 
-/// Tells the last position of the facts journal.
+/// Receives the last position of the facts journal.
 type Wake = tokio::sync::watch::Receiver<u64>;
 
 /// Why a step was not made.
@@ -72,18 +72,18 @@ pub(crate) enum DrainError {
     #[error("{0}")]
     Unknown(String),
     #[error(
-        "apply the fact at position {0}: it needs one that another node has yet to replay; start that node, or forget one that never comes back with `counterfoil node forget`; after the store was emptied, run `counterfoil store confirm` when all are in"
+        "apply the fact at position {0}: it needs a fact that another node has not replayed yet; start that node, or run `counterfoil node forget` for a node that never comes back; after the store was emptied, run `counterfoil store confirm` when all nodes have replayed"
     )]
     WaitsForOthers(u64),
-    #[error("go on while the server is stopping")]
+    #[error("continue while the server is stopping")]
     Stopping,
 }
 
-/// Why a partition's part of a batch could not be applied.
+/// Why a partition's share of a batch could not be applied.
 enum Stuck<'b> {
     /// One fact can't be applied.
     At(&'b Located, String),
-    /// Nothing can be done now.
+    /// Nothing can be applied now.
     Somewhere(DrainError),
 }
 
@@ -93,7 +93,7 @@ impl<E: Into<DrainError>> From<E> for Stuck<'_> {
     }
 }
 
-/// The drainer's state since it last asked the store.
+/// The drainer's state since it last connected to the store.
 #[derive(Debug)]
 pub(crate) struct FactsDrainer {
     app: Arc<App>,
@@ -102,27 +102,28 @@ pub(crate) struct FactsDrainer {
     cursors: HashMap<Partition, Cursor>,
     /// Facts that never have an effect.
     voided: HashSet<u64>,
-    /// Facts that the journal says ahead are set aside.
+    /// Facts that are set aside, according to records further on in the journal.
     aside: HashSet<u64>,
-    /// Signups whose decision is in the journal ahead.
+    /// Signups whose decision is further on in the journal.
     decided: HashSet<u64>,
-    /// Signups claimed by this node, to be decided.
-    undecided: Vec<Claim>,
-    /// Copies of signups, by account, that wait for a decision.
+    /// Signups that this node has reserved and not decided.
+    undecided: Vec<Reservation>,
+    /// Positions of signups, by account, whose decision by another node is awaited.
     pending: HashMap<AccountId, Vec<u64>>,
     last_idle: Instant,
-    /// The store was found empty, and not all nodes have replayed their journals.
+    /// The store was found empty, and not all nodes have replayed their journals yet.
     recovering: bool,
-    /// What was known of the store as a whole.
+    /// What was known about the store as a whole.
     meta: Option<StoreMeta>,
     batch_records: usize,
-    /// The oldest fact of what could not be applied.
+    /// The oldest fact that could not be applied.
     broke_off_at: Option<u64>,
-    /// The journal's end when the store was asked: up to here facts are replayed.
+    /// The journal's end when the drainer connected: facts up to here are replayed.
     replayed_to: u64,
-    /// Positions of facts that stand in the journal once more, further on.
+    /// Positions of facts that are in the journal again, further on.
     repeated: Vec<Range<u64>>,
-    /// The latest time of the facts that were read for a replay, in Unix milliseconds: clocks are set back now and then.
+    /// The latest time of the facts that were read for a replay, in Unix milliseconds; a clock may have been set
+    /// back.
     replay_time: i64,
 }
 
@@ -131,11 +132,11 @@ pub(crate) struct FactsDrainer {
 struct Batch {
     /// Without those that can't be read.
     facts: Vec<Located>,
-    /// The place of the last one, whether it could be read or not; `None`: there is nothing new.
+    /// The position of the last one, readable or not; `None`: there is nothing new.
     end: Option<Cursor>,
 }
 
-/// What lies ahead in the journal.
+/// What is further on in the journal.
 #[derive(Debug, Default)]
 struct Ahead {
     voided: HashSet<u64>,
@@ -143,23 +144,23 @@ struct Ahead {
     decided: HashSet<u64>,
 }
 
-/// What a partition's part of a batch came to.
+/// The result of a partition's share of a batch.
 #[derive(Debug, Default)]
-struct Part {
+struct PartitionResult {
     cursor: Cursor,
-    claims: Vec<Claim>,
+    claims: Vec<Reservation>,
     pending: Vec<(AccountId, u64)>,
     completed: Vec<(u64, Submitted)>,
     decided: Vec<(u64, Arc<Account>, FactOutcome)>,
     voided: Vec<u64>,
 }
 
-/// Runs until the application stops and everything that can be applied has been.
+/// Runs until the application stops and everything that can be applied has been applied.
 pub(crate) async fn run(app: Arc<App>) {
     let mut wake = app.journal.facts().subscribe();
-    let mut told = Told::default();
-    // After an error that one fact may have caused, facts are applied one by one: those before it get through, and
-    // it is found out.
+    let mut outage = OutageLog::default();
+    // After an error that one fact may have caused, facts are applied one by one, so that the facts before it are
+    // applied and the fact at fault is found.
     let mut one_by_one = false;
     loop {
         match FactsDrainer::connect(&app, one_by_one).await {
@@ -171,7 +172,7 @@ pub(crate) async fn run(app: Arc<App>) {
                     return;
                 }
                 if begun.elapsed() > LASTED {
-                    told.well();
+                    outage.ok();
                 }
                 one_by_one = matches!(
                     error,
@@ -181,49 +182,50 @@ pub(crate) async fn run(app: Arc<App>) {
                 app.meeting
                     .waits_for_others
                     .store(matches!(error, DrainError::WaitsForOthers(_)), Ordering::Relaxed);
-                told.ill(&error, "facts wait in the journal");
+                outage.failed(&error, "facts wait in the journal");
                 if matches!(error, DrainError::WaitsForOthers(_)) {
-                    // They need not wait for this node, which waits for them; they hear it with its next beat at the latest.
-                    if let Err(error) = app.beat().await {
-                        tracing::debug!(%error, "the heartbeat was not heard");
+                    // Other nodes need not wait for this one, which waits for them; they learn it from its next
+                    // heartbeat at the latest.
+                    if let Err(error) = app.heartbeat().await {
+                        tracing::debug!(%error, "the heartbeat could not be written");
                     }
                 }
             }
             Err(error) => {
                 app.broke_off(Log::Facts, None, why(&error));
-                told.ill(&error, "facts wait in the journal");
+                outage.failed(&error, "facts wait in the journal");
             }
         }
         app.set_store_up(false);
         app.metrics.store_failed();
         if app.stopping().await_for(RETRY_AFTER).await {
-            // What is left stays in the journal; the next start goes on.
+            // What is left stays in the journal; the next start continues there.
             return;
         }
     }
 }
 
-/// An error with what an operator can do about it.
+/// The error, and what an operator can do about it.
 fn why(error: &DrainError) -> String {
     let remedy = match error {
-        DrainError::Store(StoreError::Unavailable(_)) => "it goes on by itself when the store does",
+        DrainError::Store(StoreError::Unavailable(_)) => "it continues by itself when the store is back",
         DrainError::Store(StoreError::Corrupt(_)) => "see the log, and `counterfoil facts list`",
         DrainError::Store(StoreError::Damaged(_)) => {
-            "stop the server, remove the file, start it again: it is made anew from the journal"
+            "stop the server, remove the file, start it again: the store is made again from the journal"
         }
-        DrainError::Read(_) => "see `counterfoil verify`; bring the journal's files back from a backup",
-        DrainError::Write(_) => "see that the disk of the data directory has room and takes writes",
+        DrainError::Read(_) => "see `counterfoil verify`; restore the journal's files from a backup",
+        DrainError::Write(_) => "check that the disk of the data directory has room and accepts writes",
         DrainError::Unknown(_) => "see `counterfoil facts list` and the log",
-        // It says so itself.
+        // The error itself says what to do.
         DrainError::WaitsForOthers(_) | DrainError::Stopping => return error.to_string(),
     };
     format!("failed to {error}; {remedy}")
 }
 
 impl FactsDrainer {
-    /// Asks the store how far it is, and reads what lies ahead in the journal.
+    /// Asks the store how far it is, and reads ahead in the journal.
     async fn connect(app: &Arc<App>, one_by_one: bool) -> Result<Self, DrainError> {
-        app.meet_store().await?;
+        app.check_store_identity().await?;
         let meta = app.store.meta().await?;
         let recovering = meta.as_ref().is_none_or(|meta| meta.recovering);
         let cursors: HashMap<_, _> = app.store.cursors(app.node, Log::Facts).await?.into_iter().collect();
@@ -233,12 +235,12 @@ impl FactsDrainer {
         let reader = app.journal.reader(Log::Facts, start, false)?;
         if reader.next_position() != start + 1 {
             return Err(DrainError::Unknown(format!(
-                "find the facts after position {start} in the journal: they were archived; bring their segments back"
+                "find the facts after position {start} in the journal: they were archived; restore their segments"
             )));
         }
         app.set_applied(Log::Facts, start);
         app.set_whole(!recovering && start >= app.journal.facts().last_position());
-        // What forgot facts, or was away, may have forgotten clicks.
+        // A store that lost facts, or was away, may have lost clicks too.
         app.doubt_clicks();
         let mut drainer = Self {
             app: Arc::clone(app),
@@ -258,8 +260,8 @@ impl FactsDrainer {
             repeated: app.journal.repeated(Log::Facts),
             replay_time: 0,
         };
-        drainer.tell_when_replayed().await?;
-        drainer.recall_claims().await?;
+        drainer.announce_when_replayed().await?;
+        drainer.reload_reservations().await?;
         drainer.app.reload_directory().await?;
         Ok(drainer)
     }
@@ -275,7 +277,7 @@ impl FactsDrainer {
                 self.app.set_applied(Log::Facts, end.position);
                 self.batch_records = (self.batch_records * 2).min(BATCH_RECORDS);
                 lock(&self.app.meeting.seen_cursors).clone_from(&self.cursors);
-                self.tell_when_replayed().await?;
+                self.announce_when_replayed().await?;
             }
             self.app.meeting.waits_for_others.store(false, Ordering::Relaxed);
             self.decide().await?;
@@ -286,8 +288,8 @@ impl FactsDrainer {
             }
             if idle {
                 if self.app.stopping().is_set() {
-                    // Signups that could not be decided are found again by their claims.
-                    self.level_cursors().await?;
+                    // Signups that could not be decided are found again by their reservations.
+                    self.advance_idle_cursors().await?;
                     return Ok(());
                 }
                 self.rest(wake).await?;
@@ -295,27 +297,28 @@ impl FactsDrainer {
         }
     }
 
-    /// Looks after what no fact brings about: cursors, other nodes' claims and directory, the store's memory.
+    /// Does what no fact causes: cursors, other nodes' reservations and changes of the directory, and the check
+    /// that the store lost nothing.
     async fn tick(&mut self) -> Result<(), DrainError> {
         self.last_idle = Instant::now();
-        self.level_cursors().await?;
+        self.advance_idle_cursors().await?;
         let stands: HashMap<_, _> =
             self.app.store.cursors(self.app.node, Log::Facts).await?.into_iter().collect();
         if stands != self.cursors {
-            return Err(StoreError::Unavailable("the store forgot what it had applied".to_owned()).into());
+            return Err(StoreError::Unavailable("the store lost what it had applied".to_owned()).into());
         }
         self.check_meta().await?;
-        self.take_over_claims().await?;
+        self.take_over_reservations().await?;
         self.app.follow_directory().await?;
         self.app.count_set_aside().await?;
-        // Whoever asked waits until all that is replayed is in.
+        // Tasks that asked for this check wait until everything to be replayed is applied.
         if self.reader.next_position() > self.replayed_to {
             self.app.checked();
         }
         Ok(())
     }
 
-    /// A store that was emptied, or confirmed, is met again.
+    /// A store that was emptied, or confirmed, must be checked again from the start.
     async fn check_meta(&self) -> Result<(), DrainError> {
         if self.app.store.meta().await? == self.meta {
             return Ok(());
@@ -328,7 +331,7 @@ impl FactsDrainer {
         let waits_for_others = !self.pending.is_empty() || !self.undecided.is_empty();
         let patience = if waits_for_others { PENDING_POLL } else { IDLE_TICK };
         tokio::select! {
-            // An error says that the journal is gone, and that is found out when it is read.
+            // An error means that the journal is closed; the next read finds that out.
             _ = wake.changed() => {}
             () = self.app.stopping().wait() => {}
             () = self.app.until_check_wanted() => {}
@@ -346,7 +349,7 @@ impl FactsDrainer {
             match serde_json::from_slice(payload) {
                 Ok(record) => facts.push(Located { cursor, record }),
                 Err(error) => {
-                    let cause = format!("it can't be read: {error}; a newer version may have written it");
+                    let cause = format!("it can't be read: {error}; perhaps a newer version wrote it");
                     unreadable.push((cursor, cause, payload.to_vec()));
                 }
             }
@@ -354,14 +357,14 @@ impl FactsDrainer {
         let end = read.last();
         for (cursor, cause, payload) in unreadable {
             self.set_aside(cursor, &cause, &payload).await?;
-            // It may be read again.
+            // It may be readable next time.
             self.aside.insert(cursor.position);
         }
         Ok(Batch { facts, end })
     }
 
-    /// What of a batch may be applied now: in a replay, facts about the directory wait for older ones of other nodes. What
-    /// must wait is read again afterwards.
+    /// The facts of a batch that may be applied now: in a replay, facts about the directory wait for older ones of
+    /// other nodes. The rest is read again later.
     async fn in_turn(&mut self, mut batch: Batch) -> Result<Batch, DrainError> {
         let replayed = batch.facts.partition_point(|located| located.cursor.position <= self.replayed_to);
         if replayed == 0 {
@@ -382,7 +385,7 @@ impl FactsDrainer {
             self.wait_for_turn(batch.facts[0].cursor.position, node, begun).await?;
         };
         if waits_for.is_some() {
-            // The reader has gone further: it begins again where the rest begins.
+            // The reader is ahead: it continues where the rest begins.
             batch.facts.truncate(now);
             batch.end = batch.facts.last().map(|located| located.cursor);
             self.reader =
@@ -398,11 +401,11 @@ impl FactsDrainer {
         facts: &[Located],
         times: &[i64],
     ) -> Result<(usize, Option<NodeId>), DrainError> {
-        self.app.tell_replay_from(times[0]).await?;
+        self.app.announce_replay_from(times[0]).await?;
         let life = self.meta.as_ref().map(StoreMeta::life).unwrap_or_default();
         let others = self.app.other_replays(&life).await?;
         for (place, (located, at_ms)) in facts.iter().zip(times).enumerate() {
-            let needs_order = home_of(&located.record.fact, 1) == Some(Partition::Directory);
+            let needs_order = home_partition(&located.record.fact, 1) == Some(Partition::Directory);
             if let Some(node) = others.before(self.app.node, *at_ms).filter(|_| needs_order) {
                 return Ok((place, Some(node)));
             }
@@ -410,11 +413,11 @@ impl FactsDrainer {
         Ok((facts.len(), None))
     }
 
-    /// Waits a little for another node's replay, and says so when it takes longer.
+    /// Waits a little for another node's replay, and reports it when it takes longer.
     async fn wait_for_turn(&self, position: u64, node: NodeId, begun: Instant) -> Result<(), DrainError> {
         if begun.elapsed() > LASTED {
             let text = format!(
-                "failed to apply the fact at position {position}: the store lost what it had, and {node} has older facts to apply; start it, or forget one that never comes back with `counterfoil node forget`"
+                "failed to apply the fact at position {position}: the store lost data, and {node} has older facts to apply; start it, or run `counterfoil node forget` if it never comes back"
             );
             self.app.broke_off(Log::Facts, Some(position), text);
         }
@@ -424,10 +427,10 @@ impl FactsDrainer {
         self.check_meta().await
     }
 
-    /// Tells the other nodes when all is applied that was journaled before the store was met.
-    async fn tell_when_replayed(&self) -> Result<(), DrainError> {
+    /// Announces to the other nodes when everything is applied that was journaled before this node connected.
+    async fn announce_when_replayed(&self) -> Result<(), DrainError> {
         if self.reader.next_position() > self.replayed_to {
-            self.app.tell_replay_from(NOTHING).await?;
+            self.app.announce_replay_from(NOTHING).await?;
             self.app.set_whole(!self.recovering);
         }
         Ok(())
@@ -443,13 +446,14 @@ impl FactsDrainer {
         Ok(!self.app.other_replays(&life).await?.none_can_change(self.app.node, at_ms))
     }
 
-    /// Has those after a fact go on without it: a person decides about it. It is on disk before anybody passes it.
+    /// Sets a fact aside, so that those after it are not blocked: a person decides about it. This is on disk
+    /// before any partition passes it.
     async fn set_aside(&self, at: Cursor, cause: &str, payload: &[u8]) -> Result<(), DrainError> {
         let (app, position) = (&self.app, at.position);
         if !self.aside.contains(&position) {
             if app.drains.waiting_aside.load(Ordering::Relaxed) >= MOST_WAITING {
                 return Err(DrainError::Unknown(format!(
-                    "apply the fact at position {position}: {cause}; so many are set aside that all wait now; decide about them first"
+                    "apply the fact at position {position}: {cause}; too many facts are set aside, so all wait now; decide about those first"
                 )));
             }
             tracing::error!(
@@ -467,18 +471,19 @@ impl FactsDrainer {
         Ok(())
     }
 
-    /// Applies a batch: the hashed partitions side by side, then the directory, which leaves out what they refused.
+    /// Applies a batch: the hashed partitions at the same time, then the directory, which leaves out what they
+    /// refused.
     async fn apply_batch(&mut self, batch: &[Located], end: Cursor) -> Result<(), DrainError> {
         let partitions = self.app.store.partitions();
         let homes: BTreeSet<Partition> =
-            batch.iter().filter_map(|located| home_of(&located.record.fact, partitions)).collect();
+            batch.iter().filter_map(|located| home_partition(&located.record.fact, partitions)).collect();
         let hashed = homes.iter().copied().filter(|home| *home != Partition::Directory);
         let parts = join_all(hashed.map(|partition| self.apply_part(partition, batch, end))).await;
         let mut failed = None;
         for part in parts {
             match part {
                 Ok((partition, part)) => self.take(partition, part),
-                // The other parts count all the same; this one is read again.
+                // The other partitions' results are valid; this one's facts are read again.
                 Err((partition, error)) => {
                     let oldest = [self.broke_off_at, self.oldest_of(partition, batch)];
                     self.broke_off_at = oldest.into_iter().flatten().min();
@@ -490,7 +495,7 @@ impl FactsDrainer {
             return Err(error);
         }
         let touched =
-            batch.iter().any(|located| touches(&located.record.fact, Partition::Directory, partitions));
+            batch.iter().any(|located| affects(&located.record.fact, Partition::Directory, partitions));
         if touched {
             let applied = self.apply_part(Partition::Directory, batch, end).await;
             let (partition, part) = match applied {
@@ -506,16 +511,16 @@ impl FactsDrainer {
         Ok(())
     }
 
-    /// The first fact of a batch that a partition has yet to take.
+    /// The first fact of a batch that a partition has not applied yet.
     fn oldest_of(&self, partition: Partition, batch: &[Located]) -> Option<u64> {
         let (cursor, partitions) = (self.cursors.get(&partition).copied(), self.app.store.partitions());
         let waits = |located: &&Located| {
-            Some(located.cursor) > cursor && touches(&located.record.fact, partition, partitions)
+            Some(located.cursor) > cursor && affects(&located.record.fact, partition, partitions)
         };
         batch.iter().find(waits).map(|located| located.cursor.position)
     }
 
-    fn take(&mut self, partition: Partition, part: Part) {
+    fn take(&mut self, partition: Partition, part: PartitionResult) {
         self.cursors.insert(partition, part.cursor);
         self.undecided.extend(part.claims);
         self.voided.extend(part.voided);
@@ -539,14 +544,15 @@ impl FactsDrainer {
         }
     }
 
-    /// Applies a partition's part of a batch, again while other nodes were faster: one of them gets through each time.
+    /// Applies a partition's share of a batch. Tries again while other nodes write first; one of the nodes
+    /// succeeds each time.
     async fn apply_part(
         &self,
         partition: Partition,
         batch: &[Located],
         end: Cursor,
-    ) -> Result<(Partition, Part), (Partition, DrainError)> {
-        // Facts that this batch has found without effect, or has set aside.
+    ) -> Result<(Partition, PartitionResult), (Partition, DrainError)> {
+        // Facts that had no effect or were set aside in this batch.
         let mut passed: HashSet<u64> = HashSet::new();
         let mut tries = 0;
         while tries < TRIES {
@@ -567,39 +573,43 @@ impl FactsDrainer {
         Err((partition, DrainError::Unknown(text)))
     }
 
-    /// Tries to apply a partition's part of a batch; `None`: to be tried again.
+    /// Tries to apply a partition's share of a batch; `None`: to be tried again.
     async fn try_part<'b>(
         &self,
         partition: Partition,
         batch: &'b [Located],
         end: Cursor,
         voided: &mut HashSet<u64>,
-    ) -> Result<Option<Part>, Stuck<'b>> {
+    ) -> Result<Option<PartitionResult>, Stuck<'b>> {
         let app = &self.app;
         let partitions = app.store.partitions();
         let cursor = self.cursors.get(&partition).copied().unwrap_or_default();
         if cursor >= end {
-            return Ok(Some(Part { cursor, voided: voided.iter().copied().collect(), ..Part::default() }));
+            return Ok(Some(PartitionResult {
+                cursor,
+                voided: voided.iter().copied().collect(),
+                ..PartitionResult::default()
+            }));
         }
         let relevant: Vec<&Located> = batch
             .iter()
             .filter(|located| located.cursor > cursor)
-            .filter(|located| touches(&located.record.fact, partition, partitions))
+            .filter(|located| affects(&located.record.fact, partition, partitions))
             .filter(|located| !self.is_skipped(located, voided))
             .collect();
         let now = app.now();
         let keys = relevant.iter().flat_map(|located| keys_of(located, partition, app.node, now)).collect();
-        // Of a single fact it is known which one a damaged store can't take.
+        // For a single fact it is known which one a damaged store rejects.
         let stuck = |error: StoreError| match (&error, relevant.as_slice()) {
             (StoreError::Corrupt(cause), [alone]) => Stuck::At(alone, cause.clone()),
             _ => Stuck::Somewhere(error.into()),
         };
         let mut work = Work::load(&*app.store, partition, keys).await.map_err(stuck)?;
-        let mut part = Part { cursor: end, ..Part::default() };
+        let mut part = PartitionResult { cursor: end, ..PartitionResult::default() };
         let mut refused = Vec::new();
         let mut fence: Option<u64> = None;
         for (place, located) in relevant.iter().enumerate() {
-            // Prospects are redirected by the same threads: they have their turn in between.
+            // Redirects run on the same threads, so other tasks get a turn in between.
             if place % APPLIED_AT_ONCE == APPLIED_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -615,7 +625,11 @@ impl FactsDrainer {
                 }
                 refused.push((*located, reason.clone(), *refusal));
             } else {
-                part.note(located, effect, home_of(&located.record.fact, partitions) == Some(partition));
+                part.note(
+                    located,
+                    effect,
+                    home_partition(&located.record.fact, partitions) == Some(partition),
+                );
             }
         }
         voided.extend(self.void(&refused).await?);
@@ -626,12 +640,13 @@ impl FactsDrainer {
                 part.voided = voided.iter().copied().collect();
                 return Ok(Some(part));
             }
-            // The store forgot, or a commit that seemed lost landed late: either way it is asked anew.
+            // The store lost data, or a commit that seemed to fail succeeded late. Either way the store is
+            // asked again.
             Committed::CursorAt(stands) => {
-                let text = format!("the cursor of {partition:?} is at {stands:?} and not at {cursor:?}");
+                let text = format!("the cursor of {partition:?} is {stands:?} and not {cursor:?}");
                 return Err(DrainError::from(StoreError::Unavailable(text)).into());
             }
-            // Another node wrote first: what it wrote is read, and the rules are asked again.
+            // Another node wrote first: its data is read, and the rules are applied again.
             Committed::Stale => {}
             Committed::Fenced(token) => {
                 let is_late =
@@ -646,7 +661,8 @@ impl FactsDrainer {
         Ok(None)
     }
 
-    /// Says for ever that facts have no effect. A refusal is a decision: it is on disk before anybody is told.
+    /// Records permanently that facts have no effect. A refusal is a decision: it is on disk before anybody learns
+    /// of it.
     async fn void(&self, refused: &[(&Located, String, Option<Refusal>)]) -> Result<Vec<u64>, DrainError> {
         let now = self.app.now();
         let records: Vec<Record> =
@@ -667,16 +683,16 @@ impl FactsDrainer {
             || (matches!(located.record.fact, Fact::Signup(_)) && self.decided.contains(&position))
     }
 
-    /// Decides about the signups that were claimed; the decisions are journaled, and applied when their turn comes.
+    /// Decides about the reserved signups. The decisions are journaled, and applied in their order.
     async fn decide(&mut self) -> Result<(), DrainError> {
-        // While nodes are missing, an affiliate that only one of them knows would be taken for nobody.
+        // While nodes are missing, an affiliate that only one of them knows would look unknown.
         if self.undecided.is_empty() || !self.app.clicks_are_in() || self.recovering {
             return Ok(());
         }
         let some = self.undecided.len().min(DECISIONS_AT_ONCE);
-        let claims: Vec<Claim> = self.undecided.drain(..some).collect();
+        let claims: Vec<Reservation> = self.undecided.drain(..some).collect();
         let decided = match self.app.decide(&claims).await {
-            // What was read of an emptied store is not all there was.
+            // What was read from an emptied store may be incomplete.
             Ok(decisions) => self.check_meta().await.map(|()| decisions),
             Err(error) => Err(error.into()),
         };
@@ -702,7 +718,7 @@ impl FactsDrainer {
         self.app.drains.oldest_undecided.store(oldest, Ordering::Relaxed);
     }
 
-    /// Answers copies of signups that another node decided.
+    /// Answers requests for signups that another node has decided.
     async fn poll_pending(&mut self) -> Result<(), DrainError> {
         if self.pending.is_empty() {
             return Ok(());
@@ -720,8 +736,8 @@ impl FactsDrainer {
         Ok(())
     }
 
-    /// Finds the signups that this node claimed and did not decide before it stopped.
-    async fn recall_claims(&mut self) -> Result<(), DrainError> {
+    /// Finds the signups that this node reserved and did not decide before it stopped.
+    async fn reload_reservations(&mut self) -> Result<(), DrainError> {
         for account in self.app.claimed_accounts(self.app.node).await? {
             if let Some(claim) = account.claim.filter(|claim| claim.origin.node == self.app.node)
                 && !self.decided.contains(&claim.origin.position)
@@ -732,8 +748,8 @@ impl FactsDrainer {
         Ok(())
     }
 
-    /// Takes over claims of nodes that never came back.
-    async fn take_over_claims(&mut self) -> Result<(), DrainError> {
+    /// Takes over reservations of nodes that did not come back.
+    async fn take_over_reservations(&mut self) -> Result<(), DrainError> {
         let now = self.app.now();
         for before in self.app.claimed_accounts(self.app.node).await? {
             let mut account = before.clone();
@@ -754,11 +770,12 @@ impl FactsDrainer {
         Ok(())
     }
 
-    /// Moves on the cursors of partitions that had nothing to apply, so that a restart need not look back.
-    async fn level_cursors(&mut self) -> Result<(), DrainError> {
+    /// Advances the cursors of partitions that had nothing to apply, so that a restart need not read as far back.
+    async fn advance_idle_cursors(&mut self) -> Result<(), DrainError> {
         let next = self.reader.next_position();
         let at_end = self.app.end_of(Log::Facts, next);
-        // A store that lost some partitions has others' cursors ahead of what was read again: facts lie in between.
+        // If a store lost only some partitions, the cursors of others are ahead of what was read again: facts
+        // are in between.
         let passed = self.cursors.values().filter(|cursor| cursor.position < next).max().copied();
         let Some(end) = at_end.max(passed) else { return Ok(()) };
         let app = &self.app;
@@ -780,7 +797,7 @@ impl FactsDrainer {
     }
 }
 
-/// Applies a fact; a bug that panics is one fact's fault too. What it left in `work` is not committed.
+/// Applies a fact. A bug that panics is treated as this fact's error; its changes in `work` are not committed.
 fn apply_or_stuck<'b>(
     work: &mut Work,
     partition: Partition,
@@ -793,16 +810,16 @@ fn apply_or_stuck<'b>(
         Ok(Err(StoreError::Corrupt(cause))) => Err(Stuck::At(located, cause)),
         Ok(Err(error)) => Err(Stuck::Somewhere(error.into())),
         Err(_) => {
-            Err(Stuck::At(located, "applying it panicked: this is a bug, the log tells where".to_owned()))
+            Err(Stuck::At(located, "applying it panicked: this is a bug; the log says where".to_owned()))
         }
     }
 }
 
-impl Part {
+impl PartitionResult {
     fn note(&mut self, located: &Located, effect: Effect, at_home: bool) {
         let position = located.cursor.position;
         match effect {
-            Effect::Claimed(claim) => self.claims.push(*claim),
+            Effect::Reserved(claim) => self.claims.push(*claim),
             Effect::Pending => {
                 let account = account_of(&located.record.fact).cloned();
                 self.pending.extend(account.map(|account| (account, position)));
@@ -811,20 +828,20 @@ impl Part {
                 (Fact::Decision(fact::Decision { signup_position, .. }), Some(account)) => {
                     self.decided.push((*signup_position, account, outcome));
                 }
-                // In the directory, a fact about an account only leaves its trace in the audit log.
+                // In the directory, a fact about an account only leaves an entry in the audit log.
                 (_, account) if at_home => {
                     let submitted = Submitted { outcome, account, refusal: None };
                     self.completed.push((position, submitted));
                 }
                 _ => {}
             },
-            // The caller has dealt with it.
+            // The caller has handled it.
             Effect::Void { .. } => {}
         }
     }
 }
 
-/// Voids, decisions and what is set aside that lie ahead of a position.
+/// Voids, decisions and facts set aside that are further on than a position.
 async fn look_ahead(app: &App, after: u64) -> Result<Ahead, DrainError> {
     let mut ahead = Ahead::default();
     let mut reader = app.journal.reader(Log::Facts, after, false)?;
@@ -835,7 +852,7 @@ async fn look_ahead(app: &App, after: u64) -> Result<Ahead, DrainError> {
             return Ok(ahead);
         }
         for (_, payload) in batch.iter() {
-            // What can't be read is set aside when its turn comes.
+            // What can't be read is set aside in its turn.
             let Ok(record) = serde_json::from_slice::<Record>(payload) else { continue };
             match record.fact {
                 Fact::Void(void) => drop(ahead.voided.insert(void.position)),
@@ -844,7 +861,7 @@ async fn look_ahead(app: &App, after: u64) -> Result<Ahead, DrainError> {
                 _ => {}
             }
         }
-        // A long journal is read in seconds: others have their turn in between.
+        // A long journal takes seconds to read, so other tasks get a turn in between.
         tokio::task::yield_now().await;
     }
 }

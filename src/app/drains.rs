@@ -1,4 +1,4 @@
-//! What the drainers know of the store, and what others ask of them.
+//! What the drainers know about the store, and what other tasks ask of them.
 
 use super::App;
 use super::standstill::Standstill;
@@ -7,27 +7,28 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 
-/// How far the journals are in the store, and whether it keeps them.
+/// How far the journals are applied, and whether the store keeps what is applied.
 #[derive(Debug)]
 pub(super) struct Drains {
     store_up: AtomicBool,
     applied_facts: AtomicU64,
     applied_clicks: AtomicU64,
-    /// How often it was doubted that the store has all clicks, and up to which doubt it was made sure of.
+    /// How often it became uncertain whether the store has all clicks, and the latest such moment after which they
+    /// were all found.
     clicks_doubted: AtomicU64,
     clicks_sure: AtomicU64,
-    /// Position of the oldest signup that this node has yet to decide; 0: there is none.
+    /// Position of the oldest signup that this node has to decide; 0: there is none.
     pub(super) oldest_undecided: AtomicU64,
     pub(super) facts_standstill: Mutex<Standstill>,
     pub(super) clicks_standstill: Mutex<Standstill>,
-    /// Why the store may forget what it was given, or that it has.
+    /// Why the store may lose, or has lost, what it was given.
     pub(super) may_forget: Mutex<Option<String>>,
-    /// A run wants to know that the store still has what was applied to it.
+    /// A nightly run wants to know whether the store still has what was applied to it.
     check_wanted: AtomicBool,
     check_wish: Notify,
-    /// How often the drainer has made sure of it.
+    /// How often the drainer has checked that.
     checks: watch::Sender<u64>,
-    /// Facts set aside that wait for a person, as last seen.
+    /// Facts that are set aside and wait for a person, as last seen.
     pub(super) waiting_aside: AtomicU64,
     /// Facts that this process set aside.
     pub(super) set_aside_here: AtomicU64,
@@ -66,18 +67,18 @@ impl App {
         }
     }
 
-    /// Whether all clicks that the journal held when the store was last reached are in the store: a signup's
-    /// visits are then as known as they will be.
+    /// Whether all clicks that the journal held when the store was last reached are in the store. A signup's
+    /// visits are then complete.
     pub(super) fn clicks_are_in(&self) -> bool {
         self.drains.clicks_sure.load(Ordering::Acquire) == self.doubts_about_clicks()
     }
 
-    /// The store was away, or forgot something: clicks are asked for before the next decision.
+    /// The store was away, or lost data: the clicks are checked before the next decision.
     pub(super) fn doubt_clicks(&self) {
         self.drains.clicks_doubted.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How often the store was met: what was found in it before may not be there any more.
+    /// How often the drainer connected to the store; what was found in the store earlier may be gone.
     pub(crate) fn store_meetings(&self) -> u64 {
         self.doubts_about_clicks()
     }
@@ -86,13 +87,13 @@ impl App {
         self.drains.clicks_doubted.load(Ordering::Acquire)
     }
 
-    /// All clicks were found in the store after so many doubts.
+    /// All clicks were found in the store after this many such moments.
     pub(super) fn clicks_are_in_despite(&self, doubts: u64) {
         self.drains.clicks_sure.store(doubts, Ordering::Release);
     }
 
-    /// The end of a journal as a cursor, where a reader that comes to `next_position` has read all of it. Cursors are
-    /// moved there: what has no effect (a refusal, another epoch's beginning) is behind them as well.
+    /// The end of a journal as a cursor, for a reader that is at `next_position` and has read everything. Cursors
+    /// move there, past records without effect (a refusal, the beginning of another epoch).
     pub(super) fn end_of(&self, log: Log, next_position: u64) -> Option<Cursor> {
         let last = self.positions(log).0;
         let is_at_end = last > 0 && next_position == last + 1;
@@ -118,12 +119,12 @@ impl App {
         }
     }
 
-    /// Waits until the drainer has made sure that the store still has what was applied to it.
+    /// Waits until the drainer has checked that the store still has what was applied to it.
     pub(crate) async fn store_is_checked(&self) {
         let mut checks = self.drains.checks.subscribe();
         self.drains.check_wanted.store(true, Ordering::Relaxed);
         self.drains.check_wish.notify_one();
-        // The sender lives in `self`, so that waiting can't fail.
+        // The sender lives in `self`, so waiting can't fail.
         drop(checks.changed().await);
     }
 

@@ -1,7 +1,7 @@
-//! An affiliate's figures: one reading of its referrals, its statements and its clicks.
+//! An affiliate's figures, counted at one moment from its referrals, its statements and its clicks.
 //!
-//! Referrals are counted as they stand now, and crossings by the day that each referral names: pages that list them say
-//! the same as pages that count them. What was earned is what statements say.
+//! Referrals are counted in their present state, and qualifications on the day that the referral shows, so that
+//! lists and totals agree. Earnings are those of the statements.
 
 use super::referrals::{ReferralState, ReferralSummary};
 use super::{App, Cut, ReadError, Report, StatementDoc, Tally};
@@ -14,7 +14,7 @@ use crate::store::{DayCounts, StoreError};
 use chrono::{Days, NaiveDate};
 use serde::Serialize;
 
-/// Days that the chart shows, today among them.
+/// Days that the chart shows, including today.
 pub const CHART_DAYS: u64 = 30;
 
 /// What happened in a period.
@@ -22,18 +22,18 @@ pub const CHART_DAYS: u64 = 30;
 pub struct Period {
     /// Clicks of people.
     pub people: u64,
-    /// Clicks of programs, and others that don't earn.
+    /// Clicks of bots, and others that don't earn.
     pub others: u64,
     /// Accounts that signed up.
     pub signups: u64,
-    /// Accounts that crossed the mark; `None`: it is counted each night, for the days before.
+    /// Accounts that qualified; `None`: this is computed at night, for the days before.
     pub crossings: Option<u64>,
-    /// What was earned, adjustments of the period's statements included; `None` as above.
+    /// What was earned, including adjustments of the period's statements; `None` as above.
     pub earned: Option<Money>,
 }
 
 impl Period {
-    /// Today, as far as it is counted while it lasts.
+    /// Today's figures, as far as they are counted during the day.
     fn of_today(tally: &Tally) -> Self {
         Self {
             people: tally.people,
@@ -43,7 +43,7 @@ impl Period {
             earned: None,
         }
     }
-    /// A period that is more than today, with the adjustments of its statements.
+    /// A period longer than today, with the adjustments of its statements.
     fn of(tally: &Tally, adjusted: Money) -> Self {
         let (crossings, earned) = (Some(tally.crossings), Some(tally.earned + adjusted));
         Self { crossings, earned, ..Self::of_today(tally) }
@@ -53,7 +53,7 @@ impl Period {
 /// A day of the chart.
 #[derive(Debug, Clone, Serialize)]
 pub struct Day {
-    /// Which.
+    /// The day.
     pub day: NaiveDate,
     /// Clicks of people.
     pub people: u64,
@@ -61,7 +61,7 @@ pub struct Day {
     pub others: u64,
     /// Accounts that signed up.
     pub signups: u64,
-    /// Accounts that crossed the mark.
+    /// Accounts that qualified.
     pub crossings: u64,
 }
 
@@ -76,25 +76,25 @@ pub struct Figures {
     pub all: Period,
     /// Referrals in good standing, neither in review nor rejected.
     pub active_accounts: u32,
-    /// The least number of active accounts of the tier reached.
+    /// The least number of active accounts of the affiliate's present tier.
     pub tier_from: u32,
-    /// That of the next tier.
+    /// The least number of the next tier.
     pub next_tier: Option<u32>,
-    /// What closed statements say.
+    /// The amounts of closed statements.
     pub due: Money,
-    /// What open statements say.
+    /// The amounts of open statements.
     pub open: Money,
     /// All its referrals.
     pub referrals: usize,
     /// Those held for review.
     pub held: usize,
-    /// The last days, oldest first.
+    /// The last days, the oldest first.
     pub days: Vec<Day>,
 }
 
-/// An affiliate's figures with what they were counted from.
+/// An affiliate's figures, and what they were counted from.
 #[derive(Debug)]
-pub struct Book {
+pub struct AffiliateReport {
     /// The figures.
     pub figures: Figures,
     /// Its referrals, newest first.
@@ -109,15 +109,15 @@ impl App {
         let statements = match self.statements_of(affiliate).await {
             Ok(statements) => statements,
             Err(ReadError::Store(error)) => return Err(error),
-            // No cursor is read.
+            // There is no cursor to misread.
             Err(ReadError::BadCursor) => Vec::new(),
         };
         let sum: Money = statements.iter().map(|doc| doc.statement.total).sum();
         Ok((sum > Money::ZERO).then(|| format!("{sum} {}", self.settings.rules.currency)))
     }
 
-    /// The figures of an affiliate, with the referrals and statements that they were counted from.
-    pub async fn book_of(&self, affiliate: &Affiliate) -> Result<Book, ReadError> {
+    /// The figures of an affiliate, and the referrals and statements from which they were counted.
+    pub async fn affiliate_report(&self, affiliate: &Affiliate) -> Result<AffiliateReport, ReadError> {
         let today = self.zone().date_of(self.now());
         let (statements, clicks) =
             tokio::try_join!(self.statements_of(affiliate.id), self.click_days_of(affiliate.id, today))?;
@@ -127,10 +127,10 @@ impl App {
         figures.tier_from = rules.tier(figures.active_accounts).from;
         figures.next_tier =
             rules.tiers.iter().map(|tier| tier.from).find(|from| *from > figures.active_accounts);
-        Ok(Book { figures, referrals, statements })
+        Ok(AffiliateReport { figures, referrals, statements })
     }
 
-    /// Its clicks by day: none is older than its oldest link.
+    /// Its clicks by day, from the day of its oldest link on.
     async fn click_days_of(
         &self,
         affiliate: AffiliateId,
@@ -139,14 +139,14 @@ impl App {
         let Some(oldest) = self.directory().links_of(affiliate).first().map(|link| link.created_at) else {
             return Ok(Vec::new());
         };
-        // A node's clock may run a little before another's.
+        // A node's clock may be a little ahead of another's.
         let first = self.zone().date_of(oldest) - Days::new(1);
         Ok(self.store.click_totals(affiliate, &[], first, today).await?)
     }
 }
 
 impl Figures {
-    /// All figures but those of the tiers.
+    /// All figures except those of the tiers.
     fn of(
         today: NaiveDate,
         clicks: &[DayCounts],

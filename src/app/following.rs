@@ -1,4 +1,4 @@
-//! The directory that a node holds in memory: how it follows the store, and who is called when it changed.
+//! The directory in a node's memory: how it follows the store, and who is called when it changes.
 
 use super::{App, Directory, lock};
 use crate::domain::mark::Marks;
@@ -7,17 +7,17 @@ use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Is told of every new directory.
+/// Is called with every new directory.
 type DirectoryListener = Box<dyn Fn(&Directory, bool) + Send + Sync>;
 
 /// The directory as last seen.
 #[derive(Default)]
 pub(super) struct Following {
     now: ArcSwap<Directory>,
-    /// One task at a time follows it.
+    /// Only one task at a time follows the store.
     turn: tokio::sync::Mutex<()>,
     listener: Mutex<Option<DirectoryListener>>,
-    /// It says all that is journaled: no lost store is being filled again.
+    /// Whether it is complete: no store that lost data is being refilled.
     is_whole: AtomicBool,
 }
 
@@ -27,14 +27,14 @@ impl App {
         self.following.now.load_full()
     }
 
-    /// The marks of all months, those of closed ones as they were closed.
+    /// The qualifying periods of all months, those of closed months by their own rules.
     pub fn marks(&self) -> Marks {
         let directory = self.directory();
         Marks::of(&self.settings.rules, directory.months().map(|month| (month.month, &month.rules)))
     }
 
-    /// Calls `listener` with the directory now and whenever it changed, and with whether it is whole: while a lost store is
-    /// filled again it is not, and what it says of an affiliate may be long over.
+    /// Calls `listener` with the directory now and whenever it changes, and with whether it is complete. While a
+    /// store that lost data is being refilled it is not, and may say outdated things about an affiliate.
     pub fn on_directory(&self, listener: impl Fn(&Directory, bool) + Send + Sync + 'static) {
         listener(&self.following.now.load(), self.following.is_whole.load(Ordering::Relaxed));
         *lock(&self.following.listener) = Some(Box::new(listener));
@@ -58,7 +58,7 @@ impl App {
         Ok(())
     }
 
-    /// A program's currency is that of its first closed month: a node that is configured with another one stops.
+    /// A program's currency is that of its first closed month; a node with another one in its configuration stops.
     pub(super) fn check_currency(&self, directory: &Directory) -> Result<(), StoreError> {
         let Some(first) = directory.months().next() else { return Ok(()) };
         let (stated, ours) = (&first.rules.currency, &self.settings.rules.currency);
@@ -66,12 +66,12 @@ impl App {
             return Ok(());
         }
         Err(self.refuse(&format!(
-            "program.currency: {} was closed in {stated}, and a program keeps its currency; write {stated} instead of {ours}",
+            "program.currency: {} was closed in {stated}, and a program can't change its currency; set it to {stated} instead of {ours}",
             first.month
         )))
     }
 
-    /// Says whether the directory is whole.
+    /// Sets whether the directory is complete.
     pub(super) fn set_whole(&self, is_whole: bool) {
         if self.following.is_whole.swap(is_whole, Ordering::Relaxed) != is_whole
             && is_whole

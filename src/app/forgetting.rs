@@ -1,8 +1,8 @@
-//! A store that forgets: what its servers evicted is missing until it is made again from the journals, whatever they are
-//! set to by then, and whether they count it still or were started again.
+//! A store that forgets: keys that its servers evicted are missing until the store is made again from the journals, even
+//! if the servers' settings were corrected or their counters were reset by a restart.
 //!
-//! So it is noted in the store itself, in a document that goes when the store is emptied. What was evicted before it
-//! was empty for the last time is no loss: the note of the store as a whole says how much that was.
+//! So an eviction is noted in the store itself, in a document that disappears when the store is emptied. Evictions from
+//! before the store was last empty are no loss: the store's own metadata says how many they were.
 
 use super::layout::FORGOT;
 use super::work::{Work, decode};
@@ -12,19 +12,19 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What is noted.
+/// The note about evictions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Forgot {
-    /// In which life of the store.
+    /// The life of the store.
     store_id: String,
-    /// When it was noticed.
+    /// When this was noticed.
     at: DateTime<Utc>,
     /// How many keys had been evicted by then, since the store was empty.
     keys: u64,
 }
 
 impl App {
-    /// Why the store may forget what it was given, or that it has, as it is now.
+    /// Why the store may lose, or has lost, what it was given, as it is now.
     pub(super) async fn why_the_store_forgets(&self) -> Result<Option<String>> {
         let keeping = self.store.keeping().await?;
         let why = match self.forgot(&keeping).await? {
@@ -38,7 +38,7 @@ impl App {
         Ok(why)
     }
 
-    /// What is noted of this life of the store; what is noticed just now is noted first.
+    /// The note for this life of the store; a new eviction is noted first.
     async fn forgot(&self, keeping: &Keeping) -> Result<Option<Forgot>> {
         let Some(meta) = self.store.meta().await? else { return Ok(None) };
         let key = FORGOT.to_owned();
@@ -58,15 +58,15 @@ impl App {
     async fn note(&self, forgot: &Forgot) -> Result<()> {
         let mut work = Work::load(&*self.store, Partition::Directory, vec![FORGOT.to_owned()]).await?;
         work.put(FORGOT, forgot)?;
-        // Otherwise another node noted it.
+        // Otherwise another node has noted it.
         if self.store.commit(&work.into_commit()).await? == Committed::Done {
             tracing::error!(keys = forgot.keys, "the store has evicted what it was given");
         }
         Ok(())
     }
 
-    /// How much was evicted before this life of the store: nothing of it is missing in an empty one. One that has only
-    /// lost its note of itself is not empty.
+    /// How much was evicted before this life of the store; in an empty store, none of it is missing. A store that has only
+    /// lost its metadata is not empty.
     pub(super) async fn evicted_before(&self) -> Result<BTreeMap<String, u64>> {
         let cursors = self.store.cursors(self.node, Log::Facts).await?;
         let is_empty = cursors.iter().all(|(_, cursor)| cursor.position == 0);
@@ -76,13 +76,13 @@ impl App {
     /// Whether the store keeps what it was given, as last seen.
     pub(super) fn inspect_keeping(&self) -> Finding {
         let why = self.store_may_forget();
-        let (ok, well) = (why.is_none(), || "it has evicted nothing that it was given".to_owned());
-        Finding { check: "store_keeps", ok, text: why.unwrap_or_else(well) }
+        let (ok, good) = (why.is_none(), || "it has evicted nothing that it was given".to_owned());
+        Finding { check: "store_keeps", ok, text: why.unwrap_or_else(good) }
     }
 }
 
-/// How many keys servers have evicted since a store was empty. A server counts from zero after a start, under another
-/// name, and after `CONFIG RESETSTAT`.
+/// How many keys servers have evicted since the store was empty. A server counts from zero after a restart, with a new
+/// run id, and after `CONFIG RESETSTAT`.
 fn evicted_since(before: &BTreeMap<String, u64>, now: &BTreeMap<String, u64>) -> u64 {
     let since = |(run, now): (&String, &u64)| match before.get(run) {
         Some(before) if before <= now => now - before,

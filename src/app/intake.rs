@@ -1,4 +1,4 @@
-//! The way in of every fact: it is refused, or journaled and then applied.
+//! How every fact enters: it is refused, or journaled and then applied.
 
 use super::actor::Actor;
 use super::waiters::Waiters;
@@ -11,21 +11,21 @@ use crate::journal::AppendError;
 use crate::metrics::FactKind;
 use std::sync::{Arc, Mutex};
 
-/// Bytes that are handed to the journal at once; well below what it takes, so that others have their turn.
+/// Bytes given to the journal at once; well below its limit, so that others get a turn.
 const APPEND_BYTES: usize = 1 << 20;
 
-/// Facts on their way into the journal, and who waits for what becomes of them.
+/// Facts that are being journaled, and the requests that wait for their results.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     pub(super) waiters: Waiters,
-    /// Why the last fact was not journaled, if it was not.
+    /// Why the last fact was not journaled; `None`: it was.
     trouble: Mutex<Option<String>>,
 }
 
-/// What became of a fact that was submitted. It is on disk in any case.
+/// The result of a submitted fact. The fact is on disk in any case.
 #[derive(Debug, Clone)]
 pub struct Submitted {
-    /// How it ended.
+    /// The outcome.
     pub outcome: FactOutcome,
     /// The account afterwards, for facts about accounts that were applied.
     pub account: Option<Arc<Account>>,
@@ -33,26 +33,26 @@ pub struct Submitted {
     pub refusal: Option<Refusal>,
 }
 
-/// Why a fact was not taken in: nothing was kept, the sender should try again.
+/// Why a fact was not accepted: nothing was kept, and the sender should try again.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The journal can't be written.
     #[error("write the journal: {0}")]
     Journal(String),
     /// The server is stopping.
-    #[error("take in facts while stopping")]
+    #[error("accept facts while stopping")]
     Stopping,
-    /// The person or program that hands it in may not.
-    #[error("take in a fact from somebody who may not hand it in")]
+    /// The actor may not submit it.
+    #[error("accept a fact from an actor who may not submit it")]
     Forbidden,
-    /// What it is about is not in the store, which is being filled again.
-    #[error("find what it is about while the store is being filled again")]
+    /// Its subject is not in the store, which is being refilled.
+    #[error("find its subject while the store is being refilled")]
     Refilling,
 }
 
 impl App {
-    /// Takes a fact in: journals it, waits for it to be applied, and says what became of it.
-    /// `Deferred`: it is on disk, but the store did not answer in time.
+    /// Accepts a fact: journals it, waits until it is applied, and returns the result. `Deferred`: it is on disk,
+    /// but the store did not answer in time.
     pub async fn submit(self: &Arc<Self>, actor: &Actor, fact: Fact) -> Result<Submitted, SubmitError> {
         self.check_permitted(actor, &fact)?;
         let kind = facts::metric(&fact);
@@ -83,7 +83,7 @@ impl App {
         Ok(Submitted { outcome: FactOutcome::Deferred, account: None, refusal: None })
     }
 
-    /// Journals what somebody hands in, if it may; answers its position once it is on disk.
+    /// Journals what an actor submits, if the actor may; returns its position once it is on disk.
     pub(crate) async fn take_in(&self, actor: &Actor, fact: Fact) -> Result<u64, SubmitError> {
         self.check_permitted(actor, &fact)?;
         let record = Record { at: self.by_all_clocks(), by: actor.name(), fact };
@@ -110,29 +110,29 @@ impl App {
         }
     }
 
-    /// Why an account can't be credited to an affiliate by hand. It can be asked before the fact is journaled: an
-    /// affiliate that was active once stays one that was.
+    /// Why an account can't be credited to an affiliate by hand. It can be checked before the fact is journaled:
+    /// an affiliate that was active once always was.
     pub(crate) async fn refuses_credit_to(&self, id: AffiliateId) -> Option<Refusal> {
         let refusal = |directory: &Directory| match directory.affiliate(id) {
             None => Some(Refusal::UnknownAffiliate),
             Some(affiliate) => (!affiliate.was_ever_active()).then_some(Refusal::NeverActive),
         };
         refusal(&self.directory())?;
-        // Another node may know better.
+        // Another node may have changed the affiliate.
         if let Err(error) = self.follow_directory().await {
-            tracing::debug!(%error, "the directory is as it was last seen");
+            tracing::debug!(%error, "the directory could not be updated");
         }
         refusal(&self.directory())
     }
 
-    /// Why an account can't be judged by staff, as far as the store knows now. It is asked before the fact is journaled:
-    /// what is journaled counts, in whatever order it is replayed.
+    /// Why staff can't hold, release or reject an account, as far as the store knows now. It is checked before the
+    /// fact is journaled, since a journaled fact counts in whatever order it is replayed.
     async fn refuses_review_of(&self, id: &AccountId) -> Option<Refusal> {
         let account = self.load_account(id).await.ok()??;
         account.may_be_reviewed().err().filter(|refusal| *refusal == Refusal::NotReferred)
     }
 
-    /// Writes records to the facts journal; answers when they are on disk, with their positions.
+    /// Writes records to the facts journal; returns their positions when they are on disk.
     pub(crate) async fn append_records(&self, records: &[Record]) -> Result<Vec<u64>, AppendError> {
         if records.is_empty() {
             return Ok(Vec::new());
@@ -164,12 +164,12 @@ impl App {
         appended
     }
 
-    /// The disk takes writes again.
+    /// The disk accepts writes again.
     pub(crate) fn forget_trouble(&self) {
         *lock(&self.intake.trouble) = None;
     }
 
-    /// Why the last fact was not journaled, if it was not.
+    /// Why the last fact was not journaled; `None`: it was.
     pub(crate) fn journal_trouble(&self) -> Option<String> {
         lock(&self.intake.trouble).clone()
     }
@@ -185,11 +185,11 @@ impl App {
     }
 }
 
-/// A record that would not be read as it is written is refused: once journaled, it would stop every reader.
+/// A record that would not be read as it was written is refused: in the journal it would block every reader.
 fn check_reads_back(record: &Record, payload: &[u8]) -> Result<(), AppendError> {
     match serde_json::from_slice::<Record>(payload) {
         Ok(read) if read == *record => Ok(()),
-        Ok(_) => Err(AppendError::Unreadable("it would say something else".to_owned())),
+        Ok(_) => Err(AppendError::Unreadable("it would read differently".to_owned())),
         Err(error) => Err(AppendError::Unreadable(error.to_string())),
     }
 }

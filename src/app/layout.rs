@@ -6,8 +6,8 @@
 //! | `event:<account>/<event>` | the account's | an event beyond the first [`EVENTS_WITHIN`](crate::domain::account::EVENTS_WITHIN) |
 //! | `delivery:<account>/<delivery>` | the account's | the delivery that brought one of these |
 //! | `statement:<affiliate>:<month>` | the affiliate's | `StatementDoc` |
-//! | `summaries:<affiliate>:<part>` | the affiliate's | its referrals as the last run found them |
-//! | `night` | each hashed one | what the last run leaves for the next, or that one began |
+//! | `summaries:<affiliate>:<part>` | the affiliate's | summaries of its referrals from the last nightly run |
+//! | `night` | each hashed one | the checkpoint of the last nightly run, or that one is under way |
 //! | `affiliate:<affiliate>` | directory | [`Affiliate`](crate::domain::affiliate::Affiliate) |
 //! | `link:<link>` | directory | [`Link`](crate::domain::affiliate::Link) |
 //! | `email:<e-mail>`, `code:<code>` | directory | the affiliate's id: both are unique |
@@ -16,18 +16,18 @@
 //! | `credentials:<person>` | directory | [`Credentials`](crate::domain::password::Credentials) |
 //! | `staff:<staff>` | directory | [`StaffMember`](crate::domain::person::StaffMember) |
 //! | `staff_email:<e-mail>` | directory | the member's id: it is unique |
-//! | `agreement:<version>` | directory | [`Agreement`](crate::domain::person::Agreement), as it was or may be signed |
-//! | `admins` | directory | who may manage staff, once it was asked that one be left |
-//! | `link_count:<affiliate>` | directory | how many links it has, once it was asked that they be no more than so many |
-//! | `notes:<affiliate>` | directory | what staff wrote, the newest 200, oldest first |
+//! | `agreement:<version>` | directory | [`Agreement`](crate::domain::person::Agreement), as it may have been signed |
+//! | `admins` | directory | who may manage staff; written when a fact first requires that one remains |
+//! | `link_count:<affiliate>` | directory | how many links it has; written when a fact first requires a limit |
+//! | `notes:<affiliate>` | directory | the newest 200 notes of staff, oldest first |
 //! | `claim:<claim>` | directory | [`MissingReferral`](crate::domain::person::MissingReferral) |
-//! | `applied_again:<e-mail>` | directory | when the address's owner was last told; not rebuilt |
+//! | `applied_again:<e-mail>` | directory | when the address's owner last got a mail about this; not rebuilt |
 //! | `sessions:<person>` | the person's | who is signed in; not rebuilt |
-//! | `aside:<node>:<position>`, `…:<epoch>` after the first | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
-//! | `disks:<node>` | directory | [`Disks`](crate::journal::Disks): which disk of the node was met; not rebuilt |
-//! | `mail:<mail>` | directory | a mail that waits, or for three days how it ended |
-//! | `forgot` | directory | that the store's servers have evicted what it was given; not rebuilt |
-//! | `lost_mail:<person>` | directory | mail that never reached the person, the newest 20, oldest first |
+//! | `aside:<node>:<position>`, `…:<epoch>` after the first epoch | directory | [`SetAside`](super::SetAside): a fact that could not be applied |
+//! | `disks:<node>` | directory | [`Disks`](crate::journal::Disks): which disk of the node was last seen; not rebuilt |
+//! | `mail:<mail>` | directory | a waiting mail; after it has ended, for three days, how it ended |
+//! | `forgot` | directory | that the store's servers have evicted keys; not rebuilt |
+//! | `lost_mail:<person>` | directory | the newest 20 mails that never reached the person, oldest first |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
 //! `claims:<node>` (signups that the node has yet to decide on), `undecided` (those of all nodes); `events:<account>` (events kept apart from their account). Of statements, in the affiliate's partition:
@@ -53,13 +53,13 @@ pub(crate) const CHANGES: &str = "changes";
 pub(crate) const RUN: &str = "run";
 /// Finished runs.
 pub(crate) const RUNS: &str = "runs";
-pub(crate) const NIGHT: &str = "night";
+pub(crate) const CHECKPOINT: &str = "night";
 pub(crate) const FORGOT: &str = "forgot";
 
 pub(crate) fn account_key(id: &AccountId) -> String {
     format!("account:{id}")
 }
-/// Of an event that is kept apart from its account. An id has no slash.
+/// The key of an event that is kept apart from its account. An id has no slash.
 pub(crate) fn event_key(account: &AccountId, event: &EventId) -> String {
     format!("{}{event}", events_prefix(account))
 }
@@ -87,9 +87,9 @@ pub(crate) fn statements_index(affiliate: AffiliateId) -> String {
 pub(crate) fn claims_index(node: NodeId) -> String {
     format!("claims:{node}")
 }
-/// Nodes that will never come back, as a person said.
+/// Nodes that a person declared gone for good.
 pub(crate) const FORGOTTEN: &str = "forgotten_nodes";
-/// Signups that are claimed by a node and not decided.
+/// Signups that a node has reserved and not decided.
 pub(crate) const UNDECIDED: &str = "undecided";
 pub(crate) fn disks_key(node: NodeId) -> String {
     format!("disks:{node}")
@@ -130,11 +130,11 @@ pub(crate) fn claim_key(id: ClaimId) -> String {
 }
 /// Claims of missing referrals.
 pub(crate) const MISSING: &str = "missing";
-/// Those that staff have yet to decide about.
+/// Claims that staff have not decided yet.
 pub(crate) const MISSING_OPEN: &str = "missing_open";
-/// Those that were granted and whose account is yet to be credited.
+/// Granted claims whose account is not credited yet.
 pub(crate) const MISSING_OWED: &str = "missing_owed";
-/// Those of an affiliate.
+/// The claims of an affiliate.
 pub(crate) fn missing_index(affiliate: AffiliateId) -> String {
     format!("missing:{affiliate}")
 }
@@ -146,14 +146,14 @@ pub(crate) const SET_ASIDE: &str = "aside";
 pub(crate) fn set_aside_key(id: SetAsideId) -> String {
     format!("aside:{id}")
 }
-/// Where a person's sessions are.
+/// The partition of a person's sessions.
 pub(crate) fn person_partition(person: Person, partitions: u16) -> Partition {
     match person {
         Person::Affiliate(id) => affiliate_partition(id, partitions),
         Person::Staff(id) => partition_of(&id.bits().to_be_bytes(), partitions),
     }
 }
-/// All partitions, the hashed ones first.
+/// All partitions; the hashed ones come first.
 pub(crate) fn all_partitions(partitions: u16) -> impl Iterator<Item = Partition> {
     (0..partitions).map(Partition::Hashed).chain([Partition::Directory])
 }
@@ -171,7 +171,7 @@ fn indexes_of(account: &Account) -> BTreeSet<String> {
     indexes
 }
 
-/// How the indexes follow a change of an account.
+/// The changes of the indexes when an account changes.
 pub(crate) fn index_changes(before: Option<&Account>, after: &Account) -> Vec<IndexChange> {
     let old = before.map(indexes_of).unwrap_or_default();
     let new = indexes_of(after);

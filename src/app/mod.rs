@@ -1,8 +1,8 @@
-//! The server's inside: takes facts in, decides, applies them, and answers what is known.
+//! The core of the server: accepts facts, decides about them, applies them, and answers questions.
 //!
-//! [`App::submit`] (`intake`) is the way in of every fact: it is flushed to the node's journal, applied by the
-//! [facts drainer](drain_facts), which asks the pure rules what it does, and what became of it is answered. What
-//! is read is read from the store, but for the directory, which every node holds in memory.
+//! Every fact enters through [`App::submit`] (`intake`): it is flushed to the node's journal and applied by the
+//! [facts drainer](drain_facts), which asks the pure rules what it does; then its outcome is returned. Reads go to
+//! the store, except for the directory, which every node holds in memory.
 
 pub mod actor;
 mod confirm;
@@ -19,11 +19,11 @@ mod forgetting;
 mod intake;
 mod layout;
 mod node;
+mod outage_log;
 pub(crate) mod outbox;
 mod overlooked;
 pub mod people;
 mod program;
-mod prove;
 mod read;
 mod rebuild;
 mod referrals;
@@ -34,24 +34,24 @@ pub mod sessions;
 mod set_aside;
 mod standstill;
 mod stop;
-mod told;
+mod verify;
 mod waiters;
 mod work;
 
 pub use confirm::ConfirmError;
 pub use directory::{Directory, MonthDoc, RunDoc};
 pub use facts::in_words as fact_in_words;
-pub use figures::{Book, CHART_DAYS, Day as FiguresDay, Figures};
+pub use figures::{AffiliateReport, CHART_DAYS, Day as FiguresDay, Figures};
 pub use intake::{SubmitError, Submitted};
+pub(crate) use outage_log::OutageLog;
 pub use overlooked::Overlooked;
-pub use prove::{Proof, ProofError};
 pub use rebuild::{RebuildError, import_journals};
 pub use referrals::{AccountState, AccountStatus, EarnedFor, ReferralState, ReferralSummary};
 pub use report::{Cut, Report, Tally};
 pub use run::{AggregateError, Progress};
 pub use set_aside::{SetAside, SetAsideId};
 pub use stop::Stop;
-pub(crate) use told::Told;
+pub use verify::{Proof, VerifyError};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -66,7 +66,7 @@ use crate::domain::program::{AttributionRules, Rules};
 use crate::domain::statement::{ClosingReferrals, Statement};
 use crate::domain::token::{Keyring, LinkClaim};
 use crate::journal::Journal;
-use crate::mail::Route;
+use crate::mail::MailRoute;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use chrono::{DateTime, Utc};
@@ -79,9 +79,9 @@ use tokio_util::task::TaskTracker;
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The entries of the page.
     pub data: Vec<T>,
-    /// Where the next one starts, opaque; `None`: this is the last.
+    /// Where the next page starts, opaque; `None`: this is the last page.
     pub next_cursor: Option<String>,
 }
 
@@ -89,28 +89,28 @@ pub struct Page<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountList {
-    /// All.
+    /// All accounts.
     All,
     /// Held for review.
     Held,
-    /// With reports that contradicted what stands.
+    /// With reports that contradict earlier ones.
     Conflict,
     /// With events but no signup yet.
     Waiting,
-    /// Credited to an affiliate.
+    /// Credited to this affiliate.
     Of(AffiliateId),
 }
 
-/// A statement with what stands beside it.
+/// A statement, and what is kept with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatementDoc {
-    /// When the run that closed it for ever read its facts; `None`: it is open.
+    /// When the run that closed it read its facts; `None`: the month is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<DateTime<Utc>>,
     /// An open month that late facts left without a referral: not shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
-    /// What it says.
+    /// The statement.
     pub statement: Statement,
     /// Which referrals counted when it was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,7 +118,7 @@ pub struct StatementDoc {
 }
 
 impl StatementDoc {
-    /// Whether it is closed for ever.
+    /// Whether it is closed.
     pub const fn is_closed(&self) -> bool {
         self.closed_at.is_some()
     }
@@ -127,10 +127,10 @@ impl StatementDoc {
 /// Why a list or an account could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The cursor is not one that we gave.
+    /// The cursor is not one that the server gave out.
     #[error("read the cursor")]
     BadCursor,
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -138,47 +138,48 @@ pub enum ReadError {
 /// One entry of the feed or of the audit log, as kept.
 #[derive(Debug, Clone)]
 pub struct Logged {
-    /// Its cursor: reading after it gives the next.
+    /// Its cursor; reading after it gives the next entry.
     pub cursor: String,
     /// A JSON object.
     pub body: serde_json::Value,
 }
 
-/// The configuration, which all parts of the server read in place, and what is made of it and of secrets at the start.
+/// The configuration, which all parts of the server read directly, and what the start derived from it and from the
+/// secrets.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What was configured.
+    /// The configuration.
     pub config: Arc<Config>,
-    /// The rules of months still open.
+    /// The rules of open months.
     pub rules: Arc<Rules>,
-    /// What signups are judged by.
+    /// The rules by which signups are decided.
     pub attribution: AttributionRules,
     /// Where links may lead.
     pub destinations: AllowList,
-    /// What types of events are called.
+    /// The names of event types.
     pub event_types: EventTypes,
-    /// What affiliates sign.
+    /// The agreement that affiliates sign.
     pub agreement: Agreement,
     /// Each signing key's id with a digest of its value.
     pub key_digests: Vec<(String, String)>,
-    /// Keys e-mail and IP hashes; never shown.
+    /// Keys the hashes of e-mails and IP addresses; never shown.
     pub pepper: Arc<Pepper>,
-    /// The store is this node's own.
+    /// Whether the store is embedded, for this node only.
     pub embedded: bool,
     /// Where mail goes.
-    pub mail_route: Route,
-    /// How long a request waits for its fact to be applied before it answers that the fact is on disk.
+    pub mail_route: MailRoute,
+    /// How long a request waits for its fact to be applied before it answers only that the fact is on disk.
     pub apply_patience: Duration,
 }
 
 /// What the application is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// Tells the time.
+    /// The source of the time.
     pub clock: Clock,
-    /// Where facts and clicks go first.
+    /// Where facts and clicks are written first.
     pub journal: Journal,
-    /// Where what is derived lives.
+    /// Where derived data is kept.
     pub store: Arc<dyn Store>,
     /// Signs links.
     pub keyring: Arc<Keyring>,
@@ -186,11 +187,11 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The configuration.
     pub settings: Settings,
-    /// Other nodes that are started together with it: they are waited for in a replay.
+    /// Other nodes that are started together with this one; a replay waits for them.
     pub beside: Vec<NodeId>,
 }
 
-/// The server's inside: what all parts share, and the parts.
+/// The core of the server: what all parts share, and the parts.
 pub struct App {
     clock: Clock,
     pub(crate) journal: Journal,
@@ -209,19 +210,19 @@ pub struct App {
     ending: Ending,
 }
 
-/// What is computed of all accounts.
+/// What is computed from all accounts.
 #[derive(Debug, Default)]
 struct Books {
-    run: run::RunState,
+    run: run::ProgressCounters,
     program: program::Kept,
     overlooked: overlooked::Kept,
 }
 
-/// What people keep busy.
+/// What serves people.
 #[derive(Debug, Default)]
 struct People {
     hasher: people::Hasher,
-    /// Mail that waits, as last seen.
+    /// The number of waiting mails, as last seen.
     waiting_mail: AtomicU64,
 }
 
@@ -229,9 +230,9 @@ struct People {
 #[derive(Debug, Default)]
 struct Ending {
     stop: Stop,
-    /// Why the node must stop, once it knows.
+    /// Why the node must stop; `None`: it need not.
     fatal: Mutex<Option<String>>,
-    /// What stopping waits for.
+    /// The tasks that a stop waits for.
     tasks: TaskTracker,
 }
 
@@ -255,16 +256,16 @@ impl Running {
         let tasks = &app.ending.tasks;
         tasks.spawn(guarded(&app, "facts drainer", drain_facts::run(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "clicks drainer", drain_clicks::run(Arc::clone(&app))));
-        tasks.spawn(guarded(&app, "heartbeat", node::heartbeat(Arc::clone(&app))));
+        tasks.spawn(guarded(&app, "heartbeat", node::send_heartbeats(Arc::clone(&app))));
         tasks.spawn(guarded(&app, "watch", standstill::watch(Arc::clone(&app))));
         tasks.close();
         Self { app }
     }
-    /// Lets the drainers apply what they can, tells the other nodes, and flushes the journal.
+    /// Lets the drainers apply what they can, announces the stop to the other nodes, and flushes the journal.
     pub async fn stop(self) {
         self.app.ending.stop.set();
         self.app.ending.tasks.wait().await;
-        self.app.say_goodbye().await;
+        self.app.announce_stop().await;
         if let Err(error) = self.app.journal.clicks().flush() {
             tracing::error!(%error, "the journal could not be flushed");
         }
@@ -298,7 +299,7 @@ impl App {
         }
     }
 
-    /// Now.
+    /// The present time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
@@ -306,11 +307,11 @@ impl App {
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
-    /// Signs and verifies.
+    /// Signs and verifies tokens.
     pub(crate) const fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
-    /// The program's zone.
+    /// The program's time zone.
     pub const fn zone(&self) -> &Zone {
         &self.zone
     }
@@ -318,40 +319,40 @@ impl App {
     pub fn config(&self) -> &Config {
         &self.settings.config
     }
-    /// What was made of it at the start.
+    /// The configuration, and what the start derived from it.
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }
     pub(crate) const fn attribution_rules(&self) -> &AttributionRules {
         &self.settings.attribution
     }
-    /// Does something after its asker was answered; stopping waits for it.
+    /// Runs a task after the request was answered; a stop waits for it.
     pub(crate) fn do_later(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.ending.tasks.spawn(task);
     }
-    /// The wish to stop.
+    /// The request to stop.
     pub const fn stopping(&self) -> &Stop {
         &self.ending.stop
     }
-    /// The whole address of a link, with its token.
+    /// The full URL of a link, with its token.
     pub fn link_url(&self, link: &Link) -> String {
         let token = self.keyring.sign_link(&LinkClaim { affiliate: link.affiliate, link: link.id });
         format!("{}/r/{token}", self.config().listen.public_base())
     }
 
-    /// Something that must run has ended: the process stops, rather than to go on without it.
+    /// A task that must run has ended: the process stops rather than running without it.
     fn die(&self, why: &str) {
         lock(&self.ending.fatal).get_or_insert_with(|| why.to_owned());
         self.ending.stop.set();
     }
-    /// Why the node must stop, if it must.
+    /// Why the node must stop; `None`: it need not.
     pub fn fatal(&self) -> Option<String> {
         lock(&self.ending.fatal).clone()
     }
 }
 
-/// Runs a task that the server can't do without: if it panics, which is a bug, the process stops and its
-/// supervisor starts it anew.
+/// Runs a task that the server needs. If it panics, which is a bug, the process stops, and its supervisor restarts
+/// it.
 pub(crate) fn guarded<T: Future<Output = ()> + Send + 'static>(
     app: &Arc<App>,
     name: &'static str,
@@ -362,13 +363,13 @@ pub(crate) fn guarded<T: Future<Output = ()> + Send + 'static>(
     async move {
         if task.await.is_err() {
             app.die(&format!(
-                "the {name} panicked: this is a bug, the log tells where; start the server again"
+                "the {name} panicked: this is a bug; the log says where; start the server again"
             ));
         }
     }
 }
 
-/// Nothing panics while it holds these locks; if it did, what they guard is still whole.
+/// Nothing panics while it holds these locks; if it did, the data would still be consistent.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

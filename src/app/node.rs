@@ -1,4 +1,4 @@
-//! A node among others: who it is, whether it may run, and what it tells the rest.
+//! A node among others: its identity, whether it may run, and what it reports to the other nodes.
 
 use super::layout::{FORGOTTEN, all_partitions, claims_index};
 use super::people::ActError;
@@ -18,23 +18,23 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How often a node tells the others that it lives.
+/// How often a node reports to the others that it is running.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
-/// A node that was heard of so recently may live: its heart is watched before its id is taken.
+/// A node with a heartbeat this recent may be running: its heartbeat is watched before its id is used.
 const RECENT_MS: i64 = 5_000;
-/// How long its heart is watched: more than two beats.
+/// How long the heartbeat is watched: more than two heartbeats.
 pub(super) const WATCH: Duration = Duration::from_millis(1_200);
-/// Clocks that are further apart are set wrong.
+/// Clocks that differ by more than this are set wrong.
 const CLOCKS_APART_MS: i64 = 5 * 60 * 1_000;
-/// A node not heard of for so long, and not stopped, may hold facts that nobody else knows.
+/// A node that did not stop but has been silent for this long may hold facts that nobody else knows.
 pub(crate) const SILENT_MS: i64 = 10_000;
 
-/// Where the facts ended when the process started, and whether the store has been met since.
+/// The last fact when the process started, and whether the node has checked the store since.
 #[derive(Debug)]
 struct Start {
     facts: u64,
     met: bool,
-    /// The life of the store that was met.
+    /// The life of the store when it was last checked.
     store_id: Option<String>,
 }
 
@@ -44,25 +44,25 @@ impl Start {
     }
 }
 
-/// What this process knows of the store that it met, and of the other nodes.
+/// What this process knows about the store that it is connected to, and about the other nodes.
 #[derive(Debug)]
 pub(super) struct Meeting {
-    /// A random word of this start of the process.
+    /// A random id of this process.
     instance: String,
     started: tokio::sync::Mutex<Start>,
-    /// The life of the store that was met last.
+    /// The life of the store when it was last checked.
     pub(super) life: Mutex<Option<String>>,
-    /// How far facts had been applied when that was last known.
+    /// How far facts were applied, as last seen.
     pub(super) seen_cursors: Mutex<HashMap<Partition, Cursor>>,
-    /// The other nodes have heard of this process.
-    has_beaten: AtomicBool,
+    /// Whether the other nodes can know about this process.
+    has_sent_heartbeat: AtomicBool,
     /// The other nodes that are known.
     pub(super) peers: Mutex<Peers>,
-    /// The next fact needs one of another node, perhaps.
+    /// Whether the next fact may need one of another node.
     pub(super) waits_for_others: AtomicBool,
-    /// The time of the next fact that is applied again, in Unix milliseconds.
+    /// The time of the next fact of a replay, in Unix milliseconds.
     pub(super) replays_from: AtomicI64,
-    /// How far this node's clock is behind another node's, in milliseconds.
+    /// How far this node's clock is behind the clock of another node, in milliseconds.
     pub(super) clock_behind_ms: AtomicI64,
 }
 
@@ -73,7 +73,7 @@ impl Meeting {
             started: tokio::sync::Mutex::new(Start::of(journal)),
             life: Mutex::default(),
             seen_cursors: Mutex::default(),
-            has_beaten: AtomicBool::new(false),
+            has_sent_heartbeat: AtomicBool::new(false),
             peers: Mutex::new(peers),
             waits_for_others: AtomicBool::new(false),
             replays_from: AtomicI64::new(NOTHING),
@@ -83,23 +83,23 @@ impl Meeting {
 }
 
 impl App {
-    /// Whether the store may lack what it had: it was emptied or fell back, and what it does not know may be unknown for a
-    /// moment only.
+    /// Whether the store may lack data that it had: it was emptied or went back to an older state, and what is
+    /// missing may return in a moment.
     pub(crate) async fn is_refilling(&self) -> bool {
         let Ok(Some(meta)) = self.store.meta().await else { return true };
         let is_new = Some(meta.life()) != *lock(&self.meeting.life);
         is_new || meta.recovering || self.meeting.replays_from.load(Ordering::Relaxed) != NOTHING
     }
 
-    /// Now by the clock that is furthest ahead among the nodes, if they are not far apart: what people do on one node and
-    /// then on another follows in that order.
+    /// The time by the clock that is furthest ahead among the nodes, unless the clocks differ too much. So actions
+    /// on one node and later on another are ordered correctly.
     pub(super) fn by_all_clocks(&self) -> DateTime<Utc> {
         self.now() + TimeDelta::milliseconds(self.meeting.clock_behind_ms.load(Ordering::Relaxed))
     }
 
-    /// Makes sure that this node and the store belong together. Called after every reconnect: a store that
+    /// Makes sure that this node and the store belong together. Called after every reconnect, so that a store that
     /// was emptied meanwhile is noticed here.
-    pub(super) async fn meet_store(&self) -> Result<()> {
+    pub(super) async fn check_store_identity(&self) -> Result<()> {
         let mut start = self.meeting.started.lock().await;
         let meta = match self.store.meta().await? {
             Some(meta) => meta,
@@ -118,18 +118,18 @@ impl App {
         self.name_this_disk(start.met).await?;
         start.met = true;
         if lock(&self.meeting.life).as_ref() != Some(&life) {
-            // How far it is, it finds out next: until then others wait for it. This is said before it names the life, as
-            // its heart may beat in between.
+            // The drainer finds out next how far this node is; until then others must wait for it. This is set
+            // before the life, because a heartbeat may be sent in between.
             self.meeting.replays_from.store(0, Ordering::SeqCst);
             *lock(&self.meeting.life) = Some(life);
-            // Whoever finds this node ready finds it among the nodes.
-            self.beat().await?;
+            // When this node is ready, the store must list it as a node.
+            self.heartbeat().await?;
         }
         Ok(())
     }
 
-    /// A store that has less of this node's facts than it had, but is not empty: it came back from a snapshot, or a replica
-    /// that was behind took over. Other nodes' facts may be lost as well.
+    /// A store that has less of this node's facts than before, but is not empty: it came back from a snapshot, or
+    /// a replica that was behind took over. Other nodes' facts may be lost too.
     async fn notice_a_fall_back(&self, start: &Start, meta: StoreMeta) -> Result<StoreMeta> {
         let cursors = self.store.cursors(self.node, Log::Facts).await?.into_iter().collect();
         let seen = std::mem::replace(&mut *lock(&self.meeting.seen_cursors), cursors);
@@ -148,9 +148,9 @@ impl App {
         self.journal.facts().last_position() > 0 || self.journal.clicks().last_position() > 0
     }
 
-    /// What is known of a store that is empty. One that was met before, by whomever, may have held everything.
+    /// What is known about an empty store. If any node has used it before, it may have held data.
     async fn first_meta(&self, met_before: bool) -> Result<StoreMeta> {
-        // A store that is this node's own is whole when this node has replayed its journal.
+        // An embedded store is complete when this node has replayed its journal.
         let recovering = (met_before || self.has_history()) && !self.settings.embedded;
         if recovering {
             tracing::warn!(
@@ -168,7 +168,8 @@ impl App {
         })
     }
 
-    /// Whoever meets an emptied store first may have no history: a node that has some says so as well.
+    /// The node that finds the emptied store first may have no history, so every node that has some reports it
+    /// too.
     async fn notice_another_life(&self, start: &Start, meta: StoreMeta) -> Result<StoreMeta> {
         let is_another = start.store_id.as_ref().is_some_and(|before| *before != meta.store_id);
         if !is_another || !self.has_history() || meta.recovering || self.settings.embedded {
@@ -181,7 +182,7 @@ impl App {
 
     async fn check_meta(&self, meta: StoreMeta) -> Result<()> {
         if meta.format != FORMAT || meta.partitions != self.store.partitions() {
-            return Err(self.refuse("the store was written by another version of counterfoil; use that version, or an empty store and `counterfoil rebuild`"));
+            return Err(self.refuse("the store was written by another version of counterfoil; use that version, or an empty store with `counterfoil rebuild`"));
         }
         let mut known = read_digests(&meta.keys_fingerprint);
         let mut new = false;
@@ -189,7 +190,7 @@ impl App {
             match known.get(id) {
                 Some(other) if other != digest => {
                     let text = format!(
-                        "signing key `{id}` differs from the one that other nodes use under this name; give every node the same keys"
+                        "signing key `{id}` differs from the key that other nodes use under this name; give every node the same keys"
                     );
                     return Err(self.refuse(&text));
                 }
@@ -206,7 +207,7 @@ impl App {
         Ok(())
     }
 
-    /// A copy of this node's disk may be running elsewhere: its heart would beat under our id.
+    /// A copy of this node's disk may be in use elsewhere: its heartbeat would have our id.
     async fn check_nobody_else_is_this_node(&self) -> Result<()> {
         let Some(before) = self.own_state().await? else { return Ok(()) };
         let age = self.clock.millis() - before.seen_ms;
@@ -225,7 +226,7 @@ impl App {
         Ok(self.store.nodes().await?.into_iter().find(|state| state.node == self.node))
     }
 
-    /// A store that knows nothing of a node with history was emptied, whichever node met it first.
+    /// A store that does not know a node with history was emptied, no matter which node found it first.
     async fn notice_a_wiped_store(&self, start: &Start) -> Result<()> {
         if start.facts == 0 || self.settings.embedded {
             return Ok(());
@@ -256,37 +257,37 @@ impl App {
             clicks: Cursor { epoch, position: self.journal.clicks().last_position() },
             stopped,
             waits_for_others: self.meeting.waits_for_others.load(Ordering::Relaxed),
-            // Read before how far it is: see `meet_store`.
+            // Read before the cursors; see `check_store_identity`.
             met: lock(&self.meeting.life).clone(),
             replays_from: Some(self.meeting.replays_from.load(Ordering::Relaxed))
                 .filter(|from| *from != NOTHING),
         }
     }
 
-    /// Tells the others that this node stopped, if everything of it was applied.
-    pub(super) async fn say_goodbye(&self) {
+    /// Tells the other nodes that this one has stopped, if all its facts are applied.
+    pub(super) async fn announce_stop(&self) {
         let all_in = [Log::Facts, Log::Clicks].into_iter().all(|log| {
             let (last, applied) = self.positions(log);
             last == applied
         });
         if all_in && self.meeting.started.lock().await.met {
             if let Err(error) = self.store.put_node(&self.state(true)).await {
-                tracing::warn!(%error, "other nodes were not told that this one stops");
+                tracing::warn!(%error, "the other nodes could not be told that this one stops");
             }
         } else {
-            tracing::warn!("what is not applied yet stays in the journal until the next start");
+            tracing::warn!("records that are not applied yet stay in the journal until the next start");
         }
     }
 
-    /// Other nodes whose journals hold, or may hold, facts that the store does not know: also those that have told nothing
-    /// since they told this.
-    pub(crate) async fn nodes_behind(&self, told_before: &[NodeState]) -> Result<Vec<NodeId>> {
+    /// Other nodes whose journals hold, or may hold, facts that the store does not know; also those without a
+    /// heartbeat since `seen_before`.
+    pub(crate) async fn nodes_behind(&self, seen_before: &[NodeState]) -> Result<Vec<NodeId>> {
         let mut behind = Vec::new();
         let others = self.store.nodes().await?.into_iter().filter(|state| state.node != self.node);
         for state in others {
             let applied = self.applied_of(state.node, Log::Facts).await?;
             let is_old = self.clock.millis() - state.seen_ms > SILENT_MS;
-            let silent = !state.stopped && (is_old || told_before.contains(&state));
+            let silent = !state.stopped && (is_old || seen_before.contains(&state));
             if !is_in(applied, state.facts) || silent {
                 behind.push(state.node);
             }
@@ -294,7 +295,7 @@ impl App {
         Ok(behind)
     }
 
-    /// How far a node's journal is applied in every partition that takes from it.
+    /// How far a node's journal is applied in all partitions that use it.
     pub(super) async fn applied_of(&self, node: NodeId, log: Log) -> Result<Cursor> {
         let cursors = self.store.cursors(node, log).await?;
         let takes = |partition| log == Log::Facts || partition != Partition::Directory;
@@ -302,11 +303,11 @@ impl App {
         Ok(taking.map(|(_, cursor)| cursor).min().unwrap_or_default())
     }
 
-    /// Tells that this node lives; stops it if another process tells the same of itself.
-    pub(super) async fn beat(&self) -> Result<()> {
+    /// Reports that this node is running; stops it if another process reports the same id.
+    pub(super) async fn heartbeat(&self) -> Result<()> {
         let nodes = self.store.nodes().await?;
         let met = lock(&self.meeting.life).clone();
-        // A store that was emptied just now knows nobody, and says nothing about who was forgotten.
+        // A store that was just emptied knows no nodes, and not who was forgotten.
         let life = self.store.meta().await?.map(|meta| meta.life()).filter(|life| Some(life) == met.as_ref());
         if let Some(life) = life {
             self.notice_peers(&nodes, &life);
@@ -316,19 +317,19 @@ impl App {
             state.node == self.node
                 && state.instance != self.meeting.instance
                 && !state.stopped
-                && self.meeting.has_beaten.load(Ordering::Relaxed)
+                && self.meeting.has_sent_heartbeat.load(Ordering::Relaxed)
         };
         if nodes.iter().any(is_other) {
             return Err(self.refuse(
-                "another process began to run under this node's id, perhaps on a copy of its disk; give it an empty data_dir",
+                "another process started under this node's id, perhaps on a copy of its disk; give it an empty data_dir",
             ));
         }
         self.store.put_node(&self.state(false)).await?;
-        self.meeting.has_beaten.store(true, Ordering::Relaxed);
+        self.meeting.has_sent_heartbeat.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Finds out how far this node's clock is behind those of others that live; one that is far ahead is wrong.
+    /// Compares this node's clock with those of other running nodes; one that is far ahead is set wrong.
     fn compare_clocks(&self, nodes: &[NodeState]) {
         let now = self.clock.millis();
         let live = nodes.iter().filter(|state| state.node != self.node && !state.stopped);
@@ -337,7 +338,7 @@ impl App {
         self.meeting.clock_behind_ms.store(ahead.max().unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Finds out whether the disk takes writes again: nobody sends a callback to a node that is not ready.
+    /// Finds out whether the disk accepts writes again, since a node that is not ready gets no callbacks.
     async fn try_the_disk(&self) {
         let file = self.config().data_dir.join("probe");
         let tried = tokio::task::spawn_blocking(move || {
@@ -351,7 +352,7 @@ impl App {
         }
     }
 
-    /// This node's name, as leases are held under.
+    /// The name under which this node holds leases.
     pub(crate) fn node_name(&self) -> String {
         self.node.to_string()
     }
@@ -359,8 +360,8 @@ impl App {
     pub async fn nodes(&self) -> std::result::Result<Vec<NodeState>, ReadError> {
         Ok(self.store.nodes().await?)
     }
-    /// Forgets a node that will never come back. The signups that it had yet to decide about are reported again by this
-    /// node, which decides about them when the other's claims have expired.
+    /// Forgets a node that will never come back. The signups that it had not decided are submitted again by this
+    /// node, which decides them when the other node's reservations have expired.
     pub async fn forget_node(&self, node: NodeId) -> std::result::Result<(), ActError> {
         let claimed = self.claimed_accounts(node).await?;
         let claims = claimed.into_iter().filter_map(|account| account.claim);
@@ -371,14 +372,14 @@ impl App {
         });
         let ours: Vec<Record> = ours.collect();
         self.append_records(&ours).await.map_err(|_| ActError::Unavailable)?;
-        // Also where the store does not know it: it was emptied, and others wait for that node.
+        // Also when the store does not know the node: the store was emptied, and others wait for that node.
         let indexes =
             vec![IndexChange { index: FORGOTTEN.to_owned(), member: node.to_string(), present: true }];
         self.store.commit(&Commit { indexes, ..Commit::to(Partition::Directory) }).await?;
         self.forget_peer(node);
         Ok(self.store.forget_node(node).await?)
     }
-    /// The accounts whose signups a node has yet to decide about.
+    /// The accounts whose signups a node has not decided.
     pub(super) async fn claimed_accounts(&self, node: NodeId) -> Result<Vec<Account>> {
         let index = [claims_index(node)];
         let mut accounts = Vec::new();
@@ -387,19 +388,19 @@ impl App {
             for doc in lists.into_iter().flatten() {
                 match doc.and_then(|doc| decode("account", &doc.body)) {
                     Ok(account) => accounts.push(account),
-                    // Its facts are set aside one by one, and no month closes; the claims of others go on.
+                    // That account's facts are set aside one by one, and no month closes; other accounts continue.
                     Err(error) => tracing::error!(%error, "an account's document can't be read"),
                 }
             }
         }
         Ok(accounts)
     }
-    /// Whether closing waits until a person confirms that all nodes are in.
+    /// Whether months stay open until a person confirms that all nodes are present.
     pub(crate) async fn is_recovering(&self) -> Result<bool> {
         Ok(self.store.meta().await?.is_none_or(|meta| meta.recovering))
     }
 
-    /// What an operator should know: the store, the journal, the nodes.
+    /// What an operator should know about the store, the journal and the nodes.
     pub async fn inspect(&self) -> Vec<Finding> {
         self.ask_whether_the_store_forgets().await;
         let mut findings = self.readiness().await;
@@ -410,7 +411,7 @@ impl App {
             }
             Ok(behind) => {
                 let names: Vec<String> = behind.iter().map(NodeId::to_string).collect();
-                let text = format!("{} behind or silent: months do not close; start them, or forget one that never comes back with `counterfoil node forget`", names.join(", "));
+                let text = format!("{} behind or silent: months do not close; start them, or run `counterfoil node forget` for a node that never comes back", names.join(", "));
                 Finding { check: "nodes", ok: false, text }
             }
             Err(error) => Finding { check: "nodes", ok: false, text: format!("failed to {error}") },
@@ -420,10 +421,10 @@ impl App {
         findings.push(self.inspect_agreement().await);
         findings
     }
-    /// Readiness: each dependency with whether it is well.
+    /// Readiness: each dependency, and whether it works.
     pub async fn readiness(&self) -> Vec<Finding> {
         let journal = match self.journal_trouble() {
-            None => Finding { check: "journal", ok: true, text: "takes facts and clicks".into() },
+            None => Finding { check: "journal", ok: true, text: "accepts facts and clicks".into() },
             Some(trouble) => Finding { check: "journal", ok: false, text: trouble },
         };
         let store = match self.store.ping().await {
@@ -431,7 +432,7 @@ impl App {
             Err(error) => Finding {
                 check: "store",
                 ok: false,
-                text: format!("failed to {error}; the journal holds what comes in"),
+                text: format!("failed to {error}; the journal keeps what comes in"),
             },
         };
         let recovering = match self.is_recovering().await {
@@ -443,9 +444,11 @@ impl App {
                         .into(),
             },
             Ok(false) => Finding { check: "recovery", ok: true, text: "not needed".into() },
-            Err(_) => {
-                Finding { check: "recovery", ok: true, text: "not known while the store is away".into() }
-            }
+            Err(_) => Finding {
+                check: "recovery",
+                ok: true,
+                text: "not known while the store does not answer".into(),
+            },
         };
         let [facts, clicks] = [Log::Facts, Log::Clicks].map(|log| self.inspect_standstill(log));
         let looked_at = [self.inspect_keeping(), self.inspect_directory(), self.inspect_last_run()];
@@ -453,18 +456,18 @@ impl App {
     }
 }
 
-/// Whether a journal that ends there has been applied; one without records always has.
+/// Whether a journal that ends there is applied; one without records always is.
 pub(super) fn is_in(applied: Cursor, end: Cursor) -> bool {
     end.position == 0 || applied >= end
 }
 
-/// Tells the others that this node lives, until it stops.
-pub(super) async fn heartbeat(app: Arc<App>) {
+/// Sends heartbeats until the application stops.
+pub(super) async fn send_heartbeats(app: Arc<App>) {
     loop {
         if app.meeting.started.lock().await.met
-            && let Err(error) = app.beat().await
+            && let Err(error) = app.heartbeat().await
         {
-            tracing::debug!(%error, "the heartbeat was not heard");
+            tracing::debug!(%error, "the heartbeat could not be written");
         }
         app.keep_peers().await;
         if app.journal_trouble().is_some() {
@@ -476,7 +479,7 @@ pub(super) async fn heartbeat(app: Arc<App>) {
     }
 }
 
-/// Key ids with digests of their values, as kept: `k1=0a1b…,k2=…`.
+/// Key ids with digests of their values, as stored: `k1=0a1b…,k2=…`.
 fn write_digests(digests: BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = digests.into_iter().map(|(id, digest)| format!("{id}={digest}")).collect();
     pairs.join(",")

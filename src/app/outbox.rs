@@ -1,9 +1,9 @@
 //! The outbox: mail that waits to be sent, in the directory's partition of the store.
 //!
-//! A fact's mail enters it in the same commit as what the fact does, under a name made of the fact's place in the
-//! journal: it enters once, however often the fact is applied. Sending is another matter ([`crate::jobs::mail`]).
-//! What has been sent leaves its name behind, without address or text, so that a replay does not write again; when a
-//! replay would not write about so old a fact anyway, the name goes too.
+//! A fact's mail enters the outbox in the same commit as the fact's other effects, with an id derived from the
+//! fact's position in the journal, so that it enters once however often the fact is applied. Sending is a separate
+//! job ([`crate::jobs::mail`]). Of sent mail only the id is kept, without address or text, so that a replay does
+//! not send it again. When a replay would not send mail about such an old fact anyway, the id is removed too.
 
 use super::layout::lost_mail_key;
 use super::work::{Source, Work, decode};
@@ -15,19 +15,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 
-/// Names of mail read from the store at once.
+/// Ids of mail read from the store at once.
 const IDS_AT_ONCE: usize = 1_000;
-/// Mail that waits longer is worth an operator's while.
+/// Mail that waits longer than this should be seen by an operator.
 const LONG_MINUTES: i64 = 15;
-/// Names of unsent mail.
+/// Ids of unsent mail.
 pub(crate) const OUTBOX: &str = "outbox";
-/// Names of mail that has ended, as long as they are kept.
+/// Ids of mail that has ended, as long as they are kept.
 pub(crate) const ENDED: &str = "outbox_ended";
-/// Names of ended mail that go in one commit.
+/// Ids of ended mail in one commit.
 const FORGET_AT_ONCE: usize = 200;
-/// Lost mail that is remembered of a person, the newest.
+/// How many lost mails are remembered for a person.
 const LOST_MAIL: usize = 20;
-/// How far the clocks of two nodes may be apart.
+/// How far the clocks of two nodes may differ.
 const CLOCKS: TimeDelta = TimeDelta::hours(1);
 
 /// What is kept of a mail.
@@ -45,12 +45,12 @@ pub(crate) enum MailDoc {
     },
 }
 
-/// A mail that never reached anybody.
+/// A mail that never reached its recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostMailDoc {
-    /// When it was given up.
+    /// When the server gave it up.
     pub at: DateTime<Utc>,
-    /// Which, and why.
+    /// Its kind, and why it was given up.
     #[serde(flatten)]
     pub mail: LostMail,
 }
@@ -59,7 +59,7 @@ pub(crate) fn mail_key(id: &str) -> String {
     format!("mail:{id}")
 }
 
-/// The documents of the mail that a fact of the directory may bring about: to be loaded with its others.
+/// The documents of the mail that a fact of the directory may cause; loaded with the fact's other documents.
 pub(crate) fn keys_of(source: &Source, most: usize) -> impl Iterator<Item = String> + use<> {
     let source = *source;
     (0..most).map(move |nth| mail_key(&source.mail_id(nth)))
@@ -71,7 +71,8 @@ impl Source {
     }
 }
 
-/// Puts a letter into the outbox, in the commit of what the fact does that is being applied; as many as its kind says.
+/// Puts a letter into the outbox, in the commit of the fact that is being applied; at most as many as the fact's
+/// kind declares.
 pub(crate) fn enqueue_in(work: &mut Work, letter: Letter) -> Result<()> {
     let Some(source) = work.source().copied() else { return Ok(()) };
     if source.now - source.at > LIFETIME {
@@ -88,12 +89,12 @@ pub(crate) fn enqueue_in(work: &mut Work, letter: Letter) -> Result<()> {
     Ok(())
 }
 
-/// Whether no replay would write a mail of this name again: what is kept of it may go.
+/// Whether no replay would send this mail again, so that its id can be removed.
 fn is_over(id: &str, now: DateTime<Utc>) -> bool {
     written_at(id).is_none_or(|at| now - at > LIFETIME + CLOCKS)
 }
 
-/// A mail has ended: its name stays for a while, its address and text go.
+/// A mail has ended: its id stays for a while, its address and text are removed.
 pub(crate) fn mail_done(
     work: &mut Work,
     mail_id: &str,
@@ -102,7 +103,7 @@ pub(crate) fn mail_done(
 ) -> Result<()> {
     let key = mail_key(mail_id);
     work.index(OUTBOX.to_owned(), mail_id.to_owned(), false);
-    // A replay meets the ends of all mail that there ever was.
+    // A replay applies the ends of all earlier mail.
     let is_history = work.source().is_some_and(|source| is_over(mail_id, source.now));
     if !is_history || work.get::<MailDoc>(&key)?.is_some() {
         work.index(ENDED.to_owned(), mail_id.to_owned(), true);
@@ -111,14 +112,14 @@ pub(crate) fn mail_done(
     Ok(())
 }
 
-/// Remembers for staff that a mail never reached its person. A replay finds it here already.
+/// Remembers for staff that a mail never reached its recipient. In a replay it may be here already.
 pub(crate) fn remember_lost(work: &mut Work, mail: &LostMail, at: DateTime<Utc>) -> Result<()> {
     let key = lost_mail_key(mail.person);
     let mut all: Vec<LostMailDoc> = work.get(&key)?.unwrap_or_default();
     let doc = LostMailDoc { at, mail: mail.clone() };
     if !all.contains(&doc) {
         all.push(doc);
-        // In one order, whichever node's journal is replayed first.
+        // In a fixed order, no matter which node's journal is replayed first.
         all.sort_by_key(|doc| doc.at);
         all.drain(..all.len().saturating_sub(LOST_MAIL));
         work.put(&key, &all)?;
@@ -127,7 +128,7 @@ pub(crate) fn remember_lost(work: &mut Work, mail: &LostMail, at: DateTime<Utc>)
 }
 
 impl App {
-    /// Mail that never reached a person, the newest, oldest first.
+    /// The newest mail that never reached a person, oldest first.
     pub async fn lost_mail(&self, person: Person) -> Result<Vec<LostMailDoc>> {
         let key = lost_mail_key(person);
         let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
@@ -135,8 +136,8 @@ impl App {
         Ok(doc.map(|doc| decode(&key, &doc.body)).transpose()?.unwrap_or_default())
     }
 
-    /// Puts a letter into the outbox that no fact brings about, as for a forgotten password. It is lost with the
-    /// store; whoever asked for it asks again.
+    /// Puts a letter into the outbox that no fact causes, such as for a forgotten password. It is lost with the
+    /// store; the person asks again.
     pub async fn enqueue(&self, letter: Letter) -> std::result::Result<(), SubmitError> {
         let now = self.now();
         let unique = crate::domain::id::LinkId::random();
@@ -153,7 +154,7 @@ impl App {
         }
     }
 
-    /// The names of all mail that waits, the oldest first.
+    /// The ids of all waiting mail, the oldest first.
     pub(crate) async fn waiting_mail_ids(&self) -> Result<Vec<String>> {
         let mut ids: Vec<String> = Vec::new();
         loop {
@@ -176,19 +177,19 @@ impl App {
             MailDoc::Done { .. } => None,
         })
     }
-    /// Keeps what an attempt left of a mail, if it still waits.
+    /// Saves the result of an attempt to send a mail, if the mail still waits.
     pub(crate) async fn put_waiting_mail(&self, mail: Mail) -> Result<()> {
         let key = mail_key(&mail.id);
         let mut work = Work::load(&*self.store, Partition::Directory, vec![key.clone()]).await?;
         if let Some(MailDoc::Waits(_)) = work.get(&key)? {
             work.put(&key, &MailDoc::Waits(Box::new(mail)))?;
-            // If somebody else wrote it meanwhile, what they wrote stands.
+            // If somebody else changed the mail meanwhile, their version stays.
             self.store.commit(&work.into_commit()).await?;
         }
         Ok(())
     }
 
-    /// Lets go what is kept of mail that ended long ago; answers of how much.
+    /// Removes what is kept of mail that ended long ago; returns how much was removed.
     pub(crate) async fn forget_ended_mail(&self) -> Result<usize> {
         let (now, mut forgotten) = (self.now(), 0);
         loop {
@@ -214,7 +215,7 @@ impl App {
                 indexes: ids.iter().map(leaves).collect(),
                 ..Commit::to(Partition::Directory)
             };
-            // Another node may be at it: what is left then is left to it.
+            // Another node may be doing the same; it removes the rest.
             let done = self.store.commit(&commit).await? == Committed::Done;
             forgotten += if done { ids.len() } else { 0 };
             if is_last || !done {
@@ -223,7 +224,7 @@ impl App {
         }
     }
 
-    /// How much mail waits, as last seen.
+    /// The number of waiting mails, as last seen.
     pub fn waiting_mail_count(&self) -> u64 {
         self.people.waiting_mail.load(Ordering::Relaxed)
     }
@@ -231,7 +232,7 @@ impl App {
         self.people.waiting_mail.store(count as u64, Ordering::Relaxed);
     }
 
-    /// What an operator should know of the outbox.
+    /// What an operator should know about the outbox.
     pub(crate) async fn inspect_mail(&self) -> Finding {
         let route = &self.settings.mail_route;
         let found = |ok: bool, text: String| Finding { check: "mail", ok, text };
@@ -249,7 +250,7 @@ impl App {
         let count = ids.len();
         let mail = match self.waiting_mail(first).await {
             Ok(Some(mail)) => mail,
-            // It has ended just now.
+            // It has just ended.
             Ok(None) => return found(true, format!("goes to {route}; {count} wait")),
             Err(error) => {
                 let text =

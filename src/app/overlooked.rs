@@ -1,7 +1,7 @@
-//! What was taken in and earns nothing or has no effect, although its sender may have meant it to: referrals on plans that
-//! have no rate, events of types that are ignored.
+//! Accepted reports that earn nothing or have no effect, although the sender may have expected one: referrals on plans
+//! without a rate, events of ignored types.
 //!
-//! All accounts are read for it, so it is counted aside, now and then, and what was counted last is shown.
+//! Counting reads all accounts, so it runs in the background from time to time, and the last result is shown.
 
 use super::{AccountList, App, ReadError, ReferralState, lock};
 use crate::domain::account::Account;
@@ -13,27 +13,27 @@ use chrono::{DateTime, Utc};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long what was counted is shown, at least.
+/// How long a result is shown, at least.
 const SHOWN_FOR: Duration = Duration::from_mins(1);
-/// What took long to count is shown for so many times as long.
+/// A slow count is shown for this many times its duration.
 const TIMES_AS_LONG: u32 = 20;
-/// Accounts that are read at once.
+/// Accounts read at once.
 const AT_ONCE: usize = 500;
 
-/// What was found.
+/// The result of a count.
 #[derive(Debug, Default)]
 pub struct Overlooked {
-    /// Referrals whose plan has no rate, and whose crossing is not stated for ever.
+    /// Referrals whose plan has no rate, and whose qualification is not in a closed month.
     pub without_rate: u64,
-    /// The one of them that signed up last, with its plan.
+    /// The newest of them by signup, with its plan.
     pub newest_without_rate: Option<(DateTime<Utc>, AccountId, Plan)>,
     /// Events that were kept without effect.
     pub ignored: u64,
-    /// The one of them that happened last: its account, and what its sender called it.
+    /// The newest of them: when it happened, its account, and its type as the sender wrote it.
     pub newest_ignored: Option<(DateTime<Utc>, AccountId, String)>,
 }
 
-/// What was counted last, and until when it is shown.
+/// The last result, and until when it is shown.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     last: Mutex<Option<(Arc<Overlooked>, Instant)>>,
@@ -41,14 +41,14 @@ pub(super) struct Kept {
 }
 
 impl App {
-    /// What was found when it was counted last. If that is long ago, it is counted again, and waited for up to `patience`:
-    /// `None` where it was not finished even once.
+    /// The last result. If it is too old, a new count is started and awaited for up to `patience`; `None`: no count has
+    /// finished yet.
     pub async fn overlooked(self: &Arc<Self>, patience: Duration) -> Option<Arc<Overlooked>> {
         if !self.knows_the_overlooked() {
             let (app, (done, counted)) = (Arc::clone(self), tokio::sync::oneshot::channel());
             self.do_later(async move {
                 app.count_overlooked().await;
-                // Whoever asked may have gone on without it.
+                // The request may have stopped waiting.
                 let _ = done.send(());
             });
             let _ = tokio::time::timeout(patience, counted).await;
@@ -56,7 +56,7 @@ impl App {
         lock(&self.books.overlooked.last).as_ref().map(|(found, _)| Arc::clone(found))
     }
 
-    /// The same, as an operator is told it.
+    /// The same as findings for an operator.
     pub async fn inspect_reports(self: &Arc<Self>, patience: Duration) -> Vec<Finding> {
         if let Some(found) = self.overlooked(patience).await {
             return vec![found.plans(), found.events()];
@@ -70,7 +70,7 @@ impl App {
     }
 
     async fn count_overlooked(&self) {
-        // Whoever asks meanwhile waits, and is shown the same.
+        // Another request at the same time waits, and gets the same result.
         let _one_at_a_time = self.books.overlooked.counting.lock().await;
         if self.knows_the_overlooked() {
             return;
@@ -81,7 +81,7 @@ impl App {
                 let until = Instant::now() + SHOWN_FOR.max(begun.elapsed() * TIMES_AS_LONG);
                 *lock(&self.books.overlooked.last) = Some((Arc::new(found), until));
             }
-            Err(error) => tracing::warn!(%error, "what was overlooked could not be counted"),
+            Err(error) => tracing::warn!(%error, "reports without effect could not be counted"),
         }
     }
 
@@ -93,7 +93,7 @@ impl App {
         loop {
             let page = self.accounts(AccountList::All, cursor.as_deref(), AT_ONCE).await?;
             page.data.iter().for_each(|account| found.note_events(account));
-            for referral in self.told(page.data, &[]) {
+            for referral in self.referral_summaries(page.data, &[]) {
                 let may_earn = !matches!(referral.state, ReferralState::Rejected | ReferralState::Canceled)
                     && referral.crossed_on.is_none_or(|day| Some(Month::of(day)) > closed);
                 if may_earn && !rules.has_rate(&referral.plan) {

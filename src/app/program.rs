@@ -1,5 +1,5 @@
-//! The whole program's figures. They are counted from all referrals, statements and clicks, so a node counts them
-//! now and then and shows what it counted last.
+//! The figures of the whole program. They are counted from all referrals, statements and clicks, so a node counts
+//! them only from time to time and shows the last result.
 
 use super::{App, Cut, ReadError, Report};
 use crate::domain::id::AffiliateId;
@@ -9,25 +9,25 @@ use futures_util::{StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long what was counted is shown, at least.
+/// How long a result is shown, at least.
 const SHOWN_FOR: Duration = Duration::from_mins(1);
-/// What took long to count is shown for so many times as long: counting never takes more than a small part of a node.
+/// A slow count is shown for this many times its duration, so that counting uses only a small part of a node.
 const TIMES_AS_LONG: u32 = 20;
 /// Affiliates whose accounts are held in memory together.
 const AFFILIATES_AT_ONCE: usize = 16;
 /// Affiliates whose clicks are read side by side.
 const CLICKS_AT_ONCE: usize = 64;
 
-/// The program's figures of some days.
+/// The program's figures for a span of days.
 #[derive(Debug)]
 pub struct ProgramFigures {
     /// When they were counted.
     pub as_of: DateTime<Utc>,
-    /// What was counted.
+    /// The figures.
     pub report: Report,
 }
 
-/// What was counted last, for each span of days asked for.
+/// The last result for each requested span of days.
 #[derive(Debug, Default)]
 pub(super) struct Kept(tokio::sync::Mutex<Vec<Counted>>);
 
@@ -39,14 +39,15 @@ struct Counted {
 }
 
 impl App {
-    /// The program's figures from a day to another, both in, cut as asked; as counted a moment ago or now.
+    /// The program's figures for a span of days, both ends included, cut as requested; from a recent count or a
+    /// new one.
     pub async fn program_figures(
         &self,
         from: NaiveDate,
         to: NaiveDate,
         cut: Cut,
     ) -> Result<Arc<ProgramFigures>, ReadError> {
-        // Whoever asks meanwhile waits, and is shown the same.
+        // Another request at the same time waits, and gets the same result.
         let mut kept = self.books.program.0.lock().await;
         kept.retain(|counted| Instant::now() < counted.until);
         if let Some(counted) = kept.iter().find(|counted| counted.asked == (from, to, cut)) {
@@ -80,7 +81,9 @@ impl App {
             let statements = try_join_all(some.iter().map(|id| self.statements_of(*id))).await?;
             let accounts = self.accounts_of(some).await?;
             for (statements, accounts) in statements.iter().zip(accounts) {
-                self.told(accounts, statements).iter().for_each(|referral| report.count_referral(referral));
+                self.referral_summaries(accounts, statements)
+                    .iter()
+                    .for_each(|referral| report.count_referral(referral));
                 for doc in statements {
                     report.count_statement(&doc.statement);
                 }

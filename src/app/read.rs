@@ -1,4 +1,4 @@
-//! What the server knows, as lists in pages and single things.
+//! Reads from the store: lists in pages, and single items.
 
 use super::layout::{
     AUDIT, FEED, RUNS, account_key, account_partition, affiliate_partition, all_partitions, events_index,
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 /// Names read at once when an index is counted.
 const COUNT_PAGE: usize = 10_000;
-/// Affiliates whose counts are read side by side.
+/// Affiliates whose counts are read at the same time.
 const COUNTS_AT_ONCE: usize = 64;
 
 impl App {
@@ -37,7 +37,7 @@ impl App {
             None => Ok(None),
         }
     }
-    /// An account as read from its document, with the events that are kept apart from it.
+    /// An account from its document, with the events that are kept apart from it.
     pub(crate) async fn with_all_events(&self, mut account: Account) -> Result<Account> {
         if account.events_apart > 0 {
             let partition = account_partition(&account.id, self.store.partitions());
@@ -45,7 +45,7 @@ impl App {
             let lists = self.store.load_indexed(partition, &index, &events_prefix(&account.id)).await?;
             let events = lists.into_iter().flatten().map(|doc| decode("event", &doc?.body));
             let events = events.collect::<Result<Vec<_>>>()?;
-            // Those that were kept apart since the account was read are found as well.
+            // Events that were kept apart after the account was read are found too.
             if (events.len() as u64) < account.events_apart {
                 return Err(StoreError::Corrupt(format!(
                     "{} events of account:{} are kept apart from it, and `{}` names {}",
@@ -70,7 +70,7 @@ impl App {
         self.accounts_named(list, "", cursor, limit).await
     }
 
-    /// Accounts whose ids begin so, a page.
+    /// Accounts whose ids have a prefix, a page.
     pub async fn accounts_named(
         &self,
         list: AccountList,
@@ -92,7 +92,7 @@ impl App {
             self.load_account(&id).await?.ok_or_else(gone)
         });
         let mut data: Vec<Account> = try_join_all(load).await?;
-        // An index is read from after the beginning on: the account that is named just so stands before.
+        // An index is read after a name, so an account whose id is the prefix itself is read first.
         if let (None, Ok(id)) = (cursor, beginning.parse::<AccountId>())
             && let Some(named) = self.load_account(&id).await?.filter(|account| is_in(list, account))
         {
@@ -119,7 +119,7 @@ impl App {
         Ok(count)
     }
 
-    /// Statements of a month or of an affiliate or both, a page.
+    /// Statements of a month, of an affiliate, or of both, a page.
     pub async fn statements(
         &self,
         month: Option<Month>,
@@ -165,7 +165,7 @@ impl App {
         Ok(Page { data, next_cursor })
     }
 
-    /// The click counts of an affiliate by day; of all affiliates together without one.
+    /// The click counts of an affiliate by day; without an affiliate, of all together.
     pub async fn click_counts(
         &self,
         affiliate: Option<AffiliateId>,
@@ -195,7 +195,7 @@ impl App {
         Ok(sums.collect())
     }
 
-    /// An affiliate's clicks by day: by verdict, and of these links.
+    /// An affiliate's clicks by day: by verdict, and for these links.
     pub async fn click_totals(
         &self,
         affiliate: AffiliateId,
@@ -206,8 +206,8 @@ impl App {
         Ok(self.store.click_totals(affiliate, links, from, to).await?)
     }
 
-    /// The feed after a cursor: attributed referrals, their events and crossings. What concerns one account is
-    /// in order.
+    /// The feed after a cursor: attributed referrals, their events and qualifications. Entries about one account
+    /// are in order.
     pub async fn feed(
         &self,
         cursor: Option<&str>,
@@ -234,7 +234,7 @@ impl App {
             places[partition] = entry.id;
             data.push(Logged { cursor: encode_places(&places), body: decode(FEED, &entry.body)? });
         }
-        // The feed has no end: a reader goes on from here when there is more.
+        // The feed has no end: a reader continues from here when there is more.
         Ok(Page { next_cursor: Some(encode_places(&places)), data })
     }
 
@@ -255,13 +255,13 @@ impl App {
         Ok(Page { data, next_cursor })
     }
 
-    /// Finished nightly runs, newest first, at most so many.
+    /// Finished nightly runs, newest first, up to a limit.
     pub async fn runs(&self, limit: usize) -> std::result::Result<Vec<RunDoc>, ReadError> {
         let entries = self.store.read_stream_back(Partition::Directory, RUNS, None, limit).await?;
         let runs = entries.iter().map(|entry| decode(RUNS, &entry.body));
         let mut runs = runs.collect::<Result<Vec<RunDoc>>>()?;
         if runs.is_empty() {
-            // Made before runs were kept.
+            // The last run may be older than the list of runs.
             runs.extend(self.directory().last_run().map(|last| RunDoc::clone(last)));
         }
         Ok(runs)
@@ -303,7 +303,7 @@ impl App {
     }
 }
 
-/// Whether an account is in a list, as its indexes say.
+/// Whether an account is in a list, by its indexes.
 fn is_in(list: AccountList, account: &Account) -> bool {
     match list {
         AccountList::All => true,

@@ -1,4 +1,4 @@
-//! The store again from the journals: each node's journal is replayed as the node itself would.
+//! Makes the store again from the journals: each node's journal is replayed as that node would do it.
 
 use super::actor::Actor;
 use super::{App, Parts, Running, Settings};
@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the replay is looked at.
+/// How often the replay's progress is checked.
 const POLL: Duration = Duration::from_millis(20);
-/// A replay that has not moved for so long will not.
+/// A replay without progress for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
 
 /// Why a store could not be made again.
@@ -23,12 +23,12 @@ pub enum RebuildError {
     /// A journal can't be read.
     #[error("open the journal in {dir}: {error}")]
     Journal {
-        /// Where.
+        /// The data directory.
         dir: PathBuf,
-        /// Why.
+        /// What is wrong.
         error: JournalError,
     },
-    /// Nothing was ever journaled there.
+    /// The directory has no journal.
     #[error(
         "find a node's journal in {}: name its data directory, the one that holds node.json and journal/",
         .0.display()
@@ -37,15 +37,15 @@ pub enum RebuildError {
     /// The node and the store don't belong together.
     #[error("{0}")]
     Refused(String),
-    /// Nothing moves any more.
+    /// The replay makes no progress any more.
     #[error(
         "replay {0} records: the store can't be reached, or they need facts of a node whose journal is not named; name all journals"
     )]
     Stuck(u64),
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The nightly run that makes the projections of open months again.
+    /// The nightly run that makes the projections of open months again failed.
     #[error(transparent)]
     Run(#[from] super::AggregateError),
 }
@@ -53,7 +53,7 @@ pub enum RebuildError {
 /// What was replayed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RebuildReport {
-    /// Whose journal.
+    /// The node whose journal it is.
     pub node: NodeId,
     /// Its facts.
     pub facts: u64,
@@ -61,17 +61,17 @@ pub struct RebuildReport {
     pub clicks: u64,
 }
 
-/// Replays journals into a store, side by side, since facts of one may need facts of another; then makes the
-/// projections of open months again as of the last run. What the store has already is left as it is. `told` hears
-/// how many records are left.
+/// Replays journals into a store at the same time, since facts of one may need facts of another; then makes the
+/// projections of open months again as of the last run. What the store has already stays as it is. `show_progress`
+/// is called with the number of records left.
 pub async fn import_journals(
     data_dirs: &[PathBuf],
     store: &Arc<dyn Store>,
     keyring: &Arc<Keyring>,
     settings: &Settings,
-    told: &(dyn Fn(u64) + Sync),
+    show_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
-    // Opening a journal makes one where there is none: of a wrong directory nothing would be replayed.
+    // Opening a journal creates one where there is none: with a wrong directory nothing would be replayed.
     if let Some(dir) = data_dirs.iter().find(|dir| !Journal::is_in(dir)) {
         return Err(RebuildError::NoJournal(dir.clone()));
     }
@@ -95,7 +95,7 @@ pub async fn import_journals(
         })
     };
     let nodes: Vec<Running> = journals.into_iter().map(start).collect();
-    let replayed = replay(&nodes, told).await;
+    let replayed = replay(&nodes, show_progress).await;
     let again = match (&replayed, nodes.first()) {
         (Ok(_), Some(node)) => project_again(&node.app).await,
         _ => Ok(()),
@@ -108,7 +108,7 @@ pub async fn import_journals(
     Ok(reports)
 }
 
-/// The same settings for the journal of another directory.
+/// The same settings for the journal in another directory.
 fn of_directory(settings: &Settings, dir: &Path) -> Settings {
     let config = Config { data_dir: dir.to_owned(), ..Config::clone(&settings.config) };
     Settings { config: Arc::new(config), ..settings.clone() }
@@ -124,7 +124,10 @@ async fn project_again(app: &Arc<App>) -> Result<(), RebuildError> {
     Ok(())
 }
 
-async fn replay(nodes: &[Running], told: &(dyn Fn(u64) + Sync)) -> Result<Vec<RebuildReport>, RebuildError> {
+async fn replay(
+    nodes: &[Running],
+    show_progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<RebuildReport>, RebuildError> {
     let mut least = (u64::MAX, Instant::now());
     loop {
         let mut left = 0;
@@ -141,7 +144,7 @@ async fn replay(nodes: &[Running], told: &(dyn Fn(u64) + Sync)) -> Result<Vec<Re
             left += waits;
             reports.push(RebuildReport { node: app.node, facts, clicks });
         }
-        told(left);
+        show_progress(left);
         if all_in {
             return Ok(reports);
         }

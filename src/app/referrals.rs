@@ -1,7 +1,8 @@
-//! An affiliate's referrals as it may know them: where each stands, when it crossed the mark, what it earned.
+//! An affiliate's referrals as the affiliate may see them: the state of each, when it qualified, what it earned.
 //!
-//! Referrals are seen as they stand now. What they earned is what statements say: closed ones for ever, open ones as the
-//! last nightly run saw them. Whoever counts crossings counts [`ReferralSummary::crossed_on`], which is found here.
+//! The state is the present one. Earnings are those of the statements: closed statements are final, open ones are
+//! as of the last nightly run. All counts of qualifications use [`ReferralSummary::crossed_on`], which is
+//! determined here.
 
 use super::layout::{affiliate_partition, all_partitions, referrals_index, statements_index};
 use super::work::decode;
@@ -20,29 +21,29 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// Where a referral stands, as its affiliate may know it.
+/// The state of a referral, as its affiliate may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReferralState {
-    /// In good standing, on its way to the mark or past it.
+    /// In good standing, before or after its qualification.
     Active,
-    /// Signed up, but has yet to start.
+    /// Signed up, but not started yet.
     NotYetActive,
     /// Not in good standing: days don't count.
     Suspended,
-    /// Left.
+    /// Canceled by the customer.
     Canceled,
     /// Held for review.
     InReview,
-    /// Not accepted.
+    /// Not accepted by staff.
     Rejected,
 }
 
-/// Where an account stands, as the company may know it.
+/// The state of an account, as the company may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountState {
-    /// It has events, and no signup yet.
+    /// It has events, but no signup yet.
     Waiting,
     /// Its signup is being decided.
     Deciding,
@@ -50,11 +51,11 @@ pub enum AccountState {
     Unattributed,
     /// Credited, in good standing.
     Active,
-    /// Credited, not in good standing: a trial, suspended, or canceled.
+    /// Credited, but not in good standing: a trial, suspended, or canceled.
     Inactive,
-    /// Credited, and kept out of months not yet closed until it is reviewed.
+    /// Credited, but held for review: it counts in no month that closes meanwhile.
     Held,
-    /// It never counts.
+    /// Rejected: it never counts.
     Rejected,
 }
 
@@ -72,62 +73,62 @@ impl AccountState {
     }
 }
 
-/// Where an account stands, and how far it is on its way to a commission: every face asks this.
+/// An account's state and its progress to a commission. The API and all pages use this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountStatus {
-    /// Where it stands.
+    /// Its state.
     pub state: AccountState,
     /// Active days through the last full day.
     pub active_days: u32,
-    /// Active days that make the mark.
+    /// Active days that make up the qualifying period.
     pub mark_days: u32,
-    /// The day that completed the mark; `None` for one that was rejected.
+    /// The day on which it qualified; `None` for a rejected account.
     pub crossed_on: Option<NaiveDate>,
-    /// The day that will, if nothing changes.
+    /// The day on which it will qualify if nothing changes.
     pub expected_on: Option<NaiveDate>,
 }
 
-/// A referral, as its affiliate may know it: no personal data.
+/// A referral, as its affiliate may see it: no personal data.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReferralSummary {
     /// The account.
     pub account_id: AccountId,
-    /// Its plan now.
+    /// Its present plan.
     pub plan: Plan,
     /// When it signed up.
     pub signed_up_at: DateTime<Utc>,
-    /// The day, in the program's zone.
+    /// The day of the signup, in the program's time zone.
     pub signed_up_on: NaiveDate,
-    /// Where it stands.
+    /// Its state.
     pub state: ReferralState,
     /// Active days so far.
     pub active_days: u32,
-    /// Active days that make the mark.
+    /// Active days that make up the qualifying period.
     pub mark_days: u32,
-    /// The day that completed the mark.
+    /// The day on which it qualified.
     pub crossed_on: Option<NaiveDate>,
-    /// The day that will, if nothing changes; `None` for a plan that earns nothing: nothing is to be expected of it.
+    /// The day on which it will qualify if nothing changes; `None` for a plan that earns nothing.
     pub expected_on: Option<NaiveDate>,
     /// Whether the program has a rate for its plan.
     pub has_rate: bool,
-    /// What it earned so far, adjustments included; `None`: nothing is stated of it yet.
+    /// What it has earned so far, including adjustments; `None`: no statement mentions it yet.
     pub earned: Option<Money>,
-    /// What the commission is for; `None`: there is no line that stands.
+    /// What the commission is for; `None`: no line of a statement is in effect.
     pub earned_for: Option<EarnedFor>,
     /// Which evidence named the affiliate.
     pub via: Option<Via>,
-    /// When the click was made that brought it.
+    /// When the click that led to the signup was made.
     pub clicked_at: Option<DateTime<Utc>>,
-    /// The link that brought it.
+    /// The link that led to the signup.
     pub link_id: Option<LinkId>,
     /// Whether it is among the active accounts that choose the tier.
     pub counts_for_tier: bool,
 }
 
-/// What a commission is for, as its line says it: today's plan may be another one.
+/// What a commission is for, as its line says; the present plan may be another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EarnedFor {
-    /// The plan.
+    /// The plan of the line.
     pub plan: Plan,
     /// The least number of active accounts of the tier.
     pub tier_from: u32,
@@ -149,21 +150,21 @@ impl App {
         Ok(docs)
     }
 
-    /// An affiliate's referrals, newest first, with what `statements` say of them.
+    /// An affiliate's referrals, newest first, with what `statements` say about them.
     pub async fn referrals_of(
         &self,
         affiliate: AffiliateId,
         statements: &[StatementDoc],
     ) -> std::result::Result<Vec<ReferralSummary>, ReadError> {
         let accounts = self.accounts_of(&[affiliate]).await?.into_iter().flatten();
-        let mut referrals = self.told(accounts, statements);
+        let mut referrals = self.referral_summaries(accounts, statements);
         referrals.sort_by(|one, other| {
             (other.signed_up_at, &other.account_id).cmp(&(one.signed_up_at, &one.account_id))
         });
         Ok(referrals)
     }
 
-    /// How many accounts each of an affiliate's links brought.
+    /// How many accounts came through each of an affiliate's links.
     pub async fn signups_by_link(&self, affiliate: AffiliateId) -> Result<HashMap<LinkId, usize>> {
         let mut signups = HashMap::new();
         for account in self.accounts_of(&[affiliate]).await?.into_iter().flatten() {
@@ -174,28 +175,28 @@ impl App {
         Ok(signups)
     }
 
-    /// Accounts as the affiliate that they are credited to may know them, with what its statements say of them.
-    pub(super) fn told(
+    /// Accounts as their affiliate may see them, with what its statements say about them.
+    pub(super) fn referral_summaries(
         &self,
         accounts: impl IntoIterator<Item = Account>,
         statements: &[StatementDoc],
     ) -> Vec<ReferralSummary> {
-        let (stated, teller) = (Stated::of(statements), Teller::new(self));
-        accounts.into_iter().filter_map(|account| teller.tell(&account, &stated)).collect()
+        let (stated, view) = (StatedReferrals::of(statements), ReferralView::new(self));
+        accounts.into_iter().filter_map(|account| view.summary(&account, &stated)).collect()
     }
 
-    /// Where some accounts stand, in their order.
+    /// The states of some accounts, in their order.
     pub fn statuses_of<'a>(&self, accounts: impl IntoIterator<Item = &'a Account>) -> Vec<AccountStatus> {
-        let teller = Teller::new(self);
-        accounts.into_iter().map(|account| teller.status(account)).collect()
+        let view = ReferralView::new(self);
+        accounts.into_iter().map(|account| view.status(account)).collect()
     }
 
-    /// Where an account stands.
+    /// The state of an account.
     pub fn status_of(&self, account: &Account) -> AccountStatus {
-        Teller::new(self).status(account)
+        ReferralView::new(self).status(account)
     }
 
-    /// The accounts credited to each of some affiliates.
+    /// The accounts credited to each of these affiliates.
     pub(super) async fn accounts_of(&self, affiliates: &[AffiliateId]) -> Result<Vec<Vec<Account>>> {
         let indexes: Vec<String> = affiliates.iter().copied().map(referrals_index).collect();
         let hashed =
@@ -215,7 +216,7 @@ impl App {
         Ok(all)
     }
 
-    /// One of an affiliate's referrals; `None`: no such account, or another's.
+    /// One of an affiliate's referrals; `None`: there is no such account, or it is another affiliate's.
     pub async fn referral_of(
         &self,
         affiliate: AffiliateId,
@@ -224,7 +225,7 @@ impl App {
     ) -> std::result::Result<Option<(Account, ReferralSummary)>, ReadError> {
         let account = self.account(id).await?.filter(|account| account.credited_to == Some(affiliate));
         Ok(account.and_then(|account| {
-            let summary = Teller::new(self).tell(&account, &Stated::of(statements))?;
+            let summary = ReferralView::new(self).summary(&account, &StatedReferrals::of(statements))?;
             Some((account, summary))
         }))
     }
@@ -235,40 +236,40 @@ fn is_by_hand(account: &Account) -> bool {
     account.effective_actions().any(|action| action.credited_since == account.credited_to)
 }
 
-/// The decision that credited the account, unless staff did.
+/// The decision that credited the account, unless staff credited it.
 fn decided(account: &Account) -> Option<&Attribution> {
     account.attribution.as_ref().filter(|_| !is_by_hand(account))
 }
 
-/// What statements say of each account.
+/// What statements say about each account.
 #[derive(Default)]
-struct Stated<'a>(HashMap<&'a AccountId, Said>);
+struct StatedReferrals<'a>(HashMap<&'a AccountId, StatedReferral>);
 
-/// What statements say of an account.
+/// What statements say about an account.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Said {
-    /// Its lines, those of the newest statement first.
-    lines: Vec<SaidLine>,
+struct StatedReferral {
+    /// Its lines; those of the newest statement come first.
+    lines: Vec<StatedLine>,
     /// Each adjustment's amount, and the month that it is for.
     adjusted: Vec<(Month, Money)>,
 }
 
 /// What a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SaidLine {
+struct StatedLine {
     month: Month,
     crossed_on: NaiveDate,
     amount: Money,
     earned_for: EarnedFor,
 }
 
-impl Said {
+impl StatedReferral {
     fn earned(&self) -> Money {
         let adjusted = self.adjusted.iter().map(|(_, amount)| *amount);
         self.lines.iter().map(|line| line.amount).chain(adjusted).sum()
     }
-    /// The line that stands: late facts undo one by adjustments that leave nothing of it.
-    fn standing(&self) -> Option<&SaidLine> {
+    /// The line that is in effect. Late facts undo a line by adjustments that add up to minus its amount.
+    fn standing(&self) -> Option<&StatedLine> {
         self.lines.iter().find(|line| {
             let of_month = |(month, _): &&(Month, Money)| *month == line.month;
             let adjusted = || self.adjusted.iter().filter(of_month).map(|(_, amount)| *amount);
@@ -277,13 +278,13 @@ impl Said {
     }
 }
 
-impl<'a> Stated<'a> {
+impl<'a> StatedReferrals<'a> {
     fn of(statements: &'a [StatementDoc]) -> Self {
-        let mut stated: HashMap<&AccountId, Said> = HashMap::new();
+        let mut stated: HashMap<&AccountId, StatedReferral> = HashMap::new();
         for doc in statements {
             for line in &doc.statement.lines {
-                let said = stated.entry(&line.account_id).or_default();
-                said.lines.push(SaidLine {
+                let stated_of = stated.entry(&line.account_id).or_default();
+                stated_of.lines.push(StatedLine {
                     month: doc.statement.month,
                     crossed_on: line.crossed_on,
                     amount: line.amount,
@@ -291,16 +292,16 @@ impl<'a> Stated<'a> {
                 });
             }
             for adjustment in &doc.statement.adjustments {
-                let said = stated.entry(&adjustment.account_id).or_default();
-                said.adjusted.push((adjustment.for_month, adjustment.amount));
+                let stated_of = stated.entry(&adjustment.account_id).or_default();
+                stated_of.adjusted.push((adjustment.for_month, adjustment.amount));
             }
         }
         Self(stated)
     }
 }
 
-/// Tells where a referral stands.
-struct Teller<'a> {
+/// Determines how the affiliate may see a referral.
+struct ReferralView<'a> {
     app: &'a App,
     now: DateTime<Utc>,
     /// The last full day.
@@ -309,7 +310,7 @@ struct Teller<'a> {
     marks: Marks,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> ReferralView<'a> {
     fn new(app: &'a App) -> Self {
         let now = app.now();
         let through = app.zone().last_full_day(now);
@@ -324,21 +325,21 @@ impl<'a> Teller<'a> {
         let history = History::of(&referral);
         let progress = Progress::of(&referral, &self.marks, self.through);
         let counts = !referral.rejected;
-        // A plan without a rate earns nothing: nothing is to be expected of it.
+        // A plan without a rate earns nothing, so no qualification is expected.
         let has_rate = self.app.settings().rules.has_rate(history.plan_before(self.now));
         AccountStatus {
             state: AccountState::of(account, Some(history.standing())),
             active_days: progress.active_days,
             mark_days: progress.mark_days,
             crossed_on: progress.crossed_on.filter(|_| counts),
-            // By all that is known: an account that signed up today has its day too.
+            // With everything known now: an account that signed up today has its first day too.
             expected_on: history
                 .crossing(&self.marks)
                 .filter(|day| has_rate && counts && *day > self.through),
         }
     }
 
-    fn tell(&self, account: &Account, stated: &Stated<'_>) -> Option<ReferralSummary> {
+    fn summary(&self, account: &Account, stated: &StatedReferrals<'_>) -> Option<ReferralSummary> {
         let referral = account.referral()?;
         let history = History::of(&referral);
         let status = self.status(account);
@@ -347,7 +348,7 @@ impl<'a> Teller<'a> {
         let stated = stated.0.get(&account.id);
         let plan = history.plan_before(self.now).clone();
         let has_rate = self.app.settings().rules.has_rate(&plan);
-        let line = stated.and_then(Said::standing);
+        let line = stated.and_then(StatedReferral::standing);
         let decided = decided(account);
         Some(ReferralSummary {
             account_id: account.id.clone(),
@@ -365,11 +366,12 @@ impl<'a> Teller<'a> {
             },
             active_days: status.active_days,
             mark_days: status.mark_days,
-            // A month that closed under other rules says when the account crossed by these. A crossing that was learned
-            // late has no line, and one that was undone has one that does not stand.
+            // A month that closed under other rules says when the account qualified by those rules. A
+            // qualification that became known late has no line, and an undone one has a line that is not in
+            // effect.
             crossed_on: line.map(|line| line.crossed_on).or(status.crossed_on),
             expected_on: status.expected_on,
-            earned: stated.map(Said::earned),
+            earned: stated.map(StatedReferral::earned),
             earned_for: line.map(|line| line.earned_for.clone()),
             via: if is_by_hand(account) { Some(Via::Hand) } else { decided.and_then(|decided| decided.via) },
             clicked_at: decided.and_then(|decided| decided.clicked_at),
@@ -383,7 +385,7 @@ impl<'a> Teller<'a> {
 mod tests {
     use super::*;
     use crate::domain::account;
-    use crate::domain::account::{Claim, Origin};
+    use crate::domain::account::{Origin, Reservation};
     use crate::domain::fact::{Evidence, Signup};
     use crate::domain::id::NodeId;
 
@@ -401,7 +403,7 @@ mod tests {
             delivery: None,
             warnings: Vec::new(),
         };
-        let claim = Some(Claim { origin, claimed_at: now, signup });
+        let claim = Some(Reservation { origin, claimed_at: now, signup });
         let state = |account: &Account| AccountState::of(account, Some(Standing::Active));
         assert_eq!(state(&account), AccountState::Waiting);
         account.claim.clone_from(&claim);
@@ -429,32 +431,37 @@ mod tests {
         let cents = Money::from_cents;
         let (april, may) = (month("2026-04"), month("2026-05"));
         let earned_for = EarnedFor { plan: "growth".parse().expect("a plan"), tier_from: 0 };
-        let on = |month, crossed_on: &str, amount| SaidLine {
+        let on = |month, crossed_on: &str, amount| StatedLine {
             month,
             crossed_on: day(crossed_on),
             amount: cents(amount),
             earned_for: earned_for.clone(),
         };
         let line = || on(april, "2026-04-20", 9_900);
-        let table: [(&str, Said, Option<&str>, i64); 6] = [
-            ("plain", Said { lines: vec![line()], adjusted: vec![] }, Some("2026-04-20"), 9_900),
-            ("undone", Said { lines: vec![line()], adjusted: vec![(april, cents(-9_900))] }, None, 0),
+        let table: [(&str, StatedReferral, Option<&str>, i64); 6] = [
+            ("plain", StatedReferral { lines: vec![line()], adjusted: vec![] }, Some("2026-04-20"), 9_900),
+            (
+                "undone",
+                StatedReferral { lines: vec![line()], adjusted: vec![(april, cents(-9_900))] },
+                None,
+                0,
+            ),
             (
                 "less",
-                Said { lines: vec![line()], adjusted: vec![(april, cents(-5_000))] },
+                StatedReferral { lines: vec![line()], adjusted: vec![(april, cents(-5_000))] },
                 Some("2026-04-20"),
                 4_900,
             ),
-            ("late", Said { lines: vec![], adjusted: vec![(april, cents(9_900))] }, None, 9_900),
+            ("late", StatedReferral { lines: vec![], adjusted: vec![(april, cents(9_900))] }, None, 9_900),
             (
                 "no rate",
-                Said { lines: vec![on(april, "2026-04-20", 0)], adjusted: vec![] },
+                StatedReferral { lines: vec![on(april, "2026-04-20", 0)], adjusted: vec![] },
                 Some("2026-04-20"),
                 0,
             ),
             (
                 "moved to another month",
-                Said {
+                StatedReferral {
                     lines: vec![on(may, "2026-05-02", 9_900), line()],
                     adjusted: vec![(april, cents(-9_900))],
                 },
@@ -462,9 +469,9 @@ mod tests {
                 9_900,
             ),
         ];
-        for (what, said, crossed_on, earned) in table {
-            let stands = said.standing().map(|line| line.crossed_on);
-            assert_eq!((stands, said.earned()), (crossed_on.map(day), cents(earned)), "{what}");
+        for (what, stated_of, crossed_on, earned) in table {
+            let stands = stated_of.standing().map(|line| line.crossed_on);
+            assert_eq!((stands, stated_of.earned()), (crossed_on.map(day), cents(earned)), "{what}");
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The order of a replay. When the store lost what it had, each node applies its journal again. What the directory says
-//! depends on the order in which people acted, also on several nodes: a link can be made while its affiliate is active, the
-//! last change of an address stands. So facts about the directory are applied in the order of their times, over all nodes
-//! that are known: each says in its heartbeat how far its replay is, and waits for those that are further back, and for those
-//! that have not met the store since. Facts about accounts need no order (see [`Account`](crate::domain::account::Account)).
+//! The order of a replay. After the store lost data, each node applies its journal again. The content of the
+//! directory depends on the order in which people acted, also on several nodes: a link can only be created while
+//! its affiliate is active, and the last change of an address wins. So facts about the directory are applied in
+//! the order of their times, over all known nodes: each node reports in its heartbeat how far its replay is, and
+//! waits for nodes that are further back, and for nodes that have not checked the store since. Facts about
+//! accounts need no order (see [`Account`](crate::domain::account::Account)).
 //!
-//! The nodes that are known are kept on the node's own disk: a store that was emptied knows none.
+//! The known nodes are listed on the node's own disk, since a store that was emptied knows none.
 
 use super::layout::FORGOTTEN;
 use super::node::is_in;
@@ -17,14 +18,14 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 const FILE: &str = "peers.json";
-/// Nothing is replayed.
+/// There is nothing to replay.
 pub(super) const NOTHING: i64 = i64::MAX;
 
-/// The other nodes that are known, each with the life of the store in which it was last seen.
+/// The other known nodes, each with the life of the store in which it was last seen.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     known: BTreeMap<NodeId, String>,
-    /// They stand so on the disk.
+    /// Whether the list on the disk is the same.
     are_kept: bool,
 }
 
@@ -43,13 +44,14 @@ impl Peers {
         }
     }
 
-    /// With nodes that no store needs to know.
+    /// Adds nodes that the store need not know.
     pub(super) fn with(mut self, others: Vec<NodeId>) -> Self {
         self.change(|known| known.extend(others.into_iter().map(|node| (node, String::new()))));
         self
     }
 
-    /// Takes in whom the store knows: one that it does not know any more in the same life was forgotten.
+    /// Updates the list with the nodes that the store knows: a node that is missing in the same life was
+    /// forgotten.
     fn notice(&mut self, own: NodeId, nodes: &[NodeState], life: &str) {
         let is_there = |node: &NodeId| nodes.iter().any(|state| state.node == *node);
         self.change(|known| {
@@ -73,9 +75,9 @@ impl Peers {
 /// How far the other nodes' replays are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Others {
-    /// Each with the time of its next fact; `None`: it has not met the store since it lost what it had.
+    /// Each node with the time of its next fact; `None`: it has not checked the store since the store lost data.
     behind: BTreeMap<NodeId, Option<i64>>,
-    /// Those among them whose next fact waits for one of another node.
+    /// The nodes whose next fact waits for one of another node.
     waiting: Vec<NodeId>,
 }
 
@@ -85,7 +87,7 @@ impl Others {
         let mut waiting = Vec::new();
         for state in nodes.iter().filter(|state| state.node != own) {
             match (&state.met, state.replays_from) {
-                // A version that says nothing is not waited for.
+                // A version that does not report this is not waited for.
                 (None, _) => {}
                 (Some(met), Some(from)) if met == life => {
                     behind.insert(state.node, Some(from));
@@ -100,7 +102,8 @@ impl Others {
         Self { behind, waiting }
     }
 
-    /// The node that a fact of a time must wait for, if there is one: its next fact is older, or it was not here yet.
+    /// The node that a fact of this time must wait for, if any: its next fact is older, or it has not come back
+    /// yet.
     pub(super) fn before(&self, own: NodeId, at_ms: i64) -> Option<NodeId> {
         let is_before = |(node, from): &(&NodeId, &Option<i64>)| {
             from.is_none_or(|from| (from, **node) < (at_ms, own)) && !self.waiting.contains(node)
@@ -108,14 +111,14 @@ impl Others {
         self.behind.iter().find(is_before).map(|(node, _)| *node)
     }
 
-    /// Whether no other node has a fact that could change what becomes of one of a time: all have applied theirs, or their
-    /// next ones wait too and are younger.
+    /// Whether no other node has a fact that could change the outcome of a fact of this time: all others have
+    /// applied theirs, or their next facts wait too and are younger.
     pub(super) fn none_can_change(&self, own: NodeId, at_ms: i64) -> bool {
         self.behind.iter().all(|(node, from)| {
             self.waiting.contains(node) && from.is_some_and(|from| (from, *node) > (at_ms, own))
         })
     }
-    /// Those that have not met the store since it lost what it had.
+    /// The nodes that have not checked the store since it lost data.
     pub(super) fn missing(&self) -> impl Iterator<Item = NodeId> {
         self.behind.iter().filter(|(_, from)| from.is_none()).map(|(node, _)| *node)
     }
@@ -126,14 +129,14 @@ impl App {
     pub(super) async fn other_replays(&self, life: &str) -> Result<Others> {
         let mut nodes = self.store.nodes().await?;
         for state in nodes.iter_mut().filter(|state| state.stopped) {
-            // It stopped with everything applied, and the store has all of it.
+            // The node stopped with everything applied, and the store has all of it.
             if is_in(self.applied_of(state.node, Log::Facts).await?, state.facts) {
                 state.met = None;
             }
         }
         let forgotten = self.store.members(Partition::Directory, FORGOTTEN, None, usize::MAX).await?;
         let mut others = Others::of(self.node, &lock(&self.meeting.peers), &nodes, life);
-        // One that came back all the same is a node as any other.
+        // A forgotten node that came back after all is treated like any other.
         let is_back = |node: &NodeId| nodes.iter().any(|state| state.node == *node);
         others.behind.retain(|node, _| is_back(node) || !forgotten.contains(&node.to_string()));
         Ok(others)
@@ -144,7 +147,7 @@ impl App {
         lock(&self.meeting.peers).notice(self.node, nodes, life);
     }
 
-    /// Keeps the list of other nodes on the disk, if it has changed.
+    /// Writes the list of other nodes to the disk, if it has changed.
     pub(super) async fn keep_peers(&self) {
         let known = {
             let peers = lock(&self.meeting.peers);
@@ -154,7 +157,7 @@ impl App {
             peers.known.clone()
         };
         let path = self.config().data_dir.join(FILE);
-        // The disk may be full or stand still: not on a thread that serves.
+        // The disk may be full or stall, so this does not run on a thread that serves requests.
         let written = tokio::task::spawn_blocking({
             let bytes = serde_json::to_vec(&known);
             move || crate::files::replace(&path, &bytes?)
@@ -164,26 +167,28 @@ impl App {
                 let mut peers = lock(&self.meeting.peers);
                 peers.are_kept = peers.known == known;
             }
-            Ok(Err(error)) => tracing::debug!(%error, "the list of other nodes is not kept on the disk"),
-            Err(error) => tracing::error!(%error, "keeping the list of other nodes ended badly"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the list of other nodes could not be written to the disk");
+            }
+            Err(error) => tracing::error!(%error, "the task that writes the list of other nodes failed"),
         }
     }
 
-    /// Whether a node is known: to the store, or to this node from before the store was emptied.
+    /// Whether a node is known to the store, or to this node from before the store was emptied.
     pub async fn knows_node(&self, node: NodeId) -> Result<bool> {
         let is_there = self.store.nodes().await?.iter().any(|state| state.node == node);
         Ok(is_there || lock(&self.meeting.peers).known.contains_key(&node))
     }
 
-    /// No longer waits for a node.
+    /// Stops waiting for a node.
     pub(super) fn forget_peer(&self, node: NodeId) {
         lock(&self.meeting.peers).forget(node);
     }
 
-    /// Tells the others how far this node's replay is; [`NOTHING`]: it replays nothing.
-    pub(super) async fn tell_replay_from(&self, at_ms: i64) -> Result<()> {
+    /// Reports to the other nodes how far this node's replay is; [`NOTHING`]: it replays nothing.
+    pub(super) async fn announce_replay_from(&self, at_ms: i64) -> Result<()> {
         if self.meeting.replays_from.swap(at_ms, Ordering::Relaxed) != at_ms {
-            self.beat().await?;
+            self.heartbeat().await?;
         }
         Ok(())
     }
@@ -213,14 +218,14 @@ mod tests {
 
     #[test]
     fn a_fact_waits_for_older_ones_and_for_nodes_that_were_not_here_yet() {
-        // Who waits: node 5, with a fact of the time 100.
+        // The node that waits: node 5, with a fact of the time 100.
         let table = [
             ("alone", vec![], None, true),
             ("done", vec![state(1, Some("now"), None, false)], None, true),
             ("older", vec![state(1, Some("now"), Some(99), false)], Some(1), false),
             ("younger", vec![state(1, Some("now"), Some(101), false)], None, false),
-            ("as old, of the lesser name", vec![state(1, Some("now"), Some(100), false)], Some(1), false),
-            ("as old, of the greater name", vec![state(9, Some("now"), Some(100), false)], None, false),
+            ("as old, of the smaller id", vec![state(1, Some("now"), Some(100), false)], Some(1), false),
+            ("as old, of the larger id", vec![state(9, Some("now"), Some(100), false)], None, false),
             ("older, and waits for others", vec![state(1, Some("now"), Some(99), true)], None, false),
             ("younger, and waits for others", vec![state(1, Some("now"), Some(101), true)], None, true),
             ("of another life", vec![state(1, Some("then"), None, false)], Some(1), false),
@@ -243,14 +248,14 @@ mod tests {
         assert!(!peers.are_kept);
         let bytes = serde_json::to_vec(&peers.known).expect("plain data");
         crate::files::replace(&dir.path().join(FILE), &bytes).expect("writable");
-        // The store was emptied: it does not know the other one, which is missing.
+        // The store was emptied: it does not know the other node, which is missing.
         let mut peers_again = Peers::open(dir.path());
         peers_again.notice(node(5), &both[..1], "two");
         assert!(peers_again.are_kept, "nothing has changed");
         let others = Others::of(node(5), &peers_again, &both[..1], "two");
         assert_eq!(others.missing().collect::<Vec<_>>(), [node(1)]);
         assert_eq!(others.before(node(5), 100), Some(node(1)));
-        // In the same life it was forgotten by somebody.
+        // In the same life, somebody forgot the node.
         peers.notice(node(5), &both[..1], "one");
         assert!(peers.known.is_empty() && !peers.are_kept);
     }

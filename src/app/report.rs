@@ -1,9 +1,9 @@
-//! The one report of figures: what clicks, referrals and statements add up to in a period, in all and cut by days, months,
-//! links or sub ids.
+//! The one report of figures: totals of clicks, referrals and statements in a period, and their breakdown by day,
+//! month, link or sub id.
 //!
-//! Clicks are counted as they are recorded. Signups and crossings are those of accounts credited now: a crossing that
-//! late facts undid is none, one that became known late is one. Earnings are the lines of statements, by the day of
-//! crossing; adjustments stand apart, as they belong to no day.
+//! Clicks are counted as recorded. Signups and qualifications are those of accounts that are credited now: a
+//! qualification that late facts undid is not counted, one that became known late is. Earnings are the lines of
+//! statements, on the day of qualification; adjustments are separate, since they belong to no day.
 
 use super::referrals::ReferralSummary;
 use crate::domain::calendar::Month;
@@ -17,29 +17,29 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::{AddAssign, RangeInclusive};
 
-/// What figures are cut by.
+/// What figures are broken down by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// Days.
+    /// By day.
     Day,
-    /// Months.
+    /// By month.
     Month,
-    /// Links.
+    /// By link.
     Link,
-    /// The values of a sub id, by its number.
+    /// By the values of a sub id, given by its number.
     Sub(u8),
 }
 
-/// What a row is of; days and links are in the order of their texts.
+/// What a row is about; days and links are sorted as texts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// A day, or the first one of a month.
+    /// A day, or the first day of a month.
     Day(NaiveDate),
     /// A link.
     Link(LinkId),
-    /// No link: by a code, or by hand.
+    /// No link: the account came by a code, or was credited by hand.
     NoLink,
-    /// The value of a sub id.
+    /// A value of the sub id.
     Sub(String),
 }
 
@@ -54,22 +54,22 @@ impl fmt::Display for Key {
     }
 }
 
-/// Figures as they add up.
+/// Figures that can be added up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Clicks of people, on links that may earn.
     pub people: u64,
-    /// Clicks of programs, and others that don't earn.
+    /// Clicks of bots, and others that don't earn.
     pub others: u64,
     /// Clicks of people without a valid cookie.
     pub unique: u64,
-    /// Clicks by what they were judged to be; not known of links and sub ids.
+    /// Clicks by verdict; not known for links and sub ids.
     pub by_verdict: BTreeMap<Verdict, u64>,
     /// Accounts that signed up.
     pub signups: u64,
-    /// Accounts that crossed the mark.
+    /// Accounts that qualified.
     pub crossings: u64,
-    /// What they earned by it.
+    /// What they earned by qualifying.
     pub earned: Money,
 }
 
@@ -106,24 +106,24 @@ impl AddAssign<&Tally> for Tally {
 pub struct Report {
     days: RangeInclusive<NaiveDate>,
     cut: Cut,
-    /// In all.
+    /// The total.
     pub total: Tally,
-    /// Each row of which there is anything.
+    /// Each row that is not empty.
     pub rows: BTreeMap<Key, Tally>,
-    /// The adjustments on statements of months that the period touches.
+    /// The adjustments on statements of months that overlap the period.
     pub adjusted: Money,
-    /// The link that each account came through, to know a statement's line by.
+    /// The link through which each account came, for the lines of statements.
     links: HashMap<AccountId, LinkId>,
 }
 
 impl Report {
-    /// An empty report of a period, its first and its last day in it.
+    /// An empty report of a period, both ends included.
     pub fn new(days: RangeInclusive<NaiveDate>, cut: Cut) -> Self {
         let (rows, links) = (BTreeMap::new(), HashMap::new());
         Self { days, cut, total: Tally::default(), rows, adjusted: Money::ZERO, links }
     }
 
-    /// Counts the clicks of each day.
+    /// Adds the clicks of each day.
     pub fn count_clicks(&mut self, clicks: &[DayCounts]) {
         for one in clicks.iter().filter(|one| self.days.contains(&one.day)) {
             for (counter, count) in &one.counts {
@@ -146,7 +146,7 @@ impl Report {
         }
     }
 
-    /// Counts a referral; those of an affiliate come before its statements.
+    /// Adds a referral; an affiliate's referrals must be added before its statements.
     pub fn count_referral(&mut self, referral: &ReferralSummary) {
         if let Some(link) = referral.link_id.filter(|_| self.cut == Cut::Link) {
             self.links.insert(referral.account_id.clone(), link);
@@ -158,7 +158,7 @@ impl Report {
         }
     }
 
-    /// Counts what a statement says was earned.
+    /// Adds what a statement says was earned.
     pub fn count_statement(&mut self, statement: &Statement) {
         if (Month::of(*self.days.start())..=Month::of(*self.days.end())).contains(&statement.month) {
             self.adjusted += statement.adjusted();
@@ -169,7 +169,7 @@ impl Report {
         }
     }
 
-    /// Counts something of a day in all and in its row.
+    /// Adds figures of a day to the total and to the day's row.
     fn count(&mut self, day: NaiveDate, link: Option<LinkId>, change: impl Fn(&mut Tally)) {
         if !self.days.contains(&day) {
             return;
@@ -184,7 +184,7 @@ impl Report {
         }
     }
 
-    /// The row of a day; `None`: the report is not cut by time.
+    /// The row of a day; `None`: the report has no rows by time.
     fn day(&self, day: NaiveDate) -> Option<Key> {
         match self.cut {
             Cut::Day => Some(Key::Day(day)),
@@ -193,7 +193,7 @@ impl Report {
         }
     }
 
-    /// Each day or month of the period with its figures, also those of which there is nothing.
+    /// Each day or month of the period with its figures, including empty ones.
     pub fn each(&self) -> BTreeMap<NaiveDate, Tally> {
         let days = self.days.start().iter_days().take_while(|day| day <= self.days.end());
         let keys = days.filter_map(|day| self.day(day)).filter_map(|key| match key {
@@ -203,7 +203,7 @@ impl Report {
         keys.collect()
     }
 
-    /// What some of its days add up to.
+    /// The total of some of its days.
     pub fn sum(&self, days: RangeInclusive<NaiveDate>) -> Tally {
         let mut sum = Tally::default();
         let (first, last) = days.into_inner();

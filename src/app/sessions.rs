@@ -1,8 +1,9 @@
-//! Who is signed in: a document a person, in the store alone. A store that was lost signs everybody out.
+//! Who is signed in: one document per person, kept only in the store. If the store is lost, everybody is signed
+//! out.
 //!
-//! A cookie holds the person and a secret of 32 random bytes, of which only a digest is kept. A session also names the
-//! generation of the credentials that it was begun with: when another password is set, or the e-mail changed, wherever
-//! and however, the session ends.
+//! A cookie holds the person and a secret of 32 random bytes; only a digest of the secret is kept. A session also
+//! has the generation of the credentials with which it began: when the password or the e-mail changes, in any way,
+//! the session ends.
 
 use super::App;
 use super::layout::{person_partition, sessions_key};
@@ -19,16 +20,16 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// Sessions of one person at once; the oldest end first.
+/// The most sessions of one person at once; the oldest end first.
 const MOST: usize = 20;
-/// How precisely the last use is known.
+/// The precision of the time of last use.
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
-/// Letters that are kept of a browser's name for itself.
+/// How many characters of the browser's user agent are kept.
 const AGENT_LETTERS: usize = 200;
 /// How often a write is tried when others write at the same time.
 const TRIES: usize = 8;
 
-/// A session as kept.
+/// A session as stored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     /// The secret's SHA-256.
@@ -40,15 +41,15 @@ struct Kept {
     version: u32,
 }
 
-/// Somebody is signed in.
+/// A person who is signed in.
 #[derive(Clone)]
 pub struct Session {
-    /// Who.
+    /// The person.
     pub person: Person,
-    /// What forms must bring back.
+    /// The token that forms must send back.
     pub csrf: String,
     digest: String,
-    /// The generation of the credentials that it was begun with.
+    /// The generation of the credentials with which it began.
     pub(crate) version: u32,
 }
 
@@ -59,7 +60,7 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Whether a form brought back what this session gave it, compared in constant time.
+    /// Whether a form sent back the token of this session, compared in constant time.
     pub fn csrf_matches(&self, given: &str) -> bool {
         self.csrf.as_bytes().ct_eq(given.as_bytes()).into()
     }
@@ -68,11 +69,11 @@ impl Session {
 /// A session that was just begun.
 #[derive(Clone)]
 pub struct NewSession {
-    /// Who.
+    /// The person.
     pub person: Person,
-    /// The cookie's value; kept nowhere.
+    /// The cookie's value; not stored anywhere.
     pub cookie_value: String,
-    /// What the browser is known by the next time.
+    /// By which the browser is recognized the next time.
     pub known_browser: String,
 }
 
@@ -82,20 +83,20 @@ impl fmt::Debug for NewSession {
     }
 }
 
-/// A session for those who look at their own.
+/// A session, as its own person may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownSession {
     /// When it was begun.
     pub created_at: DateTime<Utc>,
-    /// When it was last used, to some minutes.
+    /// When it was last used, to within some minutes.
     pub seen_at: DateTime<Utc>,
-    /// The browser's name for itself.
+    /// The browser's user agent.
     pub agent: String,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     pub is_this: bool,
 }
 
-/// How long a session lasts: unused, and in all.
+/// How long a session lasts: without use, and in total.
 const fn lifetimes(realm: Realm) -> (TimeDelta, TimeDelta) {
     match realm {
         Realm::Portal => (TimeDelta::hours(12), TimeDelta::days(7)),
@@ -111,15 +112,15 @@ impl Kept {
 }
 
 impl App {
-    /// Begins a session of somebody who has proved who it is. The secret is new: nothing that was known before
-    /// opens it. `version` and `ended` are those of the credentials.
+    /// Begins a session of a person who has proved who they are. The secret is new, so nothing that was known
+    /// before gives access to it. `version` and `ended` are those of the credentials.
     pub(crate) async fn begin_session(
         &self,
         person: Person,
         (version, ended): (u32, u32),
         agent: &str,
     ) -> Result<NewSession, StoreError> {
-        // The operating system's generator fails only where nothing else could work either.
+        // The operating system's generator fails only where nothing else would work either.
         let mut secret = [0_u8; 32];
         getrandom::fill(&mut secret).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let id = getrandom::u64().map_err(|error| StoreError::Unavailable(error.to_string()))?;
@@ -143,7 +144,8 @@ impl App {
         Ok(NewSession { person, cookie_value, known_browser })
     }
 
-    /// Whose session a cookie is, if it is one, still lasts, and its person may still sign in.
+    /// The session of a cookie, if the cookie is valid, the session has not ended, and its person may still sign
+    /// in.
     pub async fn session(&self, realm: Realm, cookie_value: &str) -> Result<Option<Session>, StoreError> {
         let Some((person, secret)) = read_cookie(cookie_value).filter(|(person, _)| person.realm() == realm)
         else {
@@ -155,7 +157,7 @@ impl App {
         let (sessions, credentials) =
             futures_util::try_join!(self.load_sessions(person), self.credentials(person))?;
         let (now, digest) = (self.now(), digest(&secret));
-        // All are compared, each in constant time.
+        // All sessions are compared, each in constant time.
         let found = sessions.into_iter().fold(None, |found, one| {
             if bool::from(one.digest.as_bytes().ct_eq(digest.as_bytes())) { Some(one) } else { found }
         });
@@ -180,7 +182,7 @@ impl App {
             .await
     }
 
-    /// The sessions of whoever asks, the last used first.
+    /// The sessions of the person who asks, the most recently used first.
     pub async fn sessions_of(&self, session: &Session) -> Result<Vec<ShownSession>, StoreError> {
         let mut sessions = self.load_sessions(session.person).await?;
         let now = self.now();
@@ -223,7 +225,7 @@ impl App {
                 return Ok(());
             }
         }
-        Err(StoreError::Unavailable("many signed in as the same person at once".to_owned()))
+        Err(StoreError::Unavailable("too many sign-ins of the same person at once".to_owned()))
     }
 }
 

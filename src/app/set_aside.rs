@@ -22,19 +22,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Facts that wait for a person; with more, something else is wrong, and the drainer stands still.
+/// Facts that may wait for a person; with more, something else is wrong, and the drainer stops applying.
 pub(super) const MOST_WAITING: u64 = 1_000;
-/// Bytes of a fact that are kept with it; a larger one can be tried again by a rebuild only.
+/// The largest record that is kept with a fact set aside; a larger one can only be tried again by a rebuild.
 const MOST_BYTES: usize = 512 << 10;
 
 /// A fact that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAside {
-    /// Whose journal it is in.
+    /// The node whose journal it is in.
     pub node: NodeId,
-    /// Where in the journal.
+    /// Its position in the journal.
     pub position: u64,
-    /// In which life of the node's disk: a later one may hold another fact at this position.
+    /// The epoch of the node's journal: a later one may hold another fact at this position.
     #[serde(default = "fact::first_epoch", skip_serializing_if = "fact::is_first_epoch")]
     pub epoch: u32,
     /// When it was set aside.
@@ -55,7 +55,7 @@ pub struct SetAside {
     pub ended: Option<Ended>,
 }
 
-/// Which fact: its node, its position in the node's journal, and after the first life of the node's disk in which life.
+/// Identifies a fact: its node, its position in the node's journal, and, after the first, the epoch of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SetAsideId {
     pub(super) node: NodeId,
@@ -79,7 +79,7 @@ impl FromStr for SetAsideId {
             None => (place, fact::first_epoch()),
         };
         let id = Self { node: node.parse()?, position: position.parse().map_err(|_| bad())?, epoch };
-        // Each has one name.
+        // Each fact has one id.
         Some(id).filter(|id| id.to_string() == text).ok_or_else(bad)
     }
 }
@@ -90,7 +90,7 @@ impl Serialize for SetAsideId {
 }
 
 impl SetAside {
-    /// Which it is.
+    /// Its id.
     pub const fn id(&self) -> SetAsideId {
         SetAsideId { node: self.node, position: self.position, epoch: self.epoch }
     }
@@ -106,16 +106,16 @@ impl fact::SetAsideEnded {
     }
 }
 
-/// What a person decided about it.
+/// A person's decision about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// When.
+    /// When it was decided.
     pub at: DateTime<Utc>,
-    /// Who.
+    /// Who decided.
     pub by: String,
     /// It was tried again; false: it was dropped.
     pub retried: bool,
-    /// Why.
+    /// The reason that was given.
     pub reason: String,
 }
 
@@ -137,7 +137,7 @@ pub(super) fn set_aside_fact(node: NodeId, at: Cursor, cause: &str, payload: &[u
 }
 
 impl App {
-    /// What is set aside and waits for a person, by node and position.
+    /// The facts that are set aside and wait for a person, by node and position.
     pub async fn set_aside(&self) -> std::result::Result<Vec<SetAside>, ReadError> {
         let lists = self.store.load_indexed(Partition::Directory, &[SET_ASIDE.to_owned()], "aside:").await?;
         let docs = lists.into_iter().flatten().map(|doc| decode(SET_ASIDE, &doc?.body));
@@ -146,7 +146,7 @@ impl App {
         Ok(found)
     }
 
-    /// Has a fact that was set aside tried again: its record is journaled once more, and applied as any other.
+    /// Tries a fact that was set aside again: its record is journaled once more and applied like any other.
     pub async fn retry_set_aside(
         self: &Arc<Self>,
         actor: &Actor,
@@ -156,24 +156,24 @@ impl App {
         let aside = self.open_aside(id).await?;
         let record = aside.record.as_deref().and_then(|text| serde_json::from_str::<Record>(text).ok());
         let record = record.ok_or(ActError::Refused(Refusal::StillUnreadable))?;
-        // The places that it names would be taken for places in this node's journal.
+        // Positions in it would be mistaken for positions in this node's journal.
         if matches!(record.fact, Fact::Void(_) | Fact::Decision(_)) && !self.holds(id) {
             return Err(ActError::Refused(Refusal::StillUnreadable));
         }
         let mut refused = None;
-        // The same words by the same person at the same time: whatever the fact did already, it does once.
+        // The record keeps its time and author, so effects that the fact has had already are not repeated.
         let positions = self.append_records(std::slice::from_ref(&record)).await;
         let position_now = positions.map_err(|_| ActError::Unavailable)?[0];
         let applied = self.intake.waiters.wait_for(position_now);
         match tokio::time::timeout(self.settings.apply_patience, applied).await {
             Ok(Ok(submitted)) if submitted.outcome == FactOutcome::Deferred => {
-                // The try was set aside in its turn: one entry stays open for one fact.
+                // The retry was set aside too: only one entry stays open for the fact.
                 let epoch = self.epoch_at(position_now);
                 let again = SetAsideId { node: self.node, position: position_now, epoch };
                 self.end_aside(actor, again, false, reason).await?;
                 return Err(ActError::Refused(Refusal::StillUnreadable));
             }
-            // It was applied, and the rules refused it: that is an end too.
+            // It was applied, and the rules refused it: this ends it too.
             Ok(Ok(submitted)) => refused = submitted.refusal,
             Ok(Err(_)) => {}
             Err(_) => self.intake.waiters.forget(position_now),
@@ -202,8 +202,8 @@ impl App {
     ) -> std::result::Result<(), ActError> {
         let (SetAsideId { node, position, epoch }, reason) = (id, String::from(reason));
         if self.holds(id) {
-            // At its old place it has no effect any more, also where the store is made again from the journal: a
-            // dropped fact never has one, and a retried one has it where it stands now.
+            // At its old position it must have no effect, also in a replay: a dropped fact never has one, and a
+            // retried fact has it at its new position.
             let void = Fact::Void(fact::Void { position, reason: "set_aside".to_owned(), account_id: None });
             let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
             self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
@@ -212,7 +212,7 @@ impl App {
     }
 
     async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {
-        // A node that lives decides for itself. One that was forgotten can't be asked any more.
+        // A running node handles its own facts. A node that was forgotten can't do so any more.
         if id.node != self.node && self.knows_node(id.node).await? {
             return Err(ActError::Refused(Refusal::OfAnotherNode));
         }
@@ -224,8 +224,8 @@ impl App {
         open.ok_or(ActError::Refused(Refusal::NotSetAside))
     }
 
-    /// Whether the fact stands in this node's journal. What a former life of the disk held beyond its backup does not:
-    /// another fact may stand at its position.
+    /// Whether the fact is in this node's journal. Records of an earlier epoch that a restored backup lacks are not:
+    /// another fact may be at their position.
     fn holds(&self, id: SetAsideId) -> bool {
         id.node == self.node && self.epoch_at(id.position) == id.epoch
     }
@@ -233,7 +233,7 @@ impl App {
         self.journal.node().epoch_at(Log::Facts, position)
     }
 
-    /// Why no month may close, beside other nodes and clocks: what is not applied or can't be read may change it.
+    /// Why no month may close, apart from other nodes and clocks: facts that are not applied, or data that can't be read.
     pub(super) async fn why_no_month_closes(&self) -> Result<Vec<String>> {
         self.count_set_aside().await?;
         let aside = match self.facts_set_aside() {
@@ -245,7 +245,7 @@ impl App {
         Ok(aside.into_iter().chain(unreadable).collect())
     }
 
-    /// Counts what waits, for those who watch.
+    /// Counts the facts that wait, for the metrics.
     pub(super) async fn count_set_aside(&self) -> Result<()> {
         let limit = usize::try_from(MOST_WAITING).unwrap_or(usize::MAX);
         let waiting = self.store.members(Partition::Directory, SET_ASIDE, None, limit).await?.len();
@@ -256,7 +256,7 @@ impl App {
     pub fn facts_set_aside(&self) -> u64 {
         self.drains.waiting_aside.load(Ordering::Relaxed)
     }
-    /// How many facts this process set aside.
+    /// How many facts this process has set aside.
     pub fn facts_set_aside_here(&self) -> u64 {
         self.drains.set_aside_here.load(Ordering::Relaxed)
     }
@@ -286,23 +286,23 @@ impl App {
         };
         Finding { check: "directory", ok, text }
     }
-    /// Why the last nightly run closed no month: it reads more than anybody else.
+    /// Why the last nightly run closed no month; it reads more data than any other part.
     pub(super) fn inspect_last_run(&self) -> Finding {
         let directory = self.directory();
         let waits = directory.last_run().map(|last| &last.run).filter(|run| !run.waits_for.is_empty());
         let text = waits.map(|run| {
             let (through, waits_for) = (run.through, run.waits_for.join("; "));
             format!(
-                "the last one, through {through}, closed no month: {waits_for}; when that is mended, `counterfoil aggregate` makes another"
+                "the last one, through {through}, closed no month: {waits_for}; when that is corrected, `counterfoil aggregate` makes another"
             )
         });
-        let (ok, well) = (text.is_none(), || "the last one read all that it needed".to_owned());
-        Finding { check: "nightly_run", ok, text: text.unwrap_or_else(well) }
+        let (ok, good) = (text.is_none(), || "the last one read all that it needed".to_owned());
+        Finding { check: "nightly_run", ok, text: text.unwrap_or_else(good) }
     }
-    /// What an operator does with a store that lost something.
+    /// What an operator should do with a store that lost data.
     pub(super) const fn how_to_refill(&self) -> &'static str {
         if self.settings.embedded {
-            "stop the server, remove the store's file, start it again: it is made again from the journal"
+            "stop the server, remove the store's file, start it again: the store is made again from the journal"
         } else {
             "set `maxmemory-policy noeviction`, then `FLUSHALL` and `counterfoil store confirm`: the nodes refill it from their journals"
         }

@@ -1,7 +1,8 @@
-//! What stands still is seen: the oldest record of a journal that the store does not take, since when, and why.
+//! Detects a standstill: the oldest record of a journal that the store does not accept, since when, and why.
 //!
-//! While records are applied one after the other, nothing stands still, however many wait. The drainers say why they
-//! broke off; one task looks every half second whether they moved, and logs what stands still once a minute.
+//! As long as records are applied one after the other there is no standstill, however many wait. The drainers
+//! report why they stopped; one task checks every half second whether they have advanced, and logs a standstill
+//! once a minute.
 
 use super::node::HEARTBEAT;
 use super::{App, lock};
@@ -11,16 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// What has not moved for so long stands still.
+/// Without progress for this long, a journal is at a standstill.
 const AFTER: Duration = Duration::from_secs(2);
-/// What a drainer said longer ago is not why its log stands still.
+/// An error that a drainer reported longer ago is not the cause any more.
 const FRESH: Duration = Duration::from_secs(10);
 const LOGGED_EVERY: Duration = Duration::from_mins(1);
-/// How often the store is asked whether it may forget. What was evicted less long before a server is started again is
-/// not seen.
+/// How often the store is asked whether it may lose data. Keys that were evicted after the last check and before a
+/// restart of the server are not noticed.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 
-/// What is known of one journal.
+/// What is known about one journal.
 #[derive(Debug, Default)]
 pub(super) struct Standstill {
     waits: Option<Waits>,
@@ -32,25 +33,25 @@ pub(super) struct Standstill {
 struct Waits {
     position: u64,
     since: Instant,
-    /// Unix milliseconds at which it was journaled, once it stands still and if it can be read.
+    /// When it was journaled, in Unix milliseconds, once there is a standstill and if the record can be read.
     journaled_ms: Option<i64>,
 }
 
 #[derive(Debug)]
 struct Failure {
     at: Instant,
-    /// The record that could not be applied, where that is known.
+    /// The record that could not be applied, where it is known.
     position: Option<u64>,
     cause: String,
 }
 
 impl App {
-    /// A drainer broke off.
+    /// A drainer stopped with an error.
     pub(super) fn broke_off(&self, log: Log, position: Option<u64>, cause: String) {
         lock(self.standstill(log)).failure = Some(Failure { at: Instant::now(), position, cause });
     }
 
-    /// For how many seconds the oldest record of a journal that is not applied has waited; 0 while they are applied.
+    /// For how many seconds the oldest record that is not applied has waited; 0 while records are being applied.
     pub(crate) fn stands_for_seconds(&self, log: Log) -> u64 {
         let standstill = lock(self.standstill(log));
         standstill
@@ -62,11 +63,11 @@ impl App {
 
     pub(super) fn inspect_standstill(&self, log: Log) -> Finding {
         let (check, text) = (log.code(), self.stands_still(log));
-        let well = || "what was journaled is applied, or is being applied".to_owned();
-        Finding { check, ok: text.is_none(), text: text.unwrap_or_else(well) }
+        let good = || "all records are applied, or are being applied".to_owned();
+        Finding { check, ok: text.is_none(), text: text.unwrap_or_else(good) }
     }
 
-    /// What stands still of a journal, why, and what to do; `None`: nothing does.
+    /// What is at a standstill in a journal, why, and what to do; `None`: nothing is.
     fn stands_still(&self, log: Log) -> Option<String> {
         let standstill = lock(self.standstill(log));
         let waits = standstill.waits.as_ref().filter(|waits| waits.stands())?;
@@ -93,7 +94,7 @@ impl App {
         waits.since.elapsed().max(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
     }
 
-    /// Looks whether the oldest record that waits is still the same.
+    /// Checks whether the oldest record that waits is still the same.
     fn look_for_standstill(&self, log: Log) {
         let (last, applied) = self.positions(log);
         let undecided =
@@ -130,7 +131,7 @@ impl App {
         }
     }
 
-    /// Why the store may forget what it was given, or that it has, as last seen.
+    /// Why the store may lose, or has lost, what it was given, as last seen.
     pub(super) fn store_may_forget(&self) -> Option<String> {
         lock(&self.drains.may_forget).clone()
     }
@@ -138,13 +139,13 @@ impl App {
     pub(super) async fn ask_whether_the_store_forgets(&self) {
         if let Err(error) = self.why_the_store_forgets().await {
             // It is asked again soon.
-            tracing::debug!(%error, "whether the store forgets is not known");
+            tracing::debug!(%error, "the store could not be asked whether it keeps its data");
         }
     }
 
     fn log_what_stands_still(&self) {
         for text in [Log::Facts, Log::Clicks].into_iter().filter_map(|log| self.stands_still(log)) {
-            tracing::warn!("it stands still: {text}");
+            tracing::warn!("at a standstill: {text}");
         }
         if let Some(why) = self.store_may_forget() {
             tracing::warn!("no month closes on a store that forgets: {why}");
@@ -163,7 +164,7 @@ impl Waits {
     }
 }
 
-/// Looks at what stands still until the application stops.
+/// Watches for a standstill until the application stops.
 pub(super) async fn watch(app: Arc<App>) {
     let (mut asked, mut logged): (Option<Instant>, Option<Instant>) = (None, None);
     let is_due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);

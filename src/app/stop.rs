@@ -1,9 +1,9 @@
-//! The wish to stop, which every task can wait for.
+//! The request to stop, for which every task can wait.
 
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Set once; stays set.
+/// Set once, and never reset.
 #[derive(Debug, Clone)]
 pub struct Stop {
     sender: watch::Sender<bool>,
@@ -26,10 +26,10 @@ impl Stop {
     }
     /// Waits until everything is asked to stop.
     pub async fn wait(&self) {
-        // The sender lives in `self`, so that waiting can't fail.
+        // The sender lives in `self`, so waiting can't fail.
         drop(self.sender.subscribe().wait_for(|set| *set).await);
     }
-    /// Waits so long; answers whether everything was asked to stop.
+    /// Waits for this long; returns whether everything was asked to stop.
     pub async fn await_for(&self, duration: Duration) -> bool {
         tokio::time::timeout(duration, self.wait()).await.is_ok()
     }

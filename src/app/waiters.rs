@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use tokio::sync::oneshot;
 
-/// Outcomes kept for requests that have not asked yet: far more than can be in flight between a fact's
-/// flush and its request's next step.
+/// Outcomes kept for requests that have not asked yet: far more than there can be requests between a fact's flush
+/// and their next step.
 const MAX_EARLY: usize = 8_192;
 
-/// Who waits for which position of the facts journal.
+/// The requests that wait, by position in the facts journal.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     inner: Mutex<Inner>,
@@ -41,11 +41,11 @@ impl Waiters {
     pub(crate) fn forget(&self, position: u64) {
         self.lock().waiting.remove(&position);
     }
-    /// Tells what became of a position.
+    /// Reports the outcome of a position.
     pub(crate) fn complete(&self, position: u64, submitted: Submitted) {
         let mut inner = self.lock();
         if let Some(sender) = inner.waiting.remove(&position) {
-            // A request that gave up meanwhile has answered without it.
+            // A request that stopped waiting has answered without it.
             drop(sender.send(submitted));
             return;
         }
@@ -58,7 +58,7 @@ impl Waiters {
         }
     }
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        // Nothing panics while it holds this lock; if it did, the maps are still whole.
+        // Nothing panics while it holds this lock; if it did, the maps would still be consistent.
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

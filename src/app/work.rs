@@ -1,5 +1,5 @@
-//! A partition's documents while a batch of facts is applied to them: read once, changed in memory,
-//! written together.
+//! A partition's documents while a batch of facts is applied to them: read once, changed in memory, written
+//! together.
 
 use crate::domain::id::NodeId;
 use crate::store::{Append, Commit, Cursor, Doc, IndexChange, Partition, Result, Store, StoreError, Write};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
-/// A document as read, and as it is to be written.
+/// A document as read, and as it will be written.
 #[derive(Debug, Default)]
 struct Slot {
     version: u64,
@@ -16,17 +16,17 @@ struct Slot {
     changed: bool,
 }
 
-/// Where the fact that is being applied comes from: what it brings about is named by it.
+/// The position of the fact that is being applied; the ids of its effects are derived from it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) node: NodeId,
     pub(crate) cursor: Cursor,
-    /// When the fact was taken in.
+    /// When the fact was accepted.
     pub(crate) at: DateTime<Utc>,
     pub(crate) now: DateTime<Utc>,
 }
 
-/// The documents of one partition that a batch touches.
+/// The documents of one partition that a batch may change.
 #[derive(Debug)]
 pub(crate) struct Work {
     partition: Partition,
@@ -54,7 +54,7 @@ impl Work {
         Ok(Self { partition, slots, indexes: Vec::new(), appends: Vec::new(), source: None, letters: 0 })
     }
 
-    /// A fact's turn comes.
+    /// Begins the turn of a fact.
     pub(crate) const fn begin(&mut self, source: Source) {
         self.source = Some(source);
         self.letters = 0;
@@ -63,13 +63,14 @@ impl Work {
     pub(crate) const fn source(&self) -> Option<&Source> {
         self.source.as_ref()
     }
-    /// The number of letters that the fact brought about before this one.
+    /// The number of letters that the fact has caused so far.
     pub(crate) const fn count_letter(&mut self) -> usize {
         self.letters += 1;
         self.letters - 1
     }
 
-    /// A document, as it stands now in the batch. One that was not loaded is a bug and an error: it may be there.
+    /// A document in its present state within the batch. A document that was not loaded is a bug and an error,
+    /// since it may exist.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let slot = self.slots.get(key).ok_or_else(|| not_loaded(key))?;
         slot.body.as_deref().map(|body| decode(key, body)).transpose()
@@ -96,7 +97,7 @@ impl Work {
     pub(crate) fn append(&mut self, stream: &'static str, entry: &serde_json::Value) {
         self.appends.push(Append { stream, body: entry.to_string().into_bytes() });
     }
-    /// What is to be written.
+    /// The commit of all changes.
     pub(crate) fn into_commit(self) -> Commit {
         let write = |(key, slot): (String, Slot)| {
             let expected = slot.version;
@@ -119,7 +120,7 @@ fn not_loaded(key: &str) -> StoreError {
 /// Reads a document's JSON.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
-        // The error ends in a log, where an address has no place.
+        // The error may be logged, and a log must contain no e-mail address.
         let kind = key.split(':').next().filter(|_| key.contains('@'));
         StoreError::Corrupt(format!("{}: {error}", kind.unwrap_or(key)))
     })
@@ -140,9 +141,9 @@ mod tests {
         let errors =
             [work.get::<u32>("email:bob@example.com").map(drop), work.put("email:bob@example.com", &1)];
         for error in errors {
-            let said = error.expect_err("it was not loaded").to_string();
-            assert!(said.contains("a document of the kind `email` was not loaded"), "{said}");
-            assert!(!said.contains("bob"), "{said}");
+            let text = error.expect_err("it was not loaded").to_string();
+            assert!(text.contains("a document of the kind `email` was not loaded"), "{text}");
+            assert!(!text.contains("bob"), "{text}");
         }
     }
 }

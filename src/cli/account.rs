@@ -21,7 +21,7 @@ const LIST: &[Column] = &[
 
 const ONE: &[Column] = &[
     text("account", "/account_id"),
-    text("accepted, applied when the store is back", "/accepted"),
+    text("saved, applied when the store is back", "/accepted"),
     text("state", "/state"),
     text("plan at signup", "/signup/plan"),
     text("signed up", "/signup/signed_up_at"),
@@ -39,8 +39,8 @@ const ONE: &[Column] = &[
     text("rejected since", "/rejected_since"),
     number("active days", "/active_days"),
     number("of", "/mark_days"),
-    text("crossed the mark on", "/crossed_on"),
-    text("expected to cross on", "/expected_on"),
+    text("qualified on", "/crossed_on"),
+    text("expected to qualify on", "/expected_on"),
 ];
 
 const CONSIDERED: &[Column] = &[

@@ -66,7 +66,7 @@ const LIST: &[Column] = &[
 const ONE: &[Column] = &[
     text("id", "/id"),
     text("status", "/status"),
-    text("accepted, applied when the store is back", "/accepted"),
+    text("saved, applied when the store is back", "/accepted"),
     text("name", "/name"),
     text("e-mail", "/email"),
     text("company", "/company"),

@@ -1,4 +1,4 @@
-//! `aggregate`: a nightly run, by hand.
+//! `aggregate`: a nightly run on request.
 
 use super::client::Client;
 use super::session::with_server;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// How often the server is asked how far it is.
+/// How often the server is asked for the progress.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(
@@ -48,7 +48,7 @@ pub(super) async fn run(
     )
 }
 
-/// Shows how far a run is while it is awaited.
+/// Shows the progress of a run while waiting for it.
 async fn while_watching(
     client: &Client,
     run: impl Future<Output = Result<Value, Failure>>,
@@ -58,7 +58,7 @@ async fn while_watching(
         let mut looks = tokio::time::interval(LOOK);
         loop {
             looks.tick().await;
-            // How far it is, is only a courtesy: the run's own answer says what went wrong.
+            // The progress is only informative: the run's own answer reports errors.
             if let Ok(progress) = client.get("/v1/aggregate").await {
                 bar.set_length(progress["total"].as_u64().unwrap_or(0));
                 bar.set_position(progress["done"].as_u64().unwrap_or(0));
@@ -78,6 +78,6 @@ async fn while_watching(
 pub(super) fn bar(total: u64, unit: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {unit}, {{eta}} left"));
     let bar = ProgressBar::new(total);
-    // The template is a literal but for the unit, so it can't be wrong.
+    // The template is a literal except for the unit, so it can't be wrong.
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }

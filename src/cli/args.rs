@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The arguments of the command line.
 
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId, LinkId, NodeId, ReferralCode, StaffId};
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "counterfoil", version, about, infer_long_args = false, arg_required_else_help = true)]
 pub(super) struct Args {
-    /// The configuration file; without it, the defaults
+    /// The configuration file; without it, the defaults apply
     #[arg(long, global = true, value_name = "FILE", env = "COUNTERFOIL_CONFIG")]
     pub config: Option<PathBuf>,
     /// Print the result as JSON
@@ -25,59 +25,59 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Run the server, until SIGTERM or Ctrl-C
     Serve {
-        /// Start on a clock that can be set (for the demo and tests)
+        /// Start with a clock that can be set (for the demo and tests)
         #[arg(long, hide = true, value_name = "RFC3339")]
         settable_clock: Option<DateTime<FixedOffset>>,
     },
-    /// See the whole story on made-up data, in about a minute: start here
+    /// Show the whole story with made-up data, in about a minute: start here
     Demo,
-    /// Make a nightly run: fold what is known, place adjustments, close the months that are due
+    /// Make a nightly run: compute statements, add adjustments, close the months that are due
     Aggregate {
-        /// Run as of this time, like 2026-05-04T04:15:00-04:00; without it, as of now
+        /// Run as of this time, such as 2026-05-04T04:15:00-04:00; without it, as of now
         #[arg(long, value_name = "RFC3339")]
         as_of: Option<DateTime<FixedOffset>>,
-        /// Only say what it would close and adjust
+        /// Only show what the run would close and adjust
         #[arg(long)]
         dry_run: bool,
     },
-    /// Affiliates: their applications, their life, their profile
+    /// Affiliates: their applications, states and profiles
     #[command(subcommand)]
     Affiliate(Affiliate),
     /// Links of affiliates
     #[command(subcommand)]
     Link(Link),
-    /// Accounts: who is credited with them and why, and reviews
+    /// Accounts: who is credited with them and why; reviews
     #[command(subcommand)]
     Account(Account),
     /// Statements: what affiliates earned
     #[command(subcommand)]
     Statement(Statement),
-    /// Bring in signups and events from another system
+    /// Import signups and events from another system
     Import {
-        /// A file of lines `{"kind": "signup"|"event", …}`
+        /// A file with one JSON object per line: `{"kind": "signup"|"event", …}`
         #[arg(value_name = "FILE.ndjson")]
         file: PathBuf,
-        /// Only say what would happen
+        /// Only show what would happen
         #[arg(long)]
         dry_run: bool,
     },
-    /// Members of staff: who may sign in to the staff's pages
+    /// Members of staff: who may sign in to the pages for staff
     #[command(subcommand)]
     Staff(Staff),
     /// Facts that could not be applied and wait for a person
     #[command(subcommand)]
     Facts(Facts),
-    /// Check configuration, keys, store and disk, and say what to mend
+    /// Check configuration, keys, store and disk, and say what to correct
     Doctor,
     /// Make the store again from journals
     Rebuild {
-        /// Data directories, which hold node.json and journal/: this node's, and copies of other nodes'
+        /// Data directories, which hold node.json and journal/: this node's, and copies of those of other nodes
         #[arg(long = "journal", value_name = "DIR", required = true, num_args = 1..)]
         journals: Vec<PathBuf>,
     },
-    /// Prove that closed statements and journals are untouched; prints the head hash, to keep elsewhere
+    /// Prove that closed statements and journals are unchanged; prints the head hash, to be kept elsewhere
     Verify,
-    /// The store that nodes share
+    /// The store that the nodes share
     #[command(subcommand)]
     Store(Store),
     /// The nodes that share the store
@@ -87,19 +87,19 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Affiliate {
-    /// Enter an application
+    /// Add an application
     Apply(NewProfile),
-    /// Enter an affiliate that was active elsewhere: its links earn at once
+    /// Import an affiliate that was active in another system: its links earn at once
     BringOver {
         #[command(flatten)]
         profile: NewProfile,
-        /// When it accepted the agreement there; without it: now
+        /// When it accepted the agreement there; without this, now
         #[arg(long, value_name = "RFC3339")]
         agreement_accepted_at: Option<DateTime<FixedOffset>>,
     },
     /// List affiliates
     List {
-        /// Only those who stand there: applied, approved, activated, active, suspended, rejected, closed
+        /// Only those in this state: applied, approved, activated, active, suspended, rejected, closed
         #[arg(long)]
         status: Option<String>,
     },
@@ -110,18 +110,18 @@ pub(super) enum Affiliate {
     },
     /// Accept an application
     Approve(Step),
-    /// Send it a link that sets its password: again, or to one that was brought over
+    /// Send it a link that sets its password: again, or to an imported affiliate for the first time
     Invite {
         #[arg(value_name = "AFFILIATE")]
         id: AffiliateId,
     },
-    /// Turn an application down
+    /// Reject an application
     Reject(ReasonedStep),
-    /// Stop its links from earning; earlier referrals go on earning
+    /// Stop its links from earning; earlier referrals continue to earn
     Suspend(ReasonedStep),
     /// Let its links earn again
     Reinstate(Step),
-    /// End the partnership for good
+    /// End the partnership permanently
     Close(ReasonedStep),
     /// Change the profile; an empty text clears a field
     Set {
@@ -167,7 +167,7 @@ pub(super) struct MoreProfile {
     /// Where payouts go
     #[arg(long, value_name = "EMAIL")]
     pub paypal_email: Option<String>,
-    /// The referral code that prospects may type
+    /// The referral code that prospects can type
     #[arg(long)]
     pub code: Option<ReferralCode>,
 }
@@ -176,7 +176,7 @@ pub(super) struct MoreProfile {
 pub(super) struct Step {
     #[arg(value_name = "AFFILIATE")]
     pub id: AffiliateId,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -185,14 +185,14 @@ pub(super) struct Step {
 pub(super) struct ReasonedStep {
     #[arg(value_name = "AFFILIATE")]
     pub id: AffiliateId,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Staff {
-    /// Make a member of staff, and print the one-time link that sets its password
+    /// Create a member of staff, and print the one-time link that sets the password
     Create {
         /// The person's name
         #[arg(long)]
@@ -200,7 +200,7 @@ pub(super) enum Staff {
         /// What the person signs in with
         #[arg(long)]
         email: String,
-        /// What it may do: admin, reviewer, finance, read_only
+        /// The role: admin, reviewer, finance, read_only
         #[arg(long, value_parser = read_role)]
         role: Role,
     },
@@ -211,12 +211,12 @@ pub(super) enum Staff {
         #[arg(value_name = "MEMBER")]
         id: StaffId,
     },
-    /// Let a member sign in no more; its sessions end
+    /// Disable a member: no more sign-in, and all sessions end
     Disable {
         #[arg(value_name = "MEMBER")]
         id: StaffId,
     },
-    /// Let a disabled member sign in again
+    /// Enable a disabled member again
     Enable {
         #[arg(value_name = "MEMBER")]
         id: StaffId,
@@ -225,7 +225,7 @@ pub(super) enum Staff {
     Role {
         #[arg(value_name = "MEMBER")]
         id: StaffId,
-        /// What it may do: admin, reviewer, finance, read_only
+        /// The role: admin, reviewer, finance, read_only
         #[arg(value_parser = read_role)]
         role: Role,
     },
@@ -237,14 +237,14 @@ fn read_role(text: &str) -> Result<Role, String> {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Link {
-    /// Make a link for an affiliate
+    /// Create a link for an affiliate
     Create {
         #[arg(value_name = "AFFILIATE")]
         affiliate: AffiliateId,
-        /// Where it leads; without it, to the program's landing page
+        /// Where it leads; without this, to the program's landing page
         #[arg(long, value_name = "URL")]
         destination: Option<String>,
-        /// A name for it
+        /// A name for the link
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
     },
@@ -253,15 +253,15 @@ pub(super) enum Link {
         #[arg(value_name = "AFFILIATE")]
         affiliate: AffiliateId,
     },
-    /// Switch a link off: it still redirects, but earns no more. An affiliate's default link can't be: suspend them instead
+    /// Switch a link off: it still redirects, but earns nothing. To stop a default link, suspend its affiliate
     Disable {
         #[arg(value_name = "LINK")]
         id: LinkId,
-        /// Why; the affiliate is told
+        /// The reason, which is sent to the affiliate
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Switch a link on again; clicks made while it was off stay without credit
+    /// Switch a link on again; clicks made while it was off earn nothing
     Enable {
         #[arg(value_name = "LINK")]
         id: LinkId,
@@ -270,13 +270,13 @@ pub(super) enum Link {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Facts {
-    /// List them, with what is wrong
+    /// List them, with their errors
     List,
-    /// Try one again, when its cause is mended
+    /// Try one again, after its cause is corrected
     Retry {
         #[arg(value_name = "FACT")]
         id: String,
-        /// Why, for those who ask later
+        /// The reason, for the record
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
@@ -284,7 +284,7 @@ pub(super) enum Facts {
     Drop {
         #[arg(value_name = "FACT")]
         id: String,
-        /// Why, for those who ask later
+        /// The reason, for the record
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
@@ -297,7 +297,7 @@ pub(super) enum Account {
         /// Only those held for review
         #[arg(long, group = "which")]
         held: bool,
-        /// Only those with reports that contradict what stands
+        /// Only those with contradicting reports
         #[arg(long, group = "which")]
         conflict: bool,
         /// Only those with events but no signup yet
@@ -309,23 +309,23 @@ pub(super) enum Account {
         #[arg(value_name = "ACCOUNT")]
         id: AccountId,
     },
-    /// Keep a referral out of months not yet closed
+    /// Hold a referral for review: it counts in no month that closes meanwhile
     Hold(Review),
-    /// Let a held referral count, with the months missed
+    /// Release a held referral: it counts, also for the months that it missed
     Release(Review),
-    /// Let a referral never count
+    /// Reject a referral: it never counts
     Reject(Review),
-    /// Credit an account by hand, in place of what was decided
+    /// Credit an account by hand, instead of the server's decision
     Credit {
         #[arg(value_name = "ACCOUNT")]
         id: AccountId,
-        /// Who is to be credited
+        /// The affiliate to credit
         #[arg(long, value_name = "AFFILIATE", required_unless_present = "nobody")]
         affiliate: Option<AffiliateId>,
-        /// Take the credit away
+        /// Credit nobody
         #[arg(long, conflicts_with = "affiliate")]
         nobody: bool,
-        /// Why
+        /// The reason
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
@@ -335,7 +335,7 @@ pub(super) enum Account {
 pub(super) struct Review {
     #[arg(value_name = "ACCOUNT")]
     pub id: AccountId,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 }
@@ -344,7 +344,7 @@ pub(super) struct Review {
 pub(super) enum Statement {
     /// List the statements of a month, or of an affiliate
     List {
-        /// Like 2026-04
+        /// A month, such as 2026-04
         #[arg(long, required_unless_present = "affiliate")]
         month: Option<Month>,
         #[arg(long)]
@@ -354,7 +354,7 @@ pub(super) enum Statement {
     Show {
         #[arg(value_name = "AFFILIATE")]
         affiliate: AffiliateId,
-        /// Like 2026-04
+        /// A month, such as 2026-04
         #[arg(value_name = "MONTH")]
         month: Month,
     },

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// An answer longer than this is not one of ours.
+/// A longer answer is not one of the server's.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// A request's body.
 pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// An answer, read whole.
+/// An answer, with its whole body.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub status: StatusCode,
@@ -32,7 +32,7 @@ pub(super) struct Answer {
     pub body: Value,
 }
 
-/// Asks one server, with one bearer key.
+/// Sends requests to one server, with one bearer key.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     http: legacy::Client<HttpConnector, Body>,
@@ -40,13 +40,13 @@ pub(super) struct Client {
     authorization: Option<HeaderValue>,
 }
 
-/// A body of these bytes.
+/// A request body of these bytes.
 pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
 impl Client {
-    /// Asks with a bearer key.
+    /// A client with a bearer key.
     pub(super) fn new(address: SocketAddr, key: &Secret) -> Result<Self, Failure> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(|_| {
             Failure::other("the key in keys/admin is damaged; restore it, or delete it and restart")
@@ -55,7 +55,7 @@ impl Client {
         Ok(Self { authorization: Some(authorization), ..Self::stranger(address) })
     }
 
-    /// Asks without a key.
+    /// A client without a key.
     pub(super) fn stranger(address: SocketAddr) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -64,18 +64,18 @@ impl Client {
         Self { http, address: reachable(address), authorization: None }
     }
 
-    /// Whether a server answers there.
+    /// Whether a server answers at the address.
     pub(super) async fn answers(&self) -> bool {
         let asked = self.ask(Method::GET, "/healthz", &[], full(""));
         matches!(tokio::time::timeout(CONNECT_TIMEOUT, asked).await, Ok(Ok(_)))
     }
 
-    /// What stands there.
+    /// Sends a GET request.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         good(self.ask(Method::GET, path, &[], full("")).await?)
     }
 
-    /// Does something there; `null` is no body.
+    /// Sends a request with another method; `null` is no body.
     pub(super) async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failure> {
         if body.is_null() {
             return good(self.ask(method, path, &[], full("")).await?);
@@ -99,12 +99,12 @@ impl Client {
         }
     }
 
-    /// A list that is short: it has one page and takes no limit.
+    /// A short list, which has one page and accepts no limit.
     pub(super) async fn short_list(&self, path: &str) -> Result<Vec<Value>, Failure> {
         items_of(&mut self.get(path).await?)
     }
 
-    /// Any request, its answer read whole, whatever its status.
+    /// Sends any request and reads its whole answer, whatever the status.
     pub(super) async fn ask(
         &self,
         method: Method,
@@ -120,7 +120,7 @@ impl Client {
         Ok(Answer { status, headers, body })
     }
 
-    /// Any request, its answer's body to be read by the caller.
+    /// Sends any request; the caller reads the answer's body.
     pub(super) async fn open(
         &self,
         method: Method,
@@ -149,12 +149,12 @@ impl Client {
     }
 }
 
-/// The body of an answer that is no refusal.
+/// The body of an answer that is not a refusal.
 fn good(answer: Answer) -> Result<Value, Failure> {
     if answer.status.is_success() { Ok(answer.body) } else { Err(refusal(answer.status, &answer.body)) }
 }
 
-/// What a refusal means for the command.
+/// The failure that a refusal means for the command.
 pub(super) fn refusal(status: StatusCode, problem: &Value) -> Failure {
     let title = problem["title"].as_str().or(status.canonical_reason()).unwrap_or("the server refused");
     let code = problem["code"].as_str().map(|code| format!(" ({code})")).unwrap_or_default();
@@ -163,25 +163,25 @@ pub(super) fn refusal(status: StatusCode, problem: &Value) -> Failure {
             "the server does not know the key in <data_dir>/keys/admin; use the configuration that it was started with",
         ),
         StatusCode::SERVICE_UNAVAILABLE => {
-            Failure::Unavailable(format!("{title}{code}; `counterfoil doctor` says what to mend"))
+            Failure::Unavailable(format!("{title}{code}; `counterfoil doctor` says what to correct"))
         }
         _ => Failure::other(format!("{title}{code}")),
     }
 }
 
-/// The answer ended before its end.
+/// The answer ended too early.
 pub(super) fn broke_off(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Failure {
     Failure::other(format!(
-        "the server's answer broke off: {error}; look whether it took effect, then try again"
+        "the server's answer was interrupted: {error}; check whether the command took effect, then try again"
     ))
 }
 
-/// A text as it may stand in a query.
+/// A text as part of a query.
 pub(super) fn encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// A server that listens on all addresses is asked on loopback.
+/// For a server that listens on all addresses, the loopback address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {

@@ -22,8 +22,11 @@ pub(super) async fn run(context: Context<'_>, command: Facts) -> Result<(), Fail
         let decide = async |decision: &str, done: &str, id: &str, reason: &str| -> Result<(), Failure> {
             let path = format!("/v1/facts/set-aside/{id}/{decision}");
             let answer: Value = client.send(Method::POST, &path, &json!({"reason": reason})).await?;
-            let done =
-                if answer["accepted"] == true { "is kept, and done when the store is back" } else { done };
+            let done = if answer["accepted"] == true {
+                "is saved, and will be done when the store is back"
+            } else {
+                done
+            };
             show.result(&answer, || line(&format!("{id} {done}")))
         };
         match &command {

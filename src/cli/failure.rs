@@ -4,28 +4,28 @@ use crate::config::ConfigError;
 use std::io;
 use std::process::ExitCode;
 
-/// Why a command did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It was asked for in a wrong way: 64.
+    /// The command was used in a wrong way: 64.
     Usage(String),
     /// A store, or a server that should be running, can't be reached: 69.
     Unavailable(String),
     /// The configuration is wrong: 78.
     Config(String),
-    /// Anything else: 1.
+    /// Any other reason: 1.
     Other(String),
-    /// All was said already: this exit code.
+    /// The output has been printed already: only this exit code is left.
     Silent(u8),
 }
 
 impl Failure {
-    /// Anything that has no exit code of its own.
+    /// A failure that has no exit code of its own.
     pub fn other(text: impl Into<String>) -> Self {
         Self::Other(text.into())
     }
 
-    /// Says it on stderr, in one line, and answers the exit code.
+    /// Prints it on stderr, in one line, and returns the exit code.
     pub(super) fn report(self) -> ExitCode {
         let (code, text) = match self {
             Self::Usage(text) => (64, text),
@@ -38,12 +38,12 @@ impl Failure {
         ExitCode::from(code)
     }
 
-    /// What clap says: help and version are no failures.
+    /// What clap prints: help and version are no failures.
     pub(super) fn of_usage(error: &clap::Error) -> Result<(), Self> {
         use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
         match error.kind() {
             DisplayHelp | DisplayVersion => {
-                // The reader of the help may have gone away; there is nobody to tell.
+                // The reader of the help may have gone away; then there is nobody to inform.
                 let _ = error.print();
                 Ok(())
             }

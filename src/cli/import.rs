@@ -1,4 +1,4 @@
-//! `import FILE`: signups and events from another system, a row a result.
+//! `import FILE`: signups and events from another system, one result per line.
 
 use super::aggregate::bar;
 use super::client::{Body, Client, broke_off, refusal};
@@ -19,7 +19,7 @@ use std::path::Path;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-/// Bytes of the file that are sent at a time.
+/// Bytes of the file sent at once.
 const PIECE: usize = 64 * 1024;
 
 pub(super) async fn run(context: Context<'_>, file: &Path, dry_run: bool) -> Result<(), Failure> {
@@ -61,7 +61,7 @@ pub(super) async fn run(context: Context<'_>, file: &Path, dry_run: bool) -> Res
     if bad == 0 {
         Ok(())
     } else {
-        Err(Failure::other(format!("{bad} of the lines were not taken in; mend them and import again")))
+        Err(Failure::other(format!("{bad} of the lines were not accepted; correct them and import again")))
     }
 }
 
@@ -85,7 +85,7 @@ fn is_utf16(file: &Path) -> io::Result<bool> {
     Ok(beginning == b"\xff\xfe" || beginning == b"\xfe\xff")
 }
 
-/// The file as a body, read as it is sent.
+/// The file as a request body, read while it is sent.
 fn pieces(file: File) -> Body {
     let stream = try_unfold(file, |mut file| async move {
         let mut piece = BytesMut::with_capacity(PIECE);
@@ -95,14 +95,14 @@ fn pieces(file: File) -> Body {
     StreamBody::new(stream).boxed_unsync()
 }
 
-/// How many lines ended how, and have which warning.
+/// How many lines had which outcome, and which warnings.
 #[derive(Debug, Default)]
 struct Tally {
     endings: BTreeMap<String, u64>,
     warnings: BTreeMap<String, u64>,
 }
 
-/// Counts the results. Each is shown as it comes: all as JSON, only the bad ones for people.
+/// Counts the results. Each is printed as it comes: all of them as JSON, for people only the bad ones.
 async fn read_results(
     mut body: Incoming,
     show: Show,
@@ -117,7 +117,7 @@ async fn read_results(
             let text: Bytes = rest.split_to(end).freeze();
             rest.advance(1);
             let result: Value = serde_json::from_slice(&text)
-                .map_err(|_| Failure::other("the server's answer is not a result a line"))?;
+                .map_err(|_| Failure::other("the server's answer does not have one result per line"))?;
             let status = result["status"].as_str().unwrap_or("unknown");
             *tally.endings.entry(status.to_owned()).or_default() += 1;
             for warning in result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -141,6 +141,6 @@ fn print(show: Show, result: &Value, progress: Option<&ProgressBar>) -> Result<(
         let said = |key: &str| shown(result.get(key));
         format!("line {}: {} ({}) {}", said("line"), said("status"), said("code"), said("account_id"))
     };
-    // A bar that is on the screen must make room first.
+    // A progress bar on the screen must be cleared first.
     progress.map_or_else(|| line(&text), |progress| progress.suspend(|| line(&text)))
 }

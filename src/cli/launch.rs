@@ -1,4 +1,4 @@
-//! The seam between commands and the server that they start.
+//! The interface between commands and the server that they start.
 
 use super::Failure;
 use crate::clock::Clock;
@@ -10,20 +10,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-/// Ready when the server is to stop.
+/// Ready when the server should stop.
 pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What starts servers, and does what only a process that owns the data directory can.
+/// Starts servers, and does other work that only a process that owns the data directory can do.
 ///
-/// All of these take the data directory's lock; [`Failure::Other`] says who has it. A store that can't be
-/// reached is [`Failure::Unavailable`], keys or settings that can't be used are [`Failure::Config`].
+/// All functions lock the data directory; [`Failure::Other`] says which process has the lock. A store that can't
+/// be reached is [`Failure::Unavailable`]; keys or settings that can't be used are [`Failure::Config`].
 #[async_trait]
 pub trait Launcher: Send + Sync {
     /// Serves on both listeners until `stop` is ready, then drains. Writes the [`ServeFile`] when both are bound,
     /// and removes it at the end. With `settable`, `POST /v1/clock` sets the clock.
     async fn serve(&self, config: Config, clock: Clock, settable: bool, stop: Stop) -> Result<(), Failure>;
-    /// Starts a server for one command: the internal listener alone, on a free port of 127.0.0.1, without
-    /// the nightly schedule. Ready to be asked when this returns.
+    /// Starts a server for one command: the internal listener only, on a free port of 127.0.0.1, without the
+    /// nightly schedule. It can be used when this returns.
     async fn start_for_command(&self, config: Config) -> Result<Started, Failure>;
     /// Makes the store again from journals.
     async fn rebuild(&self, config: &Config, journals: &[PathBuf]) -> Result<Rebuilt, Failure>;
@@ -31,9 +31,9 @@ pub trait Launcher: Send + Sync {
 
 /// A server that runs for one command.
 pub struct Started {
-    /// Its internal listener.
+    /// The address of its internal listener.
     pub internal: SocketAddr,
-    /// Stops it: when this has been awaited, everything is on disk and the lock is free.
+    /// Stops it. When this returns, everything is on disk and the lock is released.
     pub stop: Box<dyn FnOnce() -> Stop + Send>,
 }
 
@@ -54,15 +54,15 @@ pub struct Rebuilt {
     pub nodes: Vec<String>,
 }
 
-/// `<data_dir>/serve.json`: where the running server can be asked. Written by the server when it listens,
-/// removed when it stops; a crash leaves it behind, so that a reader tries the address.
+/// `<data_dir>/serve.json`: the addresses of the running server. The server writes it when it listens and removes
+/// it when it stops; a crash leaves it behind, so a reader tries the address first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServeFile {
-    /// The server's process.
+    /// The server's process id.
     pub pid: u32,
-    /// Its internal listener.
+    /// The address of its internal listener.
     pub internal: SocketAddr,
-    /// Its public listener.
+    /// The address of its public listener.
     pub public: SocketAddr,
 }
 
@@ -79,7 +79,7 @@ impl ServeFile {
     }
     /// Removes it.
     pub fn remove(data_dir: &Path) {
-        // Left behind, it would only cost the next reader a try.
+        // If the file stays, it only costs the next reader a try.
         let _ = std::fs::remove_file(data_dir.join(Self::NAME));
     }
 }

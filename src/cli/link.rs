@@ -19,7 +19,7 @@ const LIST: &[Column] = &[
 
 const ONE: &[Column] = &[
     text("id", "/id"),
-    text("accepted, applied when the store is back", "/accepted"),
+    text("saved, applied when the store is back", "/accepted"),
     text("address", "/url"),
     text("leads to", "/destination"),
     text("label", "/label"),

@@ -1,8 +1,8 @@
-//! The command line: every command but `serve`, `demo` and `rebuild` is a client of the internal
-//! listener, of the running server or, with none running, of one started for the command alone.
+//! The command line: every command except `serve`, `demo` and `rebuild` is a client of the internal listener,
+//! either of the running server or, if none is running, of one that is started only for the command.
 //!
-//! A command prints its result on stdout, for people or (`--json`) for programs; what goes wrong is one line
-//! on stderr that says what and how to mend it, and an exit code ([`Failure`]).
+//! A command prints its result on stdout, for people or (`--json`) for programs. An error is one line on stderr,
+//! which says what happened and what to do, and an exit code ([`Failure`]).
 
 mod account;
 mod affiliate;
@@ -41,7 +41,7 @@ struct Context<'a> {
     show: Show,
 }
 
-/// Runs the command of these arguments (the program's name first) and says how the process ends.
+/// Runs the command with these arguments (the program's name first) and returns the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, launcher: &dyn Launcher) -> ExitCode {
     let ended = match Args::try_parse_from(arguments) {
         Ok(args) => with_runtime(args, launcher),
@@ -59,7 +59,7 @@ fn with_runtime(args: Args, launcher: &dyn Launcher) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::other(format!("can't start threads: {error}")))?;
     let ended = runtime.block_on(execute(args, launcher));
-    // Nothing that is left may hold the process up: what had to end was awaited.
+    // What is left must not block the process: everything that had to end was awaited.
     runtime.shutdown_background();
     ended
 }

@@ -1,4 +1,4 @@
-//! What operators ask: `doctor`, `rebuild`, `verify`, `store …`, `node …`.
+//! Commands for operators: `doctor`, `rebuild`, `verify`, `store …`, `node …`.
 
 use super::args::{Node, Store};
 use super::client::Client;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Free room on the journals' disk below which `doctor` complains.
+/// With less free space on the journals' disk, `doctor` reports a problem.
 const LITTLE_ROOM: u64 = 1 << 30;
 
 const FINDINGS: &[Column] = &[text("", "/mark"), text("CHECK", "/check"), text("FOUND", "/text")];
@@ -98,7 +98,7 @@ pub(super) async fn verify(context: &Context<'_>) -> Result<(), Failure> {
         line(&format!("facts head   {}", word("facts_head")))?;
         line(&format!("clicks head  {}", word("clicks_head")))?;
         line(if proof["untouched"] == json!(true) {
-            "everything is as it was written; keep the heads elsewhere, they prove it again later"
+            "everything is as it was written; keep the heads elsewhere: they are a proof later"
         } else {
             "NOT everything is as it was written"
         })
@@ -111,7 +111,7 @@ pub(super) async fn store(context: Context<'_>, command: Store) -> Result<(), Fa
     with_server(&context, async |client: &Client| match command {
         Store::Confirm => {
             let answer = client.send(Method::POST, "/v1/store/confirm", &json!({})).await?;
-            show.result(&answer, || line("confirmed: months are closed again"))
+            show.result(&answer, || line("confirmed: months can close again"))
         }
     })
     .await
@@ -197,10 +197,10 @@ fn data_is_private(config: &Config) -> Value {
 }
 
 fn there_is_room(config: &Config) -> Value {
-    // Before the first start the directory's parent tells the same.
+    // Before the first start, the parent directory gives the same result.
     let dir = config.data_dir.ancestors().find(|dir| dir.is_dir()).unwrap_or_else(|| Path::new("."));
     match rustix::fs::statvfs(dir) {
-        Err(error) => finding("disk", false, format!("can't look at {}: {error}", dir.display())),
+        Err(error) => finding("disk", false, format!("can't read {}: {error}", dir.display())),
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let mib = free >> 20;

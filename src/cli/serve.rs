@@ -14,7 +14,7 @@ pub(super) async fn run(
     let _logging = telemetry::start(&context.config.log);
     warn_of_few_open_files(&context);
     let clock = settable_clock.map_or_else(Clock::system, |start| Clock::settable(start.with_timezone(&Utc)));
-    // From now on: a signal that comes while the server starts stops it in order too.
+    // From now on, so that a signal during the start also stops the server in order.
     let asked = stop_signal();
     let stop: Stop = Box::pin(async {
         match asked {
@@ -22,13 +22,13 @@ pub(super) async fn run(
                 asked.await;
                 tracing::info!("asked to stop; draining");
             }
-            Err(error) => tracing::error!(%error, "can't hear signals; stopping"),
+            Err(error) => tracing::error!(%error, "can't receive signals; stopping"),
         }
     });
     context.launcher.serve(context.config, clock, settable_clock.is_some(), stop).await
 }
 
-/// A connection is a file; journals and the store need some too.
+/// A connection needs a file descriptor; journals and the store need some too.
 fn warn_of_few_open_files(context: &Context<'_>) {
     let limits = &context.config.limits;
     let allowed = raise_open_files_limit();

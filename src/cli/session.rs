@@ -1,11 +1,12 @@
-//! A server to ask: the one that runs, or one started for the command alone.
+//! The server for a command: the running one, or one started for the command.
 
 use super::client::Client;
 use super::launch::{ServeFile, Started};
 use super::{Context, Failure};
 use crate::config::Secrets;
 
-/// Runs `work` against the running server or, with none running, one that is started for it and stopped after it.
+/// Runs `work` with the running server or, if none is running, with one that is started for it and stopped
+/// afterwards.
 pub(super) async fn with_server<T>(
     context: &Context<'_>,
     work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
@@ -18,7 +19,7 @@ pub(super) async fn with_server<T>(
         Ok(client) => work(&client).await,
         Err(failure) => Err(failure),
     };
-    // Also after a failure: what was taken in must reach the disk, and the lock must be free.
+    // Also after a failure: what was accepted must reach the disk, and the lock must be released.
     (started.stop)().await;
     ended
 }

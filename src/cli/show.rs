@@ -13,10 +13,10 @@ pub(super) struct Show {
     json: bool,
 }
 
-/// Rows without lines between them: they can be searched and cut.
+/// Rows without lines between them, so that they can be searched and cut.
 const ROWS: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// A column: its title, where its value stands in a row (a JSON pointer), and whether it is a number.
+/// A column: its title, the JSON pointer of its value in a row, and whether it is a number.
 pub(super) struct Column(pub &'static str, pub &'static str, pub bool);
 
 /// A column of texts.
@@ -24,7 +24,7 @@ pub(super) const fn text(title: &'static str, pointer: &'static str) -> Column {
     Column(title, pointer, false)
 }
 
-/// A column of numbers, which stand one under the other.
+/// A column of numbers, aligned to the right.
 pub(super) const fn number(title: &'static str, pointer: &'static str) -> Column {
     Column(title, pointer, true)
 }
@@ -33,12 +33,12 @@ impl Show {
     pub(super) fn new(json: bool) -> Self {
         Self { json }
     }
-    /// Whether programs read the result.
+    /// Whether the output is for programs.
     pub(super) fn is_json(self) -> bool {
         self.json
     }
 
-    /// A result: as JSON, or by `people`.
+    /// Prints a result: as JSON, or with `people`.
     pub(super) fn result(
         self,
         value: &impl Serialize,
@@ -51,29 +51,29 @@ impl Show {
         line(&text)
     }
 
-    /// A list, a row an entry.
+    /// Prints a list, one row per entry.
     pub(super) fn list(self, entries: &[Value], columns: &[Column], none: &str) -> Result<(), Failure> {
         self.result(&serde_json::json!({ "data": entries, "next_cursor": null }), || {
             if entries.is_empty() { line(none) } else { table(entries, columns) }
         })
     }
 
-    /// A thing, a line a field.
+    /// Prints an object, one line per field.
     pub(super) fn thing(self, value: &Value, fields: &[Column]) -> Result<(), Failure> {
         self.result(value, || print_fields(value, fields))
     }
 }
 
-/// A line on stdout.
+/// Prints a line.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
-/// Rows under titles.
+/// Prints rows under titles.
 pub(super) fn table(rows: &[Value], columns: &[Column]) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(ROWS).set_content_arrangement(ContentArrangement::Dynamic);
-    // Fitted to a terminal; elsewhere a row is a line.
+    // Fitted to a terminal; in other outputs a row is one line.
     if let Some(width) = terminal_width() {
         table.set_width(width);
     }
@@ -89,10 +89,10 @@ fn terminal_width() -> Option<u16> {
     Some(size.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Titles with their values; those without a value are left out.
+/// Prints titles with their values; those without a value are left out.
 pub(super) fn print_fields(value: &Value, fields: &[Column]) -> Result<(), Failure> {
     let mut table = Table::new();
-    // Not fitted to the terminal: a link that is broken over lines can't be copied.
+    // Not fitted to the terminal, because a link that is broken over lines can't be copied.
     table.load_style(NOTHING);
     for field in fields {
         let Column(title, pointer, _) = field;
@@ -108,8 +108,8 @@ fn cell(row: &Value, Column(_, pointer, is_number): &Column) -> Cell {
     if *is_number { cell.set_alignment(CellAlignment::Right) } else { cell }
 }
 
-/// A value as people read it. What strangers wrote must not steer a terminal: control characters, the
-/// beginnings of its commands, are shown as what they are not.
+/// A value for people. Texts of strangers must not control a terminal, so control characters, with which its
+/// commands begin, are replaced by visible ones.
 pub(super) fn shown(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "–".into(),

@@ -20,7 +20,7 @@ const LIST: &[Column] = &[
 
 const ONE: &[Column] = &[
     text("id", "/id"),
-    text("accepted, applied when the store is back", "/accepted"),
+    text("saved, applied when the store is back", "/accepted"),
     text("name", "/name"),
     text("e-mail", "/email"),
     text("role", "/role"),
@@ -56,8 +56,8 @@ pub(super) async fn run(context: Context<'_>, command: Staff) -> Result<(), Fail
     .await
 }
 
-/// A member with its one-time link. Whoever reads the link sets the password: it is shown to a person at a terminal,
-/// or to a program that asks for JSON, and never ends in a log by mistake.
+/// A member with its one-time link. Anyone who reads the link can set the password, so it is shown only to a
+/// person at a terminal, or to a program that asks for JSON, and does not end up in a log by mistake.
 fn print_link(show: Show, member: &Value) -> Result<(), Failure> {
     show.thing(member, ONE)?;
     let Some(url) = member["one_time_url"].as_str().filter(|_| !show.is_json()) else { return Ok(()) };

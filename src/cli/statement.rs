@@ -64,7 +64,7 @@ pub(super) async fn run(context: Context<'_>, command: Statement) -> Result<(), 
     .await
 }
 
-/// A statement as its affiliate would read it.
+/// A statement as its affiliate reads it.
 pub(super) fn print(statement: &Value) -> Result<(), Failure> {
     print_fields(statement, HEAD)?;
     for (key, columns) in [("lines", LINES), ("adjustments", ADJUSTMENTS)] {

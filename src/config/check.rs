@@ -290,7 +290,7 @@ fn events(config: &Config) -> Checked {
     }
     match config.events.aliases.keys().find(|name| built_in(name).is_some()) {
         Some(name) => {
-            wrong("events.aliases", format!("`{}` has its meaning already; remove it", one_word(name)))
+            wrong("events.aliases", format!("`{}` has a meaning already; remove it", one_word(name)))
         }
         None => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! `[mail]`: where mail is sent, and from whom it comes.
 
 use super::{Config, ConfigError, secrets};
-use crate::mail::{Route, SmtpRoute, Tls};
+use crate::mail::{MailRoute, SmtpRoute, Tls};
 use crate::secret::Secret;
 use lettre::message::Mailbox;
 use serde::Deserialize;
@@ -28,9 +28,9 @@ pub struct MailConfig {
 
 impl Config {
     /// Where mail is sent, with the password read from its file if there is one.
-    pub fn mail_route(&self) -> Result<Route, ConfigError> {
+    pub fn mail_route(&self) -> Result<MailRoute, ConfigError> {
         let mut route = parse(&self.mail, &self.data_dir)?;
-        if let Route::Smtp(smtp) = &mut route {
+        if let MailRoute::Smtp(smtp) = &mut route {
             smtp.password = match (&self.mail.password_file, &self.mail.password) {
                 (Some(file), _) => Some(secrets::read_file("mail.password_file", file)?),
                 (None, password) => password.clone(),
@@ -71,10 +71,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 /// `file`, `smtp://[user@]host[:port][?tls=required|none]`, `smtps://[user@]host[:port]`.
-fn parse(mail: &MailConfig, data_dir: &std::path::Path) -> Result<Route, ConfigError> {
+fn parse(mail: &MailConfig, data_dir: &std::path::Path) -> Result<MailRoute, ConfigError> {
     let wrong = |mend: &str| Err(ConfigError(format!("mail.url: {mend}")));
     if mail.url == "file" {
-        return Ok(Route::File(data_dir.join("outbox")));
+        return Ok(MailRoute::File(data_dir.join("outbox")));
     }
     let Ok(url) = url::Url::parse(&mail.url) else {
         return wrong("is not \"file\" or a URL like smtp://user@mail.example.com:587");
@@ -100,7 +100,7 @@ fn parse(mail: &MailConfig, data_dir: &std::path::Path) -> Result<Route, ConfigE
     }
     let user = percent_encoding::percent_decode_str(url.username()).decode_utf8_lossy().into_owned();
     let port = url.port().unwrap_or(if tls == Tls::FromTheStart { 465 } else { 587 });
-    Ok(Route::Smtp(SmtpRoute {
+    Ok(MailRoute::Smtp(SmtpRoute {
         host: host.trim_matches(['[', ']']).to_owned(),
         port,
         tls,

@@ -165,7 +165,7 @@ impl<'a> KeysDir<'a> {
         // not match.
         if self.had_history && name != "admin" {
             return Err(ConfigError(format!(
-                "{} is missing, and the directory has history; bring the file back from a backup or another node",
+                "{} is missing, and the directory has history; restore the file from a backup or from another node",
                 file.display()
             )));
         }

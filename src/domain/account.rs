@@ -38,7 +38,7 @@ pub struct Origin {
 
 /// The reservation of a signup: the node that holds it decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
+pub struct Reservation {
     /// The signup's record.
     pub origin: Origin,
     /// When the reservation was made; after an outage of the store, long after the signup was received.
@@ -173,7 +173,7 @@ impl Standing {
 
 /// What staff did to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Action {
+pub struct StaffAction {
     /// The record of the action: it identifies an action that is applied twice.
     pub origin: Origin,
     /// Who did it.
@@ -199,7 +199,7 @@ pub struct Action {
     pub idle: bool,
 }
 
-impl Action {
+impl StaffAction {
     fn new(name: &str, reason: &str, by: &str, origin: Origin) -> Self {
         Self {
             origin,
@@ -231,14 +231,14 @@ pub struct Account {
     pub id: AccountId,
     /// The reservation of the node that is deciding on its signup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<Claim>,
+    pub claim: Option<Reservation>,
     /// The same signup as other nodes received it during the reservation: if the deciding node never comes
     /// back, one of them decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pending: Vec<Claim>,
+    pub pending: Vec<Reservation>,
     /// The signup that is valid, with its record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signup: Option<Claim>,
+    pub signup: Option<Reservation>,
     /// The decision about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<Attribution>,
@@ -258,7 +258,7 @@ pub struct Account {
     /// What staff did, by origin. Who is credited and how the referral was judged are computed from these in
     /// order, so that the order in which nodes report them does not matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub actions: Vec<Action>,
+    pub actions: Vec<StaffAction>,
     /// Reports that contradict earlier ones; at most [`MAX_CONFLICTS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
@@ -305,14 +305,14 @@ impl Account {
             Some(claim) if !claim.signup.says_the_same(signup) => SignupOutcome::Conflict,
             Some(claim) if claim.origin.node == origin.node => SignupOutcome::Pending,
             Some(_) => {
-                let waits = |claim: &Claim| claim.origin.node == origin.node;
+                let waits = |claim: &Reservation| claim.origin.node == origin.node;
                 if !self.pending.iter().any(waits) && self.pending.len() < MAX_PENDING {
-                    self.pending.push(Claim { origin, claimed_at: now, signup: signup.clone() });
+                    self.pending.push(Reservation { origin, claimed_at: now, signup: signup.clone() });
                 }
                 SignupOutcome::Pending
             }
             None => {
-                self.claim = Some(Claim { origin, claimed_at: now, signup: signup.clone() });
+                self.claim = Some(Reservation { origin, claimed_at: now, signup: signup.clone() });
                 SignupOutcome::Claimed
             }
         }
@@ -320,13 +320,13 @@ impl Account {
 
     /// Takes over the reservation of a node that does not come back, if `node` received the same signup and
     /// the reservation is older than [`CLAIM_LIFETIME`].
-    pub fn take_over(&mut self, node: NodeId, now: DateTime<Utc>) -> Option<Claim> {
+    pub fn take_over(&mut self, node: NodeId, now: DateTime<Utc>) -> Option<Reservation> {
         let claim = self.claim.as_ref()?;
         if claim.origin.node == node || now - claim.claimed_at <= CLAIM_LIFETIME {
             return None;
         }
         let place = self.pending.iter().position(|claim| claim.origin.node == node)?;
-        let ours = Claim { claimed_at: now, ..self.pending.remove(place) };
+        let ours = Reservation { claimed_at: now, ..self.pending.remove(place) };
         self.claim = Some(ours.clone());
         Some(ours)
     }
@@ -352,7 +352,7 @@ impl Account {
         for other in lost {
             self.note_conflict(other.origin, "signup".to_owned());
         }
-        self.signup = Some(Claim { origin, claimed_at: origin.at, signup: signup.clone() });
+        self.signup = Some(Reservation { origin, claimed_at: origin.at, signup: signup.clone() });
         self.attribution = Some(attribution.clone());
         self.fold();
         true
@@ -445,7 +445,7 @@ impl Account {
             ReviewAction::Release => RELEASE,
             ReviewAction::Reject => REJECT,
         };
-        self.act(Action::new(name, reason, by, origin))
+        self.act(StaffAction::new(name, reason, by, origin))
     }
 
     /// Applies a credit by hand, valid from the signup on; returns whether it changed anything. The referral
@@ -457,8 +457,8 @@ impl Account {
         (reason, by): (&str, &str),
         origin: Origin,
     ) -> Result<bool, Refusal> {
-        let credit = Action::new(CREDIT, reason, by, origin);
-        self.act(Action { credited_since: affiliate, ends_judgement, ..credit })
+        let credit = StaffAction::new(CREDIT, reason, by, origin);
+        self.act(StaffAction { credited_since: affiliate, ends_judgement, ..credit })
     }
 
     /// Applies the credit that grants a claim. It counts once, by its first record, whatever staff did with
@@ -471,21 +471,21 @@ impl Account {
         (reason, by): (&str, &str),
         origin: Origin,
     ) -> Result<bool, Refusal> {
-        let granted = |known: &Action| known.claim == Some(claim);
+        let granted = |known: &StaffAction| known.claim == Some(claim);
         if self.actions.iter().any(|known| granted(known) && known.origin <= origin) {
             return Ok(false);
         }
         self.actions.retain(|known| !granted(known));
-        let credit = Action::new(CREDIT, reason, by, origin);
-        self.act(Action { credited_since: affiliate, claim: Some(claim), ends_judgement, ..credit })
+        let credit = StaffAction::new(CREDIT, reason, by, origin);
+        self.act(StaffAction { credited_since: affiliate, claim: Some(claim), ends_judgement, ..credit })
     }
 
     /// The actions of staff that changed something, oldest first.
-    pub fn effective_actions(&self) -> impl DoubleEndedIterator<Item = &Action> {
+    pub fn effective_actions(&self) -> impl DoubleEndedIterator<Item = &StaffAction> {
         self.actions.iter().filter(|action| !action.idle)
     }
 
-    fn act(&mut self, action: Action) -> Result<bool, Refusal> {
+    fn act(&mut self, action: StaffAction) -> Result<bool, Refusal> {
         self.signup.as_ref().ok_or(Refusal::UnknownAccount)?;
         if self.actions.iter().any(|known| known.origin == action.origin) {
             return Ok(false);

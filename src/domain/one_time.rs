@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 /// What a link is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
+pub enum LinkKind {
     /// An affiliate sets its first password.
     Activate,
     /// A person sets a new password.
@@ -28,7 +28,7 @@ pub enum Purpose {
     ConfirmPaypal,
 }
 
-impl Purpose {
+impl LinkKind {
     /// All purposes.
     pub const ALL: [Self; 5] =
         [Self::Activate, Self::Reset, Self::InviteStaff, Self::ConfirmEmail, Self::ConfirmPaypal];
@@ -61,7 +61,7 @@ impl Purpose {
 #[derive(Clone, PartialEq, Eq)]
 pub struct OneTime {
     /// What it is for.
-    pub purpose: Purpose,
+    pub kind: LinkKind,
     /// The person that it is for.
     pub person: Person,
     /// It is valid before this instant; in whole seconds.
@@ -78,7 +78,7 @@ impl fmt::Debug for OneTime {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         // No address: this may end up in a log.
         out.debug_struct("OneTime")
-            .field("purpose", &self.purpose)
+            .field("purpose", &self.kind)
             .field("person", &self.person)
             .finish_non_exhaustive()
     }
@@ -117,20 +117,20 @@ pub struct Present<'a> {
 impl OneTime {
     /// A link made now.
     pub fn new(
-        purpose: Purpose,
+        kind: LinkKind,
         person: Person,
         present: Present<'_>,
         new_address: Option<String>,
         now: DateTime<Utc>,
     ) -> Self {
-        let expires = (now + purpose.lifetime()).timestamp();
+        let expires = (now + kind.lifetime()).timestamp();
         Self {
-            purpose,
+            kind,
             person,
             // No link lives long enough to reach the end of the calendar.
             expires_at: DateTime::from_timestamp(expires, 0).unwrap_or(now),
             credential_version: present.credential_version,
-            addresses: digest(purpose, present),
+            addresses: digest(kind, present),
             new_address,
         }
     }
@@ -140,7 +140,7 @@ impl OneTime {
         if now >= self.expires_at {
             return Err(OneTimeError::Expired);
         }
-        let same = self.addresses.ct_eq(&digest(self.purpose, present));
+        let same = self.addresses.ct_eq(&digest(self.kind, present));
         if self.credential_version != present.credential_version || !bool::from(same) {
             return Err(OneTimeError::Spent);
         }
@@ -149,7 +149,7 @@ impl OneTime {
 
     /// The signed token: safe in an address.
     pub fn sign(&self, keyring: &Keyring) -> String {
-        let mut raw = vec![self.purpose.number()];
+        let mut raw = vec![self.kind.number()];
         raw.extend_from_slice(&keyring.current_tag());
         raw.extend_from_slice(&self.person.to_bytes());
         raw.extend_from_slice(&self.expires_at.timestamp().to_be_bytes());
@@ -177,15 +177,15 @@ impl OneTime {
 
     /// Reads the signed bytes.
     fn read(claim: &[u8]) -> Option<Self> {
-        let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.number() == claim[0])?;
+        let kind = LinkKind::ALL.into_iter().find(|kind| kind.number() == claim[0])?;
         let person = Person::from_bytes(claim[3..12].try_into().ok()?)?;
         let expires = i64::from_be_bytes(claim[12..20].try_into().ok()?);
         let address = std::str::from_utf8(&claim[FIXED..]).ok()?;
-        if address.is_empty() != purpose.sets_password() {
+        if address.is_empty() != kind.sets_password() {
             return None;
         }
         Some(Self {
-            purpose,
+            kind,
             person,
             expires_at: DateTime::from_timestamp(expires, 0)?,
             credential_version: u32::from_be_bytes(claim[20..24].try_into().ok()?),
@@ -203,8 +203,8 @@ const MAX_LETTERS: usize = (FIXED + 254 + MAC).div_ceil(3) * 4;
 
 /// A link becomes invalid when its e-mail address changes; a link for the payout address also when that
 /// changes.
-fn digest(purpose: Purpose, present: Present<'_>) -> [u8; 16] {
-    let (paypal, changes) = if purpose == Purpose::ConfirmPaypal {
+fn digest(kind: LinkKind, present: Present<'_>) -> [u8; 16] {
+    let (paypal, changes) = if kind == LinkKind::ConfirmPaypal {
         (present.paypal_email, present.paypal_changes)
     } else {
         (None, 0)

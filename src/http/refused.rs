@@ -3,7 +3,7 @@
 
 use super::error::Problem;
 use super::webhook::TOLERANCE_S;
-use crate::app::Told;
+use crate::app::OutageLog;
 use crate::metrics::Metrics;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,20 +97,20 @@ impl Cause {
 #[derive(Debug)]
 pub struct Refusals {
     metrics: Arc<Metrics>,
-    told: Mutex<HashMap<&'static str, Told>>,
+    outages: Mutex<HashMap<&'static str, OutageLog>>,
 }
 
 impl Refusals {
     /// Counts in these metrics.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, told: Mutex::default() }
+        Self { metrics, outages: Mutex::default() }
     }
     /// Tells of one; what it is answered with.
     pub fn refuse(&self, cause: &Cause) -> Problem {
         self.metrics.refused(cause.code());
         // Nothing panics while it holds this lock.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.entry(cause.code()).or_default().ill(cause, "a request was refused as not authorized");
+        let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
+        outages.entry(cause.code()).or_default().failed(cause, "a request was refused as not authorized");
         match cause {
             Cause::MissingScope(_) => Problem::Forbidden,
             _ => Problem::Unauthorized,

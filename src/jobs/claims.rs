@@ -16,7 +16,7 @@ pub async fn run(app: Arc<App>) {
         if app.store_is_up()
             && let Err(error) = app.credit_what_is_owed(AGE).await
         {
-            tracing::debug!(%error, "granted claims can't be looked at");
+            tracing::debug!(%error, "granted claims could not be checked");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::app::actor::Actor;
 use crate::domain::fact::MailDone;
 use crate::domain::mail::{AfterFailure, Asked, LostMail, Mail, MailOutcome, Message, SERVER_PAUSE};
-use crate::domain::one_time::Purpose;
+use crate::domain::one_time::LinkKind;
 use crate::domain::person::Person;
 use crate::mail::{Enclosed, Fault, Mailer, Outgoing, SendError, Sent, Templates};
 use crate::metrics::MailAttempt;
@@ -50,7 +50,7 @@ pub async fn run(app: Arc<App>, post: Post) {
         if sending.app.store_is_up()
             && let Err(error) = sending.round().await.and(sending.forget_the_old().await)
         {
-            tracing::debug!(%error, "the outbox can't be looked at");
+            tracing::debug!(%error, "the outbox could not be read");
         }
         if sending.app.stopping().await_for(TICK).await {
             return;
@@ -175,7 +175,7 @@ impl Sending {
             Ok(enclosed) => enclosed,
             Err(WriteError::Store(error)) => return Err(error),
             Err(WriteError::Refused(why)) => {
-                tracing::warn!(mail = id, kind, why, "a mail is pointless by now; it is not sent");
+                tracing::warn!(mail = id, kind, why, "a mail is not needed any more and is not sent");
                 self.app.metrics.mail(MailAttempt::GivenUp);
                 self.end(Ended { id, outcome: MailOutcome::GivenUp, lost: None }).await;
                 return Ok(());
@@ -237,17 +237,17 @@ impl Sending {
 
     /// The mail's one-time link, made now.
     async fn link(&self, mail: &Mail) -> Result<Option<String>, WriteError> {
-        let Some((purpose, new_address, asked)) = purpose(&mail.letter.message) else { return Ok(None) };
+        let Some((link_kind, new_address, asked)) = link_kind(&mail.letter.message) else { return Ok(None) };
         let Some(person) = mail.letter.person else {
-            return Err(WriteError::Refused("it is about nobody".to_owned()));
+            return Err(WriteError::Refused("it concerns no person".to_owned()));
         };
         // Another node may have applied the approval just now.
         self.app.follow_directory().await?;
         // A link must not go to an address that was replaced while the mail waited.
-        if purpose != Purpose::ConfirmEmail && !self.app.has_email(person, &mail.letter.to) {
+        if link_kind != LinkKind::ConfirmEmail && !self.app.has_email(person, &mail.letter.to) {
             return Err(WriteError::Refused("its person has another address now".to_owned()));
         }
-        match self.app.one_time_url_if(purpose, person, new_address, asked).await? {
+        match self.app.one_time_url_if(link_kind, person, new_address, asked).await? {
             Some(url) => Ok(Some(url)),
             None => Err(WriteError::Refused("its person may not do this any more".to_owned())),
         }
@@ -300,7 +300,7 @@ impl Sending {
         while let Some(Ended { id, outcome, lost }) = self.unrecorded.last() {
             let done = MailDone { mail_id: id.clone(), outcome: *outcome, lost: lost.clone() };
             if let Err(error) = self.app.submit(&Actor::server(), done.into()).await {
-                tracing::warn!(%error, "that a mail has ended could not be recorded yet");
+                tracing::warn!(%error, "the end of a mail could not be recorded yet");
                 return;
             }
             self.unrecorded.pop();
@@ -333,15 +333,15 @@ async fn keep_lease(app: &App) -> std::convert::Infallible {
 }
 
 /// The purpose of a message's one-time link, if it has one, and the state in which it was requested.
-fn purpose(message: &Message) -> Option<(Purpose, Option<&str>, Option<Asked>)> {
+fn link_kind(message: &Message) -> Option<(LinkKind, Option<&str>, Option<Asked>)> {
     match message {
-        Message::Approved => Some((Purpose::Activate, None, None)),
-        Message::PasswordReset | Message::StaffPasswordReset => Some((Purpose::Reset, None, None)),
+        Message::Approved => Some((LinkKind::Activate, None, None)),
+        Message::PasswordReset | Message::StaffPasswordReset => Some((LinkKind::Reset, None, None)),
         Message::ConfirmEmail { new_email, asked } => {
-            Some((Purpose::ConfirmEmail, Some(new_email.as_str()), Some(*asked)))
+            Some((LinkKind::ConfirmEmail, Some(new_email.as_str()), Some(*asked)))
         }
         Message::ConfirmPaypal { new_email, asked, .. } => {
-            Some((Purpose::ConfirmPaypal, Some(new_email.as_str()), Some(*asked)))
+            Some((LinkKind::ConfirmPaypal, Some(new_email.as_str()), Some(*asked)))
         }
         _ => None,
     }

@@ -1,7 +1,7 @@
 //! Statements of open months are computed each night and not journaled. A store that was refilled from the
 //! journals gets them back within seconds, not in the next night.
 
-use crate::app::{AggregateError, App, Told};
+use crate::app::{AggregateError, App, OutageLog};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub async fn run(app: Arc<App>) {
     // The check of the store's identity after which the statements were found.
     let mut found = None;
-    let mut told = Told::default();
+    let mut outage = OutageLog::default();
     while !app.stopping().await_for(EVERY).await {
         let meeting = app.store_meetings();
         if found == Some(meeting) {
@@ -20,12 +20,12 @@ pub async fn run(app: Arc<App>) {
         }
         match app.restate().await {
             Ok(there) => {
-                told.well();
+                outage.ok();
                 found = there.then_some(meeting);
             }
             // The store is still being refilled, or another node computes the statements.
             Err(AggregateError::Recovering | AggregateError::Busy | AggregateError::Stopping) => {}
-            Err(error) => told.ill(&error, "statements of open months are missing"),
+            Err(error) => outage.failed(&error, "statements of open months are missing"),
         }
     }
 }

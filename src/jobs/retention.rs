@@ -17,7 +17,7 @@ pub async fn run(app: Arc<App>) {
 /// Removes the segments that are too old now.
 pub async fn run_once(app: &Arc<App>) {
     let app = Arc::clone(app);
-    // Removing files may wait for the disk: not on a serving thread.
+    // Removing files may wait for the disk, so this does not run on a thread that serves requests.
     let removed = tokio::task::spawn_blocking(move || app.remove_old_clicks()).await;
     match removed {
         Ok(Ok(removed)) if removed.segments > 0 => {
@@ -25,6 +25,6 @@ pub async fn run_once(app: &Arc<App>) {
         }
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::error!(%error, "old clicks could not be removed"),
-        Err(error) => tracing::error!(%error, "removing old clicks ended badly"),
+        Err(error) => tracing::error!(%error, "the task that removes old clicks failed"),
     }
 }

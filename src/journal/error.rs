@@ -75,7 +75,7 @@ pub enum AppendError {
     #[error("append an empty record")]
     Empty,
     /// A record or batch is larger than the journal accepts.
-    #[error("append {bytes} bytes: at most {limit} are taken")]
+    #[error("append {bytes} bytes: at most {limit} are accepted")]
     TooLarge {
         /// Its size.
         bytes: usize,

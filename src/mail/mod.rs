@@ -21,14 +21,14 @@ use std::path::PathBuf;
 
 /// Where mail is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
+pub enum MailRoute {
     /// Into files in this directory: nobody sends them.
     File(PathBuf),
     /// To a mail server.
     Smtp(SmtpRoute),
 }
 
-impl std::fmt::Display for Route {
+impl std::fmt::Display for MailRoute {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(dir) => write!(out, "files in {}", dir.display()),
@@ -114,10 +114,10 @@ impl std::fmt::Debug for Mailer {
 
 impl Mailer {
     /// Prepares the sending; nothing is connected yet.
-    pub fn open(route: &Route, sender: Sender) -> Result<Self, String> {
+    pub fn open(route: &MailRoute, sender: Sender) -> Result<Self, String> {
         let route = match route {
-            Route::File(dir) => Open::File(file::Files::new(dir.clone())),
-            Route::Smtp(route) => Open::Smtp(Box::new(smtp::Smtp::open(route)?)),
+            MailRoute::File(dir) => Open::File(file::Files::new(dir.clone())),
+            MailRoute::Smtp(route) => Open::Smtp(Box::new(smtp::Smtp::open(route)?)),
         };
         Ok(Self { route, sender })
     }

@@ -1,4 +1,4 @@
-//! What listens: the public listener with links and pages, the internal one with the API.
+//! The listeners: the public one with links and pages, the internal one with the API.
 
 use super::ServeError;
 use crate::app::{App, Stop};
@@ -21,16 +21,16 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-/// A listener that runs; it ends with how many connections were cut off.
+/// A running listener; its result is the number of connections that were cut off.
 pub(super) type Listener = JoinHandle<server::Drained>;
 
-/// An address that is ours, on which nobody is answered yet.
+/// An address that is reserved, but not served yet.
 pub(super) struct Bound {
     socket: TcpListener,
     pub(super) address: SocketAddr,
 }
 
-/// Takes an address.
+/// Reserves an address.
 pub(super) fn bind(app: &App, address: SocketAddr) -> Result<Bound, ServeError> {
     let failed = |error| ServeError::Listen { address, error };
     let socket = server::bind(address, app.config().listen.reuse_port).map_err(failed)?;
@@ -38,7 +38,7 @@ pub(super) fn bind(app: &App, address: SocketAddr) -> Result<Bound, ServeError> 
     Ok(Bound { socket, address })
 }
 
-/// Answers prospects and affiliates.
+/// Serves prospects and affiliates.
 pub(super) fn public(app: &App, bound: Bound, edge: Arc<Edge>, pages: PageState, stop: &Stop) -> Listener {
     let pages = crate::http::public_fallback_router(pages);
     let routes = PublicRoutes {
@@ -56,7 +56,7 @@ pub(super) fn public(app: &App, bound: Bound, edge: Arc<Edge>, pages: PageState,
     ))
 }
 
-/// Answers the company's own systems, and staff.
+/// Serves the company's own systems, and staff.
 pub(super) fn internal(app: &App, bound: Bound, router: Router, stop: &Stop) -> Listener {
     let limits = &app.config().limits;
     tokio::spawn(server::serve(
@@ -78,17 +78,17 @@ async fn until(stop: Stop) {
     stop.wait().await;
 }
 
-/// An answer of the public listener: a redirect's, or that of another page.
+/// A response of the public listener: of a redirect, or of another page.
 type PublicBody = http_body_util::Either<Full<Bytes>, axum::body::Body>;
 
-/// The counters of what the public listener answers.
+/// The counters of the public listener's responses.
 struct PublicRoutes {
     redirect: RouteMetrics,
     script: RouteMetrics,
     other: RouteMetrics,
 }
 
-/// A link is answered where it stands, without a future; everything else goes to the router.
+/// Links are answered directly, without a future; all other requests go to the router.
 fn public_answer(
     edge: &Edge,
     pages: &Router,

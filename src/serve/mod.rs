@@ -1,5 +1,5 @@
-//! The whole server, put together: what is opened (`open`), what listens (`listen`), how it is wired (`wire`), and what is
-//! stopped in which order.
+//! The whole server: what is opened (`open`), what listens (`listen`), how the parts are connected (`wire`), and
+//! in which order everything stops.
 //!
 //! Start: secrets → journal (the data directory's lock) → store → application (drainers, heartbeat) → listeners →
 //! `serve.json` → schedule. Stop: no new connections → requests end → drainers apply what they can → the
@@ -9,7 +9,7 @@ mod listen;
 mod open;
 mod wire;
 
-pub use open::Foundation;
+pub use open::Resources;
 
 use crate::app::people::SAMPLE_IN_USE;
 use crate::app::{App, Parts, Running, Stop, guarded};
@@ -28,28 +28,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// How long the start waits for the store before it serves without, by the links that the node kept on its disk.
+/// How long the start waits for the store before it serves without it, with the links that the node kept on its
+/// disk.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 const STORE_POLL: Duration = Duration::from_millis(5);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The configuration or a secret.
+    /// The configuration or a secret is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The data directory.
+    /// The data directory can't be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A listener.
+    /// A listener can't use its address.
     #[error("listen on {address}: {error}; is another server running, or is the port taken?")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// What is wrong.
         error: std::io::Error,
     },
     /// The node and the store don't belong together.
@@ -59,17 +60,17 @@ pub enum ServeError {
 
 /// What a server is started for.
 #[derive(Debug, Clone)]
-pub enum Purpose {
+pub enum Mode {
     /// Both listeners and the schedule; the clock may be set through the internal listener if it is given.
     Serve {
-        /// For tests and the demo.
+        /// The clock, if it can be set: for tests and the demo.
         settable_clock: Option<Clock>,
     },
     /// The internal listener alone, for one command.
     Command,
 }
 
-impl Purpose {
+impl Mode {
     fn settable_clock(&self) -> Option<Clock> {
         match self {
             Self::Serve { settable_clock } => settable_clock.clone(),
@@ -83,11 +84,11 @@ impl Purpose {
 pub struct Serving {
     running: Running,
     open: Open,
-    /// Whether secrets were made just now.
+    /// Whether secrets were created by this start.
     pub made_secrets: bool,
 }
 
-/// What is open to the outside, and what runs beside it.
+/// The listeners, and the jobs.
 #[derive(Debug)]
 struct Open {
     shutdown: Stop,
@@ -99,12 +100,12 @@ struct Open {
 
 impl Serving {
     /// Starts the server.
-    pub async fn start(config: &Config, clock: Clock, purpose: Purpose) -> Result<Self, ServeError> {
-        let (Foundation { secrets, keyring, settings, store }, journal) = Foundation::lay(config)?;
+    pub async fn start(config: &Config, clock: Clock, mode: Mode) -> Result<Self, ServeError> {
+        let (Resources { secrets, keyring, settings, store }, journal) = Resources::open(config)?;
         let metrics = Arc::new(Metrics::new());
         let running =
             Running::start(Parts { clock, journal, store, keyring, metrics, settings, beside: Vec::new() });
-        match Open::begin(&running.app, &secrets, purpose).await {
+        match Open::begin(&running.app, &secrets, mode).await {
             Ok(open) => Ok(Self { running, open, made_secrets: secrets.made }),
             Err(error) => {
                 running.stop().await;
@@ -113,28 +114,28 @@ impl Serving {
         }
     }
 
-    /// The server's inside.
+    /// The application.
     pub const fn app(&self) -> &Arc<App> {
         &self.running.app
     }
-    /// Where prospects are answered; port 0 where nobody is.
+    /// The address of the public listener; port 0 if there is none.
     pub const fn public(&self) -> SocketAddr {
         self.open.public
     }
-    /// Where the company is answered.
+    /// The address of the internal listener.
     pub const fn internal(&self) -> SocketAddr {
         self.open.internal
     }
     /// Where mail goes.
-    pub fn mail_route(&self) -> &mail::Route {
+    pub fn mail_route(&self) -> &mail::MailRoute {
         &self.running.app.settings().mail_route
     }
-    /// Ready when the node finds that it must not run, with why.
+    /// Ready when the node finds that it must not run; returns the reason.
     pub async fn failed(&self) -> String {
         self.running.app.stopping().wait().await;
         match self.running.app.fatal() {
             Some(why) => why,
-            // It was asked to stop: whoever asked goes on.
+            // It was asked to stop: the one who asked continues.
             None => std::future::pending().await,
         }
     }
@@ -148,14 +149,14 @@ impl Serving {
                     tracing::warn!(connections = drained.cut_off, "connections were cut off");
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "a listener ended badly"),
+                Err(error) => tracing::error!(%error, "the task of a listener failed"),
             }
         }
         self.running.app.stopping().set();
         for job in self.open.jobs {
-            // It ends by itself, after the run that it may be making.
+            // The schedule ends by itself, after a run that is under way.
             if let Err(error) = job.await {
-                tracing::error!(%error, "a job ended badly");
+                tracing::error!(%error, "a job failed");
             }
         }
         self.running.stop().await;
@@ -163,11 +164,11 @@ impl Serving {
 }
 
 impl Open {
-    async fn begin(app: &Arc<App>, secrets: &Secrets, purpose: Purpose) -> Result<Self, ServeError> {
+    async fn begin(app: &Arc<App>, secrets: &Secrets, mode: Mode) -> Result<Self, ServeError> {
         wait_for_the_store(app).await?;
         let edge = wire::edge(app)?;
         wire::show_metrics(app, &edge);
-        let state = wire::api_state(app, secrets, purpose.settable_clock())?;
+        let state = wire::api_state(app, secrets, mode.settable_clock())?;
         let pages = wire::page_state(app)?;
         let internal = listen::bind(app, app.config().listen.internal)?;
         let mut open = Self {
@@ -177,7 +178,7 @@ impl Open {
             public: SocketAddr::new(internal.address.ip(), 0),
             internal: internal.address,
         };
-        if let Purpose::Serve { .. } = purpose {
+        if let Mode::Serve { .. } = mode {
             check_agreement(app).await?;
             let post = wire::post(app)?;
             let public = listen::bind(app, app.config().listen.public)?;
@@ -191,7 +192,7 @@ impl Open {
     }
 }
 
-/// What a server does beside answering.
+/// The jobs of a server.
 fn start_jobs(app: &Arc<App>, edge: &Arc<Edge>, post: Post) -> Vec<JoinHandle<()>> {
     let again = || Arc::clone(app);
     let mut running = vec![
@@ -218,7 +219,7 @@ async fn wait_for_the_store(app: &App) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// No page may show another text above somebody's signature.
+/// No page may show another text above a signature.
 async fn check_agreement(app: &App) -> Result<(), ServeError> {
     if app.config().signs_the_sample() {
         tracing::warn!("{SAMPLE_IN_USE}");
@@ -227,7 +228,7 @@ async fn check_agreement(app: &App) -> Result<(), ServeError> {
         Ok(None) => Ok(()),
         Ok(Some(trouble)) => Err(ConfigError(trouble).into()),
         Err(error) => {
-            // The store is away: it is asked again before anybody signs.
+            // The store does not answer: this is checked again before anybody signs.
             tracing::warn!(%error, "whether the agreement's version has this text could not be checked");
             Ok(())
         }

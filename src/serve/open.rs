@@ -17,33 +17,33 @@ use std::time::Duration;
 
 /// What all parts of a node share before it serves.
 #[derive(Debug)]
-pub struct Foundation {
-    /// Secrets.
+pub struct Resources {
+    /// The node's secrets.
     pub secrets: Secrets,
-    /// Signs and verifies.
+    /// Signs and verifies tokens.
     pub keyring: Arc<Keyring>,
-    /// The configuration, and what was made of it.
+    /// The configuration, and what the start derived from it.
     pub settings: Settings,
-    /// Where what is derived lives.
+    /// Where derived data is kept.
     pub store: Arc<dyn Store>,
 }
 
-impl Foundation {
-    /// Reads secrets, takes the data directory by its journal, opens the store.
-    pub(super) fn lay(config: &Config) -> Result<(Self, Journal), ServeError> {
-        // Before the journal: secrets are made for a data directory without history only.
+impl Resources {
+    /// Reads secrets, locks the data directory by opening its journal, opens the store.
+    pub(super) fn open(config: &Config) -> Result<(Self, Journal), ServeError> {
+        // Before the journal, since secrets are created only for a data directory without history.
         let secrets = Secrets::open(config)?;
         crate::private::tighten(&config.data_dir);
         let journal = Journal::open(&config.data_dir, &journal_settings(config))?;
         for torn in journal.torn_tails() {
             tracing::warn!(
                 ?torn,
-                "the last record was not written whole and was never acknowledged; it is cut off"
+                "the last record was written only in part and was never acknowledged; it was cut off"
             );
         }
         Ok((Self::without_journal(config, secrets)?, journal))
     }
-    /// All but the journal: for replaying those of other directories.
+    /// Opens everything except the journal, to replay the journals of other directories.
     pub fn without_journal(config: &Config, secrets: Secrets) -> Result<Self, ServeError> {
         let keyring = Arc::new(keyring(&secrets)?);
         let settings = settings(config, &secrets)?;

@@ -1,4 +1,4 @@
-//! How the parts are wired: what each is given of the others, and of the configuration.
+//! How the parts are connected: what each one gets from the others and from the configuration.
 
 use super::ServeError;
 use crate::app::App;
@@ -22,7 +22,7 @@ use crate::secret::Secret;
 use crate::store::Log;
 use std::sync::Arc;
 
-/// What answers links: it follows the directory, and begins with the links that the node kept on its disk.
+/// Answers links: it follows the directory, and begins with the links that the node kept on its disk.
 pub(super) fn edge(app: &Arc<App>) -> Result<Arc<Edge>, ConfigError> {
     let (config, allowed) = (app.config(), app.settings().destinations.clone());
     let sink = Arc::new(JournalSink(Arc::clone(app)));
@@ -74,7 +74,7 @@ fn edge_settings(app: &App) -> Result<EdgeSettings, ConfigError> {
     })
 }
 
-/// The clicks journal, as the edge writes to it.
+/// The clicks journal, as the redirect writes to it.
 struct JournalSink(Arc<App>);
 
 impl ClickSink for JournalSink {
@@ -83,7 +83,7 @@ impl ClickSink for JournalSink {
     }
 }
 
-/// What the handlers of the internal listener know.
+/// What the handlers of the internal listener need.
 pub(super) fn api_state(
     app: &Arc<App>,
     secrets: &Secrets,
@@ -101,14 +101,14 @@ pub(super) fn api_state(
     })
 }
 
-/// What the handlers of pages know.
+/// What the handlers of pages need.
 pub(super) fn page_state(app: &Arc<App>) -> Result<PageState, ServeError> {
     let views = Views::new(app.config(), app.zone())
         .map_err(|error| ConfigError(format!("pages.templates: failed to {error}")))?;
     Ok(PageState { app: Arc::clone(app), views: Arc::new(views) })
 }
 
-/// What writes and sends mail.
+/// The job that writes and sends mail.
 pub(super) fn post(app: &App) -> Result<Post, ConfigError> {
     let config = app.config();
     let wrong = |key: &str, why: String| ConfigError(format!("mail.{key}: {why}"));
@@ -117,7 +117,7 @@ pub(super) fn post(app: &App) -> Result<Post, ConfigError> {
     let address = |key: &str, text: &str| {
         let mut mailbox: lettre::message::Mailbox =
             text.parse().map_err(|error: lettre::address::AddressError| wrong(key, error.to_string()))?;
-        // Its domain in ASCII, if it has such a form.
+        // The domain in ASCII, if it has such a form.
         mailbox.email = canonical_email(mailbox.email.as_ref()).parse().unwrap_or(mailbox.email);
         Ok::<_, ConfigError>(mailbox)
     };
@@ -129,7 +129,7 @@ pub(super) fn post(app: &App) -> Result<Post, ConfigError> {
     Ok(Post { templates, mailer, shows_links: config.is_for_development() })
 }
 
-/// What all mail says of the program.
+/// What all mail says about the program.
 fn mail_context(app: &App) -> mail::Context {
     let config = app.config();
     let (portal, base) = (&config.portal, config.listen.public_base());
@@ -144,7 +144,7 @@ fn mail_context(app: &App) -> mail::Context {
     }
 }
 
-/// Shows what the parts count.
+/// Gives the metrics access to the counters of the parts.
 pub(super) fn show_metrics(shown: &Arc<App>, edge: &Arc<Edge>) {
     let metrics = &shown.metrics;
     for log in [Log::Facts, Log::Clicks] {

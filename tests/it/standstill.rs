@@ -182,7 +182,7 @@ async fn a_damaged_page_that_every_fact_waits_for_is_seen_everywhere_within_five
     assert_eq!(unproved["code"], "not_replayed");
     let standstill = r#"counterfoil_journal_standstill_seconds{log="facts"}"#;
     assert!(app.metric(standstill).await >= 2);
-    app.logs("it stands still: the fact at position ").await;
+    app.logs("at a standstill: the fact at position ").await;
     // One line when it begins, and one a minute: not one at each try.
     assert!(app.log().lines().count() < 20, "{}", app.log());
     let page = app.get("/metrics").await.expect_status(200).text();

@@ -1,12 +1,12 @@
 //! Facts about accounts.
 
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{
     FEED, MISSING_OWED, account_key, delivery_key, event_key, events_index, index_changes,
 };
 use crate::app::work::Work;
-use crate::domain::account::{Account, Apart, Claim, Origin, SignupOutcome};
+use crate::domain::account::{Account, Apart, Origin, Reservation, SignupOutcome};
 use crate::domain::fact::{Credit, Decision, Delivery, Event, Review, ReviewAction, Signup, Void};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::FactOutcome;
@@ -38,7 +38,7 @@ impl Kind for Signup {
             let (origin, claimed_at) = (context.origin, context.now);
             Ok(match account.report_signup(self, seen.as_ref(), origin, claimed_at) {
                 SignupOutcome::Claimed => {
-                    Effect::Claimed(Box::new(Claim { origin, claimed_at, signup: self.clone() }))
+                    Effect::Reserved(Box::new(Reservation { origin, claimed_at, signup: self.clone() }))
                 }
                 SignupOutcome::Pending => Effect::Pending,
                 SignupOutcome::Replayed => Effect::of(false),
@@ -48,7 +48,7 @@ impl Kind for Signup {
     }
 }
 
-/// The delivery of the same id that brought an event which is kept apart, if there is one.
+/// The delivery with the same id that brought an event which is kept apart, if there is one.
 fn seen(work: &Work, account: &AccountId, delivery: Option<&Delivery>) -> Result<Option<Delivery>> {
     delivery.map_or(Ok(None), |delivery| work.get(&delivery_key(account, delivery)))
 }
@@ -64,7 +64,7 @@ impl Kind for Event {
     fn permits(&self, actor: &Actor) -> bool {
         actor.reports()
     }
-    /// Events are looked for one by one, so that the work for one does not grow with how many there are.
+    /// Each event is looked up on its own, so that the work for one does not grow with their number.
     fn documents(&self) -> Vec<String> {
         let id = &self.account_id;
         let delivery = self.delivery.as_ref().map(|delivery| delivery_key(id, delivery));
@@ -86,8 +86,8 @@ impl Kind for Event {
     }
 }
 
-/// Takes in an event, and keeps apart what does not fit into the account's document; answers also whether one that was
-/// kept apart has changed.
+/// Adds an event, and keeps apart what does not fit into the account's document; also returns whether an event
+/// that was kept apart has changed.
 fn report_event(
     work: &mut Work,
     account: &mut Account,
@@ -138,7 +138,8 @@ impl Kind for Decision {
                 feed.push(json!({"kind": "attributed", "at": signup.signed_up_at, "plan": signup.plan,
                     "active": signup.active, "held": account.is_held()}));
                 feed.extend(account.events.iter().map(|kept| json!({"kind": "event", "event": kept.event})));
-                // Hundreds of events before a signup are nobody's story: who reads the feed asks the account for them.
+                // Hundreds of events before a signup belong in no feed entry: readers of the feed ask for the
+                // account instead.
                 feed.extend((account.events_apart > 0).then(|| json!({"kind": "changed"})));
             }
             let contradicts = account.contradicts(signup);
@@ -175,7 +176,7 @@ impl Kind for Review {
     const METRIC: Option<FactKind> = Some(FactKind::Review);
     const MAILS: usize = 0;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["action"].as_str().unwrap_or_default() {
+        sentence(match entry["action"].as_str().unwrap_or_default() {
             "hold" => "Held a referral for review",
             "release" => "Released a referral",
             _ => "Rejected a referral",
@@ -209,7 +210,7 @@ impl Kind for Credit {
     const METRIC: Option<FactKind> = Some(FactKind::Review);
     const MAILS: usize = 0;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["affiliate_id"] {
+        sentence(match entry["affiliate_id"] {
             Value::Null => "Credited an account to nobody",
             _ => "Credited an account by hand",
         })
@@ -226,7 +227,7 @@ impl Kind for Credit {
     }
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied {
         if let (Some(claim), Partition::Directory) = (self.claim_id, context.partition) {
-            // The account's partition has taken it in.
+            // The account's partition has added it.
             work.index(MISSING_OWED.to_owned(), claim.to_string(), false);
         }
         on_account(work, context, &self.account_id, |_, account, feed| {
@@ -243,8 +244,8 @@ impl Kind for Credit {
     }
 }
 
-/// Changes an account, and adds to the feed what that is to those whom it concerns. In the directory it does nothing: a
-/// fact about an account is there only for the audit log.
+/// Changes an account, and adds the change to the feed for the affiliates concerned. In the directory it does
+/// nothing: there, a fact about an account matters only for the audit log.
 fn on_account(
     work: &mut Work,
     context: &Context<'_>,
@@ -272,8 +273,8 @@ fn on_account(
     })
 }
 
-/// Whatever changed what a statement is computed from, and by whatever kind of fact: those whom it concerns stand in the
-/// feed, or a night would leave them as they were.
+/// Whatever changes the input of a statement, by any kind of fact, must name the affiliates concerned in the feed;
+/// otherwise the nightly run would not compute them again.
 fn add_to_feed(
     work: &mut Work,
     context: &Context<'_>,
@@ -321,7 +322,7 @@ mod tests {
         "acct_1".parse().expect("an id")
     }
 
-    /// A node's decision on the signup that it received at a minute.
+    /// A node's decision on the signup that it received at this minute.
     fn decision(received: i64, affiliate: Option<u64>) -> Fact {
         let signup = Signup {
             account_id: account(),
@@ -366,15 +367,15 @@ mod tests {
         Review { account_id: account(), action, reason: "a look".to_owned() }.into()
     }
 
-    /// Nights compute those affiliates only that the feed names: whatever fact changes what a statement is computed from
-    /// must name both whose account it was and whose it is.
+    /// Nightly runs compute only affiliates that the feed names: a fact that changes the input of a statement must
+    /// name both the affiliate that had the account and the one that has it.
     #[tokio::test]
     async fn whatever_changes_a_referral_names_whom_it_concerns() {
         let dir = tempfile::tempdir().expect("a directory");
         let store = SqliteStore::open(&dir.path().join("store")).expect("a store");
         let unknown = Change::Unknown { name: "merged".to_owned() };
         let histories: [&[Fact]; 6] = [
-            // The same signup, received earlier on a node that was away: it wins.
+            // The same signup, received earlier by a node that was away: it wins.
             &[decision(9, Some(1)), decision(5, Some(2))],
             &[decision(9, Some(1)), decision(5, None)],
             &[decision(9, None), decision(5, Some(2))],
@@ -392,7 +393,7 @@ mod tests {
         for history in histories {
             let mut former: Option<Account> = None;
             for (position, fact) in (1..).zip(history) {
-                // The document as the facts before left it, and a feed of its own.
+                // The document as the earlier facts left it, and its own feed.
                 let key = account_key(&account());
                 let partition = Partition::Hashed(0);
                 let mut work =
@@ -407,17 +408,17 @@ mod tests {
                 assert!(!matches!(effect, Effect::Void { .. }), "{fact:?}: {effect:?}");
                 let after: Account = work.get(&key).expect("plain data").expect("it is there");
                 let feed = work.into_commit().appends;
-                let told: Vec<serde_json::Value> =
+                let named_in_feed: Vec<serde_json::Value> =
                     feed.iter().map(|entry| serde_json::from_slice(&entry.body).expect("JSON")).collect();
                 let (whose, is) =
                     (former.as_ref().and_then(|account| account.credited_to), after.credited_to);
                 let changed = whose != is || former.as_ref().and_then(Account::referral) != after.referral();
                 count += usize::from(changed);
                 for affiliate in [whose, is].into_iter().flatten().filter(|_| changed) {
-                    let named = told.iter().any(|entry| {
+                    let is_named = named_in_feed.iter().any(|entry| {
                         entry["affiliate_id"] == json!(affiliate) || entry["before"] == json!(affiliate)
                     });
-                    assert!(named, "{fact:?} does not tell {affiliate}: {told:?}");
+                    assert!(is_named, "{fact:?} does not name {affiliate}: {named_in_feed:?}");
                 }
                 former = Some(after);
             }

@@ -1,7 +1,7 @@
-//! Facts about affiliates: how they came, the steps of their life, what changed of them, what staff wrote about them.
+//! Facts about affiliates: applications, the steps of their life, changes of their data, notes of staff.
 
 use super::puts::{code_key, end_sessions, link_key, put_affiliate, put_link, write_to};
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::{APPLICANT, Actor};
 use crate::app::layout::{affiliate_key, applied_again_key, credentials_key, email_key, notes_key};
 use crate::app::outbox::enqueue_in;
@@ -26,7 +26,7 @@ impl Kind for AffiliateCreated {
     const MAILS: usize = 1;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
         let steps = entry["affiliate"]["history"].as_array().map_or(0, Vec::len);
-        said(if steps > 1 { "Brought an affiliate over" } else { "Applied" })
+        sentence(if steps > 1 { "Brought an affiliate over" } else { "Applied" })
     });
 
     fn subject(&self) -> Subject<'_> {
@@ -76,12 +76,12 @@ impl Kind for AffiliateCreated {
     }
 }
 
-/// Tells the owner of a known address that somebody applied with it, at most once a day. The letter greets nobody by
-/// the name that was given: anybody may have given it.
+/// Writes to the owner of a known address that somebody applied with it, at most once a day. The letter does not
+/// use the name from the application, because a stranger may have entered it.
 fn write_to_who_is_known(work: &mut Work, profile: &Profile, at: DateTime<Utc>) -> Result<()> {
     let key = applied_again_key(&profile.email);
-    let told: Option<DateTime<Utc>> = work.get(&key)?;
-    if told.is_some_and(|told| at - told < TimeDelta::days(1)) {
+    let last_mail: Option<DateTime<Utc>> = work.get(&key)?;
+    if last_mail.is_some_and(|last| at - last < TimeDelta::days(1)) {
         return Ok(());
     }
     work.put(&key, &at)?;
@@ -93,7 +93,7 @@ impl Kind for AffiliateStep {
     const METRIC: Option<FactKind> = Some(FactKind::Affiliate);
     const MAILS: usize = 1;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["step"].as_str().unwrap_or_default() {
+        sentence(match entry["step"].as_str().unwrap_or_default() {
             "approve" => "Approved an application",
             "reject" => "Rejected an application",
             "activate" => "Activated the account",
@@ -112,7 +112,7 @@ impl Kind for AffiliateStep {
             Step::Approve | Step::Reject => actor.may(Permission::ReviewApplications),
             Step::Suspend | Step::Reinstate => actor.may(Permission::ChangeAffiliates),
             Step::Close => actor.may(Permission::CloseAffiliates),
-            // These come with a password that is set and an agreement that is signed.
+            // These come with a new password or a signed agreement.
             Step::Activate | Step::Sign => actor.is_server(),
         }
     }
@@ -122,7 +122,7 @@ impl Kind for AffiliateStep {
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied {
         let key = affiliate_key(self.affiliate_id);
         let mut affiliate: Affiliate = work.need(&key, Refusal::UnknownAffiliate)?;
-        // One that never got in has nothing that could be closed.
+        // An affiliate that never became active has nothing to close.
         let may_sign_in = affiliate.may_sign_in();
         if affiliate.step(self.step, self.reason.clone(), context.at).is_err() {
             return Err(Refusal::WrongStatus.into());
@@ -144,9 +144,9 @@ impl Kind for AffiliateStep {
 
 impl Kind for AffiliateChanged {
     const METRIC: Option<FactKind> = Some(FactKind::Affiliate);
-    /// Two to the address that was, and one to each that was given up shortly before.
+    /// Two to the old address, and one to each address that was replaced shortly before.
     const MAILS: usize = 2 + MOST_FORMER;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Changed an affiliate's data"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Changed an affiliate's data"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -154,7 +154,7 @@ impl Kind for AffiliateChanged {
     fn permits(&self, actor: &Actor) -> bool {
         let (addresses, others) = self.change.touches();
         let may_change = |touched: bool, permission| !touched || actor.may(permission);
-        // Its code and its exemption from holds are for staff to change.
+        // Only staff change its code and its exemption from holds.
         let is_own = actor.is(self.affiliate_id) && self.change.is_of_profile();
         is_own
             || may_change(addresses, Permission::ChangeAddresses)
@@ -170,7 +170,7 @@ impl Kind for AffiliateChanged {
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied {
         let Self { affiliate_id: id, change } = self;
         let mut affiliate: Affiliate = work.need(&affiliate_key(*id), Refusal::UnknownAffiliate)?;
-        // A former e-mail or code stays the affiliate's own: old links on paper still lead to it.
+        // A former e-mail or code stays the affiliate's own: links in print still use it.
         let claims = [
             (change.profile.as_ref().map(|profile| email_key(&profile.email)), Refusal::EmailTaken),
             (change.code.as_ref().map(|code| code_key(code.as_str())), Refusal::CodeTaken),
@@ -197,7 +197,7 @@ impl Kind for AffiliateChanged {
         }
         put_affiliate(work, &affiliate)?;
         if before.addresses.email_changes != affiliate.addresses.email_changes {
-            // Whoever is signed in, or holds a link, was let in by the address that was.
+            // Sessions and links of the old address end.
             end_sessions(work, Person::Affiliate(*id))?;
         }
         write_of_addresses(work, &before, &affiliate, context.at)?;
@@ -205,9 +205,9 @@ impl Kind for AffiliateChanged {
     }
 }
 
-/// Tells an affiliate, at the address that it had, that mail or payouts go elsewhere: if it did not mean that, it
-/// hears of it. Where payouts go is also told the addresses that were given up shortly before: whoever took the
-/// account began with them.
+/// Writes to the affiliate, at its old address, that mail or payouts go elsewhere, so that it learns of a change
+/// that it did not make. A change of where payouts go is also sent to the addresses that were replaced shortly
+/// before, because somebody who took over the account would have changed them first.
 fn write_of_addresses(
     work: &mut Work,
     before: &Affiliate,
@@ -226,13 +226,13 @@ fn write_of_addresses(
         let masked = after.profile.paypal_email.as_deref().map(mask_email).unwrap_or_default();
         let first = before.profile.paypal_email.is_none();
         let message = Message::PaypalChanged { masked, first, held_until };
-        let mut told = vec![before.profile.email.clone()];
+        let mut recipients = vec![before.profile.email.clone()];
         for email in before.addresses.former_at(at) {
-            if !told.iter().any(|one| same_email(one, email)) {
-                told.push(email.to_owned());
+            if !recipients.iter().any(|one| same_email(one, email)) {
+                recipients.push(email.to_owned());
             }
         }
-        for to in told {
+        for to in recipients {
             let (name, person) = (before.profile.name.clone(), Some(Person::Affiliate(before.id)));
             enqueue_in(work, Letter { to, name, person, message: message.clone() })?;
         }
@@ -243,7 +243,7 @@ fn write_of_addresses(
 impl Kind for NoteAdded {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Wrote a note"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Wrote a note"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -259,7 +259,7 @@ impl Kind for NoteAdded {
         let key = notes_key(self.affiliate_id);
         let mut notes: Vec<Note> = work.get(&key)?.unwrap_or_default();
         notes.push(Note { at: context.at, by: context.by.to_owned(), text: self.text.clone() });
-        // In one order, whichever node's journal is replayed first.
+        // In a fixed order, no matter which node's journal is replayed first.
         notes.sort();
         notes.drain(..notes.len().saturating_sub(NOTES));
         work.put(&key, &notes)?;
@@ -270,7 +270,7 @@ impl Kind for NoteAdded {
 impl Kind for ActivationSent {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Sent a link that sets the password"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Sent a link that sets the password"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -298,7 +298,7 @@ impl Kind for ActivationSent {
 impl Kind for SignedOutEverywhere {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Signed an affiliate out everywhere"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Signed an affiliate out everywhere"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory

@@ -1,7 +1,7 @@
 //! Facts about the agreement: its text, and who signed it.
 
 use super::puts::{put_affiliate, write_to};
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{affiliate_key, agreement_key};
 use crate::app::work::Work;
@@ -32,7 +32,7 @@ impl Kind for AgreementPublished {
     fn documents(&self) -> Vec<String> {
         vec![agreement_key(&self.agreement.version)]
     }
-    /// A version stands for one text, the first, and never for another.
+    /// A version stands for one text, the first that was written; it never changes.
     fn apply(&self, work: &mut Work, _: &Context<'_>) -> Applied {
         let key = agreement_key(&self.agreement.version);
         match work.get::<Agreement>(&key)? {
@@ -50,7 +50,7 @@ impl Kind for AgreementSigned {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
     const AUDIT: Option<Audit> =
-        Some(Audit { hides: &["signature", "ip"], says: |_| said("Signed the agreement") });
+        Some(Audit { hides: &["signature", "ip"], says: |_| sentence("Signed the agreement") });
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory

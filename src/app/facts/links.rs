@@ -1,7 +1,7 @@
 //! Facts about links.
 
 use super::puts::{link_key, put_link, write_to};
-use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{affiliate_key, link_count_key};
 use crate::app::work::Work;
@@ -17,7 +17,7 @@ use crate::store::Result;
 impl Kind for LinkCreated {
     const METRIC: Option<FactKind> = Some(FactKind::Link);
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Made a link"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Made a link"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -43,7 +43,7 @@ impl Kind for LinkCreated {
     }
 }
 
-/// Counts a link that is made; false: there are as many as there may be. Nothing is counted before somebody asks.
+/// Counts a new link; false: the limit is reached. Links are counted only from the first fact on that has a limit.
 fn count_link(work: &mut Work, link: &Link, within: Option<Within>) -> Result<bool> {
     let key = link_count_key(link.affiliate);
     let counted: Option<u32> = work.get(&key)?;
@@ -58,7 +58,7 @@ fn count_link(work: &mut Work, link: &Link, within: Option<Within>) -> Result<bo
 impl Kind for LinkDisabled {
     const METRIC: Option<FactKind> = Some(FactKind::Link);
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Switched a link off"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Switched a link off"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -69,7 +69,8 @@ impl Kind for LinkDisabled {
     fn documents(&self) -> Vec<String> {
         vec![affiliate_key(self.affiliate_id), link_key(self.link_id)]
     }
-    /// A default link is what its affiliate's home page, mail and print lead to: to stop it, the affiliate is suspended.
+    /// A default link is used on the affiliate's home page, in mail and in print: to stop it, suspend the
+    /// affiliate.
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied {
         let (affiliate, mut link) = link_of(work, self.link_id, self.affiliate_id)?;
         if link.id == affiliate.default_link && self.reason.is_some() && !link.switch.is_off() {
@@ -77,7 +78,7 @@ impl Kind for LinkDisabled {
         }
         let changed = link.switch.off(context.at, context.by, self.reason.as_deref());
         put_link(work, &link)?;
-        // Who switched it off itself knows it.
+        // An affiliate that switched the link off itself needs no mail.
         if changed && !link.switch.is_off_by(affiliate.id) && affiliate.may_act() {
             let reason = link.switch.disabled_reason.unwrap_or_default();
             let message = Message::LinkDisabled { label: link.label, made_at: link.created_at, reason };
@@ -90,7 +91,7 @@ impl Kind for LinkDisabled {
 impl Kind for LinkEnabled {
     const METRIC: Option<FactKind> = Some(FactKind::Link);
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Switched a link on again"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Switched a link on again"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -113,7 +114,7 @@ impl Kind for LinkEnabled {
     }
 }
 
-/// A link with whose it is.
+/// A link with its affiliate.
 fn link_of(
     work: &Work,
     link: LinkId,

@@ -1,6 +1,7 @@
-//! The kinds of facts. Each says in one place what it is about, who may hand it in, which documents it needs, how many mails it
-//! may cause, how it is counted, how the audit log shows it, and what it does to the store's documents: a kind that leaves something out
-//! does not compile. The drainer applies facts and knows no kind.
+//! The kinds of facts. Each kind states in one place what it is about, who may submit it, which documents it
+//! needs, how many mails it may cause, how it is counted, how the audit log shows it, and what it does to the
+//! store's documents. A kind that leaves something out does not compile. The drainer applies facts and knows no
+//! kinds.
 
 mod accounts;
 mod affiliates;
@@ -18,7 +19,7 @@ use super::actor::Actor;
 use super::layout::{AUDIT, account_partition, affiliate_partition};
 use super::outbox;
 use super::work::{Source, Work};
-use crate::domain::account::{Account, Claim, Origin, Refusal};
+use crate::domain::account::{Account, Origin, Refusal, Reservation};
 use crate::domain::fact::{Fact, Record};
 use crate::domain::id::{AccountId, AffiliateId, NodeId};
 use crate::domain::outcome::FactOutcome;
@@ -29,26 +30,26 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// What a kind of fact says of itself.
+/// What a kind of fact states about itself.
 trait Kind {
-    /// How it is counted when it is submitted; `None`: the server itself decides it, nobody submits it.
+    /// How it is counted when it is submitted; `None`: only the server itself submits it.
     const METRIC: Option<FactKind>;
-    /// Mails that it may cause, at most.
+    /// The most mails that it may cause.
     const MAILS: usize;
-    /// How the audit log shows it; `None`: nobody did it, and nobody needs to know of it.
+    /// How the audit log shows it; `None`: it is not shown there.
     const AUDIT: Option<Audit>;
 
     /// What it is about.
     fn subject(&self) -> Subject<'_>;
-    /// Whether somebody may hand it in.
+    /// Whether an actor may submit it.
     fn permits(&self, actor: &Actor) -> bool;
-    /// The documents in its subject's partition that it reads or changes, but for those of its mails.
+    /// The documents in its subject's partition that it reads or changes, except those of its mails.
     fn documents(&self) -> Vec<String>;
     /// Applies it to the documents of a partition: its subject's, or the directory's.
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied;
 }
 
-/// What a fact is about, which says where it is applied.
+/// What a fact is about; this determines where it is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject<'f> {
     /// An account: applied in its partition.
@@ -68,7 +69,7 @@ pub(crate) enum Subject<'f> {
 struct Audit {
     /// The path of the field that it does not show; empty: it shows all.
     hides: &'static [&'static str],
-    /// The fact in words, from its JSON; `None`: this one is not shown.
+    /// The fact in words, from its JSON; `None`: this fact is not shown.
     says: fn(&Value) -> Option<String>,
 }
 
@@ -80,24 +81,24 @@ impl Audit {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the answer of every `says`")]
-fn said(words: &str) -> Option<String> {
+fn sentence(words: &str) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// What is known beside the fact that is applied.
+/// What is known besides the fact that is being applied.
 #[derive(Debug, Clone, Copy)]
 struct Context<'f> {
     partition: Partition,
-    /// Its place in its node's journal.
+    /// Its position in its node's journal.
     origin: Origin,
-    /// When it was taken in.
+    /// When it was accepted.
     at: DateTime<Utc>,
-    /// From whom it came.
+    /// Who submitted it.
     by: &'f str,
     now: DateTime<Utc>,
 }
 
-/// A fact with its place in the journal.
+/// A fact with its position in the journal.
 #[derive(Debug, Clone)]
 pub(crate) struct Located {
     pub(crate) cursor: Cursor,
@@ -108,22 +109,22 @@ impl Located {
     pub(crate) fn origin(&self, node: NodeId) -> Origin {
         Origin { at: self.record.at, node, position: self.cursor.position }
     }
-    /// Its mails are named by it.
+    /// The ids of its mails are derived from it.
     const fn source(&self, node: NodeId, now: DateTime<Utc>) -> Source {
         Source { node, cursor: self.cursor, at: self.record.at, now }
     }
 }
 
-/// What became of a fact in one partition.
+/// The effect of a fact in one partition.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// It ended.
+    /// It is done.
     Done { outcome: FactOutcome, account: Option<Arc<Account>> },
-    /// The signup is ours to decide on.
-    Claimed(Box<Claim>),
-    /// The same signup is being decided.
+    /// This node reserved the signup and must decide it.
+    Reserved(Box<Reservation>),
+    /// The same signup is being decided already.
     Pending,
-    /// It had no effect, and never will.
+    /// It had no effect, and never will have one.
     Void { reason: String, refusal: Option<Refusal> },
 }
 
@@ -131,7 +132,7 @@ impl Effect {
     const fn done(outcome: FactOutcome) -> Self {
         Self::Done { outcome, account: None }
     }
-    /// It is new; or it was said before, and nothing changed.
+    /// It is new; or it repeats an earlier fact and changes nothing.
     const fn of(changed: bool) -> Self {
         Self::done(if changed { FactOutcome::New } else { FactOutcome::Replayed })
     }
@@ -163,24 +164,24 @@ impl From<StoreError> for NotApplied {
 }
 
 impl Work {
-    /// A document that must be there, or the fact is refused.
+    /// A document that must exist; otherwise the fact is refused.
     fn need<T: DeserializeOwned>(&self, key: &str, or: Refusal) -> std::result::Result<T, NotApplied> {
         self.get(key)?.ok_or(NotApplied::Refused(or))
     }
 }
 
-/// Asks the kind of a fact.
+/// Calls a function of the fact's kind.
 macro_rules! kinds {
     ($($kind:ident)*) => {
         /// What a fact is about.
         pub(crate) fn subject(fact: &Fact) -> Subject<'_> {
             match fact { $( Fact::$kind(fact) => fact.subject(), )* }
         }
-        /// Whether somebody may hand it in.
+        /// Whether an actor may submit a fact.
         pub(crate) fn permits(fact: &Fact, actor: &Actor) -> bool {
             match fact { $( Fact::$kind(fact) => fact.permits(actor), )* }
         }
-        /// How it is counted when it is submitted, if it is.
+        /// How a fact is counted when it is submitted, if it is.
         pub(crate) const fn metric(fact: &Fact) -> Option<FactKind> {
             match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::METRIC, )* }
         }
@@ -216,7 +217,7 @@ kinds! {
     MailDone SetAside SetAsideEnded
 }
 
-/// The account that a fact is about, if it is about one.
+/// The account that a fact is about, if any.
 pub(crate) fn account_of(fact: &Fact) -> Option<&AccountId> {
     if let Subject::Account(id) = subject(fact) { Some(id) } else { None }
 }
@@ -229,8 +230,8 @@ pub(crate) fn fence_of(fact: &Fact) -> Option<u64> {
     }
 }
 
-/// The partition that a fact is about, if it is about anything in the store.
-pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
+/// The partition of a fact's subject, if the subject is in the store.
+pub(crate) fn home_partition(fact: &Fact, partitions: u16) -> Option<Partition> {
     match subject(fact) {
         Subject::Account(id) => Some(account_partition(id, partitions)),
         Subject::Statement { affiliate, .. } => Some(affiliate_partition(affiliate, partitions)),
@@ -240,12 +241,12 @@ pub(crate) fn home_of(fact: &Fact, partitions: u16) -> Option<Partition> {
 }
 
 /// Whether a fact changes something in a partition.
-pub(crate) fn touches(fact: &Fact, partition: Partition, partitions: u16) -> bool {
-    home_of(fact, partitions) == Some(partition)
+pub(crate) fn affects(fact: &Fact, partition: Partition, partitions: u16) -> bool {
+    home_partition(fact, partitions) == Some(partition)
         || (partition == Partition::Directory && audit(fact).is_some() && subject(fact) != Subject::Nothing)
 }
 
-/// The documents that a fact reads or may change in a partition, its mails among them.
+/// The documents that a fact reads or may change in a partition, including its mails.
 pub(crate) fn keys_of(
     located: &Located,
     partition: Partition,
@@ -275,7 +276,7 @@ pub(crate) fn apply(
     let context = Context { partition, origin: located.origin(node), at: *at, by, now };
     match apply_kind(fact, work, &context) {
         Ok(effect) => {
-            // Only what took effect is in the log.
+            // Only facts that had an effect are in the log.
             if partition == Partition::Directory && !matches!(effect, Effect::Void { .. }) {
                 note_in_audit(work, &located.record);
             }
@@ -301,7 +302,7 @@ fn note_in_audit(work: &mut Work, record: &Record) {
     work.append(AUDIT, &shown);
 }
 
-/// An entry of the audit log in words; one that a newer version wrote is shown by its kind.
+/// An entry of the audit log in words; an entry of a newer version is shown by its kind.
 pub fn in_words(kind: &str, entry: &Value) -> String {
     audit_of(kind).and_then(|audit| (audit.says)(entry)).unwrap_or_else(|| kind.replace('_', " "))
 }

@@ -1,6 +1,6 @@
 //! Facts of nightly runs: statements, months, and the runs themselves.
 
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{CHANGES, FEED, RUN, RUNS, statement_key, statements_index};
 use crate::app::work::Work;
@@ -51,7 +51,7 @@ impl Kind for StatementClosed {
     }
 }
 
-/// What the feed says when a statement's lines change: crossings that are new, and those that late facts undid.
+/// The feed entries when a statement's lines change: new qualifications, and those that late facts undid.
 pub(crate) fn crossing_entries(before: Option<&Statement>, after: &Statement) -> Vec<serde_json::Value> {
     let old = before.map(|statement| statement.lines.as_slice()).unwrap_or_default();
     let entry = |kind, line: &Line| {
@@ -67,7 +67,7 @@ pub(crate) fn crossing_entries(before: Option<&Statement>, after: &Statement) ->
     gone.chain(new).collect()
 }
 
-/// The indexes that a statement is found by.
+/// The indexes in which a statement is listed.
 pub(crate) fn statement_indexes(statement: &Statement) -> Vec<IndexChange> {
     let (affiliate, month) = (statement.affiliate_id, statement.month);
     [
@@ -148,7 +148,7 @@ fn put_month(work: &mut Work, doc: &MonthDoc) -> Result<()> {
 impl Kind for RunFinished {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Finished a nightly run"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Finished a nightly run"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Run { fence: self.fence }

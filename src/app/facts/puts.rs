@@ -30,14 +30,14 @@ pub(super) fn code_key(code: &str) -> String {
     format!("code:{code}")
 }
 
-/// Writes to an affiliate.
+/// Puts a letter to an affiliate into the outbox.
 pub(super) fn write_to(work: &mut Work, affiliate: &Affiliate, message: Message) -> Result<()> {
     let profile = &affiliate.profile;
     let (to, name) = (profile.email.clone(), profile.name.clone());
     enqueue_in(work, Letter { to, name, person: Some(Person::Affiliate(affiliate.id)), message })
 }
 
-/// Ends all sessions and open links of a person; the password stays. One that has none has no sessions.
+/// Ends all sessions and open links of a person; the password stays. A person without credentials has no sessions.
 pub(super) fn end_sessions(work: &mut Work, person: Person) -> Result<()> {
     let key = credentials_key(person);
     let Some(mut known) = work.get::<Credentials>(&key)? else { return Ok(()) };

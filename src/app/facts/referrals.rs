@@ -1,7 +1,7 @@
 //! Facts about missing referrals that affiliates claim.
 
 use super::puts::write_to;
-use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{MISSING, MISSING_OPEN, MISSING_OWED, affiliate_key, claim_key, missing_index};
 use crate::app::work::Work;
@@ -16,7 +16,7 @@ use crate::metrics::FactKind;
 impl Kind for ClaimFiled {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Claimed a missing referral"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Claimed a missing referral"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -44,7 +44,7 @@ impl Kind for ClaimFiled {
 impl Kind for ClaimDecided {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Decided a claim"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Decided a claim"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -69,7 +69,7 @@ impl Kind for ClaimDecided {
         claim.decided_by = Some(context.by.to_owned());
         claim.decided_at = Some(context.at);
         claim.account_id = self.account_id.clone().filter(|_| self.granted);
-        // The account lives elsewhere: the credit is a fact of its own, and owed until it is there.
+        // The account is in another partition: the credit is a separate fact, and owed until it is applied.
         work.index(MISSING_OWED.to_owned(), member.clone(), claim.account_id.is_some());
         work.index(MISSING_OPEN.to_owned(), member, false);
         work.put(&key, &claim)?;

@@ -1,7 +1,7 @@
 //! Facts about members of staff, and the passwords of all people.
 
 use super::puts::{end_sessions, put_affiliate};
-use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, NotApplied, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{ADMINS, CHANGES, affiliate_key, credentials_key, staff_email_key, staff_key};
 use crate::app::outbox::enqueue_in;
@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 impl Kind for StaffCreated {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Made a member of staff"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Made a member of staff"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -50,7 +50,7 @@ impl Kind for StaffCreated {
 impl Kind for StaffChanged {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Changed a member of staff"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Changed a member of staff"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -88,8 +88,8 @@ impl Kind for StaffChanged {
     }
 }
 
-/// Keeps who may manage staff, once somebody asked that one be left; false: nobody would be. `asked`: those who were
-/// known to whoever asks that.
+/// Updates the list of members who may manage staff, once a fact requires that one remains; false: nobody would
+/// remain. `asked`: the members that the sender of the fact knew.
 fn count_admin(work: &mut Work, member: &StaffMember, asked: Option<&BTreeSet<StaffId>>) -> Result<bool> {
     let counted: Option<BTreeSet<StaffId>> = work.get(ADMINS)?;
     let Some(mut admins) = counted.or_else(|| asked.cloned()) else { return Ok(true) };
@@ -111,7 +111,7 @@ fn put_staff(work: &mut Work, member: &StaffMember) -> Result<()> {
 impl Kind for StaffInvited {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Made a link that sets a member's password"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Made a link that sets a member's password"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -122,7 +122,7 @@ impl Kind for StaffInvited {
     fn documents(&self) -> Vec<String> {
         vec![staff_key(self.staff_id), credentials_key(Person::Staff(self.staff_id))]
     }
-    /// Whoever has a password already hears that a link was made that sets another one.
+    /// A member who has a password is informed that a link was made that sets another one.
     fn apply(&self, work: &mut Work, _: &Context<'_>) -> Applied {
         let member: StaffMember = work.need(&staff_key(self.staff_id), Refusal::UnknownStaff)?;
         if member.disabled_at.is_some() {
@@ -140,7 +140,7 @@ impl Kind for StaffInvited {
 impl Kind for StaffSignedOutEverywhere {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    const AUDIT: Option<Audit> = Audit::saying(|_| said("Signed out everywhere"));
+    const AUDIT: Option<Audit> = Audit::saying(|_| sentence("Signed out everywhere"));
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -161,7 +161,7 @@ impl Kind for StaffSignedOutEverywhere {
 impl Kind for PasswordSet {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 1;
-    const AUDIT: Option<Audit> = Some(Audit { hides: &["hash"], says: |_| said("Set a password") });
+    const AUDIT: Option<Audit> = Some(Audit { hides: &["hash"], says: |_| sentence("Set a password") });
 
     fn subject(&self) -> Subject<'_> {
         Subject::Directory
@@ -193,7 +193,8 @@ impl Kind for PasswordSet {
             }
             Person::Staff(id) => {
                 let member: StaffMember = work.need(&staff_key(id), Refusal::UnknownStaff)?;
-                // Disabled later, on another node whose facts came first, it had set its password all the same.
+                // A member who was disabled later, on another node whose facts came first, had still set a
+                // password.
                 if member.disabled_at.is_some_and(|disabled| disabled <= context.at) {
                     return Err(Refusal::UnknownStaff.into());
                 }
@@ -201,7 +202,7 @@ impl Kind for PasswordSet {
                 (member.email, member.name)
             }
         };
-        // Whoever has just set a first password knows it.
+        // A person who has just set a first password needs no mail about it.
         if self.replaces > 0 {
             let message = Message::PasswordChanged;
             enqueue_in(work, Letter { to, name, person: Some(self.person), message })?;
@@ -211,7 +212,7 @@ impl Kind for PasswordSet {
 }
 
 impl PasswordSet {
-    /// Puts the password in the place of the one that it replaces; refused if another one stands there.
+    /// Sets the password in place of the one that it replaces; refused if another one is set now.
     fn replace_credentials(
         &self,
         work: &mut Work,

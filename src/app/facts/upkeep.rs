@@ -1,6 +1,6 @@
-//! Facts by which the server looks after itself: mail that ended, facts that were set aside.
+//! Facts about the server's own housekeeping: mail that ended, facts that were set aside.
 
-use super::{Applied, Audit, Context, Effect, Kind, Subject, said};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{SET_ASIDE, lost_mail_key, set_aside_key};
 use crate::app::outbox::{mail_done, mail_key, remember_lost};
@@ -13,7 +13,7 @@ use crate::metrics::FactKind;
 impl Kind for MailDone {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
-    /// Only mail that never reached its person: somebody should know of it.
+    /// Only mail that never reached its recipient is shown: staff should know about it.
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
         let kind = entry["lost"]["kind"].as_str()?;
         Some(format!("Gave up a mail: {}", kind.replace('_', " ")))
@@ -71,7 +71,7 @@ impl Kind for SetAsideEnded {
     const METRIC: Option<FactKind> = None;
     const MAILS: usize = 0;
     const AUDIT: Option<Audit> = Audit::saying(|entry| {
-        said(match entry["retried"].as_bool() {
+        sentence(match entry["retried"].as_bool() {
             Some(true) => "Had a fact tried again that was set aside",
             _ => "Dropped a fact that was set aside",
         })
@@ -93,7 +93,7 @@ impl Kind for SetAsideEnded {
         if aside.ended.is_some() {
             return Err(Refusal::NotSetAside.into());
         }
-        // It may hold people's data, and nobody needs it any more.
+        // It may hold personal data, and nobody needs it any more.
         aside.record = None;
         let (at, by, reason) = (context.at, context.by.to_owned(), self.reason.clone());
         aside.ended = Some(Ended { at, by, retried: self.retried, reason });

@@ -1,4 +1,4 @@
-//! An affiliate's way in: applying, being brought over, being sent a link; and what changes of it.
+//! Adding affiliates: by an application, by import from another system, by a link; and changes of their data.
 
 use super::limits::APPLICATIONS_FROM;
 use super::{ActError, App};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Fields that are not taken, each with why not.
+/// Invalid fields, each with the reason.
 type Faults = Vec<(&'static str, BadInput)>;
 
 /// A new affiliate.
@@ -99,7 +99,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Opti
 }
 
 impl NewAffiliate {
-    /// The affiliate that this makes. `code`: for one that names none.
+    /// The affiliate that this creates. `code`: for one that names none.
     pub fn made(
         self,
         now: DateTime<Utc>,
@@ -139,11 +139,11 @@ impl NewAffiliate {
     }
 }
 
-/// The way of an affiliate that is brought over.
+/// The steps of an affiliate that is imported.
 const LIFE: [Status; 4] = [Status::Applied, Status::Approved, Status::Activated, Status::Active];
 
 impl ChangedAffiliate {
-    /// The change that this makes to a profile. What was kept before is taken as it is: it may be older than a rule.
+    /// The change of a profile. Values from before are accepted as they are: they may be older than a rule.
     pub fn made_to(self, before: &Profile, partner_types: &[String]) -> Result<AffiliateChange, Faults> {
         let mut faults = Faults::new();
         let mut after = before.clone();
@@ -189,7 +189,7 @@ fn changed_email<const MOST: usize>(typed: &Line<254>, kept: Option<&str>) -> Re
     }
 }
 
-/// A kind of partner, which is one of the program's or the one that it was.
+/// A partner type: one of the program's, or the affiliate's present one.
 fn listed(
     typed: Option<String>,
     kept: Option<&str>,
@@ -202,8 +202,9 @@ fn listed(
 }
 
 impl App {
-    /// Takes an application in. The answer is given once it is on disk and before anybody looks whether its address
-    /// is known, so that neither the answer nor its time tells; the address itself is told by mail.
+    /// Accepts an application. The answer is given once it is on disk and before the address is looked up, so that
+    /// neither the answer nor its duration shows whether the address is known; the address itself gets a mail
+    /// about it.
     pub async fn apply_as_affiliate(&self, new: NewAffiliate, ip: IpAddr) -> Result<(), ActError> {
         let fact = self.new_affiliate(new)?;
         if self.count_one(&self.by_ip("apply_from", ip, APPLICATIONS_FROM)).await? {
@@ -213,20 +214,21 @@ impl App {
         Ok(())
     }
 
-    /// An affiliate to be added, with its default link.
+    /// A new affiliate, with its default link.
     pub fn new_affiliate(&self, new: NewAffiliate) -> Result<AffiliateCreated, ActError> {
         let made = new.made(self.now(), self.free_code(), &self.config().program.partner_types);
         made.map_err(ActError::Invalid)
     }
 
-    /// A code that no other affiliate has: another one's would refuse the application after it was taken in.
+    /// A code that no other affiliate has; with a code in use, the application would be refused after it was
+    /// accepted.
     fn free_code(&self) -> ReferralCode {
         let directory = self.directory();
         let mut codes = std::iter::repeat_with(ReferralCode::random);
         codes.find(|code| directory.by_code(code).is_none()).unwrap_or_else(ReferralCode::random)
     }
 
-    /// Changes an affiliate. A change that leaves everything as it is is not recorded: `false`.
+    /// Changes an affiliate. A change without any difference is not recorded: `false`.
     pub async fn change_affiliate(
         self: &Arc<Self>,
         actor: &Actor,
@@ -240,7 +242,7 @@ impl App {
         self.change(actor, affiliate_id, change.map_err(ActError::Invalid)?).await
     }
 
-    /// Takes a change of an affiliate in, if it changes anything.
+    /// Accepts a change of an affiliate, if it changes anything.
     pub async fn change(
         self: &Arc<Self>,
         actor: &Actor,
@@ -253,8 +255,8 @@ impl App {
         self.act(actor, AffiliateChanged { affiliate_id, change }).await.map(|_| true)
     }
 
-    /// Sends an affiliate that may sign in a link that sets its password: again after its approval, or for the first
-    /// time to one that was brought over from another system.
+    /// Sends an affiliate that may sign in a link that sets its password: again after its approval, or for the
+    /// first time to one that was imported from another system.
     pub async fn send_activation(self: &Arc<Self>, actor: &Actor, id: AffiliateId) -> Result<(), ActError> {
         self.act(actor, ActivationSent { affiliate_id: id }).await?;
         Ok(())

@@ -1,7 +1,7 @@
-//! The agreement: the text that affiliates sign, kept for ever from before its first signature on.
+//! The agreement: the text that affiliates sign, kept permanently from before its first signature.
 //!
-//! A version stands for one text. A node whose configuration has another one for a version that is known neither starts
-//! nor takes a signature: nobody's name may come to stand under a text that they did not read.
+//! A version stands for one text. A node with another text for a known version neither starts nor accepts a
+//! signature: nobody's name may appear under a text that they did not read.
 
 use super::{ActError, App};
 use crate::app::actor::Actor;
@@ -18,16 +18,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl App {
-    /// What affiliates sign now.
+    /// The agreement that affiliates sign now.
     pub fn agreement(&self) -> &Agreement {
         &self.settings.agreement
     }
-    /// Whether an affiliate has yet to sign the present agreement; one that left signs no more.
+    /// Whether an affiliate has not signed the present agreement; a closed affiliate need not.
     pub fn must_sign(&self, affiliate: &Affiliate) -> bool {
         affiliate.status() != Status::Closed && !affiliate.has_signed(&self.agreement().version)
     }
 
-    /// Signs the present agreement by typed name; the first signature lets the affiliate's links earn.
+    /// Signs the present agreement with a typed name; after the first signature the affiliate's links earn.
     pub async fn sign_agreement(
         self: &Arc<Self>,
         id: AffiliateId,
@@ -47,7 +47,7 @@ impl App {
         Ok(())
     }
 
-    /// Writes the present text down, once, before anybody signs it.
+    /// Journals the present text once, before anybody signs it.
     async fn publish_agreement(self: &Arc<Self>) -> Result<(), ActError> {
         let agreement = self.agreement();
         let ended = match self.published(&agreement.version).await? {
@@ -63,7 +63,7 @@ impl App {
                 tracing::error!(version = agreement.version, %refusal, "nobody can sign the agreement");
                 Err(ActError::Unavailable)
             }
-            // The text is on disk, but nothing was signed yet.
+            // The text is on disk, but nothing is signed yet.
             Err(ActError::Deferred) => Err(ActError::Unavailable),
             other => other,
         }
@@ -81,7 +81,7 @@ impl App {
         Ok(known.filter(|known| known.sha256 == signature.sha256))
     }
 
-    /// What is wrong with the configured agreement: its version stands for another text already.
+    /// What is wrong with the configured agreement: its version already stands for another text.
     pub(crate) async fn agreement_trouble(&self) -> Result<Option<String>, StoreError> {
         let ours = self.agreement();
         let known = self.published(&ours.version).await?.filter(|known| known.sha256 != ours.sha256);
@@ -96,7 +96,7 @@ impl App {
         }))
     }
 
-    /// What an operator should know of the agreement.
+    /// What an operator should know about the agreement.
     pub(crate) async fn inspect_agreement(&self) -> Finding {
         let found = |ok: bool, text: String| Finding { check: "agreement", ok, text };
         if self.config().signs_the_sample() {
@@ -112,8 +112,8 @@ impl App {
         }
     }
 
-    /// Sets where payouts go, as an affiliate that has yet to sign for the first time says on the page that it signs
-    /// on: what stands in an application may be a slip, or somebody else's.
+    /// Sets where payouts go, as entered on the page on which an affiliate signs for the first time: the address
+    /// in the application may be mistyped, or somebody else's.
     pub async fn settle_paypal(
         self: &Arc<Self>,
         id: AffiliateId,
@@ -138,11 +138,11 @@ impl App {
     }
 }
 
-/// What operators are told while people elsewhere would sign our sample.
+/// What operators are told when people elsewhere would sign our sample text.
 pub(crate) const SAMPLE_IN_USE: &str =
     "affiliates sign our sample text; name the file of your own in portal.agreement_file";
 
-/// Enough of a hash to be compared by people.
+/// The beginning of a hash, long enough for people to compare.
 fn beginning(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }

@@ -26,7 +26,7 @@ pub struct NewClaim {
 }
 
 impl App {
-    /// Files a claim: the affiliate referred somebody who is missing.
+    /// Files a claim: the affiliate referred a customer who is missing.
     pub async fn file_claim(
         self: &Arc<Self>,
         affiliate_id: AffiliateId,
@@ -56,8 +56,8 @@ impl App {
         Ok(id)
     }
 
-    /// Decides about a claim: whoever decides first has decided. With an account, a granted claim credits it to the
-    /// affiliate; should the server stop between the two, [the rest is done later](Self::credit_what_is_owed).
+    /// Decides a claim; the first decision counts. If an account is named, a granted claim credits it to the
+    /// affiliate; if the server stops in between, [this is done later](Self::credit_what_is_owed).
     pub async fn decide_claim(
         self: &Arc<Self>,
         actor: &Actor,
@@ -76,7 +76,7 @@ impl App {
         {
             return Err(ActError::Refused(Refusal::UnknownAccount));
         }
-        // Before it is granted: a grant that can't be credited would be a promise that is not kept.
+        // Checked before the claim is granted: a grant that can't be credited would be a broken promise.
         if account_id.is_some()
             && let Some(refusal) = self.refuses_credit_to(claim.affiliate_id).await
         {
@@ -91,7 +91,7 @@ impl App {
         }
     }
 
-    /// Credits the account that a decision granted. Said twice, it counts once.
+    /// Credits the account of a granted claim. Repeating it has no further effect.
     async fn credit_claim(self: &Arc<Self>, claim: &MissingReferral) -> Result<(), ActError> {
         let Some(account_id) = claim.account_id.clone() else { return Ok(()) };
         let credit = Credit {
@@ -105,7 +105,7 @@ impl App {
         self.act(&decided_by, credit).await.map(drop)
     }
 
-    /// Credits what was granted more than `age` ago and is not credited yet: whoever granted it was stopped between.
+    /// Credits what was granted more than `age` ago and is not credited yet, because a server stopped in between.
     pub(crate) async fn credit_what_is_owed(self: &Arc<Self>, age: TimeDelta) -> Result<(), ActError> {
         if self.is_recovering().await? {
             return Ok(());
@@ -130,7 +130,7 @@ impl App {
         let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
         docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
     }
-    /// All claims, or those that staff have yet to decide about; the oldest first.
+    /// All claims, or those that staff have not decided; the oldest first.
     pub async fn claims(&self, open_only: bool) -> Result<Vec<MissingReferral>, StoreError> {
         self.claims_in(if open_only { MISSING_OPEN } else { MISSING }.to_owned()).await
     }

@@ -1,4 +1,4 @@
-//! Where people are reached, and paid: a new address counts once a mail has confirmed it.
+//! Where people are reached and paid: a new address counts only after a mail has confirmed it.
 
 use super::limits::CHANGES_OF;
 use super::{ActError, App};
@@ -9,7 +9,7 @@ use crate::domain::fact::{AffiliateChange, AffiliateChanged};
 use crate::domain::id::AffiliateId;
 use crate::domain::input::{Email, PaypalEmail};
 use crate::domain::mail::{Asked, Letter, Message};
-use crate::domain::one_time::{OneTimeError, Purpose};
+use crate::domain::one_time::{LinkKind, OneTimeError};
 use crate::domain::person::{Person, Realm, same_email};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum Confirmed {
     },
     /// Payouts go to the new address.
     Paypal {
-        /// There was none before.
+        /// There was no address before.
         first: bool,
         /// Payouts wait because of it.
         held: bool,
@@ -33,17 +33,17 @@ pub enum Confirmed {
 /// Why a change was not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    /// The link.
+    /// The link is not valid.
     #[error("{0}")]
     Link(#[from] OneTimeError),
-    /// The change.
+    /// The change was refused.
     #[error("{0}")]
     Act(#[from] ActError),
 }
 
 impl App {
-    /// Asks a new e-mail whether it is meant. Whether somebody else has it already is found out after this has
-    /// answered, so that neither the answer nor its time tells.
+    /// Asks the owner of a new e-mail to confirm it. Whether somebody else has the address is checked after the
+    /// answer, so that neither the answer nor its duration shows it.
     pub async fn ask_to_change_email(self: &Arc<Self>, id: AffiliateId, new: &Email) -> Result<(), ActError> {
         let (profile, asked) = self.changing(id).await?;
         let (app, new) = (Arc::clone(self), new.to_string());
@@ -69,7 +69,7 @@ impl App {
         Ok(self.enqueue(Letter { to: new, name: profile.name, person, message }).await?)
     }
 
-    /// Asks the affiliate's own e-mail whether payouts shall go to another address.
+    /// Asks, by mail to the affiliate's own address, to confirm another address for payouts.
     pub async fn ask_to_change_paypal(&self, id: AffiliateId, new: &PaypalEmail) -> Result<(), ActError> {
         let (profile, asked) = self.changing(id).await?;
         if profile.paypal_email.as_deref().is_some_and(|present| same_email(present, new.as_str())) {
@@ -96,7 +96,7 @@ impl App {
         Ok((affiliate.profile.clone(), asked))
     }
 
-    /// Does what a link confirms. The change itself spends the link.
+    /// Does what a link confirms. The change itself uses the link up.
     pub async fn confirm_change(self: &Arc<Self>, token: &str) -> Result<Confirmed, ConfirmError> {
         let (link, ..) = self.open_link(token).await.map_err(|error| match error {
             super::LinkError::Link(error) => ConfirmError::Link(error),
@@ -109,16 +109,16 @@ impl App {
         let affiliate = directory.affiliate(id).filter(|one| one.may_act()).ok_or(OneTimeError::Spent)?;
         let (before, held) = (affiliate.profile.clone(), affiliate.holds_when_changed());
         let mut profile = before.clone();
-        let confirmed = match link.purpose {
-            Purpose::ConfirmEmail => {
+        let confirmed = match link.kind {
+            LinkKind::ConfirmEmail => {
                 profile.email = address;
                 Confirmed::Email { held }
             }
-            Purpose::ConfirmPaypal => {
+            LinkKind::ConfirmPaypal => {
                 let first = profile.paypal_email.replace(address).is_none();
                 Confirmed::Paypal { first, held }
             }
-            Purpose::Activate | Purpose::Reset | Purpose::InviteStaff => {
+            LinkKind::Activate | LinkKind::Reset | LinkKind::InviteStaff => {
                 return Err(OneTimeError::Bad.into());
             }
         };

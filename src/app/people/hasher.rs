@@ -1,4 +1,4 @@
-//! Hashing passwords: argon2id with 19 MiB, two passes, one lane; two at once, and few that wait.
+//! Hashes passwords: argon2id with 19 MiB, two passes, one lane; two at once, and a short queue.
 
 use crate::domain::password::{self, PasswordHash};
 use argon2::password_hash::phc::PasswordHash as Phc;
@@ -9,10 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Hashes made at once: each takes 19 MiB and a core.
 const AT_ONCE: usize = 2;
-/// Who waits for one: with some tens of hashes a second, a second or two.
+/// How long the queue may be: with some tens of hashes per second, a second or two.
 const WAITING: usize = 64;
 
-/// Makes and compares hashes at a bounded pace.
+/// Makes and compares hashes at a limited rate.
 #[derive(Debug)]
 pub(crate) struct Hasher {
     turns: Arc<Semaphore>,
@@ -25,19 +25,19 @@ impl Default for Hasher {
     }
 }
 
-/// Too many wait already.
+/// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Busy;
 
-/// A turn to hash. The thread that hashes holds it too: whoever asked and went away must not make room for others
-/// before the work is done.
+/// A turn to hash. The hashing thread holds it too, because a request that gave up must not free its place before
+/// the work is done.
 #[derive(Debug)]
 pub(crate) struct Turn(Arc<OwnedSemaphorePermit>);
 
 impl Hasher {
     /// Waits for a turn.
     pub(crate) async fn turn(&self) -> Result<Turn, Busy> {
-        /// Counts whoever waits, also one that goes away meanwhile.
+        /// Counts a request in the queue, also if it gives up meanwhile.
         struct Waits<'a>(&'a AtomicUsize);
         impl Drop for Waits<'_> {
             fn drop(&mut self) {
@@ -67,7 +67,7 @@ impl Turn {
         hashed.ok().flatten().ok_or(Busy)
     }
 
-    /// Whether a password has this hash; without one, as much work for a no.
+    /// Whether a password has this hash; without a hash, the answer is no after the same work.
     pub(crate) async fn verify(&self, password: &str, known: Option<&PasswordHash>) -> Result<bool, Busy> {
         let (held, spellings, known) = (Arc::clone(&self.0), password::spellings(password), known.cloned());
         let verified = tokio::task::spawn_blocking(move || {
@@ -80,12 +80,12 @@ impl Turn {
     }
 }
 
-/// The hash of no password: verifying against it takes as long as against one.
+/// A hash of no password: verifying against it takes as long as against a real one.
 static DUMMY: LazyLock<PasswordHash> =
     LazyLock::new(|| hash("nobody has this password").unwrap_or_else(|| PasswordHash::new("")));
 
 fn argon2() -> Argon2<'static> {
-    // The numbers are within what the algorithm takes.
+    // The parameters are within the algorithm's limits.
     let params = Params::new(19 * 1024, 2, 1, None).unwrap_or_default();
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
@@ -120,7 +120,7 @@ mod tests {
     async fn a_password_is_known_however_its_letters_were_typed() {
         let (composed, apart) = ("gr\u{fc}ne W\u{e4}lder", "gru\u{308}ne Wa\u{308}lder");
         let turn = Hasher::default().turn().await.expect("nobody is there");
-        // Set today on either keyboard, and set on either before passwords were made normal.
+        // Set today on either keyboard, and set on either before passwords were normalized.
         let today = [turn.hash(composed).await, turn.hash(apart).await].map(|hash| hash.expect("a hash"));
         let before = [hash(composed), hash(apart)].map(|hash| hash.expect("a hash"));
         for known in today.iter().chain(&before) {

@@ -1,4 +1,4 @@
-//! Making the links of affiliates.
+//! Creates the links of affiliates.
 
 use super::{ActError, App};
 use crate::app::actor::Actor;
@@ -23,7 +23,7 @@ pub struct NewLink {
 }
 
 impl App {
-    /// A link to be made for an affiliate.
+    /// A link to be created for an affiliate.
     pub fn new_link(
         &self,
         actor: &Actor,
@@ -40,7 +40,7 @@ impl App {
             created_at: self.now(),
             switch: Switch::default(),
         };
-        // A person knows a link by its name. A program may know it by its id.
+        // People recognize a link by its name, programs by its id.
         if link.label.is_none() && !matches!(actor, Actor::Key(_)) {
             return Err(ActError::Invalid(vec![("label", BadInput::Blank)]));
         }

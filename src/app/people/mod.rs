@@ -1,7 +1,7 @@
-//! People: applying, signing in, one-time links, addresses, the agreement, claims, notes, staff.
+//! People: applications, sign-in, one-time links, addresses, the agreement, claims, notes, staff.
 //!
-//! What people do is a fact like any other, [applied](super::facts) with what it brings about: documents, audit, mail.
-//! Only sessions and limits are not facts: they live in the store alone, and end with it.
+//! What people do is a fact like any other, [applied](super::facts) with its effects: documents, audit log, mail.
+//! Only sessions and limits are not facts: they are kept only in the store, and lost with it.
 
 mod affiliates;
 mod agreement;
@@ -45,42 +45,42 @@ use std::sync::Arc;
 
 pub use super::sessions::{NewSession, Session};
 
-/// Notes about an affiliate that are kept to be shown, the newest; the audit log has all.
+/// How many notes about an affiliate are kept to be shown, the newest; the audit log has all.
 pub const NOTES: usize = 200;
 
-/// Why somebody could not sign in.
+/// Why a person could not sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
-    /// No such account, another password, or one that may not sign in: which of them is not told.
+    /// No such account, a wrong password, or an account that may not sign in; the answer does not say which.
     #[error("sign in with this e-mail and password")]
     Wrong,
-    /// Too many failures from there or on that account, whether it exists or not.
+    /// Too many failures from this address or for this account, whether it exists or not.
     #[error("sign in after too many failures")]
     TooMany,
-    /// The store is away, or the server is too busy.
-    #[error("sign in while the server can't look")]
+    /// The store does not answer, or the server is too busy.
+    #[error("sign in while the server can't check the password")]
     Unavailable,
 }
 
-/// Why something was not done.
+/// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
-    /// Whoever asks for it may not do it.
+    /// The actor may not do it.
     #[error("do what is not permitted")]
     Forbidden,
-    /// Fields that are not taken, each with why not.
-    #[error("take an input that is not fit")]
+    /// Invalid fields, each with the reason.
+    #[error("accept invalid input")]
     Invalid(Vec<(&'static str, BadInput)>),
     /// The rules don't allow it.
     #[error("{0}")]
     Refused(Refusal),
-    /// Too often.
-    #[error("do this so often")]
+    /// It was done too often.
+    #[error("do this as often")]
     TooMany,
-    /// It is on disk, and will be done when the store is back: not to be sent again.
+    /// It is on disk, and will be done when the store is back; it must not be sent again.
     #[error("wait for the store")]
     Deferred,
-    /// Nothing was kept: to be tried again.
+    /// Nothing was kept; it can be tried again.
     #[error("reach the store or the journal")]
     Unavailable,
 }
@@ -88,22 +88,22 @@ pub enum ActError {
 /// Why a password was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetPasswordError {
-    /// The link.
+    /// The link is not valid.
     #[error("{0}")]
     Link(#[from] OneTimeError),
-    /// The password.
+    /// The new password is not allowed.
     #[error("{0}")]
     Password(#[from] BadPassword),
-    /// The present password is another one.
-    #[error("find the present password")]
+    /// The present password is wrong.
+    #[error("verify the present password")]
     Wrong,
     /// Too many failures.
     #[error("change a password after too many failures")]
     TooMany,
-    /// The new password is on disk and will count when the store is back.
+    /// The new password is on disk and will be in effect when the store is back.
     #[error("wait for the store")]
     Deferred,
-    /// Nothing was kept: to be tried again.
+    /// Nothing was kept; it can be tried again.
     #[error("reach the store or the journal")]
     Unavailable,
 }
@@ -111,26 +111,26 @@ pub enum SetPasswordError {
 /// Why a link could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The link.
+    /// The link is not valid.
     #[error("{0}")]
     Link(#[from] OneTimeError),
-    /// The store.
+    /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
 }
 
-/// What a good link is for, for those who show it.
+/// What a valid link is for, to be shown on a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenLink {
-    /// What it says.
+    /// The content of the link.
     pub link: crate::domain::one_time::OneTime,
-    /// Whose name.
+    /// The person's name.
     pub name: String,
-    /// Whose e-mail.
+    /// The person's e-mail.
     pub email: String,
 }
 
-/// Somebody who may have an account.
+/// A person who may have an account.
 #[derive(Debug, Clone)]
 pub(crate) struct Contact {
     pub(crate) name: String,
@@ -142,13 +142,13 @@ pub(crate) struct Contact {
 }
 
 impl App {
-    /// The name of whoever is recorded as `by`, where it is a person; else `by` itself.
+    /// The name of the person who is recorded as `by`; otherwise `by` itself.
     pub fn name_of(&self, by: &str) -> String {
         let person = by.parse::<Person>().ok().and_then(|person| self.contact(person));
         person.map_or_else(|| by.to_owned(), |contact| contact.name)
     }
 
-    /// How a person is reached.
+    /// Where a person is reached.
     pub(crate) fn contact(&self, person: Person) -> Option<Contact> {
         let directory = self.directory();
         match person {
@@ -163,7 +163,7 @@ impl App {
             Person::Staff(id) => directory.staff_member(id).map(|member| Contact {
                 name: member.name.clone(),
                 email: member.email.clone(),
-                // What ends its links is that it was disabled.
+                // A member's links end by being disabled.
                 email_changes: member.disablings,
                 paypal_email: None,
                 paypal_changes: 0,
@@ -172,14 +172,15 @@ impl App {
         }
     }
 
-    /// Whether an e-mail is a person's present one, in whichever form either is written.
+    /// Whether an e-mail is the person's present one, in either of its forms.
     pub(crate) fn has_email(&self, person: Person, email: &str) -> bool {
         let email = canonical_email(email);
         self.contact(person).is_some_and(|one| same_email(&canonical_email(&one.email), &email))
     }
 
-    /// Who signs in with an e-mail: an address that was given up is nobody's. It is looked for in the form that is kept
-    /// and as it was typed, which is how it was kept once. All of this is done whether anybody is there or not.
+    /// Who signs in with an e-mail; a replaced address is nobody's. It is looked up in the form that is kept now
+    /// and as it was typed, which is how it was kept formerly. All lookups are done whether the person exists or
+    /// not.
     pub(crate) async fn person_with(&self, realm: Realm, email: &str) -> Result<Option<Person>, StoreError> {
         let person = match realm {
             Realm::Portal => {
@@ -187,7 +188,7 @@ impl App {
                 let docs = self.store.load(Partition::Directory, &keys).await?;
                 let ids = docs.into_iter().flatten().map(|doc| decode(&keys[0], &doc.body));
                 let people = ids.collect::<Result<Vec<AffiliateId>, _>>()?.into_iter().map(Person::Affiliate);
-                // Of two who have the address in its two forms, the one who was here before may sign in.
+                // If two people have the address in its two forms, the older account may sign in.
                 let people: Vec<Person> = people.collect();
                 let may = |person: &&Person| self.contact(**person).is_some_and(|one| one.may_sign_in);
                 people.iter().rev().find(may).or(people.first()).copied()
@@ -209,7 +210,7 @@ impl App {
         docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
     }
 
-    /// Takes in what somebody did: the one way in of every act of people and of staff's programs.
+    /// Accepts what a person did: every act of people and of staff's programs goes through here.
     pub async fn act(self: &Arc<Self>, actor: &Actor, fact: impl Into<Fact>) -> Result<Submitted, ActError> {
         let submitted = self.submit(actor, fact.into()).await?;
         match submitted.outcome {
@@ -232,7 +233,7 @@ impl Contact {
             paypal_changes: self.paypal_changes,
         }
     }
-    /// How its account stands, for what is asked for now.
+    /// The state of the account, for what was requested just now.
     pub(crate) const fn asked(&self, credentials: u32) -> Asked {
         Asked { credentials, addresses: self.email_changes.saturating_add(self.paypal_changes) }
     }
@@ -243,7 +244,7 @@ impl From<SubmitError> for ActError {
         if matches!(error, SubmitError::Forbidden) {
             return Self::Forbidden;
         }
-        tracing::warn!(%error, "what somebody did was not kept");
+        tracing::warn!(%error, "an act of a person was not kept");
         Self::Unavailable
     }
 }
@@ -286,5 +287,5 @@ impl From<ReadError> for ActError {
 }
 
 fn unavailable(error: &dyn std::fmt::Display) {
-    tracing::warn!(%error, "the store could not be asked about people");
+    tracing::warn!(%error, "the store could not be asked about a person");
 }

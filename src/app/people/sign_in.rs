@@ -16,30 +16,30 @@ use crate::store::StoreError;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// An e-mail that is longer belongs to nobody.
+/// An e-mail that is longer belongs to no account.
 const EMAIL_BYTES: usize = 254;
-/// Bytes of a password that are looked at: each of its letters may be typed as some.
+/// The most bytes of a password that are read: a character may take several.
 const PASSWORD_BYTES: usize = LONGEST * 16;
 
-/// Who asks to be let in, as far as can be told.
+/// What is known about the person who wants to sign in.
 #[derive(Debug, Clone, Copy)]
 pub struct Knock<'a> {
-    /// Where from.
+    /// The address of the request.
     pub ip: IpAddr,
-    /// What the browser calls itself.
+    /// The browser's user agent.
     pub agent: &'a str,
-    /// What the browser was given when somebody signed in with it before.
+    /// The token that the browser got when somebody signed in with it before.
     pub known_browser: Option<&'a str>,
 }
 
-/// Who has this e-mail and password.
+/// The person with this e-mail and password.
 struct Verified {
     person: Person,
     credentials: Credentials,
 }
 
 impl App {
-    /// Signs somebody in. The answer to an unknown e-mail is the one to a wrong password, and takes as long.
+    /// Signs a person in. The answer to an unknown e-mail is the same as to a wrong password, and takes as long.
     pub async fn sign_in(
         &self,
         realm: Realm,
@@ -76,10 +76,10 @@ impl App {
     ) -> Result<Verified, SignInError> {
         let known = self.who(realm, email).await?;
         let limits = self.failures(realm, email, known.as_ref(), knock);
-        // Before waiting in line, so that those who guess don't fill it …
+        // Checked before waiting in the queue, so that guesses don't fill it …
         self.refuse_guessers(&limits).await?;
         let turn = self.people.hasher.turn().await.map_err(|_| SignInError::Unavailable)?;
-        // … and after it, so that no more are let through at once than take turns.
+        // … and after it, so that no more pass at once than there are turns.
         self.refuse_guessers(&limits).await?;
         let hash = known.as_ref().map(|known| &known.credentials.hash);
         let matches = turn.verify(password, hash).await.map_err(|_| SignInError::Unavailable)?;
@@ -92,13 +92,14 @@ impl App {
         Err(SignInError::Wrong)
     }
 
-    /// Asks somebody who is signed in for the password once more, before something that a stolen session must not do.
+    /// Asks a person who is signed in for the password again, before something that a stolen session must not do.
     pub async fn confirm_password(&self, session: &Session, password: &str) -> Result<(), SignInError> {
         self.knows_password(session.person, password).await.map(drop)
     }
 
-    /// Whether somebody who is signed in knows the password: its version, and how often sessions were ended. Failures
-    /// are counted by themselves: strangers who guess at the door don't keep the owner from a change.
+    /// Whether a person who is signed in knows the password; returns its version, and how often sessions were
+    /// ended. These failures are counted separately: strangers who guess at the sign-in page must not keep the
+    /// owner from a change.
     pub(super) async fn knows_password(
         &self,
         person: Person,
@@ -122,8 +123,9 @@ impl App {
         Err(SignInError::Wrong)
     }
 
-    /// What failures count on. Strangers count on the account and where they come from; a browser that has signed in
-    /// before on itself, whatever strangers did. On an account they count for a password: a new one begins with none.
+    /// What failures count against. For strangers: the account and their address; for a browser that has signed in
+    /// before: only itself, whatever strangers did. Failures for an account count per password: a new one begins
+    /// at zero.
     fn failures(
         &self,
         realm: Realm,
@@ -146,7 +148,7 @@ impl App {
         [on_account, self.by_ip("sign_in_from", knock.ip, FAILURES_FROM)]
     }
 
-    /// The browser that asks, if this very person signed in with it before.
+    /// The browser of the request, if this person signed in with it before.
     fn known_browser(
         &self,
         person: Person,
@@ -166,10 +168,10 @@ impl App {
         Ok(())
     }
 
-    /// Who may sign in with an e-mail, and by what.
+    /// Who may sign in with an e-mail, and with what.
     async fn who(&self, realm: Realm, email: &str) -> Result<Option<Verified>, StoreError> {
         let person = self.person_with(realm, email).await?;
-        // Also for nobody something is asked for, so that it takes as long.
+        // The store is also asked when there is no such person, so that it takes as long.
         let asked = person.unwrap_or_else(|| nobody(realm));
         let credentials = self.credentials(asked).await?;
         let may = self.contact(asked).is_some_and(|contact| contact.may_sign_in);
@@ -177,7 +179,7 @@ impl App {
         Ok(known.map(|(person, credentials)| Verified { person, credentials }))
     }
 
-    /// Ends all sessions and open links of a person, and knows none of its browsers any more; the password stays.
+    /// Ends all sessions and open links of a person, and forgets the person's browsers; the password stays.
     pub async fn sign_out_everywhere(
         self: &Arc<Self>,
         actor: &Actor,
@@ -191,10 +193,10 @@ impl App {
         Ok(())
     }
 
-    /// Sends a link that sets a new password to an e-mail, if somebody who may sign in has it. Whether anybody has
-    /// is found out after this has answered, so that neither the answer nor its time tells. Whoever asks again within
-    /// some minutes, or after a stranger did, is answered by the mail that went: its link lasts longer than that. A
-    /// browser that the person has signed in with gets a mail of its own.
+    /// Sends a link that sets a new password to an e-mail, if it belongs to somebody who may sign in. Whether it
+    /// does is found out after the answer, so that neither the answer nor its duration shows it. A repeated
+    /// request within some minutes, also after a stranger's, is served by the mail that was sent already: its link
+    /// lasts longer than that. A browser with which the person has signed in before gets its own mail.
     pub async fn forgot_password(
         self: &Arc<Self>,
         realm: Realm,
@@ -228,7 +230,7 @@ impl App {
         Ok(())
     }
 
-    /// Whose browser asks, if it is that of the e-mail's owner.
+    /// The person whose browser asks, if the e-mail is that person's.
     async fn owner_of_browser(
         &self,
         realm: Realm,

@@ -1,4 +1,4 @@
-//! Members of staff: made by whoever may, signed in by a one-time link.
+//! Members of staff: created by staff who may do so, signed in for the first time by a one-time link.
 
 use super::{ActError, App};
 use crate::app::actor::Actor;
@@ -6,12 +6,12 @@ use crate::domain::account::Refusal;
 use crate::domain::fact::{StaffChanged, StaffCreated, StaffInvited};
 use crate::domain::id::StaffId;
 use crate::domain::input::{Email, Name};
-use crate::domain::one_time::Purpose;
+use crate::domain::one_time::LinkKind;
 use crate::domain::person::{Permission, Person, Role, StaffMember};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// A member of staff to be made.
+/// A new member of staff.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Ann Smith", "email": "ann@example.com", "role": "reviewer"}))]
@@ -22,7 +22,7 @@ pub struct NewStaff {
     /// What the person signs in with.
     #[schema(inline)]
     pub email: Email,
-    /// What it may do.
+    /// The role, which says what the person may do.
     pub role: Role,
 }
 
@@ -32,7 +32,8 @@ impl App {
         self.directory().staff()
     }
 
-    /// Makes a member of staff; answers it with the link that sets its first password, which is told nobody else.
+    /// Creates a member of staff; returns it with the link that sets its first password. The link is shown to
+    /// nobody else.
     pub async fn create_staff(
         self: &Arc<Self>,
         actor: &Actor,
@@ -52,19 +53,20 @@ impl App {
         Ok((member, url))
     }
 
-    /// A new link that sets a member's password. That it was made is on record, and told a member that has a password.
+    /// A new link that sets a member's password. The audit log records it, and a member who has a password is
+    /// informed.
     pub async fn invite_staff(self: &Arc<Self>, actor: &Actor, id: StaffId) -> Result<String, ActError> {
         self.act(actor, StaffInvited { staff_id: id }).await?;
         self.staff_link(id).await
     }
 
     async fn staff_link(&self, id: StaffId) -> Result<String, ActError> {
-        let url = self.one_time_url(Purpose::InviteStaff, Person::Staff(id), None).await?;
+        let url = self.one_time_url(LinkKind::InviteStaff, Person::Staff(id), None).await?;
         url.ok_or(ActError::Refused(Refusal::UnknownStaff))
     }
 
-    /// Gives a member another role, or disables or enables it. A member of staff can't leave the program without an
-    /// administrator; whoever has a key of the API can make another one.
+    /// Gives a member another role, or disables or enables it. Staff can't leave the program without an
+    /// administrator; the owner of an API key can, because the key can create another one.
     pub async fn change_staff(
         self: &Arc<Self>,
         actor: &Actor,

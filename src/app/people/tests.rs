@@ -8,10 +8,10 @@ use crate::domain::affiliate::{Affiliate, Link, Profile, Status, Step, Switch};
 use crate::domain::fact;
 use crate::domain::id::{LinkId, StaffId};
 use crate::domain::mail::{Letter, Message};
-use crate::domain::one_time::Purpose;
+use crate::domain::one_time::LinkKind;
 use crate::domain::person::{ClaimState, Permission, Role};
 use crate::journal::Journal;
-use crate::serve::Foundation;
+use crate::serve::Resources;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use std::net::IpAddr;
@@ -75,14 +75,14 @@ async fn start(dir: &Path, clock: &Clock) -> Running {
     let config = Config::from_layers(None, given).expect("a configuration");
     let secrets = Secrets::open(&config).expect("secrets");
     let journal = Journal::open(&config.data_dir, &crate::journal::Settings::default()).expect("a journal");
-    let foundation = Foundation::without_journal(&config, secrets).expect("a store");
+    let resources = Resources::without_journal(&config, secrets).expect("a store");
     let running = Running::start(Parts {
         clock: clock.clone(),
         journal,
-        store: foundation.store,
-        keyring: foundation.keyring,
+        store: resources.store,
+        keyring: resources.keyring,
         metrics: Arc::default(),
-        settings: foundation.settings,
+        settings: resources.settings,
         beside: Vec::new(),
     });
     until("the store is met and all facts are applied", async || {
@@ -166,15 +166,15 @@ impl Story {
         });
         self.app().act(&Actor::Server("ann".into()), fact).await.expect("allowed");
     }
-    async fn token(&self, purpose: Purpose, person: Person, address: Option<&str>) -> String {
-        let url = self.app().one_time_url(purpose, person, address).await.expect("the store is there");
+    async fn token(&self, kind: LinkKind, person: Person, address: Option<&str>) -> String {
+        let url = self.app().one_time_url(kind, person, address).await.expect("the store is there");
         url.expect("may").split_once("token=").expect("a token").1.to_owned()
     }
     /// An affiliate with a password, and its first session.
     async fn activated(&self, email: &str) -> (AffiliateId, NewSession) {
         let id = self.applies(email).await;
         self.step(id, Step::Approve).await;
-        let token = self.token(Purpose::Activate, Person::Affiliate(id), None).await;
+        let token = self.token(LinkKind::Activate, Person::Affiliate(id), None).await;
         let session = self.app().set_password(&token, GOOD, AGENT).await.expect("a good link");
         (id, session)
     }
@@ -195,15 +195,15 @@ async fn from_the_application_to_the_signature() {
     let person = Person::Affiliate(id);
     story.gets("ann@example.com", "application_received").await;
     assert_eq!(story.signs_in("ann@example.com", GOOD).await.err(), Some(SignInError::Wrong));
-    assert_eq!(app.one_time_url(Purpose::Activate, person, None).await.expect("a store"), None, "not yet");
+    assert_eq!(app.one_time_url(LinkKind::Activate, person, None).await.expect("a store"), None, "not yet");
 
     story.step(id, Step::Approve).await;
     assert_eq!(story.kinds_to("ann@example.com").await, ["application_received", "approved"]);
-    let token = story.token(Purpose::Activate, person, None).await;
+    let token = story.token(LinkKind::Activate, person, None).await;
     for _ in 0..3 {
         // A scanner looks at the mail's links.
         let open = app.read_one_time(&token).await.expect("reading spends nothing");
-        assert_eq!((open.link.purpose, open.email.as_str()), (Purpose::Activate, "ann@example.com"));
+        assert_eq!((open.link.kind, open.email.as_str()), (LinkKind::Activate, "ann@example.com"));
     }
     let weak = app.set_password(&token, "ann@example.com", AGENT).await;
     assert!(matches!(weak, Err(SetPasswordError::Password(BadPassword::IsOwnName))));
@@ -252,8 +252,8 @@ async fn links_expire_and_die_with_what_they_were_made_for() {
     let mut story = Story::begins().await;
     let (id, _) = story.activated("ann@example.com").await;
     let person = Person::Affiliate(id);
-    let reset = story.token(Purpose::Reset, person, None).await;
-    let second = story.token(Purpose::Reset, person, None).await;
+    let reset = story.token(LinkKind::Reset, person, None).await;
+    let second = story.token(LinkKind::Reset, person, None).await;
     story.app().set_password(&reset, OTHER, AGENT).await.expect("a good link");
     for spent in [&reset, &second] {
         let ended = story.app().set_password(spent, GOOD, AGENT).await;
@@ -261,15 +261,15 @@ async fn links_expire_and_die_with_what_they_were_made_for() {
     }
     assert_eq!(story.kinds_to("ann@example.com").await.last(), Some(&"password_changed"));
 
-    let late = story.token(Purpose::Reset, person, None).await;
+    let late = story.token(LinkKind::Reset, person, None).await;
     story.passes(TimeDelta::hours(1));
     let ended = story.app().read_one_time(&late).await;
     assert!(matches!(ended, Err(LinkError::Link(OneTimeError::Expired))), "{ended:?}");
 
-    let confirm = story.token(Purpose::ConfirmEmail, person, Some("new@example.com")).await;
+    let confirm = story.token(LinkKind::ConfirmEmail, person, Some("new@example.com")).await;
     let ended = story.app().set_password(&confirm, GOOD, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Bad))), "of another purpose");
-    let reset = story.token(Purpose::Reset, person, None).await;
+    let reset = story.token(LinkKind::Reset, person, None).await;
     assert!(matches!(story.app().confirm_change(&reset).await, Err(ConfirmError::Link(OneTimeError::Bad))));
 
     story.step(id, Step::Close).await;
@@ -355,7 +355,7 @@ async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_ne
         story.passes(TimeDelta::minutes(16));
         strangers_guess().await;
         assert_eq!(tries(GOOD, None).await.err(), Some(SignInError::TooMany), "{realm:?}");
-        let token = story.token(Purpose::Reset, person, None).await;
+        let token = story.token(LinkKind::Reset, person, None).await;
         app.set_password(&token, OTHER, AGENT).await.expect("a good link");
         tries(OTHER, None).await.expect("the fresh password, at a browser that nobody knows");
         tries(OTHER, other).await.expect("and at one that is known");
@@ -541,7 +541,7 @@ async fn signing_out_everywhere_ends_open_links_too() {
     let token = made.1.split_once("token=").expect("a token").1;
     let staff = story.app().set_password(token, GOOD, AGENT).await.expect("a good link");
     for (person, session) in [(Person::Affiliate(id), session), (Person::Staff(made.0.id), staff)] {
-        let link = story.token(Purpose::Reset, person, None).await;
+        let link = story.token(LinkKind::Reset, person, None).await;
         story
             .app()
             .sign_out_everywhere(&Actor::Server(person.to_string().into()), person)
@@ -724,9 +724,9 @@ async fn a_new_e_mail_counts_when_it_is_confirmed() {
     assert_eq!(story.kinds_to("taken@example.com").await, ["application_received"]);
     assert_eq!(story.affiliate(id).profile.email, "ann@example.com", "not yet");
 
-    let token = story.token(Purpose::ConfirmEmail, person, Some("new@example.com")).await;
-    let of_another = story.token(Purpose::ConfirmEmail, person, Some("taken@example.com")).await;
-    let reset = story.token(Purpose::Reset, person, None).await;
+    let token = story.token(LinkKind::ConfirmEmail, person, Some("new@example.com")).await;
+    let of_another = story.token(LinkKind::ConfirmEmail, person, Some("taken@example.com")).await;
+    let reset = story.token(LinkKind::Reset, person, None).await;
     app.read_one_time(&token).await.expect("reading spends nothing");
     let ended = app.confirm_change(&of_another).await;
     assert!(
@@ -764,7 +764,7 @@ async fn a_changed_paypal_address_holds_payouts_for_seven_days() {
     app.ask_to_change_paypal(id, &typed("pay@example.com")).await.expect("asked");
     assert_eq!(story.kinds_to("ann@example.com").await.first(), Some(&"application_received"));
     story.gets("ann@example.com", "confirm_paypal").await;
-    let token = story.token(Purpose::ConfirmPaypal, person, Some("pay@example.com")).await;
+    let token = story.token(LinkKind::ConfirmPaypal, person, Some("pay@example.com")).await;
     assert_eq!(
         app.confirm_change(&token).await.expect("a good link"),
         Confirmed::Paypal { first: true, held: false }
@@ -772,8 +772,8 @@ async fn a_changed_paypal_address_holds_payouts_for_seven_days() {
     assert_eq!(story.affiliate(id).payouts_held_until(), None, "the first one is no change");
 
     story.passes(TimeDelta::days(30));
-    let stale = story.token(Purpose::ConfirmPaypal, person, Some("third@example.com")).await;
-    let token = story.token(Purpose::ConfirmPaypal, person, Some("mallory@example.com")).await;
+    let stale = story.token(LinkKind::ConfirmPaypal, person, Some("third@example.com")).await;
+    let token = story.token(LinkKind::ConfirmPaypal, person, Some("mallory@example.com")).await;
     app.confirm_change(&token).await.expect("a good link");
     let held_until = story.affiliate(id).payouts_held_until().expect("held");
     assert!(held_until >= story.now + TimeDelta::days(7), "{held_until}");
@@ -815,7 +815,7 @@ async fn an_affiliate_that_was_brought_over_sets_its_first_password() {
     assert_eq!(story.kinds_to("ann@example.com").await, ["application_received", "approved", "approved"]);
     app.forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("the same answer");
     story.gets("ann@example.com", "password_reset").await;
-    let token = story.token(Purpose::Reset, Person::Affiliate(id), None).await;
+    let token = story.token(LinkKind::Reset, Person::Affiliate(id), None).await;
     app.set_password(&token, GOOD, AGENT).await.expect("a good link");
     assert_eq!(story.affiliate(id).status(), Status::Active);
     assert!(app.must_sign(&story.affiliate(id)), "it signed elsewhere, and is asked here");
@@ -847,7 +847,7 @@ async fn staff_come_by_a_link_and_go_when_disabled() {
     app.forgot_password(Realm::Staff, "bob@example.com", &knock()).await.expect("the same answer");
     story.gets("bob@example.com", "staff_password_reset").await;
 
-    let reset = story.token(Purpose::Reset, Person::Staff(member.id), None).await;
+    let reset = story.token(LinkKind::Reset, Person::Staff(member.id), None).await;
     app.change_staff(&key("ann"), member.id, None, Some(true)).await.expect("known");
     assert!(story.session(&session).await.is_none());
     assert_eq!(signs_in("bob@example.com").await, Err(SignInError::Wrong));
@@ -977,10 +977,10 @@ async fn a_used_link_stays_used_when_the_old_address_comes_back() {
     let (id, _) = story.active("ann@example.com").await;
     story.changes(id, |profile| profile.paypal_email = Some("ann@example.com".into())).await;
     let (app, person) = (Arc::clone(story.app()), Person::Affiliate(id));
-    let email = story.token(Purpose::ConfirmEmail, person, Some("mallory@example.com")).await;
+    let email = story.token(LinkKind::ConfirmEmail, person, Some("mallory@example.com")).await;
     app.confirm_change(&email).await.expect("a good link");
     story.changes(id, |profile| profile.email = "ann@example.com".into()).await;
-    let paypal = story.token(Purpose::ConfirmPaypal, person, Some("mallory@example.com")).await;
+    let paypal = story.token(LinkKind::ConfirmPaypal, person, Some("mallory@example.com")).await;
     app.confirm_change(&paypal).await.expect("a good link");
     story.passes(TimeDelta::minutes(5));
     story.changes(id, |profile| profile.paypal_email = Some("ann@example.com".into())).await;
@@ -995,7 +995,7 @@ async fn a_used_link_stays_used_when_the_old_address_comes_back() {
 async fn a_first_paypal_address_of_an_active_affiliate_holds_payouts_and_is_told() {
     let story = Story::begins().await;
     let (id, _) = story.active("ann@example.com").await;
-    let token = story.token(Purpose::ConfirmPaypal, Person::Affiliate(id), Some("pay@example.com")).await;
+    let token = story.token(LinkKind::ConfirmPaypal, Person::Affiliate(id), Some("pay@example.com")).await;
     let confirmed = story.app().confirm_change(&token).await.expect("a good link");
     assert_eq!(confirmed, Confirmed::Paypal { first: true, held: true });
     let held_until = story.affiliate(id).payouts_held_until().expect("held");
@@ -1009,7 +1009,7 @@ async fn a_changed_e_mail_holds_payouts_and_the_former_one_hears_where_they_go()
     let mut story = Story::begins().await;
     let (id, session) = story.active("ann@example.com").await;
     let person = Person::Affiliate(id);
-    let confirm = story.token(Purpose::ConfirmPaypal, person, Some("pay@example.com")).await;
+    let confirm = story.token(LinkKind::ConfirmPaypal, person, Some("pay@example.com")).await;
     story.changes(id, |profile| profile.email = "mallory@example.com".into()).await;
     assert!(story.affiliate(id).payouts_are_held_at(story.now + TimeDelta::days(6)));
     assert!(story.session(&session).await.is_none(), "by whomever it was changed");
@@ -1037,12 +1037,12 @@ async fn what_a_thief_asked_for_dies_with_the_password() {
     app.ask_to_change_email(id, &typed("mallory@example.com")).await.expect("asked");
     story.gets("mallory@example.com", "confirm_email").await;
     let link = async |kind| {
-        let (purpose, new, asked) = match story.message(kind).await {
-            Message::ConfirmEmail { new_email, asked } => (Purpose::ConfirmEmail, new_email, asked),
-            Message::ConfirmPaypal { new_email, asked, .. } => (Purpose::ConfirmPaypal, new_email, asked),
+        let (kind, new, asked) = match story.message(kind).await {
+            Message::ConfirmEmail { new_email, asked } => (LinkKind::ConfirmEmail, new_email, asked),
+            Message::ConfirmPaypal { new_email, asked, .. } => (LinkKind::ConfirmPaypal, new_email, asked),
             other => panic!("{other:?}"),
         };
-        app.one_time_url_if(purpose, person, Some(&new), Some(asked)).await.expect("a store")
+        app.one_time_url_if(kind, person, Some(&new), Some(asked)).await.expect("a store")
     };
     assert!(link("confirm_email").await.is_some() && link("confirm_paypal").await.is_some());
     let session = story.session(&session).await.expect("signed in");
@@ -1056,7 +1056,7 @@ async fn staff_sign_an_affiliate_out_everywhere() {
     let story = Story::begins().await;
     let (id, session) = story.activated("ann@example.com").await;
     let (app, person) = (story.app(), Person::Affiliate(id));
-    let reset = story.token(Purpose::Reset, person, None).await;
+    let reset = story.token(LinkKind::Reset, person, None).await;
     app.sign_out_everywhere(&key("ann"), Person::Affiliate(id)).await.expect("known");
     assert!(story.session(&session).await.is_none());
     let ended = app.set_password(&reset, OTHER, AGENT).await;
@@ -1065,7 +1065,7 @@ async fn staff_sign_an_affiliate_out_everywhere() {
     let again = story.session(&again).await.expect("just begun");
     let third = app.change_password(&again, GOOD, OTHER, AGENT).await.expect("known");
     assert!(story.session(&third).await.is_some());
-    let token = story.token(Purpose::Reset, person, None).await;
+    let token = story.token(LinkKind::Reset, person, None).await;
     let fourth = app.set_password(&token, GOOD, AGENT).await.expect("a good link");
     assert!(story.session(&fourth).await.is_some() && story.session(&third).await.is_none());
     app.send_activation(&key("bob"), id).await.expect("may sign in");
@@ -1174,7 +1174,7 @@ async fn mail_that_can_not_be_read_is_told_and_holds_up_no_other_node() {
         zone: app.zone().clone(),
     };
     let sender = crate::mail::Sender { from: "a@b.example".parse().expect("an address"), reply_to: None };
-    let route = crate::mail::Route::File(story.dir.path().join("outbox"));
+    let route = crate::mail::MailRoute::File(story.dir.path().join("outbox"));
     let post = crate::jobs::mail::Post {
         templates: crate::mail::Templates::open(context, Path::new("")).expect("ours"),
         mailer: crate::mail::Mailer::open(&route, sender).expect("a directory"),

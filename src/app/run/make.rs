@@ -1,7 +1,7 @@
 //! One run: reads, computes, closes, writes.
 
-use super::folder::Folder;
-use super::since::{Found, Since, feed_ends};
+use super::affiliate_work::AffiliateWork;
+use super::changes::{AffiliateResult, Changes, feed_ends};
 use super::summaries::{self, bodies, parts_for};
 use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_decisions, wait_for_other_nodes};
 use crate::app::{App, Directory, StatementDoc};
@@ -23,28 +23,28 @@ pub(super) struct Run<'a> {
     /// Who asked for it.
     pub by: &'a str,
     pub through: NaiveDate,
-    /// The last full day by the store's clock, if that is earlier: no month closes that is not over there. A node
-    /// whose clock runs ahead would close it too early, and closing can't be undone.
+    /// The last full day by the store's clock, if that is earlier: a month closes only when it is over by that
+    /// clock too. A node whose clock is ahead would close it too early, and closing can't be undone.
     closes_through: NaiveDate,
-    /// `None`: dry.
+    /// `None`: a dry run.
     pub fence: Option<u64>,
-    /// Months whose closing began and did not end.
+    /// Months whose closing began and has not ended.
     pub closing: BTreeMap<Month, Arc<Rules>>,
-    /// Months that this run closes, among them those that an earlier run began to.
+    /// Months that this run closes, including those that an earlier run began to close.
     pub closes: BTreeSet<Month>,
     pub report: RunReport,
-    /// What it found of each affiliate, for the next run.
-    pub found: BTreeMap<AffiliateId, Found>,
-    /// Closed statements by month, for the months' own records.
+    /// The result for each affiliate, for the next run.
+    pub results: BTreeMap<AffiliateId, AffiliateResult>,
+    /// The number of closed statements by month, for the months' own records.
     closed_statements: BTreeMap<Month, u64>,
-    /// The hashes of what it said of each affiliate, closed by it or open.
-    said: BTreeMap<AffiliateId, String>,
-    /// The life of the store that it reads.
+    /// The hashes of the statements that it computed for each affiliate, closed or open.
+    statement_hashes: BTreeMap<AffiliateId, String>,
+    /// The life of the store from which it reads.
     life: Option<String>,
-    /// A random word of this run.
-    pub word: String,
-    /// The versions of its marks.
-    pub marks: Mutex<HashMap<Partition, u64>>,
+    /// A random id of this run.
+    pub run_id: String,
+    /// The versions of the checkpoint documents, by partition.
+    pub checkpoint_versions: Mutex<HashMap<Partition, u64>>,
 }
 
 impl<'a> Run<'a> {
@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
         let through = app.zone().last_full_day(as_of);
         let nodes_behind = wait_for_other_nodes(app, fence.is_none()).await?;
         let undecided = wait_for_decisions(app).await?;
-        // With what those who were waited for say of months.
+        // Includes what the nodes that were waited for know about months.
         app.follow_directory().await?;
         let directory = app.directory();
         let mut waits_for = app.why_no_month_closes().await?;
@@ -113,49 +113,49 @@ impl<'a> Run<'a> {
                 too_early,
                 store_forgets,
             },
-            found: BTreeMap::new(),
+            results: BTreeMap::new(),
             closed_statements: BTreeMap::new(),
-            said: BTreeMap::new(),
+            statement_hashes: BTreeMap::new(),
             life,
-            word: NodeId::random().to_string(),
-            marks: Mutex::default(),
+            run_id: NodeId::random().to_string(),
+            checkpoint_versions: Mutex::default(),
         })
     }
 
     pub async fn make(mut self) -> std::result::Result<RunReport, AggregateError> {
-        // Where the feed ends is asked before anything is read: what comes meanwhile is taken in again.
+        // The end of the feed is read first, so that changes that come meanwhile are read again next time.
         let ends = feed_ends(self.app).await?;
-        self.read_marks().await?;
-        let since = if self.fence.is_some() { self.since().await? } else { None };
+        self.read_checkpoint_versions().await?;
+        let changes = if self.fence.is_some() { self.changes().await? } else { None };
         let affiliates = self.app.directory().affiliates();
         self.app.books.run.done.store(0, Ordering::Relaxed);
         self.app.books.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
         let mut to_compute = Vec::new();
         for affiliate in affiliates {
-            match since.as_ref().and_then(|since| since.standing(&affiliate)) {
-                Some(found) => {
-                    if found.statements > 0 {
-                        self.said.insert(affiliate.id, found.open_hash.clone());
+            match changes.as_ref().and_then(|changes| changes.unchanged(&affiliate)) {
+                Some(result) => {
+                    if result.statements > 0 {
+                        self.statement_hashes.insert(affiliate.id, result.open_hash.clone());
                     }
-                    self.note(affiliate.id, found.clone());
+                    self.note(affiliate.id, result.clone());
                 }
                 None => to_compute.push(affiliate),
             }
         }
-        let standing = self.found.len() as u64;
-        self.app.books.run.done.store(standing, Ordering::Relaxed);
+        let unchanged = self.results.len() as u64;
+        self.app.books.run.done.store(unchanged, Ordering::Relaxed);
         let rules = Arc::clone(&self.app.settings().rules);
         for some in to_compute.chunks(AFFILIATES_AT_ONCE) {
             if self.app.stopping().is_set() {
                 return Err(AggregateError::Stopping);
             }
-            let folders = self.fetch(some, since.as_ref(), &rules).await?;
-            let folders = self.leave_out_unreadable(folders);
-            self.fold(folders, since.as_ref()).await?;
+            let batch = self.fetch(some, changes.as_ref(), &rules).await?;
+            let batch = self.leave_out_unreadable(batch);
+            self.compute(batch, changes.as_ref()).await?;
             self.app.books.run.done.fetch_add(some.len() as u64, Ordering::Relaxed);
         }
         if !self.report.waits_for.is_empty() {
-            // Somebody's statements are missing: what was begun ends another night.
+            // Some statements are missing: what was begun ends in another run.
             self.closes.clear();
         }
         if let Some(fence) = self.fence {
@@ -175,56 +175,56 @@ impl<'a> Run<'a> {
         tracing::info!(
             through = %self.through,
             computed = to_compute.len(),
-            standing,
-            "the night's affiliates: those of which something became known, and those found as they were"
+            unchanged,
+            "the run's affiliates: computed, and unchanged since the last run"
         );
         self.report.computed = to_compute.len() as u64;
-        self.report.statements_hash = hash_of(self.said.values().map(String::as_str));
+        self.report.statements_hash = hash_of(self.statement_hashes.values().map(String::as_str));
         self.report.closed = self.closes.into_iter().collect();
         Ok(self.report)
     }
 
-    /// An affiliate of whom not everything can be read is not computed: half a statement would be a wrong one.
-    fn leave_out_unreadable(&mut self, mut folders: Vec<Folder>) -> Vec<Folder> {
-        for (folder, why) in folders.iter().filter_map(|folder| Some((folder, folder.unreadable.as_ref()?))) {
-            let affiliate = folder.affiliate.id;
-            tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, and no month closes");
+    /// An affiliate whose data can't be read completely is not computed, because its statement would be wrong.
+    fn leave_out_unreadable(&mut self, mut batch: Vec<AffiliateWork>) -> Vec<AffiliateWork> {
+        for (work, why) in batch.iter().filter_map(|work| Some((work, work.unreadable.as_ref()?))) {
+            let affiliate = work.affiliate.id;
+            tracing::error!(%affiliate, why, "an affiliate is left out of the nightly run, so no month closes");
             self.report.waits_for.push(format!(
                 "the statements of {affiliate} can't be computed: failed to {why}; {}",
                 self.app.how_to_refill()
             ));
         }
-        folders.retain(|folder| folder.unreadable.is_none());
-        folders
+        batch.retain(|work| work.unreadable.is_none());
+        batch
     }
 
-    /// Notes what stands of an affiliate after this run, and what it reports of it.
-    fn note(&mut self, affiliate: AffiliateId, found: Found) {
-        self.report.accounts += found.accounts;
-        self.report.statements += found.statements;
-        self.report.crossings += found.crossings;
-        self.report.adjustments += found.adjustments;
-        self.found.insert(affiliate, found);
+    /// Records the result for an affiliate, for the report and the next run.
+    fn note(&mut self, affiliate: AffiliateId, result: AffiliateResult) {
+        self.report.accounts += result.accounts;
+        self.report.statements += result.statements;
+        self.report.crossings += result.crossings;
+        self.report.adjustments += result.adjustments;
+        self.results.insert(affiliate, result);
     }
 
     /// Computes the statements of some affiliates, closes what is due, writes the rest as projections.
-    async fn fold(
+    async fn compute(
         &mut self,
-        mut folders: Vec<Folder>,
-        since: Option<&Since>,
+        mut batch: Vec<AffiliateWork>,
+        changes: Option<&Changes>,
     ) -> std::result::Result<(), AggregateError> {
-        for month in folders.iter().flat_map(Folder::closed_months) {
+        for month in batch.iter().flat_map(AffiliateWork::closed_months) {
             if self.closes.contains(&month) {
                 *self.closed_statements.entry(month).or_default() += 1;
             }
         }
         let current = Arc::clone(&self.app.settings().rules);
-        self.close_by_former_rules(&mut folders, &current, since).await?;
-        let (mut due, mut open) = (Vec::new(), vec![Vec::new(); folders.len()]);
-        for (place, statements) in self.project(&folders, &current).into_iter().enumerate() {
+        self.close_by_former_rules(&mut batch, &current, changes).await?;
+        let (mut due, mut open) = (Vec::new(), vec![Vec::new(); batch.len()]);
+        for (place, statements) in self.project(&batch, &current).into_iter().enumerate() {
             if !statements.is_empty() {
                 let hash = hash_of(statements.iter().map(|statement| statement.hash.as_str()));
-                self.said.insert(folders[place].affiliate.id, hash);
+                self.statement_hashes.insert(batch[place].affiliate.id, hash);
             }
             for statement in statements {
                 if self.may_close(statement.month) {
@@ -237,30 +237,30 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.close_statements(&mut folders, due).await?;
-        for (folder, open) in folders.iter_mut().zip(&open) {
+        self.close_statements(&mut batch, due).await?;
+        for (work, open) in batch.iter_mut().zip(&open) {
             if let Some(first) = open.first() {
-                folder.summaries.values_mut().for_each(|summary| summary.forget_before(first.month));
+                work.summaries.values_mut().for_each(|summary| summary.forget_before(first.month));
             }
-            folder.bodies = bodies(&folder.basis, &folder.summaries);
+            work.bodies = bodies(&work.basis, &work.summaries);
             if self.fence.is_some() {
-                let parts = parts_for(folder.summaries.len());
-                folder.kept.extend(&*self.app.store, folder.affiliate.id, parts).await?;
+                let parts = parts_for(work.summaries.len());
+                work.kept.extend(&*self.app.store, work.affiliate.id, parts).await?;
             }
-            self.note(folder.affiliate.id, found_of(folder, open));
+            self.note(work.affiliate.id, result_of(work, open));
         }
         if self.fence.is_some() {
-            self.write_projections(&folders, &open).await?;
+            self.write_projections(&batch, &open).await?;
         }
         Ok(())
     }
 
-    /// A month whose closing began under other rules than today's goes first, by its own.
+    /// A month whose closing began under other rules than the present ones is closed first, by its own rules.
     async fn close_by_former_rules(
         &mut self,
-        folders: &mut Vec<Folder>,
+        batch: &mut Vec<AffiliateWork>,
         current: &Arc<Rules>,
-        since: Option<&Since>,
+        changes: Option<&Changes>,
     ) -> std::result::Result<(), AggregateError> {
         let begun =
             self.closing.iter().filter(|(month, rules)| ***rules != **current && self.may_close(**month));
@@ -269,17 +269,17 @@ impl<'a> Run<'a> {
         if begun.is_empty() {
             return Ok(());
         }
-        let affiliates: Vec<_> = folders.iter().map(|folder| Arc::clone(&folder.affiliate)).collect();
+        let affiliates: Vec<_> = batch.iter().map(|work| Arc::clone(&work.affiliate)).collect();
         for (month, rules) in begun {
             let mut former = self.fetch(&affiliates, None, &rules).await?;
-            former.retain(|folder| folder.unreadable.is_none());
+            former.retain(|work| work.unreadable.is_none());
             let statements = self.project(&former, &rules).into_iter().flatten();
             let due = statements.filter(|statement| statement.month == month).collect();
             self.close_statements(&mut former, due).await?;
         }
-        // What was closed is now found closed.
-        let again = self.fetch(&affiliates, since, current).await?;
-        *folders = self.leave_out_unreadable(again);
+        // The statements that were closed are now read as closed.
+        let again = self.fetch(&affiliates, changes, current).await?;
+        *batch = self.leave_out_unreadable(again);
         Ok(())
     }
 
@@ -303,16 +303,16 @@ impl<'a> Run<'a> {
     }
 
     /// All open months of some affiliates, in their order.
-    fn project(&self, folders: &[Folder], rules: &Arc<Rules>) -> Vec<Vec<Statement>> {
-        let closed_months = self.closed_months(folders);
-        let projected = folders.iter().zip(&closed_months).map(|(folder, closed_months)| {
-            project(&self.ledger(&folder.affiliate, closed_months, rules), folder.summaries.values())
+    fn project(&self, batch: &[AffiliateWork], rules: &Arc<Rules>) -> Vec<Vec<Statement>> {
+        let closed_months = self.closed_months(batch);
+        let projected = batch.iter().zip(&closed_months).map(|(work, closed_months)| {
+            project(&self.ledger(&work.affiliate, closed_months, rules), work.summaries.values())
         });
         projected.collect()
     }
 
-    /// Journals what closes something, if what was read so far was read from a whole store: it may have lost what it had
-    /// since the run began.
+    /// Journals facts that close something, if everything so far was read from a complete store, which may have
+    /// lost data since the run began.
     async fn close(&self, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
         if facts.is_empty() {
             return Ok(());
@@ -325,24 +325,24 @@ impl<'a> Run<'a> {
         self.app.close(self.by, facts).await
     }
 
-    /// Ends a run whose store lost what it had since it began: what it read is not all there was.
+    /// Ends a run whose store has lost data since the run began: what it read may be incomplete.
     async fn check_life(&self) -> std::result::Result<(), AggregateError> {
         let meta = self.app.store.meta().await?.filter(|meta| !meta.recovering);
         let now = meta.map(|meta| meta.life());
-        if now.is_some() && now == self.life { Ok(()) } else { Err(lost("the store lost what it had")) }
+        if now.is_some() && now == self.life { Ok(()) } else { Err(lost("the store lost data")) }
     }
 
     /// Closes statements: first each month's closing begins, then its statements are closed.
     async fn close_statements(
         &mut self,
-        folders: &mut [Folder],
+        batch: &mut [AffiliateWork],
         due: Vec<Statement>,
     ) -> std::result::Result<(), AggregateError> {
         for statement in &due {
             self.closes.insert(statement.month);
             *self.closed_statements.entry(statement.month).or_default() += 1;
         }
-        let (Some(fence), Some(read_at)) = (self.fence, folders.first().map(|folder| folder.read_at)) else {
+        let (Some(fence), Some(read_at)) = (self.fence, batch.first().map(|work| work.read_at)) else {
             return Ok(());
         };
         let begin = self.closes.iter().filter(|month| !self.closing.contains_key(month));
@@ -359,10 +359,10 @@ impl<'a> Run<'a> {
         self.close(facts.collect()).await?;
         self.closing.extend(begin.into_iter().map(|month| (month, Arc::clone(&rules))));
         let mut docs = Vec::with_capacity(due.len());
-        for (folder, closed_months) in folders.iter().zip(self.closed_months(folders)) {
-            let mut referrals = ClosingReferrals::since(&closed_months, folder.summaries.values());
-            for statement in due.iter().filter(|statement| statement.affiliate_id == folder.affiliate.id) {
-                // Of months that close together the first says it for all.
+        for (work, closed_months) in batch.iter().zip(self.closed_months(batch)) {
+            let mut referrals = ClosingReferrals::since(&closed_months, work.summaries.values());
+            for statement in due.iter().filter(|statement| statement.affiliate_id == work.affiliate.id) {
+                // Of months that close together, the first one lists the referrals for all.
                 let says = referrals.is_some().then(ClosingReferrals::default);
                 let referrals = std::mem::replace(&mut referrals, says);
                 let (closed_at, statement) = (Some(read_at), statement.clone());
@@ -379,9 +379,9 @@ impl<'a> Run<'a> {
         });
         self.close(facts.collect()).await?;
         for doc in docs {
-            let whose = |folder: &&mut Folder| folder.affiliate.id == doc.statement.affiliate_id;
-            if let Some(folder) = folders.iter_mut().find(whose) {
-                folder.statements.insert(doc.statement.month, (0, doc));
+            let whose = |work: &&mut AffiliateWork| work.affiliate.id == doc.statement.affiliate_id;
+            if let Some(work) = batch.iter_mut().find(whose) {
+                work.statements.insert(doc.statement.month, (0, doc));
             }
         }
         Ok(())
@@ -389,11 +389,11 @@ impl<'a> Run<'a> {
 }
 
 fn lost(what: &str) -> AggregateError {
-    let text = format!("{what} while a nightly run was under way; the next one goes on");
+    let text = format!("{what} during a nightly run; the next run continues");
     StoreError::Unavailable(text).into()
 }
 
-/// Months that the node's clock would close, and the store's clock keeps open.
+/// Months that are due by the node's clock, and not yet by the store's.
 fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_through: NaiveDate) -> Vec<Month> {
     let delay = app.config().program.close_delay_days;
     let first = Month::of(closes_through).previous();
@@ -402,23 +402,23 @@ fn too_early(app: &App, directory: &Directory, through: NaiveDate, closes_throug
     let months: Vec<Month> =
         first.through(Month::of(through)).filter(|month| early(month) && !closed(month)).collect();
     if let Some(month) = months.first() {
-        tracing::warn!(%month, "a month does not close: by the store's clock it is too early; set the clocks");
+        tracing::warn!(%month, "a month does not close: it is too early by the store's clock; set the clocks");
     }
     months
 }
 
-/// What the next run is told of an affiliate.
-fn found_of(folder: &Folder, open: &[Statement]) -> Found {
+/// The result for an affiliate, for the next run.
+fn result_of(work: &AffiliateWork, open: &[Statement]) -> AffiliateResult {
     let count = |of: fn(&Statement) -> usize| open.iter().map(of).sum::<usize>() as u64;
-    Found {
-        closed_at: folder.affiliate.closed_at(),
-        changes_on: folder.summaries.values().filter_map(|summary| summary.changes_on).min(),
-        accounts: folder.summaries.len() as u64,
+    AffiliateResult {
+        closed_at: work.affiliate.closed_at(),
+        changes_on: work.summaries.values().filter_map(|summary| summary.changes_on).min(),
+        accounts: work.summaries.len() as u64,
         statements: open.len() as u64,
         crossings: count(|statement| statement.lines.len()),
         adjustments: count(|statement| statement.adjustments.len()),
         open_hash: hash_of(open.iter().map(|statement| statement.hash.as_str())),
-        summaries: summaries::hash_of(folder.bodies.iter().map(Vec::as_slice)),
+        summaries: summaries::hash_of(work.bodies.iter().map(Vec::as_slice)),
     }
 }
 

@@ -1,23 +1,24 @@
-//! The nightly run: folds all facts up to the last full day into statements, closes the months that are due.
+//! The nightly run: computes statements from all facts up to the last full day, and closes the months that are
+//! due.
 //!
 //! A run is a pure function of the facts and its as-of: [`project`](crate::domain::statement::project) computes an
-//! affiliate's statements, and the run only fetches what it needs and keeps what it says. Its durable steps, in order:
+//! affiliate's statements; the run only reads the input and writes the result. Its durable steps, in order:
 //!
-//! 1. the lease is taken, and its token raised in every partition: an older run's late writes are refused;
-//! 2. the feed is taken in: of which affiliates and accounts something became known [since] the last run;
+//! 1. the lease is taken, and its token raised in every partition, so that an older run can no longer write;
+//! 2. the feed is read: which affiliates and accounts have [changed](changes) since the last run;
 //! 3. for some affiliates at a time: the closing of each due month begins (its rules are fixed), their
 //!    statements of these months are closed, those of open months are written as projections, with the
 //!    summaries of their referrals;
-//! 4. each month whose statements are all closed is closed; what the next run needs is left in each partition; the
-//!    run is finished.
+//! 4. each month whose statements are all closed is closed; a checkpoint for the next run is left in each partition;
+//!    the run is finished.
 //!
-//! Whatever step a crash follows, the next run goes on: a closed statement is found closed, a closing month
-//! keeps its rules, and what is left is computed from the same facts to the same bytes. An affiliate of which nothing
-//! became known, and for which no date has come, is not computed: it would be found as it was.
+//! After a crash at any step, the next run continues: closed statements stay closed, a closing month keeps its
+//! rules, and the rest is computed from the same facts to the same bytes. An affiliate without changes, and for
+//! which no date has come, is not computed, since its result would be the same.
 
-mod folder;
+mod affiliate_work;
+mod changes;
 mod make;
-mod since;
 mod summaries;
 mod write;
 
@@ -40,30 +41,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const LEASE: &str = "nightly";
-/// A run that does not renew its lease for so long is taken for dead.
+/// A run that does not renew its lease for this long counts as dead.
 const LEASE_TTL: Duration = Duration::from_secs(30);
 const LEASE_RENEWAL: Duration = Duration::from_secs(5);
-/// Affiliates computed together: bounds memory, and gives the store batches worth their round trip.
+/// Affiliates computed together: limits memory, and gives the store batches that are worth their round trip.
 const AFFILIATES_AT_ONCE: usize = 64;
 /// How long a run waits for its own node's facts to be applied before it gives up.
 const DRAIN_PATIENCE: Duration = Duration::from_mins(1);
-/// How long a run that is overtaken by a stop waits for what it has journaled.
+/// How long a run that is interrupted by a stop waits for what it has journaled.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// How often it looks whether they are.
+/// How often it checks this.
 const DRAIN_POLL: Duration = Duration::from_millis(2);
-/// How long a run waits for other nodes' facts: they are applied within a second if all is well.
+/// How long a run waits for other nodes' facts; normally they are applied within a second.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(3);
 const OTHERS_POLL: Duration = Duration::from_millis(50);
-/// How often a projection is written anew when a fact of the same affiliate gets in between.
+/// How often a projection is written again when a fact of the same affiliate comes in between.
 const WRITE_TRIES: usize = 5;
 
 /// Why a nightly run was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum AggregateError {
-    /// Whoever asks for it may not.
-    #[error("run for somebody who may not ask for it")]
+    /// The actor may not ask for a run.
+    #[error("run for an actor who may not ask for it")]
     Forbidden,
-    /// `as_of` lies after now.
+    /// `as_of` is in the future.
     #[error("run as of a time in the future")]
     AsOfInFuture,
     /// Another run is under way, here or on another node.
@@ -72,16 +73,16 @@ pub enum AggregateError {
     /// Nodes have not replayed their journals since the store was found empty.
     #[error("run while the store is being rebuilt; when all nodes are in, run `counterfoil store confirm`")]
     Recovering,
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The journal.
+    /// The journal failed.
     #[error(transparent)]
     Journal(#[from] SubmitError),
     /// A later run has taken over.
-    #[error("go on with a run that a later one has overtaken")]
+    #[error("continue a run that a later one has overtaken")]
     Overtaken,
-    /// The server is stopping: the next run goes on.
+    /// The server is stopping; the next run continues.
     #[error("run while the server is stopping")]
     Stopping,
     /// The node's own facts were not applied in time.
@@ -92,24 +93,24 @@ pub enum AggregateError {
 /// How far a nightly run is.
 #[derive(Debug, Clone, Copy, Default, Serialize, utoipa::ToSchema)]
 pub struct Progress {
-    /// Whether one is under way on this node.
+    /// Whether a run is under way on this node.
     pub running: bool,
-    /// Affiliates done.
+    /// Affiliates that are done.
     pub done: u64,
-    /// Affiliates to do.
+    /// Affiliates in total.
     pub total: u64,
 }
 
-/// The progress, for others to look at.
+/// The progress, shared with those who ask for it.
 #[derive(Debug, Default)]
-pub(super) struct RunState {
+pub(super) struct ProgressCounters {
     running: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
 }
 
-/// Marks the end of a run however it ends.
-struct Underway<'a>(&'a RunState);
+/// Notes the end of a run, however it ends.
+struct Underway<'a>(&'a ProgressCounters);
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
@@ -118,7 +119,7 @@ impl Drop for Underway<'_> {
 }
 
 impl App {
-    /// How far the run on this node is.
+    /// The progress of the run on this node.
     pub fn aggregate_progress(&self) -> Progress {
         Progress {
             running: self.books.run.running.load(Ordering::Relaxed),
@@ -127,8 +128,8 @@ impl App {
         }
     }
 
-    /// Makes a nightly run that somebody asks for, as of a time (`None`: now). A dry one, and one as of a time before the last run,
-    /// writes nothing and says what it would do.
+    /// Makes a nightly run on request, as of a time (`None`: now). A dry run, or one as of a time before the last
+    /// run, writes nothing and only reports what it would do.
     pub async fn aggregate(
         self: &Arc<Self>,
         actor: &Actor,
@@ -141,7 +142,7 @@ impl App {
         self.aggregate_unless_made(&actor.name(), as_of, dry_run, None).await
     }
 
-    /// Makes the nightly run that was due at a time, unless another node makes it, or just has.
+    /// Makes the nightly run that was due at a time, unless another node makes it or has just made it.
     pub(crate) async fn aggregate_due(
         self: &Arc<Self>,
         due: DateTime<Utc>,
@@ -177,8 +178,8 @@ impl App {
         made
     }
 
-    /// Makes the last run again where the store has lost the statements of open months: they stand in no journal.
-    /// Answers whether they are there now.
+    /// Makes the last run again if the store lost the statements of open months, which are in no journal. Returns
+    /// whether they are there now.
     pub(crate) async fn restate(self: &Arc<Self>) -> std::result::Result<bool, AggregateError> {
         if !self.store_is_up() || self.is_recovering().await? || !self.clicks_are_in() {
             return Ok(false);
@@ -186,7 +187,7 @@ impl App {
         self.wait_until_drained().await?;
         self.follow_directory().await?;
         let Some(last) = self.directory().last_run().map(|last| last.run.as_of) else { return Ok(true) };
-        if since::are_left(self).await? {
+        if changes::are_left(self).await? {
             return Ok(true);
         }
         self.aggregate(&Actor::server(), Some(last), false).await.map(|_| true)
@@ -219,14 +220,14 @@ impl App {
             Err(error) => Err(error.into()),
         };
         drop(renewal);
-        // A lease that can't be given back ends by itself.
+        // A lease that can't be released ends by itself.
         if let Err(error) = self.store.release(LEASE, &self.node.to_string()).await {
-            tracing::warn!(%error, "the nightly run's lease ends by itself");
+            tracing::warn!(%error, "the nightly run's lease could not be released; it ends by itself");
         }
         made
     }
 
-    /// Whether a run that is due was made: whoever had the lease before may have.
+    /// Whether a run that is due was made meanwhile, by another node that had the lease.
     async fn is_made_by_now(&self, due: Option<DateTime<Utc>>) -> Result<bool> {
         self.follow_directory().await?;
         let directory = self.directory();
@@ -254,7 +255,7 @@ impl App {
         Ok(report)
     }
 
-    /// Waits until what this node has journaled so far is in the store.
+    /// Waits until everything that this node has journaled is in the store.
     pub(super) async fn wait_until_drained(&self) -> std::result::Result<(), AggregateError> {
         let targets = [Log::Facts, Log::Clicks].map(|log| (log, self.positions(log).0));
         let begun = Instant::now();
@@ -267,8 +268,8 @@ impl App {
             }
             tokio::time::sleep(DRAIN_POLL).await;
         }
-        // And that the store still has what it had: it may have forgotten while nobody wrote. A drainer that has
-        // stopped checks nothing any more.
+        // Also waits for a check that the store still has its data, which it may have lost while nobody wrote. A
+        // drainer that has stopped makes no check any more.
         tokio::select! {
             checked = tokio::time::timeout(DRAIN_PATIENCE, self.store_is_checked()) => {
                 checked.map_err(|_| AggregateError::NotDrained)
@@ -277,7 +278,7 @@ impl App {
         }
     }
 
-    /// Journals what a run decided, and waits until it is applied.
+    /// Journals the decisions of a run, and waits until they are applied.
     async fn close(&self, by: &str, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
         if self.stopping().is_set() {
             return Err(AggregateError::Stopping);
@@ -301,7 +302,7 @@ impl App {
         for submitted in all {
             match submitted.outcome {
                 FactOutcome::Refused => return Err(AggregateError::Overtaken),
-                // It was set aside.
+                // The fact was set aside.
                 FactOutcome::Deferred => return Err(AggregateError::NotDrained),
                 _ => {}
             }
@@ -310,13 +311,14 @@ impl App {
     }
 }
 
-/// Waits a moment for other nodes' facts, and, unless it is dry, until each has told once more where its journal ends: of
-/// what it acknowledged since it last did, nobody else knows. Answers those that are behind all the same.
+/// Waits a moment for other nodes' facts and, unless the run is dry, until each node has reported the end of its
+/// journal once more, since nobody else knows what it acknowledged after its last report. Returns the nodes that
+/// are still behind.
 async fn wait_for_other_nodes(app: &App, is_dry: bool) -> Result<Vec<NodeId>> {
     let begun = Instant::now();
-    let told_before = if is_dry { Vec::new() } else { app.store.nodes().await? };
+    let seen_before = if is_dry { Vec::new() } else { app.store.nodes().await? };
     loop {
-        let behind = app.nodes_behind(&told_before).await?;
+        let behind = app.nodes_behind(&seen_before).await?;
         if behind.is_empty() || begun.elapsed() > OTHERS_PATIENCE {
             return Ok(behind);
         }
@@ -324,8 +326,8 @@ async fn wait_for_other_nodes(app: &App, is_dry: bool) -> Result<Vec<NodeId>> {
     }
 }
 
-/// Waits a moment for the signups that are in the store and not decided yet: whom they are credited to may change a tier.
-/// Answers those that still are not.
+/// Waits a moment for the signups in the store that are not decided yet, since crediting them may change a tier.
+/// Returns those that are still not decided.
 async fn wait_for_decisions(app: &App) -> Result<BTreeSet<String>> {
     let begun = Instant::now();
     let mut waiting = undecided(app).await?;

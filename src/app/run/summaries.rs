@@ -1,4 +1,4 @@
-//! An affiliate's summaries in the store: in parts, so that no document outgrows what a store takes at once.
+//! An affiliate's summaries in the store, in parts, so that no document is larger than a store accepts.
 
 use crate::app::layout::{affiliate_partition, summaries_key};
 use crate::domain::id::{AccountId, AffiliateId};
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Summaries of a part on average, when their number is doubled: some 400 KB.
+/// Average number of summaries of a part before the number of parts is doubled: about 400 KB.
 const FULL_PART: usize = 1_000;
-/// Parts that are read at once: a store has its time-out.
+/// Parts read at once, since a store has a time-out.
 const PARTS_AT_ONCE: usize = 4;
-/// Parts of an affiliate with a million referrals.
+/// The number of parts for an affiliate with a million referrals.
 const MOST_PARTS: u16 = 1_024;
 
-/// A part as kept.
+/// A part as stored.
 #[derive(Debug, Serialize, Deserialize)]
 struct Part<Basis, Summaries> {
-    /// What they depend on beside the facts.
+    /// What the summaries depend on besides the facts.
     basis: Basis,
     summaries: Summaries,
 }
@@ -30,7 +30,7 @@ pub(super) struct Parts {
     docs: Vec<Option<Doc>>,
 }
 
-/// How many parts so many summaries are kept in: a power of two.
+/// The number of parts for this many summaries: a power of two.
 pub(super) fn parts_for(summaries: usize) -> u16 {
     let parts = summaries.div_ceil(FULL_PART).next_power_of_two();
     u16::try_from(parts).unwrap_or(MOST_PARTS).min(MOST_PARTS)
@@ -44,7 +44,7 @@ fn part_of(account: &AccountId, parts: u16) -> usize {
 }
 
 impl Parts {
-    /// Reads the first so many parts of an affiliate's summaries.
+    /// Reads the first parts of an affiliate's summaries.
     pub async fn load(store: &dyn Store, affiliate: AffiliateId, parts: u16) -> Result<Self> {
         let partition = affiliate_partition(affiliate, store.partitions());
         let keys: Vec<String> = (0..parts).map(|part| summaries_key(affiliate, part)).collect();
@@ -54,7 +54,7 @@ impl Parts {
         }
         Ok(Self { docs })
     }
-    /// Reads those that are missing of so many.
+    /// Reads the parts that are missing of this number.
     pub async fn extend(&mut self, store: &dyn Store, affiliate: AffiliateId, parts: u16) -> Result<()> {
         if self.docs.len() < usize::from(parts) {
             *self = Self::load(store, affiliate, parts).await?;
@@ -62,12 +62,12 @@ impl Parts {
         Ok(())
     }
 
-    /// One hash of what they say.
+    /// One hash of the content.
     pub fn hash(&self) -> String {
         hash_of(self.docs.iter().map(|doc| doc.as_ref().map(|doc| doc.body.as_slice()).unwrap_or_default()))
     }
 
-    /// The summaries in them; `None`: they were found by another basis or written by another version.
+    /// The summaries in the parts; `None`: they have another basis or were written by another version.
     pub fn read(&self, basis: &str) -> Option<Vec<Summary>> {
         let mut all = Vec::new();
         for doc in self.docs.iter().flatten() {
@@ -80,7 +80,7 @@ impl Parts {
         Some(all)
     }
 
-    /// The writes of the parts that say something else now.
+    /// The writes of the parts that have changed.
     pub fn writes(&self, affiliate: AffiliateId, bodies: &[Vec<u8>]) -> Vec<Write> {
         let write = |(part, body): (u16, &Vec<u8>)| {
             let known = self.docs.get(usize::from(part)).and_then(Option::as_ref);
@@ -92,7 +92,7 @@ impl Parts {
     }
 }
 
-/// An affiliate's summaries as they are to be kept, by part; none for an affiliate without any.
+/// An affiliate's summaries as they will be stored, by part; an affiliate without summaries has one empty part.
 pub(super) fn bodies(basis: &str, summaries: &BTreeMap<AccountId, Summary>) -> Vec<Vec<u8>> {
     if summaries.is_empty() {
         return vec![Vec::new()];
@@ -107,7 +107,7 @@ pub(super) fn bodies(basis: &str, summaries: &BTreeMap<AccountId, Summary>) -> V
     by_part.into_iter().map(body).collect()
 }
 
-/// One hash of what the parts say.
+/// One hash of the parts' content.
 pub(super) fn hash_of<'b>(bodies: impl Iterator<Item = &'b [u8]>) -> String {
     let hash = bodies.fold(Sha256::new(), |hash, body| hash.chain_update(Sha256::digest(body)));
     hex(&hash.finalize())

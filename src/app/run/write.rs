@@ -1,6 +1,6 @@
-//! What a run writes of open months: derived, and so not journaled.
+//! What a run writes about open months; it is derived, and so not journaled.
 
-use super::folder::Folder;
+use super::affiliate_work::AffiliateWork;
 use super::make::Run;
 use super::{AggregateError, WRITE_TRIES};
 use crate::app::StatementDoc;
@@ -12,22 +12,22 @@ use crate::store::{Append, Commit, Committed, Partition, Write};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 
-/// Bytes of documents in one commit, before the next affiliate is left for another one: a store has its time-out.
+/// Bytes of documents in a commit before the next affiliate goes into another one, since a store has a time-out.
 const COMMIT_BYTES: usize = 1 << 20;
 
-type Kepts = BTreeMap<Month, (u64, StatementDoc)>;
+type KeptStatements = BTreeMap<Month, (u64, StatementDoc)>;
 
 impl Run<'_> {
     /// Writes what open months say so far, and the summaries that they say it from.
     pub(super) async fn write_projections(
         &self,
-        folders: &[Folder],
+        batch: &[AffiliateWork],
         open: &[Vec<Statement>],
     ) -> std::result::Result<(), AggregateError> {
-        let mut by_partition: BTreeMap<Partition, Vec<(&Folder, &[Statement])>> = BTreeMap::new();
-        for (folder, open) in folders.iter().zip(open) {
-            let partition = affiliate_partition(folder.affiliate.id, self.app.store.partitions());
-            by_partition.entry(partition).or_default().push((folder, open));
+        let mut by_partition: BTreeMap<Partition, Vec<(&AffiliateWork, &[Statement])>> = BTreeMap::new();
+        for (work, open) in batch.iter().zip(open) {
+            let partition = affiliate_partition(work.affiliate.id, self.app.store.partitions());
+            by_partition.entry(partition).or_default().push((work, open));
         }
         let writes = by_partition.iter().map(|(partition, all)| async {
             self.write_some(*partition, all).await?;
@@ -37,17 +37,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes those of one partition together, as much as a store takes at once.
+    /// Writes the projections of one partition together, as much as a store accepts at once.
     async fn write_some(
         &self,
         partition: Partition,
-        all: &[(&Folder, &[Statement])],
+        all: &[(&AffiliateWork, &[Statement])],
     ) -> std::result::Result<(), AggregateError> {
         let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
         let mut of = Vec::new();
-        for (folder, open) in all {
-            add_projection(&mut commit, &folder.statements, open);
-            of.push((*folder, *open));
+        for (work, open) in all {
+            add_projection(&mut commit, &work.statements, open);
+            of.push((*work, *open));
             if bytes_of(&commit) > COMMIT_BYTES {
                 let whole =
                     std::mem::replace(&mut commit, Commit { fence: self.fence, ..Commit::to(partition) });
@@ -61,11 +61,11 @@ impl Run<'_> {
     async fn write_summaries(
         &self,
         partition: Partition,
-        all: &[(&Folder, &[Statement])],
+        all: &[(&AffiliateWork, &[Statement])],
     ) -> std::result::Result<(), AggregateError> {
         let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
-        for (folder, _) in all {
-            for write in folder.kept.writes(folder.affiliate.id, &folder.bodies) {
+        for (work, _) in all {
+            for write in work.kept.writes(work.affiliate.id, &work.bodies) {
                 commit.writes.push(write);
                 if bytes_of(&commit) > COMMIT_BYTES {
                     let empty = Commit { fence: self.fence, ..Commit::to(partition) };
@@ -79,18 +79,19 @@ impl Run<'_> {
         if self.commit(commit).await? { Ok(()) } else { Err(AggregateError::Overtaken) }
     }
 
-    /// Makes a commit of some affiliates' projections; of each by itself if a fact of one of them got in between.
+    /// Commits some affiliates' projections together; if a fact of one of them came in between, each one on its
+    /// own.
     async fn write_whole(
         &self,
         commit: Commit,
-        of: &[(&Folder, &[Statement])],
+        of: &[(&AffiliateWork, &[Statement])],
     ) -> std::result::Result<(), AggregateError> {
         let partition = commit.partition;
         if self.commit(commit).await? {
             return Ok(());
         }
-        for (folder, open) in of {
-            self.write_one(partition, folder, open).await?;
+        for (work, open) in of {
+            self.write_one(partition, work, open).await?;
         }
         Ok(())
     }
@@ -98,11 +99,11 @@ impl Run<'_> {
     async fn write_one(
         &self,
         partition: Partition,
-        folder: &Folder,
+        work: &AffiliateWork,
         open: &[Statement],
     ) -> std::result::Result<(), AggregateError> {
         for _ in 0..WRITE_TRIES {
-            let kept = self.kept_statements(folder.affiliate.id).await?;
+            let kept = self.kept_statements(work.affiliate.id).await?;
             let mut commit = Commit { fence: self.fence, ..Commit::to(partition) };
             add_projection(&mut commit, &kept, open);
             if self.commit(commit).await? {
@@ -112,15 +113,16 @@ impl Run<'_> {
         Err(AggregateError::Overtaken)
     }
 
-    /// Makes a commit, if there is something in it, with the run's mark; false: something got in between.
+    /// Makes a commit, if it is not empty, and notes in it that the run is under way; false: a fact came in
+    /// between.
     async fn commit(&self, mut commit: Commit) -> std::result::Result<bool, AggregateError> {
         if commit.writes.is_empty() {
             return Ok(true);
         }
-        commit.writes.push(self.mark(commit.partition));
+        commit.writes.push(self.underway_write(commit.partition));
         match self.app.store.commit(&commit).await? {
             Committed::Done => {
-                self.marked(commit.partition);
+                self.checkpoint_written(commit.partition);
                 Ok(true)
             }
             Committed::Fenced(_) => Err(AggregateError::Overtaken),
@@ -133,7 +135,7 @@ fn bytes_of(commit: &Commit) -> usize {
     commit.writes.iter().map(|write| write.body.len()).sum()
 }
 
-fn add_projection(commit: &mut Commit, kept: &Kepts, open: &[Statement]) {
+fn add_projection(commit: &mut Commit, kept: &KeptStatements, open: &[Statement]) {
     for statement in open {
         let former = kept.get(&statement.month);
         let doc =
@@ -148,7 +150,7 @@ fn add_projection(commit: &mut Commit, kept: &Kepts, open: &[Statement]) {
         commit.writes.push(write(former, &doc));
         commit.indexes.extend(statement_indexes(statement));
     }
-    // What late facts left without a referral is shown no more.
+    // A statement that late facts left without a referral is not shown any more.
     for former in kept.values().filter(|(_, former)| !former.is_closed() && !former.withdrawn) {
         let statement = &former.1.statement;
         if open.iter().all(|still| still.month != statement.month) {
@@ -158,7 +160,7 @@ fn add_projection(commit: &mut Commit, kept: &Kepts, open: &[Statement]) {
     }
 }
 
-/// A statement's document as it is to be written over the former one.
+/// A statement's document, to be written over the former one.
 fn write(former: Option<&(u64, StatementDoc)>, doc: &StatementDoc) -> Write {
     Write {
         key: statement_key(doc.statement.affiliate_id, doc.statement.month),

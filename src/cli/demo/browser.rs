@@ -1,4 +1,4 @@
-//! Who follows links: a person's browser, and programs.
+//! Who follows links: a person's browser, and bots.
 
 use super::world::expect;
 use crate::cli::Failure;
@@ -20,10 +20,10 @@ const PERSON: [(&str, &str); 6] = [
     ("sec-fetch-dest", "document"),
 ];
 
-/// What a person brings to the signup form.
+/// What a person's browser sends with the signup form.
 #[derive(Debug, Clone)]
 pub(super) struct Evidence {
-    /// The click token that the landing page's address carried.
+    /// The click token from the landing page's URL.
     pub click: String,
     /// The visitor cookie's value.
     pub cookie: String,
@@ -57,15 +57,15 @@ impl Browser {
         match (click_of(&headers), cookie_of(&headers)) {
             (Some(click), Some(cookie)) => Ok(Evidence { click, cookie }),
             (click, cookie) => Err(Failure::other(format!(
-                "the demo went wrong: a person got {} click token and {} cookie",
+                "the demo failed: a person got {} click token and {} cookie",
                 if click.is_some() { "a" } else { "no" },
                 if cookie.is_some() { "a" } else { "no" },
             ))),
         }
     }
 
-    /// Link previews, a mail scanner and an image follow a link: they are redirected, and get nothing that could be
-    /// credited; a browser that is ahead of its user is refused. Answers how many they were.
+    /// Link previews, a mail scanner and an image request follow a link: they are redirected, and get nothing that
+    /// could be credited. A browser's prefetch is refused. Returns how many there were.
     pub(super) async fn programs_follow(&self, link: &str) -> Result<u64, Failure> {
         let with = |name: &'static str, value: &'static str| {
             let mut headers = PERSON.to_vec();

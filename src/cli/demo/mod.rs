@@ -1,8 +1,8 @@
 //! `demo`: the whole story on made-up data, with a real server in a process of its own and real HTTP.
 //!
-//! Three affiliates are brought in, prospects follow their links, some programs do too, signups and events are called
-//! back, and a year of nights is run on a clock that can be set. What every statement must say was worked out by hand;
-//! where one says something else, the demo fails.
+//! Three affiliates are imported, prospects and bots follow their links, callbacks report signups and events, and
+//! a year of nightly runs is made on a clock that can be set. The expected statements were computed by hand; if
+//! one differs, the demo fails.
 
 mod browser;
 mod story;
@@ -17,15 +17,15 @@ use world::World;
 pub(super) async fn run(show: Show) -> Result<(), Failure> {
     let begun = std::time::Instant::now();
     let mut world = World::start(show).await?;
-    let asked = stop_signal().map_err(|error| Failure::other(format!("can't hear signals: {error}")))?;
-    let told = tokio::select! {
-        told = Story::tell(&mut world) => told,
+    let asked = stop_signal().map_err(|error| Failure::other(format!("can't receive signals: {error}")))?;
+    let finished = tokio::select! {
+        finished = Story::run(&mut world) => finished,
         () = asked => Err(Failure::Silent(130)),
     };
-    let told = told.map_err(|failure| world.with_log(failure));
-    // Also when the story broke off: nothing of it may stay behind.
+    let finished = finished.map_err(|failure| world.with_log(failure));
+    // Also after a failure: nothing may stay behind.
     let stopped = world.stop().await;
-    let story = told?;
+    let story = finished?;
     stopped?;
     story.end(show, begun.elapsed())
 }

@@ -1,5 +1,5 @@
-//! The story, as it is told. Every amount was worked out by hand from the program's rules: 90 active days
-//! in New York's calendar, then $39/$99/$299 by plan, or $59/$149/$449 with 25 active accounts or more.
+//! The demo's story. Every amount was computed by hand from the program's rules: 90 active days in New York's
+//! calendar, then $39/$99/$299 by plan, or $59/$149/$449 with 25 active accounts or more.
 
 use super::world::{Partner, World, expect};
 use crate::cli::Failure;
@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What the story leaves to be shown at its end.
+/// What is shown at the end.
 pub(super) struct Story {
     nights: u64,
     north: Partner,
@@ -20,20 +20,20 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// Lives through the year, and checks what came of it.
-    pub(super) async fn tell(world: &mut World) -> Result<Self, Failure> {
-        world.tell("\nThree affiliates are brought over from the company's former system.")?;
+    /// Runs through the year, and checks the results.
+    pub(super) async fn run(world: &mut World) -> Result<Self, Failure> {
+        world.print("\nThree affiliates are imported from the company's former system.")?;
         let north = world.brings_over("Northwind Agency", "partners@northwind.example").await?;
         let bert = world.brings_over("Bert's Blog", "bert@blog.example").await?;
         let quiet = world.brings_over("Quiet Corner", "hello@quiet.example").await?;
-        world.tell(&format!("  {} shares {}", north.name, north.url))?;
+        world.print(&format!("  {} shares {}", north.name, north.url))?;
 
         winter(world, &north, &bert, &quiet).await?;
         spring(world, &north).await?;
         summer(world, &north).await?;
-        world.tell("\nThe rest of the year: nights are run, months are closed.")?;
+        world.print("\nThe rest of the year: nightly runs, and months that close.")?;
         world.until("2027-01-04T12:00:00-05:00").await?;
-        world.tell(&format!("  {} nights were run.", world.nights))?;
+        world.print(&format!("  {} nightly runs were made.", world.nights))?;
 
         check_programs(world, &quiet).await?;
         check_bert(world, &bert).await?;
@@ -41,7 +41,7 @@ impl Story {
         Ok(Self { nights: world.nights, north, may, june })
     }
 
-    /// Shows what the year came to.
+    /// Shows the results of the year.
     pub(super) fn end(self, show: Show, took: Duration) -> Result<(), Failure> {
         let summary = json!({
             "nights": self.nights, "milliseconds": took.as_millis().to_string(),
@@ -51,9 +51,9 @@ impl Story {
             line(&format!("\nMay of {}: with 25 active accounts, the second tier.\n", self.north.name))?;
             statement::print(&self.may)?;
             line("\nJune: a cancellation of May was reported after May was closed. May had 24 active accounts, so its")?;
-            line("three commissions come down by $50.00 each, as adjustments; the closed May stands.\n")?;
+            line("three commissions are reduced by $50.00 each, as adjustments; the closed May stays as it is.\n")?;
             statement::print(&self.june)?;
-            line(&format!("\nAll amounts are as worked out by hand. {:.1} seconds. Next, try:", took.as_secs_f64()))?;
+            line(&format!("\nAll amounts are as computed by hand. {:.1} seconds. Next, try:", took.as_secs_f64()))?;
             for next in NEXT {
                 line(next)?;
             }
@@ -73,7 +73,7 @@ const NEXT: [&str; 7] = [
 ];
 
 async fn winter(world: &mut World, north: &Partner, bert: &Partner, quiet: &Partner) -> Result<(), Failure> {
-    world.tell("\nJanuary: prospects follow links and sign up.")?;
+    world.print("\nJanuary: prospects follow links and sign up.")?;
     world.until("2026-01-05T10:00:00-05:00").await?;
     for (account, plan) in
         [("bert-upgrader", "performance"), ("bert-pauser", "growth"), ("bert-leaver", "growth")]
@@ -81,12 +81,12 @@ async fn winter(world: &mut World, north: &Partner, bert: &Partner, quiet: &Part
         let visitor = world.follows(bert).await?;
         credited(world, account, plan, visitor.by_click(), bert, "click").await?;
     }
-    world.tell("  3 sign up through Bert's Blog.")?;
+    world.print("  3 sign up through Bert's Blog.")?;
 
     world.until("2026-01-08T15:00:00-05:00").await?;
     let programs = world.programs_follow(quiet).await?;
-    world.tell(&format!(
-        "  {programs} programs follow Quiet Corner's link (previews, a scanner, an image: redirected; a prefetch: refused), credited to nobody."
+    world.print(&format!(
+        "  {programs} bots follow Quiet Corner's link (previews, a scanner, an image: redirected; a prefetch: refused); nobody is credited."
     ))?;
 
     world.until("2026-01-10T11:00:00-05:00").await?;
@@ -104,7 +104,7 @@ async fn winter(world: &mut World, north: &Partner, bert: &Partner, quiet: &Part
             }
         }
     }
-    world.tell(
+    world.print(
         "  19 sign up through Northwind Agency: 17 by the click, 1 by the cookie alone, 1 by a typed code.",
     )?;
 
@@ -113,29 +113,29 @@ async fn winter(world: &mut World, north: &Partner, bert: &Partner, quiet: &Part
     expect("the mark of a repeated callback", &again.headers.contains_key("idempotency-replayed"), &true)?;
     let other = world.signs_up("north-19", "connect", json!({ "code": north.code })).await?;
     expect("the status of a contradicting callback", &other.status, &StatusCode::CONFLICT)?;
-    world.tell("  A callback sent twice has one effect; one that contradicts it is refused (409).")?;
+    world.print("  A callback sent twice has one effect; one that contradicts it is refused (409).")?;
 
     world.until("2026-01-20T20:00:00-05:00").await?;
     let slow_visitor = world.follows(bert).await?;
 
-    world.tell("\nFebruary and March: a pause, more signups.")?;
+    world.print("\nFebruary and March: a pause, more signups.")?;
     world.until("2026-02-01T09:00:00-05:00").await?;
     world.happens("bert-pauser", "suspended", None, "2026-02-01T09:00:00-05:00").await?;
     world.until("2026-02-03T15:00:00-05:00").await?;
     world.happens("bert-pauser", "activated", None, "2026-02-03T15:00:00-05:00").await?;
-    world.tell("  bert-pauser does not pay for two days: February 1st, 2nd and 3rd do not count.")?;
+    world.print("  bert-pauser does not pay for two days: February 1st, 2nd and 3rd do not count.")?;
     world.until("2026-02-10T10:00:00-05:00").await?;
     sign_up(world, north, 20..=22, "growth").await?;
     world.until("2026-03-12T10:00:00-04:00").await?;
     sign_up(world, north, 23..=24, "growth").await?;
-    world.tell("  5 more through Northwind Agency.")?;
+    world.print("  5 more through Northwind Agency.")?;
 
-    world.tell("\nApril: the first ones reach 90 active days.")?;
+    world.print("\nApril: the first ones reach 90 active days.")?;
     world.until("2026-04-04T12:00:00-04:00").await?;
     world.happens("bert-leaver", "canceled", None, "2026-04-04T12:00:00-04:00").await?;
     world.until("2026-04-05T18:00:00-04:00").await?;
     world.happens("bert-upgrader", "plan_changed", Some("connect"), "2026-04-05T18:00:00-04:00").await?;
-    world.tell("  bert-leaver leaves with 88 active days; bert-upgrader changes to Connect on its 90th.")?;
+    world.print("  bert-leaver leaves with 88 active days; bert-upgrader changes to Connect on its 90th.")?;
     world.until("2026-04-25T10:00:00-04:00").await?;
     let answer = world.signs_up("slow-visitor", "growth", slow_visitor.by_click()).await?;
     expect(
@@ -143,31 +143,31 @@ async fn winter(world: &mut World, north: &Partner, bert: &Partner, quiet: &Part
         &answer.body["reason"],
         &json!("outside_window"),
     )?;
-    world.tell(
-        "  A visitor of January signs up, 95 days after the click: outside the window, credited to nobody.",
+    world.print(
+        "  A visitor from January signs up 95 days after the click: outside the window, so nobody is credited.",
     )
 }
 
 async fn spring(world: &mut World, north: &Partner) -> Result<(), Failure> {
-    world.tell("\nMay: Northwind Agency's 25th active account.")?;
+    world.print("\nMay: Northwind Agency's 25th active account.")?;
     world.until("2026-05-05T10:00:00-04:00").await?;
     sign_up(world, north, 25..=25, "performance").await?;
     let april = statement_of(world, north, "2026-04").await?;
     expect("Northwind's active accounts in April", &april["active_accounts"], &json!(24))?;
     expect("Northwind's April", &april["total"], &json!("1881.00"))?;
-    world.tell("  April's statement: 24 active accounts, the first tier: 19 × $99.00 = $1,881.00.")?;
+    world.print("  April's statement: 24 active accounts, the first tier: 19 × $99.00 = $1,881.00.")?;
     world.until("2026-06-05T10:00:00-04:00").await?;
     let may = statement_of(world, north, "2026-05").await?;
     expect("Northwind's May", &may["total"], &json!("447.00"))?;
-    world.tell("  May's statement: 25 active accounts, the second tier: 3 × $149.00 = $447.00.")
+    world.print("  May's statement: 25 active accounts, the second tier: 3 × $149.00 = $447.00.")
 }
 
 async fn summer(world: &mut World, north: &Partner) -> Result<(), Failure> {
-    world.tell("\nJune: late news.")?;
+    world.print("\nJune: a late report.")?;
     world.until("2026-06-10T11:00:00-04:00").await?;
     world.happens("north-07", "canceled", None, "2026-05-29T16:00:00-04:00").await?;
-    world.tell(
-        "  north-07 left on May 29, and it is reported only now: 24 accounts were active at May's end.",
+    world.print(
+        "  north-07 left on May 29, but this is reported only now: 24 accounts were active at the end of May.",
     )?;
     world.until("2026-06-15T10:00:00-04:00").await?;
     sign_up(world, north, 26..=27, "connect").await?;
@@ -215,7 +215,7 @@ async fn check_programs(world: &World, quiet: &Partner) -> Result<(), Failure> {
     expect("Quiet Corner's clicks", &stats["clicks"]["total"], &json!(7))?;
     expect("Quiet Corner's human clicks", &stats["clicks"]["human"], &json!(0))?;
     expect("Quiet Corner's signups", &stats["signups"], &json!(0))?;
-    world.tell(&format!("  Quiet Corner's 7 clicks by what they were: {}.", stats["clicks"]["by_reason"]))
+    world.print(&format!("  Quiet Corner's 7 clicks by reason: {}.", stats["clicks"]["by_reason"]))
 }
 
 async fn check_bert(world: &World, bert: &Partner) -> Result<(), Failure> {
@@ -230,7 +230,7 @@ async fn check_bert(world: &World, bert: &Partner) -> Result<(), Failure> {
     }
     let april = statement_of(world, bert, "2026-04").await?;
     expect("Bert's April", &april["total"], &json!("398.00"))?;
-    world.tell("  Bert's April: Connect $299.00 (its plan at the end of its 90th day) and Growth $99.00 (3 days late).")
+    world.print("  Bert's April: Connect $299.00 (its plan at the end of its 90th day) and Growth $99.00 (3 days late).")
 }
 
 async fn check_north(world: &World, north: &Partner) -> Result<(Value, Value), Failure> {

@@ -1,4 +1,4 @@
-//! The demo's world: a server in a process of its own, its clock, the company's signup flow, and the nights.
+//! The demo's world: a server in its own process, its clock, the company's signup flow, and the nightly runs.
 
 use super::browser::{Browser, Evidence};
 use crate::cli::Failure;
@@ -27,12 +27,12 @@ const BEGINNING: &str = "2026-01-01T00:00:00-05:00";
 const FIRST_NIGHT: &str = "2026-01-02T09:00:00Z";
 /// How long the server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Servers that are started, should their ports be taken by others before they are bound.
+/// How many servers are tried if their ports are taken by others before they are bound.
 const STARTS: usize = 3;
-/// How often a process or a file is looked at while it is waited for.
+/// How often a process or a file is checked while waiting for it.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Everything that the story acts on.
+/// What the story uses.
 pub(super) struct World {
     show: Show,
     dir: PathBuf,
@@ -44,11 +44,11 @@ pub(super) struct World {
     now: DateTime<Utc>,
     next_night: DateTime<Utc>,
     deliveries: u64,
-    /// Nights that were run.
+    /// The number of nightly runs.
     pub nights: u64,
 }
 
-/// A server that answers.
+/// A server that is running.
 struct Met {
     file: ServeFile,
     staff: Client,
@@ -63,7 +63,7 @@ pub(super) struct Partner {
     pub code: String,
     /// The path of its link on the public listener.
     pub link: String,
-    /// The whole address of its link.
+    /// The full URL of its link.
     pub url: String,
 }
 
@@ -136,17 +136,17 @@ impl World {
         Err(Failure::other("the demo's server did not start in time"))
     }
 
-    /// A sentence of the story.
-    pub(super) fn tell(&self, sentence: &str) -> Result<(), Failure> {
+    /// Prints a sentence of the story.
+    pub(super) fn print(&self, sentence: &str) -> Result<(), Failure> {
         if self.show.is_json() { Ok(()) } else { line(sentence) }
     }
 
-    /// What staff see.
+    /// Prints what staff see.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.staff.get(path).await
     }
 
-    /// Runs the nights up to a time, and sets the clock to it.
+    /// Makes the nightly runs up to a time, and sets the clock to it.
     pub(super) async fn until(&mut self, time: &str) -> Result<(), Failure> {
         let time = instant(time)?.to_utc();
         while self.next_night <= time {
@@ -157,7 +157,7 @@ impl World {
             self.next_night += TimeDelta::days(1);
             for month in run["closed"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 let day = self.now.format("%B %-d");
-                self.tell(&format!(
+                self.print(&format!(
                     "  night of {day}: {month} is closed; its statements never change again"
                 ))?;
             }
@@ -170,7 +170,7 @@ impl World {
         self.staff.send(Method::POST, "/v1/clock", &json!({ "now": now })).await.map(drop)
     }
 
-    /// An affiliate that was active in the company's former system.
+    /// Imports an affiliate from the company's former system.
     pub(super) async fn brings_over(&self, name: &'static str, email: &str) -> Result<Partner, Failure> {
         let body = json!({
             "name": name, "email": email, "paypal_email": email,
@@ -192,12 +192,12 @@ impl World {
         self.browser.follows(&partner.link).await
     }
 
-    /// Programs follow a link; answers how many.
+    /// Bots follow a link; returns how many.
     pub(super) async fn programs_follow(&self, partner: &Partner) -> Result<u64, Failure> {
         self.browser.programs_follow(&partner.link).await
     }
 
-    /// The company's signup flow calls back: a new account, now.
+    /// The company's signup flow reports a new account, now.
     pub(super) async fn signs_up(
         &mut self,
         account: &str,
@@ -211,7 +211,7 @@ impl World {
         self.calls_back("/v1/signups", &body).await
     }
 
-    /// The company calls back: something happened to an account at `time`.
+    /// The company reports an event of an account at `time`.
     pub(super) async fn happens(
         &mut self,
         account: &str,
@@ -228,7 +228,7 @@ impl World {
         expect("the status of an event's callback", &answer.status, &StatusCode::CREATED)
     }
 
-    /// A callback, signed by Standard Webhooks.
+    /// A callback, signed as Standard Webhooks requires.
     async fn calls_back(&mut self, path: &str, body: &Value) -> Result<Answer, Failure> {
         self.deliveries += 1;
         let (id, timestamp, body) =
@@ -246,16 +246,16 @@ impl World {
         self.company.ask(Method::POST, path, &headers, full(body)).await
     }
 
-    /// Stops the server in order, and removes all that it kept.
+    /// Stops the server in order, and removes its data.
     pub(super) async fn stop(mut self) -> Result<(), Failure> {
-        // A process that has ended already can't be asked, which is found below.
+        // A process that has ended already can't be asked to stop; this is noticed below.
         let _ = kill_process(Pid::from_child(&self.server), Signal::TERM);
         let begun = Instant::now();
         let ended = loop {
             match self.server.try_wait() {
                 Ok(Some(status)) if status.success() => break Ok(()),
                 Ok(Some(status)) => {
-                    break Err(Failure::other(format!("the demo's server ended badly ({status})")));
+                    break Err(Failure::other(format!("the demo's server failed ({status})")));
                 }
                 Ok(None) if begun.elapsed() < PATIENCE => tokio::time::sleep(LOOK).await,
                 _ => break Err(Failure::other("the demo's server did not stop in time")),
@@ -264,7 +264,7 @@ impl World {
         ended.map_err(|failure| self.with_log(failure))
     }
 
-    /// A failure, with what the server logged last.
+    /// A failure, with the last line of the server's log.
     pub(super) fn with_log(&self, failure: Failure) -> Failure {
         with_log(&self.dir, failure)
     }
@@ -272,14 +272,14 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // After an orderly stop both do nothing.
+        // After an orderly stop, both do nothing.
         let _ = self.server.kill();
         let _ = self.server.wait();
         remove(&self.dir);
     }
 }
 
-/// Compares what came with what was worked out by hand.
+/// Compares a result with the expected one.
 pub(super) fn expect<T: PartialEq + std::fmt::Debug>(
     what: &str,
     found: &T,
@@ -288,7 +288,7 @@ pub(super) fn expect<T: PartialEq + std::fmt::Debug>(
     if found == wanted {
         return Ok(());
     }
-    Err(Failure::other(format!("the demo went wrong: {what} is {found:?}, and should be {wanted:?}")))
+    Err(Failure::other(format!("the demo failed: {what} is {found:?} and should be {wanted:?}")))
 }
 
 fn instant(time: &str) -> Result<DateTime<FixedOffset>, Failure> {
@@ -297,7 +297,7 @@ fn instant(time: &str) -> Result<DateTime<FixedOffset>, Failure> {
 
 fn spawn(dir: &Path) -> Result<Child, Failure> {
     let failed = |error: std::io::Error| Failure::other(format!("can't start the demo's server: {error}"));
-    // Free now; if somebody else takes it first, the server ends, and another is tried.
+    // Free now; if somebody else takes the port first, the server ends, and another one is tried.
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).map_err(failed)?.port();
     let data_dir = dir.join("data").display().to_string();
@@ -311,7 +311,7 @@ fn spawn(dir: &Path) -> Result<Child, Failure> {
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(file).args(["--settable-clock", BEGINNING]);
-    // The demo must not depend on what is set here for another server.
+    // The demo must not depend on settings for another server.
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COUNTERFOIL_"))
     {
@@ -337,6 +337,6 @@ fn with_log(dir: &Path, failure: Failure) -> Failure {
 }
 
 fn remove(dir: &Path) {
-    // What can't be removed lies in the system's directory for such things.
+    // If it can't be removed, it stays in the system's directory for temporary files.
     let _ = std::fs::remove_dir_all(dir);
 }

@@ -1,7 +1,7 @@
 //! Adjustments: what closed months would say now, minus what they say.
 
 use super::Adjustment;
-use super::book::Book;
+use super::book::MonthBook;
 use crate::domain::calendar::Month;
 use crate::domain::commission::commission_in;
 use crate::domain::id::AccountId;
@@ -16,7 +16,7 @@ struct Balance {
 }
 
 /// The adjustments due for all closed months, by month and account id.
-pub(super) fn adjustments(book: &Book<'_>) -> Vec<Adjustment> {
+pub(super) fn adjustments(book: &MonthBook<'_>) -> Vec<Adjustment> {
     let mut balances: BTreeMap<(Month, &AccountId), Balance> = BTreeMap::new();
     for statement in book.ledger.closed_months.iter().filter_map(|closed| closed.statement.as_ref()) {
         for line in &statement.lines {

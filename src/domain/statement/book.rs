@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// An affiliate's referrals, and the months that are computed from them.
-pub(super) struct Book<'a> {
+pub(super) struct MonthBook<'a> {
     pub ledger: &'a Ledger<'a>,
     /// By account id, without those that signed up after the last full day.
     pub referrals: Vec<&'a Summary>,
@@ -34,7 +34,7 @@ pub(super) struct Period<'a> {
     closed: Option<usize>,
 }
 
-impl<'a> Book<'a> {
+impl<'a> MonthBook<'a> {
     pub fn of(ledger: &'a Ledger<'a>, summaries: impl IntoIterator<Item = &'a Summary>) -> Self {
         let marks = ledger.marks();
         let seen_until = marks.of_open().zone.end_of(ledger.through);

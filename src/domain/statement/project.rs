@@ -1,7 +1,7 @@
 //! The statements of open months: a pure function of the referrals' summaries and the last full day.
 
 use super::adjust::adjustments;
-use super::book::{Book, Period};
+use super::book::{MonthBook, Period};
 use super::summary::Summary;
 use super::{Adjustment, Ledger, Line, Statement, hash_of};
 use crate::domain::calendar::Month;
@@ -20,7 +20,7 @@ pub fn project<'a>(
 ) -> Vec<Statement> {
     let ascending = ledger.closed_months.is_sorted_by(|one, next| one.month < next.month);
     assert!(ascending, "a month is closed once, and closed months come in order");
-    let book = Book::of(ledger, summaries);
+    let book = MonthBook::of(ledger, summaries);
     let mut open_months = book.open_months().peekable();
     if open_months.peek().is_none() {
         return Vec::new();
@@ -59,7 +59,7 @@ pub fn project<'a>(
     statements
 }
 
-fn lines(book: &Book<'_>, period: &Period<'_>, active_accounts: u32) -> Vec<Line> {
+fn lines(book: &MonthBook<'_>, period: &Period<'_>, active_accounts: u32) -> Vec<Line> {
     let crossings = book.crossings(period).map(|(account_id, crossing)| {
         let (amount, note) = commission_in(period.rules, period.month, active_accounts, &crossing.plan);
         Line {

@@ -4,7 +4,7 @@ use super::paging::Paging;
 use super::{ReviewRequest, answer};
 use crate::app::actor::Actor;
 use crate::app::{AccountList, AccountState, AccountStatus};
-use crate::domain::account::{Account, Action, Conflict};
+use crate::domain::account::{Account, Conflict, StaffAction};
 use crate::domain::attribution::{Attribution, Considered};
 use crate::domain::fact::{Credit, Review, ReviewAction};
 use crate::domain::id::{AccountId, AffiliateId, ClickId, EventId, LinkId, Plan};
@@ -440,7 +440,7 @@ fn event_entry(event: &AccountEvent) -> HistoryEntry {
     HistoryEntry::Event { at: event.occurred_at, event_id, r#type: name.to_owned(), plan, known }
 }
 
-fn action_entry(action: &Action) -> HistoryEntry {
+fn action_entry(action: &StaffAction) -> HistoryEntry {
     HistoryEntry::Action {
         at: action.origin.at,
         by: action.by.clone(),

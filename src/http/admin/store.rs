@@ -1,7 +1,7 @@
 //! The store and its nodes, for operators.
 
 use super::Nothing;
-use crate::app::{Proof, ProofError};
+use crate::app::{Proof, VerifyError};
 use crate::domain::id::NodeId;
 use crate::http::answer::{List, ok};
 use crate::http::body::JsonBody;
@@ -103,10 +103,10 @@ pub async fn doctor(State(state): State<ApiState>) -> Response {
     security(("bearer" = []))
 )]
 pub async fn verify(State(state): State<ApiState>) -> Result<Response, Problem> {
-    let proof = state.app.prove().await.map_err(|error| match error {
-        ProofError::Store(error) => Problem::from(error),
-        ProofError::NotReplayed => Problem::NotReplayed,
-        ProofError::Journal(error) => {
+    let proof = state.app.verify().await.map_err(|error| match error {
+        VerifyError::Store(error) => Problem::from(error),
+        VerifyError::NotReplayed => Problem::NotReplayed,
+        VerifyError::Journal(error) => {
             tracing::error!(%error, "failed to read the journal");
             Problem::Internal
         }

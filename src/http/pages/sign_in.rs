@@ -119,7 +119,7 @@ impl Entrance {
     /// What a link for a password of this realm says.
     async fn open(&self, state: &PageState, token: &str) -> Result<Result<OpenLink, OneTimeError>, Fault> {
         match state.app.read_one_time(token).await {
-            Ok(open) if open.link.purpose.sets_password() && open.link.person.realm() == self.realm => {
+            Ok(open) if open.link.kind.sets_password() && open.link.person.realm() == self.realm => {
                 Ok(Ok(open))
             }
             Ok(_) => Ok(Err(OneTimeError::Bad)),

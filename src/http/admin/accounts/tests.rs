@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::account::{Claim, Origin};
+use crate::domain::account::{Origin, Reservation};
 use crate::domain::fact::{Evidence, Signup};
 use crate::domain::id::NodeId;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn signed_up() -> Account {
         delivery: None,
         warnings: Vec::new(),
     };
-    account.signup = Some(Claim { origin: origin(), claimed_at: origin().at, signup });
+    account.signup = Some(Reservation { origin: origin(), claimed_at: origin().at, signup });
     account
 }
 

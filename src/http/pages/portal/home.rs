@@ -1,7 +1,7 @@
 //! `/portal`: the link to share, and how it does.
 
 use super::{chrome, qr, words};
-use crate::app::{Book, Figures, FiguresDay};
+use crate::app::{AffiliateReport, Figures, FiguresDay};
 use crate::domain::affiliate::Status;
 use crate::domain::query::judge_sub;
 use crate::http::pages::chart::{Chart, Unit};
@@ -32,7 +32,7 @@ pub async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Fault> {
     let affiliate = &portal.affiliate;
-    let Book { figures, statements, .. } = state.app.book_of(affiliate).await?;
+    let AffiliateReport { figures, statements, .. } = state.app.affiliate_report(affiliate).await?;
     let next = outlook(&state, affiliate, &statements);
     let directory = state.app.directory();
     let link = directory.link(affiliate.default_link).filter(|_| affiliate.status() != Status::Closed);

@@ -1,7 +1,7 @@
 //! `/confirm`: a new e-mail or PayPal e-mail counts once the button in the page that a mail leads to was pressed.
 
 use crate::app::people::{ConfirmError, Confirmed, LinkError};
-use crate::domain::one_time::{OneTimeError, Purpose};
+use crate::domain::one_time::{LinkKind, OneTimeError};
 use crate::http::pages::sign_in::PORTAL;
 use crate::http::pages::{Chrome, Fault, Form, PageState, parameter};
 use axum::extract::{RawQuery, State};
@@ -19,12 +19,12 @@ pub async fn show(State(state): State<PageState>, RawQuery(query): RawQuery) -> 
         Err(LinkError::Link(error)) => return Ok(PORTAL.link_over(&state, error)),
         Err(LinkError::Store(error)) => return Err(error.into()),
     };
-    let (Some(what), Some(new_address)) = (what(link.purpose), link.new_address.clone()) else {
+    let (Some(what), Some(new_address)) = (what(link.kind), link.new_address.clone()) else {
         return Ok(PORTAL.link_over(&state, OneTimeError::Bad));
     };
     let affiliate = link.person.affiliate().and_then(|id| state.app.directory().affiliate(id).cloned());
     let affiliate = affiliate.ok_or(Fault::NotFound)?;
-    let first = link.purpose == Purpose::ConfirmPaypal && affiliate.profile.paypal_email.is_none();
+    let first = link.kind == LinkKind::ConfirmPaypal && affiliate.profile.paypal_email.is_none();
     let held = affiliate.holds_when_changed();
     let content = context! { what, first, held, new_address, token, done => false };
     Ok(state.page("public/confirm.html", &Chrome::default(), content))
@@ -41,10 +41,10 @@ pub async fn send(State(state): State<PageState>, form: Form) -> Result<Response
     Ok(state.page("public/confirm.html", &Chrome::default(), context! { what, first, held, done => true }))
 }
 
-const fn what(purpose: Purpose) -> Option<&'static str> {
-    match purpose {
-        Purpose::ConfirmEmail => Some(EMAIL),
-        Purpose::ConfirmPaypal => Some(PAYPAL),
-        Purpose::Activate | Purpose::Reset | Purpose::InviteStaff => None,
+const fn what(kind: LinkKind) -> Option<&'static str> {
+    match kind {
+        LinkKind::ConfirmEmail => Some(EMAIL),
+        LinkKind::ConfirmPaypal => Some(PAYPAL),
+        LinkKind::Activate | LinkKind::Reset | LinkKind::InviteStaff => None,
     }
 }

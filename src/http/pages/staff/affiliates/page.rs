@@ -48,7 +48,7 @@ pub async fn show(
     let (words, directory) = (Words::of(state), state.app.directory());
     let affiliate = directory.affiliate(id).cloned().ok_or(Fault::NotFound)?;
     let now = state.app.now();
-    let book = state.app.book_of(&affiliate).await?;
+    let book = state.app.affiliate_report(&affiliate).await?;
     let figures = &book.figures;
     let list = referrals(words, &affiliate);
     let newest: Vec<Row> = book.referrals.iter().take(REFERRALS).map(|one| list.row(one)).collect();

@@ -1,4 +1,4 @@
-//! An outage is told once when it begins and now and then while it lasts, not at every try.
+//! //! Logs an outage when it begins and once a minute while it lasts, not at every attempt.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ const AGAIN: Duration = Duration::from_mins(1);
 
 /// When an outage was last told.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct OutageLog {
     at: Option<Instant>,
 }
 
-impl Told {
+impl OutageLog {
     /// It works.
-    pub(crate) const fn well(&mut self) {
+    pub(crate) const fn ok(&mut self) {
         self.at = None;
     }
     /// It does not.
-    pub(crate) fn ill(&mut self, error: &dyn Display, so: &str) {
+    pub(crate) fn failed(&mut self, error: &dyn Display, so: &str) {
         if self.at.is_none_or(|at| at.elapsed() >= AGAIN) {
             tracing::warn!(%error, "{so}");
             self.at = Some(Instant::now());

@@ -1,7 +1,7 @@
 //! What an affiliate's statements are computed from, as a run reads it.
 
+use super::changes::{AffiliateResult, Changes};
 use super::make::Run;
-use super::since::{Found, Since};
 use super::summaries::Parts;
 use crate::app::StatementDoc;
 use crate::app::layout::{
@@ -20,24 +20,24 @@ use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// An affiliate with all that its statements are computed from.
-pub(super) struct Folder {
+/// An affiliate, with everything from which its statements are computed.
+pub(super) struct AffiliateWork {
     pub affiliate: Arc<Affiliate>,
-    /// Of all its referrals, by account.
+    /// The summaries of all its referrals, by account.
     pub summaries: BTreeMap<AccountId, Summary>,
     pub basis: String,
     /// Its summaries as kept, and as they are to be kept.
     pub kept: Parts,
     pub bodies: Vec<Vec<u8>>,
-    /// Why not all of its accounts and statements can be read, if so.
+    /// Why some of its accounts or statements can't be read; `None`: all can.
     pub unreadable: Option<String>,
-    /// Just before its facts were read.
+    /// A time just before its facts were read.
     pub read_at: DateTime<Utc>,
-    /// Its statements as kept, with their documents' versions.
+    /// Its statements in the store, with their documents' versions.
     pub statements: BTreeMap<Month, (u64, StatementDoc)>,
 }
 
-impl Folder {
+impl AffiliateWork {
     /// Its statement of a month, if that is closed.
     fn closed(&self, month: Month) -> Option<&StatementDoc> {
         self.statements.get(&month).map(|(_, kept)| kept).filter(|kept| kept.is_closed())
@@ -45,7 +45,7 @@ impl Folder {
     pub fn closed_months(&self) -> impl Iterator<Item = Month> {
         self.statements.iter().filter(|(_, (_, kept))| kept.is_closed()).map(|(month, _)| *month)
     }
-    /// Takes an account for what it says now: it may have come, changed or gone.
+    /// Updates the summary of an account, which may be new, changed or no longer the affiliate's.
     fn take(&mut self, account: &Account, summarizer: &Summarizer<'_>) {
         let ours = account.credited_to == Some(self.affiliate.id);
         match account.referral().filter(|_| ours) {
@@ -58,35 +58,35 @@ impl Folder {
     }
 }
 
-/// Which of an affiliate's accounts are to be read.
+/// Which of an affiliate's accounts must be read.
 enum Wanted {
     All,
     Some(BTreeSet<AccountId>),
 }
 
 impl Run<'_> {
-    /// Reads what some affiliates' statements are computed from, by the rules given for open months.
+    /// Reads the input for some affiliates' statements, by the given rules for open months.
     pub(super) async fn fetch(
         &self,
         affiliates: &[Arc<Affiliate>],
-        since: Option<&Since>,
+        changes: Option<&Changes>,
         rules: &Arc<Rules>,
-    ) -> Result<Vec<Folder>> {
+    ) -> Result<Vec<AffiliateWork>> {
         let read_at = self.app.now();
-        let folders = affiliates.iter().map(|affiliate| self.open_folder(affiliate, since, read_at));
-        let mut folders = try_join_all(folders).await?;
-        let closed_months = self.closed_months(&folders);
-        let ledgers: Vec<Ledger<'_>> = folders
+        let batch = affiliates.iter().map(|affiliate| self.start_work(affiliate, changes, read_at));
+        let mut batch = try_join_all(batch).await?;
+        let closed_months = self.closed_months(&batch);
+        let ledgers: Vec<Ledger<'_>> = batch
             .iter()
             .zip(&closed_months)
-            .map(|(folder, closed_months)| self.ledger(&folder.affiliate, closed_months, rules))
+            .map(|(work, closed_months)| self.ledger(&work.affiliate, closed_months, rules))
             .collect();
         let summarizers: Vec<Summarizer<'_>> = ledgers.iter().map(Summarizer::of).collect();
         let mut all: Vec<usize> = Vec::new();
         let mut some: BTreeMap<Partition, Vec<(usize, AccountId)>> = BTreeMap::new();
-        for (place, (folder, summarizer)) in folders.iter_mut().zip(&summarizers).enumerate() {
-            folder.basis = summarizer.basis();
-            match self.wanted(folder, since) {
+        for (place, (work, summarizer)) in batch.iter_mut().zip(&summarizers).enumerate() {
+            work.basis = summarizer.basis();
+            match self.wanted(work, changes) {
                 Wanted::All => all.push(place),
                 Wanted::Some(accounts) => {
                     for account in accounts {
@@ -98,9 +98,9 @@ impl Run<'_> {
         }
         let store = &self.app.store;
         let indexes: Vec<String> =
-            all.iter().map(|place| referrals_index(folders[*place].affiliate.id)).collect();
+            all.iter().map(|place| referrals_index(batch[*place].affiliate.id)).collect();
         let hashed = all_partitions(store.partitions()).filter(|part| *part != Partition::Directory);
-        // Asking for nothing would still be a round trip.
+        // Even an empty request would be a round trip.
         let hashed: Vec<Partition> = hashed.filter(|_| !indexes.is_empty()).collect();
         let whole = hashed.into_iter().map(|partition| store.load_indexed(partition, &indexes, "account:"));
         let named = some.into_iter().map(|(partition, wanted)| async move {
@@ -112,26 +112,26 @@ impl Run<'_> {
         for lists in whole {
             for (place, docs) in all.iter().zip(lists) {
                 for doc in docs {
-                    self.take_doc(&mut folders[*place], doc, &summarizers[*place]).await?;
+                    self.take_doc(&mut batch[*place], doc, &summarizers[*place]).await?;
                 }
             }
         }
         for ((place, account), doc) in named.into_iter().flatten() {
             let doc = doc.ok_or_else(|| missing("the feed", &account_key(&account)));
-            self.take_doc(&mut folders[place], doc, &summarizers[place]).await?;
+            self.take_doc(&mut batch[place], doc, &summarizers[place]).await?;
         }
-        Ok(folders)
+        Ok(batch)
     }
 
-    /// Takes an account's document; one that can't be read, or is missing, is noted.
+    /// Adds an account's document; one that can't be read, or is missing, is noted.
     async fn take_doc(
         &self,
-        folder: &mut Folder,
+        work: &mut AffiliateWork,
         doc: Result<Doc>,
         summarizer: &Summarizer<'_>,
     ) -> Result<()> {
         let account = match doc.and_then(|doc| decode::<Account>("account", &doc.body)) {
-            // It was lost, and a later report made another one.
+            // The account was lost, and a later report created another one.
             Ok(account) if account.signup.is_none() => {
                 Err(StoreError::Corrupt(format!("account:{} has lost its signup", account.id)))
             }
@@ -139,22 +139,23 @@ impl Run<'_> {
             Err(error) => Err(error),
         };
         match account {
-            Ok(account) => folder.take(&account, summarizer),
-            Err(error @ StoreError::Corrupt(_)) => folder.unreadable = Some(error.to_string()),
+            Ok(account) => work.take(&account, summarizer),
+            Err(error @ StoreError::Corrupt(_)) => work.unreadable = Some(error.to_string()),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    async fn open_folder(
+    async fn start_work(
         &self,
         affiliate: &Arc<Affiliate>,
-        since: Option<&Since>,
+        changes: Option<&Changes>,
         read_at: DateTime<Utc>,
-    ) -> Result<Folder> {
-        let parts = since.and_then(|since| since.found(affiliate.id)).map_or(1, Found::parts);
+    ) -> Result<AffiliateWork> {
+        let parts =
+            changes.and_then(|changes| changes.last_result(affiliate.id)).map_or(1, AffiliateResult::parts);
         let kept = async {
-            // A dry run keeps nothing, and trusts in nothing that was kept: it is a proof of the others.
+            // A dry run writes nothing and trusts nothing that was kept: its result checks the other runs.
             if self.fence.is_none() {
                 return Ok(Parts::default());
             }
@@ -166,7 +167,7 @@ impl Run<'_> {
             Err(error @ StoreError::Corrupt(_)) => (BTreeMap::new(), Some(error.to_string())),
             statements => (statements?, None),
         };
-        Ok(Folder {
+        Ok(AffiliateWork {
             affiliate: Arc::clone(affiliate),
             summaries: BTreeMap::new(),
             basis: String::new(),
@@ -178,19 +179,19 @@ impl Run<'_> {
         })
     }
 
-    /// Takes the kept summaries that still stand; answers the accounts that are to be read. What is kept is trusted
-    /// if it is what the last run left, to the byte: not what a run before it or an unfinished one wrote.
-    fn wanted(&self, folder: &mut Folder, since: Option<&Since>) -> Wanted {
-        let id = folder.affiliate.id;
-        let Some(since) = since else { return Wanted::All };
-        let left = since.found(id).filter(|found| found.summaries == folder.kept.hash());
-        let Some(kept) = left.and_then(|_| folder.kept.read(&folder.basis)) else { return Wanted::All };
-        let mut wanted: BTreeSet<AccountId> = since.changed(id).cloned().collect();
+    /// Takes the kept summaries that are still valid; returns the accounts that must be read. Kept summaries are trusted only
+    /// if they are, byte for byte, what the last finished run left.
+    fn wanted(&self, work: &mut AffiliateWork, changes: Option<&Changes>) -> Wanted {
+        let id = work.affiliate.id;
+        let Some(changes) = changes else { return Wanted::All };
+        let left = changes.last_result(id).filter(|result| result.summaries == work.kept.hash());
+        let Some(kept) = left.and_then(|_| work.kept.read(&work.basis)) else { return Wanted::All };
+        let mut wanted: BTreeSet<AccountId> = changes.changed(id).cloned().collect();
         for summary in kept {
             if !summary.still_stands(self.through) {
                 wanted.insert(summary.account_id.clone());
             }
-            folder.summaries.insert(summary.account_id.clone(), summary);
+            work.summaries.insert(summary.account_id.clone(), summary);
         }
         Wanted::Some(wanted)
     }
@@ -210,15 +211,15 @@ impl Run<'_> {
         docs.collect()
     }
 
-    /// The months that are closed for each of some affiliates, with its statements.
-    pub(super) fn closed_months(&self, folders: &[Folder]) -> Vec<Vec<ClosedMonth>> {
+    /// The closed months of each of some affiliates, with its statements.
+    pub(super) fn closed_months(&self, batch: &[AffiliateWork]) -> Vec<Vec<ClosedMonth>> {
         let directory = self.app.directory();
         let mut shared: HashMap<Month, Arc<Rules>> = HashMap::new();
-        let mut closed_of = |folder: &Folder| {
+        let mut closed_of = |work: &AffiliateWork| {
             let mut closed_months: Vec<ClosedMonth> = Vec::new();
             for month in directory.months() {
-                let kept = folder.closed(month.month);
-                // A closing month is closed for those affiliates only that a run came to.
+                let kept = work.closed(month.month);
+                // A closing month is closed only for the affiliates that a run has processed.
                 if month.closed || kept.is_some() {
                     let rules = shared.entry(month.month).or_insert_with(|| Arc::new(month.rules.clone()));
                     closed_months.push(ClosedMonth {
@@ -232,7 +233,7 @@ impl Run<'_> {
             }
             closed_months
         };
-        folders.iter().map(&mut closed_of).collect()
+        batch.iter().map(&mut closed_of).collect()
     }
 
     pub(super) fn ledger<'l>(

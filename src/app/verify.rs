@@ -1,4 +1,5 @@
-//! The proof that nothing was changed: the journal's chain of hashes, and each closed statement against it.
+//! The proof that nothing was changed: verifies the journal's chain of hashes, and compares each closed statement
+//! with it.
 
 use super::layout::{affiliate_partition, statement_key};
 use super::work::decode;
@@ -17,10 +18,10 @@ use std::time::Duration;
 const RECORDS_AT_ONCE: usize = 4_096;
 const BYTES_AT_ONCE: usize = 8 << 20;
 
-/// How long the store is waited for, when it has not taken all facts yet.
+/// How long to wait for the store, if it has not applied all facts yet.
 const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a proof found.
+/// The result of a proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Proof {
     /// Whether everything is as it was written.
@@ -30,7 +31,8 @@ pub struct Proof {
     pub node: crate::domain::id::NodeId,
     /// Facts in its journal.
     pub facts: u64,
-    /// The chain hash of its last fact, hex: kept elsewhere, it proves later that nothing before it changed.
+    /// The chain hash of its last fact, hex. Kept somewhere else, it later proves that no earlier fact was
+    /// changed.
     pub facts_head: String,
     /// Clicks in its journal.
     pub clicks: u64,
@@ -38,17 +40,17 @@ pub struct Proof {
     pub clicks_head: String,
     /// Closed statements that this node's journal holds; each was compared with the store.
     pub statements: u64,
-    /// What is not as it was written, one sentence each.
+    /// What differs from what was written, one sentence each.
     pub damage: Vec<String>,
 }
 
 /// Why a proof could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ProofError {
+pub enum VerifyError {
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The node's facts are not all in the store, so that it can't hold all statements yet.
+    /// The store does not have all facts of this node yet, so it can't have all statements.
     #[error("compare statements while this node's facts are not all in the store")]
     NotReplayed,
     /// The store can't be read.
@@ -57,8 +59,8 @@ pub enum ProofError {
 }
 
 impl App {
-    /// Proves that this node's journal and the closed statements in it are as they were written.
-    pub async fn prove(&self) -> Result<Proof, ProofError> {
+    /// Proves that this node's journal, and the closed statements in it, are as they were written.
+    pub async fn verify(&self) -> Result<Proof, VerifyError> {
         let mut proof = Proof {
             untouched: true,
             node: self.node,
@@ -69,28 +71,28 @@ impl App {
             statements: 0,
             damage: Vec::new(),
         };
-        self.prove_journal(&mut proof).await?;
+        self.verify_journal(&mut proof).await?;
         if proof.damage.is_empty() {
             self.wait_until_replayed().await?;
-            self.prove_statements(&mut proof).await?;
+            self.verify_statements(&mut proof).await?;
         }
         proof.untouched = proof.damage.is_empty();
         Ok(proof)
     }
 
     /// A store that is being refilled lacks statements without being damaged.
-    async fn wait_until_replayed(&self) -> Result<(), ProofError> {
+    async fn wait_until_replayed(&self) -> Result<(), VerifyError> {
         match tokio::time::timeout(REPLAY_PATIENCE, self.wait_until_drained()).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(ProofError::NotReplayed),
+            _ => Err(VerifyError::NotReplayed),
         }
     }
 
-    async fn prove_journal(&self, proof: &mut Proof) -> Result<(), ProofError> {
+    async fn verify_journal(&self, proof: &mut Proof) -> Result<(), VerifyError> {
         let dir = self.config().data_dir.clone();
-        // Hashing gigabytes takes seconds: not on a thread that serves.
+        // Hashing gigabytes takes seconds, so this does not run on a thread that serves requests.
         let report = tokio::task::spawn_blocking(move || crate::journal::verify(&dir)).await;
-        // The task neither panics nor is it cancelled.
+        // The task does not panic and is not canceled.
         let report = report.expect("verification ends")?;
         proof.damage.extend(report.all_damage().map(ToString::to_string));
         for log in report.logs {
@@ -102,7 +104,7 @@ impl App {
         Ok(())
     }
 
-    async fn prove_statements(&self, proof: &mut Proof) -> Result<(), ProofError> {
+    async fn verify_statements(&self, proof: &mut Proof) -> Result<(), VerifyError> {
         let mut reader = self.journal.reader(Log::Facts, 0, true)?;
         let end = self.journal.facts().last_position();
         let mut closed: Vec<(u64, Closed)> = Vec::new();
@@ -113,7 +115,7 @@ impl App {
             if batch.last().is_none() {
                 break;
             }
-            // A long journal is read in seconds: others have their turn in between.
+            // A long journal takes seconds to read, so other tasks get a turn in between.
             tokio::task::yield_now().await;
             for (cursor, payload) in batch.iter() {
                 match serde_json::from_slice::<Record>(payload).map(|record| record.fact) {
@@ -126,7 +128,7 @@ impl App {
                         }
                         closed.push((cursor.position, Closed::of(statement)));
                     }
-                    // What is set aside has no effect, and is shown elsewhere.
+                    // Facts set aside have no effect, and are shown elsewhere.
                     Ok(Fact::SetAside(fact::SetAside { node, position, .. })) if node == self.node => {
                         voided.insert(position);
                     }
@@ -145,12 +147,12 @@ impl App {
         );
         for (_, statement) in closed {
             proof.statements += 1;
-            self.prove_statement(&statement, proof).await?;
+            self.verify_statement(&statement, proof).await?;
         }
         Ok(())
     }
 
-    async fn prove_statement(&self, closed: &Closed, proof: &mut Proof) -> Result<(), ProofError> {
+    async fn verify_statement(&self, closed: &Closed, proof: &mut Proof) -> Result<(), VerifyError> {
         let Closed { affiliate, month, hash } = closed;
         let key = statement_key(*affiliate, *month);
         let partition = affiliate_partition(*affiliate, self.store.partitions());
@@ -162,14 +164,14 @@ impl App {
         };
         if !kept.is_some_and(is_same) {
             proof.damage.push(format!(
-                "the store does not hold the statement of {affiliate} for {month} as it was closed; rebuild the store from the journals"
+                "the store does not have the statement of {affiliate} for {month} as it was closed; rebuild the store from the journals"
             ));
         }
         Ok(())
     }
 }
 
-/// What is kept of a closed statement until it is compared: the hash says the rest.
+/// What is kept of a closed statement until it is compared: the hash covers the rest.
 struct Closed {
     affiliate: AffiliateId,
     month: Month,
