@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Actor {
     /// A program of the company with an API key of scope `admin`, by the key's name: it may do what an administrator may.
     Key(Arc<str>),
+    /// A program of the company with an API key that only reads, by the key's name: it may hand in nothing.
+    Reader(Arc<str>),
     /// The company's signup flow, by the name of its key: it reports signups and events.
     SignupFlow(Arc<str>),
     /// A member of staff.
@@ -34,7 +36,9 @@ impl Actor {
     /// The name that is recorded with what it does.
     pub fn name(&self) -> String {
         match self {
-            Self::Key(name) | Self::SignupFlow(name) | Self::Server(name) => name.to_string(),
+            Self::Key(name) | Self::Reader(name) | Self::SignupFlow(name) | Self::Server(name) => {
+                name.to_string()
+            }
             Self::Staff(id, _) => id.to_string(),
             Self::Affiliate(id) => id.to_string(),
             Self::Applicant => APPLICANT.to_owned(),
@@ -45,7 +49,7 @@ impl Actor {
         match self {
             Self::Key(_) | Self::Server(_) => true,
             Self::Staff(_, role) => role.may(permission),
-            Self::SignupFlow(_) | Self::Affiliate(_) | Self::Applicant => false,
+            Self::Reader(_) | Self::SignupFlow(_) | Self::Affiliate(_) | Self::Applicant => false,
         }
     }
     /// Whether it is this person, or the server on this person's behalf.

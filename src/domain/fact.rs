@@ -505,8 +505,9 @@ pub struct RunReport {
     /// Affiliates that were computed again; for all others the result of the last run is still valid.
     #[serde(default)]
     pub computed: u64,
-    /// SHA-256, in hex, of the hashes of all statements, closed or still open, by affiliate and month. A dry
-    /// run, which computes everything again, must get the same hash as a run that computes only what changed.
+    /// SHA-256, in hex, of the hashes of the statements of all months that were open before the run (those that it
+    /// closed and those still open), by affiliate and month. A dry run before it, which computes everything
+    /// again, must get the same hash.
     #[serde(default)]
     pub statements_hash: String,
     /// Nodes whose journals were behind or silent, so that no month closed.

@@ -7,8 +7,8 @@ macro_rules! named {
         $($(#[$case_about:meta])* $case:ident = $code:tt,)+
     }) => {
         $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-        $vis enum $name { $($(#[$case_about])* #[serde(rename = $code)] $case,)+ }
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+        $vis enum $name { $($(#[$case_about])* #[schema(rename = $code)] $case,)+ }
 
         impl $name {
             /// Each of them, in their order.
@@ -28,6 +28,17 @@ macro_rules! named {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let found = Self::ALL.iter().copied().find(|one| one.code() == text);
                 found.ok_or(crate::domain::id::BadId(stringify!($name)))
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.code())
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
     };

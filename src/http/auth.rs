@@ -83,7 +83,8 @@ pub async fn staff_only(
     let allowed: &[Scope] = if reads { &[Scope::Admin, Scope::Read] } else { &[Scope::Admin] };
     let caller = state.keys.caller_for(request.headers(), allowed);
     let caller = caller.map_err(|cause| state.refusals.refuse(&cause))?.clone();
-    request.extensions_mut().insert(Actor::Key(caller.name));
+    let actor = if caller.may(&[Scope::Admin]) { Actor::Key } else { Actor::Reader };
+    request.extensions_mut().insert(actor(caller.name));
     Ok(next.run(request).await)
 }
 

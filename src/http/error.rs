@@ -227,7 +227,7 @@ impl From<ReadError> for Problem {
 impl From<ActError> for Problem {
     fn from(error: ActError) -> Self {
         match error {
-            ActError::Forbidden => Self::Forbidden,
+            ActError::NotTaken(error) => error.into(),
             ActError::Invalid(faults) => {
                 faults.first().map_or(Self::UnknownField, |(field, _)| Self::invalid(field))
             }

@@ -133,8 +133,9 @@ async fn check(app: &TestApp, partner: &Partner, customers: &Customers) {
     let human = stats["clicks"]["human"].as_u64().expect("a count");
     let history = &customers.history;
     let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    // A busy machine may not let a click into the journal in time; then it is counted.
+    // A busy machine may not let a few clicks into the journal in time; then they are counted.
     let dropped = app.metric(r#"counterfoil_clicks_dropped_total{reason="journal_busy"}"#).await;
+    assert!(dropped * 20 <= load(&history.clicks_redirected), "{dropped} of {history:?} dropped");
     assert!(human + dropped >= load(&history.clicks_redirected), "lost clicks: {human} of {history:?}");
     assert!(human <= load(&history.clicks_sent), "doubled clicks: {human} of {history:?}");
 }

@@ -4,6 +4,7 @@
 use crate::support::app::{BEGINNING, Partner, TestApp, Visitor, bearer};
 use crate::support::http::{self, Answer};
 use crate::support::person::{PASSWORD, Person, newest_link};
+use counterfoil::for_tests::Door;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -724,4 +725,36 @@ async fn every_entrance_takes_the_same_links_web_sites_and_kinds_of_partner() {
     assert_eq!(refused["code"], "too_many_links");
     let refused = person.sends_signed("/portal/links", "/portal/links", &[("label", "One more")]).await;
     assert!(refused.expect_status(422).text().contains("You have 200 links"));
+}
+
+#[tokio::test]
+async fn every_row_of_the_table_lets_in_whom_it_says() {
+    let app = TestApp::start().await;
+    let (_, person) = signed_in(&app, "ann").await;
+    let [table, _] = counterfoil::for_tests::tables();
+    assert!(table.len() > 30, "{table:?}");
+    let named = |path: &str| {
+        path.replace("{account_id}", "acct")
+            .replace("{month}", "2026-01")
+            .replace("{link_id}", "lnk_0000000000001")
+    };
+    for row in &table {
+        let path = named(row.path);
+        let mut nobody = Person::at(app.public);
+        let answer = match row.method {
+            "GET" => nobody.gets(&path).await,
+            _ => nobody.sends(&path, &[]).await,
+        };
+        let asks = answer.header("location").is_some_and(|to| to.starts_with("/login"));
+        assert_eq!(asks, row.door == Door::SignedIn, "{} {path} is asked for by nobody", row.method);
+        assert!(answer.status < 500, "{} {path}: {}", row.method, answer.status);
+        if row.method == "GET" {
+            let answer = person.gets(&path).await;
+            assert!([200, 303, 404, 410].contains(&answer.status), "{path}: {}", answer.status);
+        } else if row.door == Door::SignedIn {
+            // Without the token of a page of ours, nothing is done.
+            let answer = person.clone().sends(&path, &[]).await;
+            assert_eq!(answer.status, 403, "{path}");
+        }
+    }
 }

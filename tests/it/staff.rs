@@ -102,7 +102,7 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
     let code = known["code"].as_str().expect("a code");
     // Most are forms that would be found wrong or come too late: an allowed one is refused for that.
     let affiliate = "/admin/affiliates/{affiliate_id}";
-    let acts: [(&str, &str, Fields<'_>, &[&str]); 20] = [
+    let acts: [(&str, &str, Fields<'_>, &[&str]); 21] = [
         ("/admin/review/{affiliate_id}/approve", "", &[], &["reviewer"]),
         ("/admin/review/{affiliate_id}/reject", "", &[("reason", "no")], &["reviewer"]),
         (affiliate, "/edit", &[("name", ""), ("was", &was)], &["reviewer", "finance"]),
@@ -116,6 +116,7 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
         (affiliate, "/links/{link_id}/off", &[("reason", "")], &["reviewer"]),
         (affiliate, "/links/{link_id}/on", &[], &["reviewer"]),
         (affiliate, "/step/suspend", &[("reason", "")], &["reviewer"]),
+        (affiliate, "/step/reinstate", &[], &["reviewer"]),
         (affiliate, "/step/close", &[("reason", "x"), ("sure", "yes")], &[]),
         ("/admin/accounts/{account_id}/judge", "", &[("judgement", "hold"), ("reason", "")], &["reviewer"]),
         ("/admin/accounts/{account_id}/credit", "", &[("affiliate", "x")], &["reviewer"]),
@@ -126,7 +127,8 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
     ];
     let [_, table] = counterfoil::for_tests::tables();
     let is_tried = |path: &str| {
-        acts.iter().any(|(begin, end, ..)| format!("{begin}{end}").starts_with(&path.replace("{step}", "")))
+        let steps = ["suspend", "reinstate", "close"].map(|step| path.replace("{step}", step));
+        steps.iter().all(|path| acts.iter().any(|(begin, end, ..)| format!("{begin}{end}") == *path))
     };
     for row in table.iter().filter(|row| matches!(row.door, Door::Permitted(_))) {
         assert!(row.method == "GET" || is_tried(row.path), "{} is tried by each role", row.path);

@@ -367,7 +367,12 @@ mod tests {
             for actor in may {
                 assert!(permits(&fact, actor), "{name} by {actor:?}");
             }
-            let never = [Actor::SignupFlow("flow".into()), staff(Role::ReadOnly), Actor::Applicant];
+            let never = [
+                Actor::Reader("report".into()),
+                Actor::SignupFlow("flow".into()),
+                staff(Role::ReadOnly),
+                Actor::Applicant,
+            ];
             for actor in may_not.iter().chain(&never) {
                 assert!(!permits(&fact, actor), "{name} by {actor:?}");
             }

@@ -65,9 +65,9 @@ pub enum SignInError {
 /// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
-    /// The actor may not do it.
-    #[error("do what is not permitted")]
-    Forbidden,
+    /// It was not taken in: nothing was kept.
+    #[error("{0}")]
+    NotTaken(SubmitError),
     /// Invalid fields, each with the reason.
     #[error("accept invalid input")]
     Invalid(Vec<(&'static str, BadInput)>),
@@ -241,11 +241,7 @@ impl Contact {
 
 impl From<SubmitError> for ActError {
     fn from(error: SubmitError) -> Self {
-        if matches!(error, SubmitError::Forbidden) {
-            return Self::Forbidden;
-        }
-        tracing::warn!(%error, "an act of a person was not kept");
-        Self::Unavailable
+        Self::NotTaken(error)
     }
 }
 

@@ -149,7 +149,7 @@ impl From<Problem> for Fault {
 impl From<ActError> for Fault {
     fn from(error: ActError) -> Self {
         match error {
-            ActError::Forbidden => Self::Forbidden,
+            ActError::NotTaken(error) => error.into(),
             ActError::Invalid(_) => Self::BadRequest,
             ActError::Refused(_) => Self::Conflict,
             ActError::TooMany => Self::TooMany,

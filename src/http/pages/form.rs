@@ -2,7 +2,6 @@
 
 use super::{Fault, PageState, Part};
 use crate::domain::input::BadInput;
-use crate::domain::text::is_blank;
 use crate::http::body;
 use axum::extract::{FromRequest, Request};
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
@@ -94,11 +93,12 @@ impl Form {
 
     /// A field, read as its type says; `None` if it was left empty, or is wrong.
     pub fn take<T: FromStr<Err = BadInput>>(&mut self, name: &'static str) -> Option<T> {
-        let text = self.text(name);
-        if is_blank(text) {
-            return None;
+        match self.text(name).parse() {
+            Ok(value) => return Some(value),
+            Err(BadInput::Blank) => {}
+            Err(fault) => self.wrong(name, fault.to_string()),
         }
-        text.parse().map_err(|fault: BadInput| self.wrong(name, fault.to_string())).ok()
+        None
     }
     /// A field that must be filled in.
     pub fn need<T: FromStr<Err = BadInput>>(&mut self, name: &'static str, sentence: &str) -> Option<T> {
@@ -184,7 +184,7 @@ impl FromRequest<PageState> for Form {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::input::Name;
+    use crate::domain::input::{Name, PaypalEmail};
 
     #[test]
     fn a_form_is_read_once_a_field() {
@@ -211,6 +211,19 @@ mod tests {
         assert!(form.is_good(), "it may be left empty");
         assert_eq!(form.need::<Name>("name", "Please give a name."), None);
         assert_eq!(form.view().errors["name"], "Please give a name.");
+    }
+
+    /// Else it would clear the address of payouts.
+    #[test]
+    fn an_address_of_letters_that_nobody_sees_is_wrong_and_not_left_empty() {
+        for typed in ["\u{200b}", "\u{3164}", "\u{feff}"] {
+            let mut form = Form::read(format!("paypal_email={typed}").as_bytes()).expect("a form");
+            assert_eq!(form.take::<PaypalEmail>("paypal_email"), None);
+            assert!(!form.is_good(), "{typed:?}");
+        }
+        let mut form = Form::read(b"paypal_email=+").expect("a form");
+        assert_eq!(form.take::<PaypalEmail>("paypal_email"), None);
+        assert!(form.is_good());
     }
 
     #[test]
