@@ -13,9 +13,8 @@ mod referrals;
 mod statements;
 mod words;
 
-use super::Chrome;
 use super::routes::{Door, Routes};
-use super::session::Portal;
+pub use words::DONE;
 
 /// Their routes.
 pub fn routes() -> Routes {
@@ -39,11 +38,4 @@ pub fn routes() -> Routes {
         .post("/portal/profile/paypal", Door::SignedIn, profile::change_paypal)
         .post("/portal/profile/password", Door::SignedIn, profile::change_password)
         .post("/portal/profile/sign-out-everywhere", Door::SignedIn, profile::sign_out_everywhere)
-}
-
-/// What stands around a page, with what its address says was just done.
-fn chrome(portal: &Portal, section: &'static str, query: Option<&str>) -> Chrome {
-    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let done = pairs.into_iter().find(|(key, _)| key == "done").and_then(|(_, value)| words::done(&value));
-    Chrome { notice: done, ..portal.chrome(section) }
 }

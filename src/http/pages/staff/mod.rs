@@ -20,19 +20,20 @@ mod runs;
 mod words;
 
 use super::routes::{Door, Routes};
-use super::session::{Signed, Staff};
+use super::session::{Signed, Staff, Visit};
 use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
-use super::{Chrome, Fault, Form, PageState, Part, download, see_other, sign_in};
+use super::{Fault, Form, download, see_other, sign_in};
 use crate::app::ReadError;
-use crate::app::actor::Actor;
 use crate::app::people::ActError;
+use crate::domain::affiliate::Affiliate;
+use crate::domain::id::AffiliateId;
 use crate::domain::input::Reason;
 use crate::domain::person::Permission;
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Their routes.
 pub fn routes() -> Routes {
@@ -131,32 +132,10 @@ impl Staff {
     fn need(&self, action: Permission) -> Result<(), Fault> {
         if self.may(action) { Ok(()) } else { Err(Fault::Forbidden) }
     }
-    /// Who acts, when it does something.
-    fn actor(&self) -> Actor {
-        Actor::Staff(self.member.id, self.member.role)
-    }
-    /// What stands around one of its pages; the address may say what was just done.
-    fn chrome(&self, section: &'static str, raw: Option<&str>) -> Chrome {
-        let may = Permission::ALL.iter().filter(|one| self.may(**one)).map(|one| one.code());
-        Chrome {
-            part: Part::Staff,
-            section,
-            name: Some(self.member.name.clone()),
-            csrf: self.session.csrf.clone(),
-            notice: notice(raw),
-            may: may.collect(),
-            ..Chrome::default()
-        }
-    }
 }
 
-/// What was just done, in words; an address can choose among these and say nothing else.
-fn notice(raw: Option<&str>) -> Option<&'static str> {
-    let code = raw?.strip_prefix("done=")?;
-    DONE.iter().find(|(name, _)| *name == code).map(|(_, words)| *words)
-}
-
-const DONE: [(&str, &str); 28] = [
+/// What was just done, by its code in the address.
+pub const DONE: &[(&str, &str)] = &[
     ("later", "It is written down, and will be done as soon as the store is back."),
     ("approved", "Approved. The applicant is sent a mail with an activation link."),
     ("rejected", "Rejected. The applicant is told by mail."),
@@ -194,31 +173,18 @@ const DONE: [(&str, &str); 28] = [
 ];
 
 /// A form of a member of staff, sent by our own page.
-#[derive(Debug)]
-pub struct Act {
-    /// Who sent it.
-    pub who: Staff,
-    /// What was typed.
-    pub form: Form,
-}
+type Act<At = ()> = Signed<Staff, At>;
 
-impl FromRequest<PageState> for Act {
-    type Rejection = Fault;
-    async fn from_request(request: Request, state: &PageState) -> Result<Self, Fault> {
-        let Signed(who, form) = Signed::<Staff>::from_request(request, state).await?;
-        Ok(Self { who, form })
+impl Visit<Staff, AffiliateId> {
+    /// The affiliate in the path.
+    fn affiliate(&self) -> Result<Arc<Affiliate>, Fault> {
+        self.app.directory().affiliate(self.at).cloned().ok_or(Fault::NotFound)
     }
 }
 
-impl Act {
-    /// Who acts.
-    fn actor(&self) -> Actor {
-        self.who.actor()
-    }
-    /// The reason that must be given.
-    fn reason(&mut self) -> Option<Reason> {
-        self.form.need("reason", "Please say why, for those who ask later.")
-    }
+/// The reason that must be given.
+fn reason(form: &mut Form) -> Option<Reason> {
+    form.need("reason", "Please say why, for those who ask later.")
 }
 
 /// The answer to an act: the page that says what was done, or that it will be done when the store is back.
@@ -246,9 +212,8 @@ fn not_found_if_foreign(error: ReadError) -> Fault {
 }
 
 /// A page that is a list and no more, or its export.
-fn show_list(
-    state: &PageState,
-    who: &Staff,
+fn show_list<At>(
+    visit: &Visit<Staff, At>,
     section: &'static str,
     title: &str,
     intro: &str,
@@ -258,10 +223,10 @@ fn show_list(
     if query.csv {
         let name: String =
             title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        return export(who, &name, &list);
+        return export(&visit.who, &name, &list);
     }
-    let content = json!({"title": title, "intro": intro, "list": for_role(who, list)});
-    Ok(state.page("staff/list.html", &who.chrome(section, None), content))
+    let content = json!({"title": title, "intro": intro, "list": for_role(&visit.who, list)});
+    Ok(visit.page("staff/list.html", section, content))
 }
 
 /// A list without what the member may not do.
@@ -337,14 +302,6 @@ mod tests {
             if let Ok(csv) = read {
                 assert_eq!(csv, "\u{feff}id\n'=1\n'=2\n'=3\n", "one mark, at the beginning");
             }
-        }
-    }
-
-    #[test]
-    fn an_address_says_only_what_is_known_to_have_been_done() {
-        assert!(notice(Some("done=approved")).is_some_and(|words| words.starts_with("Approved")));
-        for other in ["done=<b>", "done=", "x=approved", "done=approved&x=1"] {
-            assert_eq!(notice(Some(other)), None, "{other}");
         }
     }
 }
