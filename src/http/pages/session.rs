@@ -285,14 +285,14 @@ impl FromRequestParts<PageState> for Client {
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Portal };
-        let known_browser = cookie(&parts.headers, browser_cookie_name(state, part)).map(str::to_owned);
+        let known_browser = cookie(&parts.headers, &cookie_name(state, part, BROWSER)).map(str::to_owned);
         let ip = client_ip(peer, &parts.headers, &state.app.config().listen.trusted_proxies);
         Ok(Self { ip, agent: agent.to_owned(), known_browser })
     }
 }
 
 async fn session(parts: &Parts, state: &PageState, part: Part) -> Result<Session, Fault> {
-    let Some(value) = cookie(&parts.headers, cookie_name(state, part)) else {
+    let Some(value) = cookie(&parts.headers, &cookie_name(state, part, SESSION)) else {
         return Err(sign_in(parts, part));
     };
     let realm = if part == Part::Staff { Realm::Staff } else { Realm::Portal };
@@ -308,24 +308,16 @@ fn sign_in(parts: &Parts, part: Part) -> Fault {
 
 /// `__Host-` binds a cookie to https, this host and all its paths: it can't be set from a neighbouring host. Plain
 /// http, which only loopback may use, has no such cookies.
-fn cookie_name(state: &PageState, part: Part) -> &'static str {
-    match (part == Part::Staff, state.is_secure(part)) {
-        (true, true) => "__Host-counterfoil-staff",
-        (true, false) => "counterfoil-staff",
-        (false, true) => "__Host-counterfoil-portal",
-        (false, false) => "counterfoil-portal",
-    }
+fn cookie_name(state: &PageState, part: Part, purpose: &str) -> String {
+    let host = if state.is_secure(part) { "__Host-" } else { "" };
+    let who = if part == Part::Staff { "staff" } else { "portal" };
+    format!("{host}counterfoil-{who}{purpose}")
 }
 
+/// The session's cookie.
+const SESSION: &str = "";
 /// The cookie of a browser that has signed in before, which outlives its sessions.
-fn browser_cookie_name(state: &PageState, part: Part) -> &'static str {
-    match (part == Part::Staff, state.is_secure(part)) {
-        (true, true) => "__Host-counterfoil-staff-browser",
-        (true, false) => "counterfoil-staff-browser",
-        (false, true) => "__Host-counterfoil-portal-browser",
-        (false, false) => "counterfoil-portal-browser",
-    }
-}
+const BROWSER: &str = "-browser";
 
 /// The value of a cookie; one that is sent twice is nobody's.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -340,15 +332,18 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub fn with_session(state: &PageState, new: &NewSession, response: Response) -> Response {
     let part = if matches!(new.person, Person::Staff(_)) { Part::Staff } else { Part::Portal };
     let attributes = attributes(state, part);
-    let session = format!("{}={}{attributes}", cookie_name(state, part), new.cookie_value);
-    let (name, lasts) = (browser_cookie_name(state, part), known_browser::LIFETIME.num_seconds());
+    let session = format!("{}={}{attributes}", cookie_name(state, part, SESSION), new.cookie_value);
+    let (name, lasts) = (cookie_name(state, part, BROWSER), known_browser::LIFETIME.num_seconds());
     let browser = format!("{name}={}; Max-Age={lasts}{attributes}", new.known_browser);
     set_cookie(set_cookie(response, &session), &browser)
 }
 
 /// Takes the session away from the browser.
 pub fn without_session(state: &PageState, part: Part, response: Response) -> Response {
-    set_cookie(response, &format!("{}=; Max-Age=0{}", cookie_name(state, part), attributes(state, part)))
+    set_cookie(
+        response,
+        &format!("{}=; Max-Age=0{}", cookie_name(state, part, SESSION), attributes(state, part)),
+    )
 }
 
 fn set_cookie(mut response: Response, cookie: &str) -> Response {

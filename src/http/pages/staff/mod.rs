@@ -19,7 +19,8 @@ mod review;
 mod runs;
 mod words;
 
-use super::routes::{Door, Routes};
+use super::routes::Door::{Open, Permitted, SignedIn};
+use super::routes::Routes;
 use super::session::{Signed, Staff, Visit};
 use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
 use super::{Fault, Form, download, see_other, sign_in};
@@ -41,86 +42,60 @@ pub fn routes() -> Routes {
         Aggregate, ChangeAddresses, ChangeAffiliates, CloseAffiliates, Credit, DecideClaims, JudgeHolds,
         ManageStaff, ReviewApplications, WriteNotes,
     };
+    let change = Permitted(&[ChangeAffiliates]);
+    let edit = Permitted(&[ChangeAffiliates, ChangeAddresses]);
     Routes::default()
-        .get("/admin", Door::SignedIn, home::page)
-        .get("/admin/login", Door::Open, sign_in::show::<Staff>)
-        .post("/admin/login", Door::Open, sign_in::sign_in::<Staff>)
-        .post("/admin/sign-out", Door::SignedIn, sign_in::sign_out::<Staff>)
-        .get("/admin/forgot", Door::Open, sign_in::forgot::<Staff>)
-        .post("/admin/forgot", Door::Open, sign_in::send_link::<Staff>)
-        .get("/admin/activate", Door::Open, sign_in::choose::<Staff>)
-        .post("/admin/activate", Door::Open, sign_in::set_password::<Staff>)
-        .get("/admin/me", Door::SignedIn, me::me)
-        .post("/admin/me", Door::SignedIn, me::change_password)
-        .post("/admin/me/sign-out-everywhere", Door::SignedIn, me::out_everywhere)
-        .get("/admin/review", Door::SignedIn, review::list)
-        .get("/admin/review/{affiliate_id}", Door::SignedIn, review::page)
-        .post("/admin/review/{affiliate_id}/approve", Door::Permitted(&[ReviewApplications]), review::approve)
-        .post("/admin/review/{affiliate_id}/reject", Door::Permitted(&[ReviewApplications]), review::reject)
-        .get("/admin/affiliates", Door::SignedIn, affiliates::list)
-        .get("/admin/affiliates/{affiliate_id}", Door::SignedIn, affiliates::page)
-        .get(
-            "/admin/affiliates/{affiliate_id}/edit",
-            Door::Permitted(&[ChangeAffiliates, ChangeAddresses]),
-            affiliates::edit,
-        )
-        .post(
-            "/admin/affiliates/{affiliate_id}/edit",
-            Door::Permitted(&[ChangeAffiliates, ChangeAddresses]),
-            affiliates::save,
-        )
-        .get("/admin/affiliates/{affiliate_id}/referrals", Door::SignedIn, affiliates::referrals)
-        .post("/admin/affiliates/{affiliate_id}/mail", Door::Permitted(&[ChangeAffiliates]), affiliates::mail)
-        .post(
-            "/admin/affiliates/{affiliate_id}/sign-out",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::sign_out,
-        )
-        .post("/admin/affiliates/{affiliate_id}/notes", Door::Permitted(&[WriteNotes]), affiliates::note)
-        .post(
-            "/admin/affiliates/{affiliate_id}/links",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::new_link,
-        )
-        .get(
-            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::ask_off,
-        )
-        .post(
-            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::off,
-        )
-        .post(
-            "/admin/affiliates/{affiliate_id}/links/{link_id}/on",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::on,
-        )
+        .get("/admin", SignedIn, home::page)
+        .get("/admin/login", Open, sign_in::show::<Staff>)
+        .post("/admin/login", Open, sign_in::sign_in::<Staff>)
+        .post("/admin/sign-out", SignedIn, sign_in::sign_out::<Staff>)
+        .get("/admin/forgot", Open, sign_in::forgot::<Staff>)
+        .post("/admin/forgot", Open, sign_in::send_link::<Staff>)
+        .get("/admin/activate", Open, sign_in::choose::<Staff>)
+        .post("/admin/activate", Open, sign_in::set_password::<Staff>)
+        .get("/admin/me", SignedIn, me::me)
+        .post("/admin/me", SignedIn, me::change_password)
+        .post("/admin/me/sign-out-everywhere", SignedIn, me::out_everywhere)
+        .get("/admin/review", SignedIn, review::list)
+        .get("/admin/review/{affiliate_id}", SignedIn, review::page)
+        .post("/admin/review/{affiliate_id}/approve", Permitted(&[ReviewApplications]), review::approve)
+        .post("/admin/review/{affiliate_id}/reject", Permitted(&[ReviewApplications]), review::reject)
+        .get("/admin/affiliates", SignedIn, affiliates::list)
+        .get("/admin/affiliates/{affiliate_id}", SignedIn, affiliates::page)
+        .get("/admin/affiliates/{affiliate_id}/edit", edit, affiliates::edit)
+        .post("/admin/affiliates/{affiliate_id}/edit", edit, affiliates::save)
+        .get("/admin/affiliates/{affiliate_id}/referrals", SignedIn, affiliates::referrals)
+        .post("/admin/affiliates/{affiliate_id}/mail", change, affiliates::mail)
+        .post("/admin/affiliates/{affiliate_id}/sign-out", change, affiliates::sign_out)
+        .post("/admin/affiliates/{affiliate_id}/notes", Permitted(&[WriteNotes]), affiliates::note)
+        .post("/admin/affiliates/{affiliate_id}/links", change, affiliates::new_link)
+        .get("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::ask_off)
+        .post("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::off)
+        .post("/admin/affiliates/{affiliate_id}/links/{link_id}/on", change, affiliates::on)
         .post(
             "/admin/affiliates/{affiliate_id}/step/{step}",
-            Door::Permitted(&[ChangeAffiliates, CloseAffiliates]),
+            Permitted(&[ChangeAffiliates, CloseAffiliates]),
             affiliates::step,
         )
-        .get("/admin/accounts", Door::SignedIn, accounts::list)
-        .get("/admin/accounts/{account_id}", Door::SignedIn, accounts::page)
-        .post("/admin/accounts/{account_id}/judge", Door::Permitted(&[JudgeHolds]), accounts::judge)
-        .post("/admin/accounts/{account_id}/credit", Door::Permitted(&[Credit]), accounts::credit)
-        .get("/admin/held", Door::SignedIn, held::list)
-        .get("/admin/claims", Door::SignedIn, claims::list)
-        .get("/admin/claims/{claim_id}", Door::SignedIn, claims::page)
-        .post("/admin/claims/{claim_id}", Door::Permitted(&[DecideClaims]), claims::decide)
-        .get("/admin/months", Door::SignedIn, months::list)
-        .get("/admin/months/{month}", Door::SignedIn, months::month)
-        .get("/admin/months/{month}/{affiliate_id}", Door::SignedIn, months::statement)
-        .get("/admin/runs", Door::SignedIn, runs::page)
-        .post("/admin/runs", Door::Permitted(&[Aggregate]), runs::start)
-        .get("/admin/figures", Door::SignedIn, figures::page)
-        .get("/admin/audit", Door::SignedIn, audit::list)
-        .get("/admin/members", Door::SignedIn, members::list)
-        .post("/admin/members", Door::Permitted(&[ManageStaff]), members::create)
-        .get("/admin/members/{staff_id}", Door::SignedIn, members::page)
-        .post("/admin/members/{staff_id}", Door::Permitted(&[ManageStaff]), members::change)
+        .get("/admin/accounts", SignedIn, accounts::list)
+        .get("/admin/accounts/{account_id}", SignedIn, accounts::page)
+        .post("/admin/accounts/{account_id}/judge", Permitted(&[JudgeHolds]), accounts::judge)
+        .post("/admin/accounts/{account_id}/credit", Permitted(&[Credit]), accounts::credit)
+        .get("/admin/held", SignedIn, held::list)
+        .get("/admin/claims", SignedIn, claims::list)
+        .get("/admin/claims/{claim_id}", SignedIn, claims::page)
+        .post("/admin/claims/{claim_id}", Permitted(&[DecideClaims]), claims::decide)
+        .get("/admin/months", SignedIn, months::list)
+        .get("/admin/months/{month}", SignedIn, months::month)
+        .get("/admin/months/{month}/{affiliate_id}", SignedIn, months::statement)
+        .get("/admin/runs", SignedIn, runs::page)
+        .post("/admin/runs", Permitted(&[Aggregate]), runs::start)
+        .get("/admin/figures", SignedIn, figures::page)
+        .get("/admin/audit", SignedIn, audit::list)
+        .get("/admin/members", SignedIn, members::list)
+        .post("/admin/members", Permitted(&[ManageStaff]), members::create)
+        .get("/admin/members/{staff_id}", SignedIn, members::page)
+        .post("/admin/members/{staff_id}", Permitted(&[ManageStaff]), members::change)
 }
 
 impl Staff {
