@@ -2,9 +2,11 @@
 
 /// Defines such an enum: the name of each case is its `code`, in JSON, in addresses and in metrics. With a sentence for
 /// each case, the enum has sentences for people too.
+///
+/// A code is a `tt`: utoipa does not read a `literal` that a macro has taken, and would document the case's own name.
 macro_rules! named {
     ($(#[$about:meta])* $vis:vis enum $name:ident {
-        $($(#[$case_about:meta])* $case:ident = $code:literal,)+
+        $($(#[$case_about:meta])* $case:ident = $code:tt,)+
     }) => {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -32,7 +34,7 @@ macro_rules! named {
         }
     };
     ($(#[$about:meta])* $vis:vis enum $name:ident {
-        $($case:ident = $code:literal: $sentence:literal,)+
+        $($case:ident = $code:tt: $sentence:literal,)+
     }) => {
         $crate::domain::named::named! {
             $(#[$about])* $vis enum $name { $(#[doc = $sentence] $case = $code,)+ }

@@ -123,11 +123,8 @@ fn require_nullable(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             let properties = fields.get("properties").and_then(Value::as_object).into_iter().flatten();
-            let is_nullable = |shape: &Value| shape.to_string().contains("\"null\"");
-            let nullable: Vec<Value> = properties
-                .filter(|(_, shape)| is_nullable(shape))
-                .map(|(name, _)| name.as_str().into())
-                .collect();
+            let nullable = properties.filter(|(_, shape)| is_nullable(shape));
+            let nullable: Vec<Value> = nullable.map(|(name, _)| name.as_str().into()).collect();
             if !nullable.is_empty() {
                 let required = fields.entry("required").or_insert_with(|| json!([]));
                 required.as_array_mut().into_iter().for_each(|names| names.extend(nullable.clone()));
@@ -137,6 +134,11 @@ fn require_nullable(schema: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(require_nullable),
         _ => {}
     }
+}
+
+fn is_nullable(shape: &Value) -> bool {
+    let mut kinds = [&shape["type"], &shape["oneOf"]].into_iter().filter_map(Value::as_array).flatten();
+    kinds.any(|kind| kind == "null" || kind["type"] == "null")
 }
 
 fn security_schemes() -> Value {
