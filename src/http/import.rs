@@ -157,7 +157,7 @@ struct Read {
 }
 
 impl Job {
-    /// Reads a line; the account is told of a line at fault too, if it could be read.
+    /// Reads a line; a line at fault names its account too, if that could be read.
     fn read(&self, line: Line) -> Result<Read, (Option<AccountId>, Problem)> {
         let fields =
             line.text.and_then(|text| Fields::read_report(&text)).map_err(|problem| (None, problem))?;

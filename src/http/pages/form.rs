@@ -149,7 +149,7 @@ pub fn is_same_origin(headers: &HeaderMap, own: &str) -> bool {
         None => true,
         Some(origin) if origin == own => true,
         Some("null") => site == Some("same-origin"),
-        // Whoever tries the server out may have opened it as localhost or 127.0.0.1. Of other hosts only the configured
+        // A person who tries the server out may have opened it as localhost or 127.0.0.1. Of other hosts only the configured
         // one is ours: `Host` is what the sender says.
         Some(origin) => {
             let host = headers.get(HOST).and_then(|host| host.to_str().ok());

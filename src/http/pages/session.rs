@@ -299,7 +299,7 @@ async fn session(parts: &Parts, state: &PageState, part: Part) -> Result<Session
     state.app.session(realm, value).await?.ok_or_else(|| sign_in(parts, part))
 }
 
-/// A person who was looking at a page is led back to it; one who sent a form begins anew.
+/// A person who was looking at a page is led back to it; one who sent a form starts again.
 fn sign_in(parts: &Parts, part: Part) -> Fault {
     let looked = parts.method == Method::GET || parts.method == Method::HEAD;
     let path = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);

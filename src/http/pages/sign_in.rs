@@ -193,7 +193,7 @@ pub async fn forgot<W: Who + 'static>(State(state): State<PageState>) -> Respons
     W::ENTRANCE.forgot_page(&state, &FormView::default(), false)
 }
 
-/// Sends the link, if somebody has the address. The answer is the same whoever asks.
+/// Sends the link, if somebody has the address. The answer is the same for everybody.
 pub async fn send_link<W: Who + 'static>(
     State(state): State<PageState>,
     client: Client,

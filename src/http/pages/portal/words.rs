@@ -80,7 +80,7 @@ pub fn via(referral: &ReferralSummary) -> &'static str {
     }
 }
 
-/// The same, told.
+/// The same, as a sentence.
 pub fn why(referral: &ReferralSummary, link: Option<&Link>, clicked_on: Option<chrono::NaiveDate>) -> String {
     let on = clicked_on.map(|day| format!(" on {}", show_day(day))).unwrap_or_default();
     let link = link.and_then(|link| link.label.as_deref());

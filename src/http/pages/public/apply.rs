@@ -1,4 +1,4 @@
-//! `/apply`: asking to join. The answer is the same whoever applies, known or not.
+//! `/apply`: asking to join. The answer is the same for everybody, known or not.
 
 use crate::app::people::{ActError, NewAffiliate};
 use crate::http::pages::session::Client;

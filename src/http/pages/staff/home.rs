@@ -70,7 +70,7 @@ fn tiles(state: &PageState, words: &Words<'_>, found: &Overlooked) -> Value {
     json!({"plans": plans, "events": events})
 }
 
-/// What is wrong with the store and its nodes. Only who can mend it is told the details.
+/// What is wrong with the store and its nodes. Only those who can repair it see the details.
 async fn warnings(visit: &Visit<Staff>) -> Result<Vec<String>, Fault> {
     let now = visit.app.now();
     let mut found = Vec::new();

@@ -152,7 +152,7 @@ pub async fn start(Act { visit, form }: Act) -> Result<Response, Fault> {
     }
     tracing::info!(by = %visit.who.member.id, "a nightly run was started by hand");
     let (app, actor) = (std::sync::Arc::clone(&visit.app), visit.actor());
-    // A run goes on when whoever started it does not wait for it.
+    // A run goes on when the person who started it does not wait for it.
     let mut run = tokio::spawn(async move {
         let made = app.aggregate(&actor, as_of, false).await;
         if let Err(error) = &made {
