@@ -83,6 +83,13 @@ impl FromStr for SetAsideId {
         Some(id).filter(|id| id.to_string() == text).ok_or_else(bad)
     }
 }
+impl<'de> Deserialize<'de> for SetAsideId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl Serialize for SetAsideId {
     fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         to.collect_str(self)

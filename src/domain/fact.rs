@@ -524,6 +524,7 @@ pub struct RunReport {
     pub too_early: Vec<Month>,
     /// Why the store may have lost facts, so that no month closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub store_forgets: Option<String>,
 }
 

@@ -2,6 +2,8 @@
 
 /// Defines such an enum: the name of each case is its `code`, in JSON, in addresses and in metrics. With a sentence for
 /// each case, the enum has sentences for people too.
+///
+/// A code is a `tt`: utoipa does not read a `literal` that a macro has taken, and would document the case's own name.
 macro_rules! named {
     ($(#[$about:meta])* $vis:vis enum $name:ident {
         $($(#[$case_about:meta])* $case:ident = $code:tt,)+

@@ -251,7 +251,8 @@ impl fmt::Debug for Signature {
 }
 
 /// A note of staff about an affiliate.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = StaffNote)]
 pub struct Note {
     /// When it was written.
     pub at: DateTime<Utc>,

@@ -58,18 +58,22 @@ impl Statement {
 }
 
 /// A referral's one-time commission.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Line {
     /// The referred account.
+    #[schema(value_type = String)]
     pub account_id: AccountId,
     /// The plan in force at the end of the day of qualification.
+    #[schema(value_type = String)]
     pub plan: Plan,
     /// The day on which it qualified.
     pub crossed_on: NaiveDate,
     /// What it earns.
+    #[schema(value_type = String, example = "149.00")]
     pub amount: Money,
     /// Why the amount is zero, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub note: Option<Note>,
 }
 
@@ -94,17 +98,22 @@ impl Note {
 }
 
 /// What a closed month would say now, minus what it and its earlier adjustments say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Adjustment {
     /// The closed month.
+    #[schema(value_type = String, example = "2026-03")]
     pub for_month: Month,
     /// The referred account.
+    #[schema(value_type = String)]
     pub account_id: AccountId,
     /// The closed line plus all earlier adjustments for it.
+    #[schema(value_type = String, example = "149.00")]
     pub stated: Money,
     /// What the facts known now say.
+    #[schema(value_type = String, example = "99.00")]
     pub now: Money,
     /// `now - stated`.
+    #[schema(value_type = String, example = "-50.00")]
     pub amount: Money,
 }
 

@@ -39,7 +39,6 @@ pub struct List<T> {
     /// What is on the page.
     pub data: Vec<T>,
     /// Where the next page starts, for `cursor`; null: this is the last.
-    #[schema(required)]
     pub next_cursor: Option<String>,
 }
 

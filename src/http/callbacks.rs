@@ -7,7 +7,7 @@ use super::answer::{json, ok, replayed};
 use super::body;
 use super::error::{Problem, ProblemDoc};
 use super::fields::{Fields, parsed, recent_instant};
-use super::guard::path;
+use super::guard::PathId;
 use super::refused::Cause;
 use super::state::ApiState;
 use super::webhook;
@@ -23,7 +23,7 @@ use crate::domain::outcome::{FactOutcome, Reason, Via};
 use crate::domain::pepper::Pepper;
 use crate::domain::program::{Model, Rules, hex};
 use crate::domain::statement::{AccountEvent, Change};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -77,7 +77,7 @@ pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<R
 /// the configuration lists to be ignored is kept without effect, and sent again under a known type it is replaced.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/events", tag = "callbacks",
-    params(("account_id" = String, Path, description = "The company's name for the account", example = "acct_81"), DeliveryId),
+    params(DeliveryId),
     request_body(content = EventRequest, description = "What happened"),
     responses(
         (status = 201, body = EventAnswer, description = "Taken in"),
@@ -149,7 +149,8 @@ impl FromRequest<ApiState> for Callback {
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         // The path of a signup has no part to read: an error there is no fault.
-        let account_id = path::<String, _>(&mut parts, state).await.ok();
+        let path = PathId::from_request_parts(&mut parts, state).await;
+        let account_id = path.ok().map(|PathId(id)| id);
         let bytes = body::read(&parts.headers, body).await?;
         let from = sender(state, &parts.headers, &bytes).map_err(|cause| state.refusals.refuse(&cause))?;
         let delivery = webhook::only(&parts.headers, webhook::ID)
@@ -389,19 +390,17 @@ pub struct SignupAnswer {
     /// Whether an affiliate is credited.
     pub attributed: bool,
     /// Which.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub affiliate_id: Option<AffiliateId>,
     /// Through which link.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub link_id: Option<LinkId>,
     /// Through which click.
-    #[schema(required, value_type = Option<String>, format = "uuid")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub click_id: Option<ClickId>,
     /// When that was made.
-    #[schema(required)]
     pub clicked_at: Option<DateTime<Utc>>,
     /// Which evidence named it.
-    #[schema(required)]
     pub via: Option<Via>,
     /// How one of several clicks is chosen.
     pub model: Model,
@@ -455,7 +454,6 @@ pub enum EventAnswer {
     /// It counts.
     Taken {
         /// Whether the account is credited to an affiliate; null: its signup has not come yet.
-        #[schema(required)]
         referred: Option<bool>,
         /// What the sender of this report may want to mend, as for a signup; absent: nothing.
         #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -268,5 +268,14 @@ pub struct PageParams {
     pub cursor: Option<String>,
 }
 
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for PageParams {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Problem> {
+        let mut params = Params::read(parts.uri.query())?;
+        let page = params.page()?;
+        params.done().map(|()| page)
+    }
+}
+
 #[cfg(test)]
 mod tests;

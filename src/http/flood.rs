@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(floods(&limiter, v4(2), 0, 10), 0);
         assert_eq!(floods(&limiter, v4(1), MINUTE - 1, 1), 1);
         assert_eq!(floods(&limiter, v4(1), MINUTE, 15), 5);
-        // A clock that is set back starts anew.
+        // A clock that is set back starts again.
         assert_eq!(floods(&limiter, v4(1), 5, 10), 0);
     }
 

@@ -14,7 +14,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,26 +93,16 @@ pub async fn other_method() -> Problem {
     Problem::MethodNotAllowed
 }
 
-/// The id in the path; one that can't be an id names nothing.
+/// What the path names; what can't be an id names nothing.
 #[derive(Debug)]
 pub struct PathId<T>(pub T);
 
-impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for PathId<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathId<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let text: String = path(parts, state).await?;
-        text.parse().map(Self).map_err(|_| Problem::NotFound)
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| Problem::NotFound)
     }
-}
-
-/// The parts of a path, whatever they are.
-pub async fn path<T: DeserializeOwned + Send, S: Send + Sync>(
-    parts: &mut Parts,
-    state: &S,
-) -> Result<T, Problem> {
-    // The one way to fail is an escape that is not UTF-8: no name of ours has one.
-    let Path(path) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| Problem::NotFound)?;
-    Ok(path)
 }
 
 #[cfg(test)]

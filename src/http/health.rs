@@ -1,8 +1,8 @@
 //! Whether the server lives, is ready, and how it fares.
 
-use super::admin::store::FindingView;
 use super::answer::{json, ok};
 use super::state::ApiState;
+use crate::store::Finding;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -34,10 +34,10 @@ pub async fn healthz() -> Response {
     )
 )]
 pub async fn readyz(State(state): State<ApiState>) -> Response {
-    readiness(state.app.readiness().await.into_iter().map(FindingView::of).collect())
+    readiness(state.app.readiness().await)
 }
 
-fn readiness(checks: Vec<FindingView>) -> Response {
+fn readiness(checks: Vec<Finding>) -> Response {
     let failing = |journal: bool| checks.iter().any(|check| !check.ok && (check.check == JOURNAL) == journal);
     let (code, status) = if failing(true) {
         (StatusCode::SERVICE_UNAVAILABLE, ReadyStatus::Unavailable)
@@ -71,7 +71,7 @@ pub struct Readiness {
     /// All in all.
     pub status: ReadyStatus,
     /// Each dependency.
-    pub checks: Vec<FindingView>,
+    pub checks: Vec<Finding>,
 }
 
 /// Whether traffic should come here, all in all.
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn only_the_journal_makes_a_node_unready() {
-        let check = |name: &str, ok| FindingView { check: name.into(), ok, text: String::new() };
+        let check = |name, ok| Finding { check: name, ok, text: String::new() };
         let status = |journal, store| {
             readiness(vec![check("journal", journal), check("store", store)]).status().as_u16()
         };

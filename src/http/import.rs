@@ -43,8 +43,7 @@ const NDJSON: &str = "application/x-ndjson";
     params(("dry_run" = Option<bool>, Query, description = "Only say what would happen; lines are compared with what is kept, not with each other")),
     request_body(content = String, content_type = "application/x-ndjson", description = "One JSON object a line, each at most 64 KiB",
         example = "{\"kind\":\"signup\",\"account_id\":\"acct_81\",\"plan\":\"growth\",\"signed_up_at\":\"2026-01-01T10:00:00-05:00\"}\n"),
-    responses((status = 200, body = LineResult, content_type = "application/x-ndjson", description = "One result a line")),
-    security(("bearer" = []))
+    responses((status = 200, body = LineResult, content_type = "application/x-ndjson", description = "One result a line"))
 )]
 pub async fn import(
     State(state): State<ApiState>,
@@ -69,10 +68,11 @@ pub struct LineResult {
     pub status: LineStatus,
     /// Why, for `conflict`, `invalid` and `failed`: the code that the callback would have had.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub code: Option<&'static str>,
     /// The account, where the line named one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(nullable = false, value_type = Option<String>)]
     pub account_id: Option<AccountId>,
     /// What the sender may want to mend, as a callback's answer would say it; absent: nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -157,7 +157,7 @@ struct Read {
 }
 
 impl Job {
-    /// Reads a line; the account is told of a line at fault too, if it could be read.
+    /// Reads a line; a line at fault names its account too, if that could be read.
     fn read(&self, line: Line) -> Result<Read, (Option<AccountId>, Problem)> {
         let fields =
             line.text.and_then(|text| Fields::read_report(&text)).map_err(|problem| (None, problem))?;

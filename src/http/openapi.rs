@@ -86,11 +86,18 @@ fn document() -> Value {
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] =
         Problem::ALL.iter().map(|problem| problem.code()).collect();
+    let requests = requests(&document["paths"]);
+    for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        if !requests.contains(name) {
+            require_nullable(schema);
+        }
+    }
     describe_in_place(&mut document["components"]["schemas"]);
     let schemas = document["components"]["schemas"].clone();
     if let Some(paths) = document["paths"].as_object_mut() {
-        for operations in paths.values_mut().filter_map(Value::as_object_mut) {
-            operations.values_mut().for_each(|operation| complete(operation, &schemas));
+        for (path, operations) in paths {
+            let operations = operations.as_object_mut().into_iter().flat_map(|methods| methods.values_mut());
+            operations.for_each(|operation| complete(path, operation, &schemas));
         }
     }
     document
@@ -110,6 +117,41 @@ fn describe_in_place(schema: &mut Value) {
     }
 }
 
+/// The names of what is sent to us.
+fn requests(paths: &Value) -> Vec<String> {
+    let operations = paths.as_object().into_iter().flat_map(|paths| paths.values());
+    operations
+        .flat_map(|path| path.as_object().into_iter().flat_map(|methods| methods.values()))
+        .filter_map(|operation| {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            schema.as_str()?.rsplit('/').next().map(str::to_owned)
+        })
+        .collect()
+}
+
+/// In answers a field that may be null is always there: one that may be left out is never null.
+fn require_nullable(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let properties = fields.get("properties").and_then(Value::as_object).into_iter().flatten();
+            let nullable = properties.filter(|(_, shape)| is_nullable(shape));
+            let nullable: Vec<Value> = nullable.map(|(name, _)| name.as_str().into()).collect();
+            if !nullable.is_empty() {
+                let required = fields.entry("required").or_insert_with(|| json!([]));
+                required.as_array_mut().into_iter().for_each(|names| names.extend(nullable.clone()));
+            }
+            fields.values_mut().for_each(require_nullable);
+        }
+        Value::Array(values) => values.iter_mut().for_each(require_nullable),
+        _ => {}
+    }
+}
+
+fn is_nullable(shape: &Value) -> bool {
+    let mut kinds = [&shape["type"], &shape["oneOf"]].into_iter().filter_map(Value::as_array).flatten();
+    kinds.any(|kind| kind == "null" || kind["type"] == "null")
+}
+
 fn security_schemes() -> Value {
     json!({
         "bearer": {
@@ -124,8 +166,12 @@ fn security_schemes() -> Value {
 }
 
 /// Gives an operation what its attribute does not say.
-fn complete(operation: &mut Value, schemas: &Value) {
+fn complete(path: &str, operation: &mut Value, schemas: &Value) {
     name(operation);
+    name_ids(path, operation);
+    if path.starts_with("/v1/") && operation.get("security").is_none() {
+        operation["security"] = json!([{ "bearer": [] }]);
+    }
     spare_body(operation, schemas);
     add_shared_problems(operation);
 }
@@ -136,6 +182,35 @@ fn name(operation: &mut Value) {
     let verb = operation["operationId"].as_str().unwrap_or_default();
     if verb != tag {
         operation["operationId"] = format!("{tag}_{verb}").into();
+    }
+}
+
+/// The ids in paths: what each is of, and one of them.
+const IDS: [(&str, &str, &str); 7] = [
+    ("affiliate_id", "The affiliate's id", "aff_0a1b2c3d4e5f6"),
+    ("account_id", "The company's name for the account", "acct_81"),
+    ("link_id", "The link's id", "lnk_0a1b2c3d4e5f6"),
+    ("claim_id", "The claim's id", "clm_0a1b2c3d4e5f6"),
+    ("staff_id", "The member's id", "stf_0a1b2c3d4e5f6"),
+    ("node_id", "The node's id", "node_0a1b2c3d4e5f6"),
+    (
+        "fact_id",
+        "Its node and its position in the node's journal; after the node's disk was restored, also in which of its lives",
+        "node_0a1b2c3d4e5f6:81",
+    ),
+];
+
+/// Adds the ids in a path to an operation's parameters.
+fn name_ids(path: &str, operation: &mut Value) {
+    let ids = IDS.iter().filter(|(name, ..)| path.contains(&format!("{{{name}}}")));
+    let ids = ids.map(|(name, description, example)| {
+        json!({"name": name, "in": "path", "required": true, "description": description,
+            "schema": {"type": "string"}, "example": example})
+    });
+    let others = operation["parameters"].as_array().cloned().unwrap_or_default();
+    let all: Vec<Value> = ids.chain(others).collect();
+    if !all.is_empty() {
+        operation["parameters"] = all.into();
     }
 }
 

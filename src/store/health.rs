@@ -27,7 +27,7 @@ pub struct Keeping {
 }
 
 /// What `doctor` and `/readyz` want to know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Finding {
     /// What was looked at.
     pub check: &'static str,

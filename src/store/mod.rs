@@ -77,7 +77,20 @@ impl Log {
 }
 
 /// How far a node's journal has been applied: epoch first, then position; `0, 0` is the beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 pub struct Cursor {
     /// The epoch of the node's journal.
     pub epoch: u32,

@@ -1,8 +1,7 @@
 //! Accounts: who is credited and why, what happened, and staff's judgement.
 
 use super::paging::Paging;
-use super::{ReviewRequest, answer};
-use crate::app::actor::Actor;
+use super::{Act, ReviewRequest, answer};
 use crate::app::{AccountList, AccountState, AccountStatus};
 use crate::domain::account::{Account, Conflict, StaffAction};
 use crate::domain::attribution::{Attribution, Considered};
@@ -13,16 +12,13 @@ use crate::domain::outcome::{HoldReason, Reason, Via};
 use crate::domain::program::Model;
 use crate::domain::statement::{AccountEvent, Change};
 use crate::http::answer::{List, ok};
-use crate::http::body::JsonBody;
 use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
-use crate::http::guard::{PathId, path};
+use crate::http::guard::PathId;
 use crate::http::state::ApiState;
-use axum::Extension;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
-use http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 /// Lists accounts, by name.
@@ -34,8 +30,7 @@ use serde::{Deserialize, Serialize};
         ("waiting" = Option<bool>, Query, description = "Only those with events and no signup yet"),
         Paging,
     ),
-    responses((status = 200, body = List<AccountRow>, description = "A page; at most one of the three may be true")),
-    security(("bearer" = []))
+    responses((status = 200, body = List<AccountRow>, description = "A page; at most one of the three may be true"))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
     let list = which_list(&mut params)?;
@@ -51,9 +46,7 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
 /// Shows an account: its attribution with the whole trace, its history, its way to the mark.
 #[utoipa::path(
     get, path = "/v1/accounts/{account_id}", tag = "accounts",
-    params(AccountPath),
-    responses((status = 200, body = AccountView, description = "The account")),
-    security(("bearer" = []))
+    responses((status = 200, body = AccountView, description = "The account"))
 )]
 pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) -> Result<Response, Problem> {
     Ok(ok(&view_of(&state, &id).await?))
@@ -65,25 +58,19 @@ pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) 
 /// Closed months get adjustments. An affiliate that has never been active can't be credited.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/attribution", tag = "accounts",
-    params(AccountPath),
     request_body(content = CreditRequest, description = "To whom, and why"),
     responses(
         (status = 200, body = AccountView, description = "The account as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`affiliate_never_active`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn credit(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(account_id): PathId<AccountId>,
-    JsonBody(asked): JsonBody<CreditRequest>,
-) -> Result<Response, Problem> {
-    let CreditRequest { affiliate_id, reason } = asked;
-    let (id, reason) = (account_id.clone(), reason.into());
+pub async fn credit(act: Act<AccountId, CreditRequest>) -> Result<Response, Problem> {
+    let CreditRequest { affiliate_id, reason } = act.asked;
+    let (account_id, reason) = (act.at.clone(), reason.into());
     let credit = Credit { account_id, affiliate_id, reason, claim_id: None, ends_judgement: true };
-    answer(state.app.act(&actor, credit).await, &id, async |_| show_now(&state, &id).await).await
+    let ended = act.state.app.act(&act.actor, credit).await;
+    answer(ended, &act.at, async |_| show_now(&act.state, &act.at).await).await
 }
 
 /// Holds, releases or rejects a referral.
@@ -92,40 +79,22 @@ pub async fn credit(
 /// never count.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/{review}", tag = "accounts",
-    params(AccountPath, ("review" = ReviewAction, Path, description = "Which")),
+    params(("review" = ReviewAction, Path, description = "Which")),
     request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 200, body = AccountView, description = "The account as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`not_referred`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn review(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathReview(id, action): PathReview,
-    JsonBody(ReviewRequest { reason }): JsonBody<ReviewRequest>,
-) -> Result<Response, Problem> {
-    let review = Review { account_id: id.clone(), action, reason: reason.into() };
-    answer(state.app.act(&actor, review).await, &id, async |_| show_now(&state, &id).await).await
+pub async fn review(act: Act<(AccountId, ReviewAction), ReviewRequest>) -> Result<Response, Problem> {
+    let (id, action) = act.at;
+    let review = Review { account_id: id.clone(), action, reason: act.asked.reason.into() };
+    answer(act.state.app.act(&act.actor, review).await, &id, async |_| show_now(&act.state, &id).await).await
 }
 
 async fn show_now(state: &ApiState, id: &AccountId) -> Result<Response, Problem> {
     Ok(ok(&view_of(state, id).await?))
-}
-
-/// The account and the judgement in a path.
-#[derive(Debug)]
-pub struct PathReview(AccountId, ReviewAction);
-
-impl<S: Send + Sync> FromRequestParts<S> for PathReview {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let (id, action): (String, String) = path(parts, state).await?;
-        let action = action.parse().map_err(|_| Problem::NotFound)?;
-        Ok(Self(id.parse().map_err(|_| Problem::NotFound)?, action))
-    }
 }
 
 fn which_list(params: &mut Params) -> Result<AccountList, Problem> {
@@ -161,13 +130,12 @@ pub struct AccountRow {
     /// Where it stands.
     pub state: AccountState,
     /// Who is credited now.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub affiliate_id: Option<AffiliateId>,
     /// The plan at signup.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub plan: Option<Plan>,
     /// When it signed up.
-    #[schema(required)]
     pub signed_up_at: Option<DateTime<Utc>>,
     /// Whether it is held for review.
     pub held: bool,
@@ -176,7 +144,7 @@ pub struct AccountRow {
     /// Reports that contradicted what stands.
     pub conflicts: usize,
     /// The day that completed the mark.
-    #[schema(required, value_type = Option<String>, format = Date)]
+    #[schema(value_type = Option<String>, format = Date)]
     pub crossed_on: Option<NaiveDate>,
 }
 
@@ -206,16 +174,13 @@ pub struct AccountView {
     /// Where it stands.
     pub state: AccountState,
     /// What the company reported; null: not yet.
-    #[schema(required)]
     pub signup: Option<SignupView>,
     /// Who is credited now: as decided, or as staff corrected it.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub affiliate_id: Option<AffiliateId>,
     /// The name of who is credited now.
-    #[schema(required)]
     pub affiliate_name: Option<String>,
     /// What was decided, with its trace; null: not yet.
-    #[schema(required)]
     pub attribution: Option<AttributionView>,
     /// Events by when they happened, then what staff did.
     pub history: Vec<HistoryEntry>,
@@ -224,22 +189,20 @@ pub struct AccountView {
     /// Whether it is held for review.
     pub held: bool,
     /// Since when.
-    #[schema(required)]
     pub held_since: Option<DateTime<Utc>>,
     /// Why it is held.
     pub hold_reasons: Vec<HoldReason>,
     /// Since when it is rejected.
-    #[schema(required)]
     pub rejected_since: Option<DateTime<Utc>>,
     /// Active days so far; 0 for an account credited to nobody.
     pub active_days: u32,
     /// Active days that make the mark.
     pub mark_days: u32,
     /// The day that completed the mark.
-    #[schema(required, value_type = Option<String>, format = Date)]
+    #[schema(value_type = Option<String>, format = Date)]
     pub crossed_on: Option<NaiveDate>,
     /// The day that will, if nothing interrupts it.
-    #[schema(required, value_type = Option<String>, format = Date)]
+    #[schema(value_type = Option<String>, format = Date)]
     pub expected_on: Option<NaiveDate>,
 }
 
@@ -259,19 +222,17 @@ pub struct SignupView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct AttributionView {
     /// Who was credited; null: nobody.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub affiliate_id: Option<AffiliateId>,
     /// Through which link.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub link_id: Option<LinkId>,
     /// Through which click.
-    #[schema(required, value_type = Option<String>, format = "uuid")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub click_id: Option<ClickId>,
     /// When that was made.
-    #[schema(required)]
     pub clicked_at: Option<DateTime<Utc>>,
     /// Which evidence named it.
-    #[schema(required)]
     pub via: Option<Via>,
     /// How one of several clicks is chosen.
     pub model: Model,
@@ -282,10 +243,8 @@ pub struct AttributionView {
     /// Why it had to wait for review.
     pub holds: Vec<HoldReason>,
     /// What became of the typed code; null: none was given.
-    #[schema(required)]
     pub code: Option<Reason>,
     /// The tie-break that was needed, in words.
-    #[schema(required)]
     pub tie_break: Option<String>,
     /// All clicks considered, each with the rule that kept or dropped it.
     pub considered: Vec<ConsideredView>,
@@ -297,19 +256,17 @@ pub struct ConsideredView {
     /// Which evidence named it.
     pub via: Vec<Via>,
     /// The click; null for evidence whose signature failed.
-    #[schema(required, value_type = Option<String>, format = "uuid")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub click_id: Option<ClickId>,
     /// Its affiliate.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub affiliate_id: Option<AffiliateId>,
     /// Its link.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub link_id: Option<LinkId>,
     /// When it was made.
-    #[schema(required)]
     pub clicked_at: Option<DateTime<Utc>>,
     /// The first rule that dropped it; null: it was eligible.
-    #[schema(required)]
     pub dropped: Option<Reason>,
 }
 
@@ -328,7 +285,7 @@ pub enum HistoryEntry {
         r#type: String,
         /// The new plan, where it changed.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<String>)]
+        #[schema(nullable = false, value_type = Option<String>)]
         plan: Option<Plan>,
         /// Whether its type is known here.
         known: bool,
@@ -344,10 +301,10 @@ pub enum HistoryEntry {
         /// Why.
         reason: String,
         /// Who was credited before, for a credit.
-        #[schema(required, value_type = Option<String>)]
+        #[schema(value_type = Option<String>)]
         credited_before: Option<AffiliateId>,
         /// Who is credited since, for a credit.
-        #[schema(required, value_type = Option<String>)]
+        #[schema(value_type = Option<String>)]
         credited_since: Option<AffiliateId>,
     },
 }
@@ -463,16 +420,6 @@ pub struct CreditRequest {
     /// Why.
     #[schema(inline)]
     pub reason: input::Reason,
-}
-
-/// Which account.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the API document reads it")]
-pub struct AccountPath {
-    /// The company's name for the account.
-    #[param(example = "acct_81")]
-    account_id: String,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::links::LinkView;
 use super::paging::{Paging, first_of, read_cursor};
-use super::{AffiliatePath, ReasonRequest, ReviewRequest, answer};
+use super::{Act, ReasonRequest, ReviewRequest, answer};
 use crate::app::actor::Actor;
 use crate::app::people::{ChangedAffiliate, NewAffiliate};
 use crate::domain::affiliate::{Affiliate, Link, Status, StatusChange, Step};
@@ -12,17 +12,14 @@ use crate::domain::input::Reason;
 use crate::domain::named::named;
 use crate::domain::person::Signature;
 use crate::http::answer::{List, json, ok};
-use crate::http::body::JsonBody;
 use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
-use crate::http::guard::{PathId, path};
+use crate::http::guard::PathId;
 use crate::http::state::ApiState;
-use axum::Extension;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use http::request::Parts;
 use serde::Serialize;
 
 /// Adds an affiliate.
@@ -36,18 +33,13 @@ use serde::Serialize;
         (status = 201, body = AffiliateView, description = "Added"),
         (status = 202, body = super::Deferred, description = "Kept; added when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`email_taken`, `code_taken`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn create(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    JsonBody(new): JsonBody<NewAffiliate>,
-) -> Result<Response, Problem> {
-    let fact = state.app.new_affiliate(new)?;
+pub async fn create(act: Act<(), NewAffiliate>) -> Result<Response, Problem> {
+    let fact = act.state.app.new_affiliate(act.asked)?;
     let (affiliate, link) = (fact.affiliate.clone(), fact.link.clone());
-    answer(state.app.act(&actor, fact).await, &affiliate.id, async |_| {
-        let mut view = AffiliateView::of(&affiliate, Some(&link), &state);
+    answer(act.state.app.act(&act.actor, fact).await, &affiliate.id, async |_| {
+        let mut view = AffiliateView::of(&affiliate, Some(&link), &act.state);
         view.counts = Some(Counts { links: 1, referrals: 0 });
         Ok(json(StatusCode::CREATED, &view))
     })
@@ -58,8 +50,7 @@ pub async fn create(
 #[utoipa::path(
     get, path = "/v1/affiliates", tag = "affiliates",
     params(("status" = Option<Status>, Query, description = "Only those who stand there"), Paging),
-    responses((status = 200, body = List<AffiliateView>, description = "A page; without `counts`")),
-    security(("bearer" = []))
+    responses((status = 200, body = List<AffiliateView>, description = "A page; without `counts`"))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
     let status: Option<Status> = params.optional("status")?;
@@ -80,9 +71,7 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
 /// Shows an affiliate.
 #[utoipa::path(
     get, path = "/v1/affiliates/{affiliate_id}", tag = "affiliates",
-    params(AffiliatePath),
-    responses((status = 200, body = AffiliateView, description = "The affiliate, with `counts`")),
-    security(("bearer" = []))
+    responses((status = 200, body = AffiliateView, description = "The affiliate, with `counts`"))
 )]
 pub async fn show(
     State(state): State<ApiState>,
@@ -96,23 +85,16 @@ pub async fn show(
 /// A field that is absent stays as it is; one that is `null` is cleared.
 #[utoipa::path(
     patch, path = "/v1/affiliates/{affiliate_id}", tag = "affiliates",
-    params(AffiliatePath),
     request_body(content = ChangedAffiliate, description = "What changes"),
     responses(
         (status = 200, body = AffiliateView, description = "The affiliate as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`email_taken`, `code_taken`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn change(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<AffiliateId>,
-    JsonBody(changed): JsonBody<ChangedAffiliate>,
-) -> Result<Response, Problem> {
-    let ended = state.app.change_affiliate(&actor, id, changed).await;
-    answer(ended, &id, async |_| show_now(&state, id).await).await
+pub async fn change(act: Act<AffiliateId, ChangedAffiliate>) -> Result<Response, Problem> {
+    let ended = act.state.app.change_affiliate(&act.actor, act.at, act.asked).await;
+    answer(ended, &act.at, async |_| show_now(&act.state, act.at).await).await
 }
 
 /// Takes a step of an affiliate's life.
@@ -120,43 +102,37 @@ pub async fn change(
 /// An `applied` one can be approved, an `active` one suspended, a `suspended` one reinstated, any one closed.
 #[utoipa::path(
     post, path = "/v1/affiliates/{affiliate_id}/{step}", tag = "affiliates",
-    params(AffiliatePath, ("step" = StepName, Path, description = "Which")),
+    params(("step" = StepName, Path, description = "Which")),
     request_body(content = super::ReasonRequest, description = "Why"),
     responses(
         (status = 200, body = AffiliateView, description = "The affiliate as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`wrong_status`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn step(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathStep(id, step): PathStep,
-    JsonBody(why): JsonBody<ReasonRequest>,
-) -> Result<Response, Problem> {
-    take_step(&state, &actor, id, step, why.reason).await
+pub async fn step(act: Act<(AffiliateId, StepName), ReasonRequest>) -> Result<Response, Problem> {
+    let (id, name) = act.at;
+    let step = match name {
+        StepName::Approve => Step::Approve,
+        StepName::Suspend => Step::Suspend,
+        StepName::Reinstate => Step::Reinstate,
+        StepName::Close => Step::Close,
+    };
+    take_step(&act.state, &act.actor, id, step, act.asked.reason).await
 }
 
 /// Turns an application down, with a reason.
 #[utoipa::path(
     post, path = "/v1/affiliates/{affiliate_id}/reject", tag = "affiliates",
-    params(AffiliatePath),
     request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 200, body = AffiliateView, description = "The affiliate as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`wrong_status`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn reject(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<AffiliateId>,
-    JsonBody(why): JsonBody<ReviewRequest>,
-) -> Result<Response, Problem> {
-    take_step(&state, &actor, id, Step::Reject, Some(why.reason)).await
+pub async fn reject(act: Act<AffiliateId, ReviewRequest>) -> Result<Response, Problem> {
+    take_step(&act.state, &act.actor, act.at, Step::Reject, Some(act.asked.reason)).await
 }
 
 async fn take_step(
@@ -173,24 +149,6 @@ async fn take_step(
 
 async fn show_now(state: &ApiState, id: AffiliateId) -> Result<Response, Problem> {
     Ok(ok(&view_of(state, id).await?))
-}
-
-/// The affiliate and the step in a path.
-#[derive(Debug)]
-pub struct PathStep(AffiliateId, Step);
-
-impl<S: Send + Sync> FromRequestParts<S> for PathStep {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let (id, step): (String, String) = path(parts, state).await?;
-        let step = match step.parse().map_err(|_| Problem::NotFound)? {
-            StepName::Approve => Step::Approve,
-            StepName::Suspend => Step::Suspend,
-            StepName::Reinstate => Step::Reinstate,
-            StepName::Close => Step::Close,
-        };
-        Ok(Self(id.parse().map_err(|_| Problem::NotFound)?, step))
-    }
 }
 
 async fn view_of(state: &ApiState, id: AffiliateId) -> Result<AffiliateView, Problem> {
@@ -230,19 +188,14 @@ pub struct AffiliateView {
     /// Where mail goes.
     pub email: String,
     /// Company.
-    #[schema(required)]
     pub company: Option<String>,
     /// Web site.
-    #[schema(required)]
     pub website: Option<String>,
     /// How it will promote.
-    #[schema(required)]
     pub promotion: Option<String>,
     /// What kind of partner it is.
-    #[schema(required)]
     pub partner_type: Option<String>,
     /// Where payouts go.
-    #[schema(required)]
     pub paypal_email: Option<String>,
     /// What prospects may type instead of following a link.
     #[schema(value_type = String)]
@@ -250,14 +203,12 @@ pub struct AffiliateView {
     /// Whether its referrals are never held for review.
     pub exempt_from_holds: bool,
     /// The link of its home page; null unless it is active.
-    #[schema(required)]
     pub default_link: Option<LinkView>,
     /// All changes of status, oldest first.
     pub history: Vec<StatusView>,
     /// Its signatures under agreements, oldest first; none of one that signed in another system.
     pub signatures: Vec<SignatureView>,
     /// Payouts wait until then, because their address was changed; null: they do not.
-    #[schema(required)]
     pub payouts_held_until: Option<DateTime<Utc>>,
     /// How much there is of it; left out of lists.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -273,7 +224,6 @@ pub struct StatusView {
     /// To what.
     pub status: Status,
     /// Why, where staff said so.
-    #[schema(required)]
     pub reason: Option<String>,
 }
 

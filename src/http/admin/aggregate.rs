@@ -1,14 +1,13 @@
 //! The nightly run, by hand.
 
+use super::Act;
 use crate::app::Progress;
-use crate::app::actor::Actor;
 use crate::domain::fact::RunReport;
 use crate::domain::input;
 use crate::http::answer::ok;
-use crate::http::body::JsonBody;
 use crate::http::error::{Problem, ProblemDoc};
 use crate::http::state::ApiState;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -22,17 +21,12 @@ use std::time::Instant;
     responses(
         (status = 200, body = RunAnswer, description = "Done"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`busy`, `recovering`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn run(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    JsonBody(asked): JsonBody<RunRequest>,
-) -> Result<Response, Problem> {
-    let as_of = asked.as_of.map(|input::Instant(at)| at);
+pub async fn run(act: Act<(), RunRequest>) -> Result<Response, Problem> {
+    let as_of = act.asked.as_of.map(|input::Instant(at)| at);
     let start = Instant::now();
-    let report = state.app.aggregate(&actor, as_of, asked.dry_run.unwrap_or(false)).await?;
+    let report = act.state.app.aggregate(&act.actor, as_of, act.asked.dry_run.unwrap_or(false)).await?;
     let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(ok(&RunAnswer { report, duration_ms }))
 }
@@ -40,8 +34,7 @@ pub async fn run(
 /// Tells how far the run on this node is.
 #[utoipa::path(
     get, path = "/v1/aggregate", tag = "nightly run",
-    responses((status = 200, body = Progress, description = "How far it is")),
-    security(("bearer" = []))
+    responses((status = 200, body = Progress, description = "How far it is"))
 )]
 pub async fn progress(State(state): State<ApiState>) -> Response {
     ok(&state.app.aggregate_progress())

@@ -4,7 +4,7 @@ use super::feed::Entry;
 use super::paging::Paging;
 use crate::http::answer::{List, ok};
 use crate::http::error::Problem;
-use crate::http::fields::Params;
+use crate::http::fields::PageParams;
 use crate::http::state::ApiState;
 use axum::extract::State;
 use axum::response::Response;
@@ -13,12 +13,9 @@ use axum::response::Response;
 #[utoipa::path(
     get, path = "/v1/audit", tag = "audit",
     params(Paging),
-    responses((status = 200, body = List<Entry>, description = "A page")),
-    security(("bearer" = []))
+    responses((status = 200, body = List<Entry>, description = "A page"))
 )]
-pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let page = params.page()?;
-    params.done()?;
+pub async fn read(State(state): State<ApiState>, page: PageParams) -> Result<Response, Problem> {
     let page = state.app.audit(page.cursor.as_deref(), page.limit).await?;
     Ok(ok(&List::of(page, Entry::of)))
 }

@@ -1,18 +1,14 @@
 //! Claims: referrals that affiliates say are missing, and what staff decide.
 
-use super::answer;
 use super::paging::{Paging, first_of};
-use crate::app::actor::Actor;
+use super::{Act, answer};
 use crate::domain::id::{AccountId, AffiliateId, ClaimId};
 use crate::domain::input::Reason;
 use crate::domain::person::{ClaimState, MissingReferral};
 use crate::http::answer::{List, ok};
-use crate::http::body::JsonBody;
 use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
-use crate::http::guard::PathId;
 use crate::http::state::ApiState;
-use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -22,8 +18,7 @@ use serde::{Deserialize, Serialize};
 #[utoipa::path(
     get, path = "/v1/claims", tag = "claims",
     params(("state" = Option<ClaimState>, Query, description = "Only those that stand there"), Paging),
-    responses((status = 200, body = List<ClaimView>, description = "A page")),
-    security(("bearer" = []))
+    responses((status = 200, body = List<ClaimView>, description = "A page"))
 )]
 pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
     let wanted = params.optional::<ClaimState>("state")?;
@@ -49,25 +44,18 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
 /// With `account_id`, a granted claim credits that account to the affiliate. The affiliate is told by mail.
 #[utoipa::path(
     post, path = "/v1/claims/{claim_id}/decision", tag = "claims",
-    params(("claim_id" = String, Path, description = "The claim's id", example = "clm_0a1b2c3d4e5f6")),
     request_body(content = NewDecision, description = "How, and why"),
     responses(
         (status = 200, body = ClaimView, description = "The claim as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`already_decided`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn decide(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<ClaimId>,
-    JsonBody(new): JsonBody<NewDecision>,
-) -> Result<Response, Problem> {
-    let NewDecision { granted, reason, account_id } = new;
-    let decided = state.app.decide_claim(&actor, id, granted, &reason, account_id.as_ref()).await;
-    answer(decided, &id, async |()| {
-        let claim = state.app.claim(id).await?.ok_or(Problem::UnknownClaim)?;
+pub async fn decide(act: Act<ClaimId, NewDecision>) -> Result<Response, Problem> {
+    let NewDecision { granted, reason, account_id } = act.asked;
+    let decided = act.state.app.decide_claim(&act.actor, act.at, granted, &reason, account_id.as_ref()).await;
+    answer(decided, &act.at, async |()| {
+        let claim = act.state.app.claim(act.at).await?.ok_or(Problem::UnknownClaim)?;
         Ok(ok(&ClaimView::of(claim)))
     })
     .await
@@ -97,7 +85,6 @@ pub struct ClaimView {
     #[schema(value_type = String, example = "aff_0a1b2c3d4e5f6")]
     pub affiliate_id: AffiliateId,
     /// The account's id, if the affiliate knows it.
-    #[schema(required)]
     pub account_hint: Option<String>,
     /// The customer's company.
     pub company: String,
@@ -108,13 +95,10 @@ pub struct ClaimView {
     /// Where it stands.
     pub state: ClaimState,
     /// What staff wrote.
-    #[schema(required)]
     pub reason: Option<String>,
     /// Who decided.
-    #[schema(required)]
     pub decided_by: Option<String>,
     /// When.
-    #[schema(required)]
     pub decided_at: Option<DateTime<Utc>>,
 }
 

@@ -1,15 +1,11 @@
 //! Facts that could not be applied and wait for a person.
 
-use super::{ReviewRequest, answer};
-use crate::app::actor::Actor;
+use super::{Act, ReviewRequest, answer};
 use crate::app::{SetAside, SetAsideId};
 use crate::http::answer::{List, ok};
-use crate::http::body::JsonBody;
 use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
-use crate::http::guard::PathId;
 use crate::http::state::ApiState;
-use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -21,8 +17,7 @@ use serde::Serialize;
 /// They are on disk, and have had no effect; those after them went on.
 #[utoipa::path(
     get, path = "/v1/facts/set-aside", tag = "operation",
-    responses((status = 200, body = List<SetAsideView>, description = "All of them; always one page")),
-    security(("bearer" = []))
+    responses((status = 200, body = List<SetAsideView>, description = "All of them; always one page"))
 )]
 pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<Response, Problem> {
     params.done()?;
@@ -33,45 +28,31 @@ pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<
 /// Tries a fact that was set aside once more, when its cause is mended.
 #[utoipa::path(
     post, path = "/v1/facts/set-aside/{fact_id}/retry", tag = "operation",
-    params(FactPath),
     request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 204, description = "It was applied; if the rules refuse it, that is the answer"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`still_unreadable`, `of_another_node`, or why the rules refuse it"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn retry(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<SetAsideId>,
-    JsonBody(ReviewRequest { reason }): JsonBody<ReviewRequest>,
-) -> Result<Response, Problem> {
-    let ended = state.app.retry_set_aside(&actor, id, reason).await;
-    answer(ended, &id, async |()| Ok(StatusCode::NO_CONTENT.into_response())).await
+pub async fn retry(act: Act<SetAsideId, ReviewRequest>) -> Result<Response, Problem> {
+    let ended = act.state.app.retry_set_aside(&act.actor, act.at, act.asked.reason).await;
+    answer(ended, &act.at, async |()| Ok(StatusCode::NO_CONTENT.into_response())).await
 }
 
 /// Drops a fact that was set aside: it never has an effect.
 #[utoipa::path(
     post, path = "/v1/facts/set-aside/{fact_id}/drop", tag = "operation",
-    params(FactPath),
     request_body(content = ReviewRequest, description = "Why"),
     responses(
         (status = 204, description = "It is dropped"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`of_another_node`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn drop_it(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<SetAsideId>,
-    JsonBody(ReviewRequest { reason }): JsonBody<ReviewRequest>,
-) -> Result<Response, Problem> {
-    let ended = state.app.drop_set_aside(&actor, id, reason).await;
-    answer(ended, &id, async |()| Ok(StatusCode::NO_CONTENT.into_response())).await
+pub async fn drop_it(act: Act<SetAsideId, ReviewRequest>) -> Result<Response, Problem> {
+    let ended = act.state.app.drop_set_aside(&act.actor, act.at, act.asked.reason).await;
+    answer(ended, &act.at, async |()| Ok(StatusCode::NO_CONTENT.into_response())).await
 }
 
 /// A fact that was set aside.
@@ -96,14 +77,4 @@ impl SetAsideView {
         let account_id = aside.account_id.map(|id| id.to_string());
         Self { id, at: aside.at, kind: aside.kind, account_id, cause: aside.cause }
     }
-}
-
-/// Which fact.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the API document reads it")]
-pub struct FactPath {
-    /// Its node and its position in the node's journal; after the node's disk was restored, also in which of its lives.
-    #[param(example = "node_0a1b2c3d4e5f6:81")]
-    fact_id: String,
 }

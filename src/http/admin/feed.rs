@@ -4,7 +4,7 @@ use super::paging::Paging;
 use crate::app::Logged;
 use crate::http::answer::{List, ok};
 use crate::http::error::Problem;
-use crate::http::fields::Params;
+use crate::http::fields::PageParams;
 use crate::http::state::ApiState;
 use axum::extract::State;
 use axum::response::Response;
@@ -18,12 +18,9 @@ use serde_json::{Map, Value};
 #[utoipa::path(
     get, path = "/v1/feed", tag = "feed",
     params(Paging),
-    responses((status = 200, body = List<Entry>, description = "A page")),
-    security(("bearer" = []))
+    responses((status = 200, body = List<Entry>, description = "A page"))
 )]
-pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let page = params.page()?;
-    params.done()?;
+pub async fn read(State(state): State<ApiState>, page: PageParams) -> Result<Response, Problem> {
     let page = state.app.feed(page.cursor.as_deref(), page.limit).await?;
     Ok(ok(&List::of(page, Entry::of)))
 }

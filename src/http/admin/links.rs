@@ -1,19 +1,16 @@
 //! Links of affiliates.
 
 use super::paging::{Paging, page_of};
-use super::{AffiliatePath, Nothing, ReasonRequest, answer};
-use crate::app::actor::Actor;
+use super::{Act, Nothing, ReasonRequest, answer};
 use crate::app::people::NewLink;
 use crate::domain::affiliate::Link;
 use crate::domain::fact::{LinkDisabled, LinkEnabled};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::http::answer::{List, json, ok};
-use crate::http::body::JsonBody;
 use crate::http::error::{Problem, ProblemDoc};
-use crate::http::fields::Params;
+use crate::http::fields::PageParams;
 use crate::http::guard::PathId;
 use crate::http::state::ApiState;
-use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -24,25 +21,18 @@ use std::sync::Arc;
 /// Makes a link for an affiliate.
 #[utoipa::path(
     post, path = "/v1/affiliates/{affiliate_id}/links", tag = "links",
-    params(AffiliatePath),
     request_body(content = NewLink, description = "Where it leads, and its name"),
     responses(
         (status = 201, body = LinkView, description = "Made"),
         (status = 202, body = super::Deferred, description = "Kept; made when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`affiliate_not_active`, `too_many_links`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn create(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(affiliate): PathId<AffiliateId>,
-    JsonBody(new): JsonBody<NewLink>,
-) -> Result<Response, Problem> {
-    let fact = state.app.new_link(&actor, affiliate, new)?;
+pub async fn create(act: Act<AffiliateId, NewLink>) -> Result<Response, Problem> {
+    let fact = act.state.app.new_link(&act.actor, act.at, act.asked)?;
     let link = fact.link.clone();
-    answer(state.app.act(&actor, fact).await, &link.id, async |_| {
-        Ok(json(StatusCode::CREATED, &LinkView::of(&link, state.app.link_url(&link))))
+    answer(act.state.app.act(&act.actor, fact).await, &link.id, async |_| {
+        Ok(json(StatusCode::CREATED, &LinkView::of(&link, act.state.app.link_url(&link))))
     })
     .await
 }
@@ -50,17 +40,14 @@ pub async fn create(
 /// Lists the links of an affiliate, oldest first.
 #[utoipa::path(
     get, path = "/v1/affiliates/{affiliate_id}/links", tag = "links",
-    params(AffiliatePath, Paging),
-    responses((status = 200, body = List<LinkView>, description = "A page")),
-    security(("bearer" = []))
+    params(Paging),
+    responses((status = 200, body = List<LinkView>, description = "A page"))
 )]
 pub async fn list(
     State(state): State<ApiState>,
     PathId(affiliate): PathId<AffiliateId>,
-    mut params: Params,
+    page: PageParams,
 ) -> Result<Response, Problem> {
-    let page = params.page()?;
-    params.done()?;
     let directory = state.app.directory();
     directory.affiliate(affiliate).ok_or(Problem::UnknownAffiliate)?;
     let mut links = directory.links_of(affiliate);
@@ -72,48 +59,35 @@ pub async fn list(
 /// Switches a link off: it still redirects, but new clicks on it earn nothing.
 #[utoipa::path(
     post, path = "/v1/links/{link_id}/disable", tag = "links",
-    params(LinkPath),
     request_body(content = super::ReasonRequest, description = "Why: the affiliate reads it in the mail and in the portal. Programs from before it was asked for may leave it out"),
     responses(
         (status = 200, body = LinkView, description = "Off"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`default_link`: suspend the affiliate instead"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn disable(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<LinkId>,
-    JsonBody(why): JsonBody<ReasonRequest>,
-) -> Result<Response, Problem> {
+pub async fn disable(act: Act<LinkId, ReasonRequest>) -> Result<Response, Problem> {
     // Programs that are older than the reason give none.
-    let reason = Some(why.reason.map(String::from).unwrap_or_default());
-    let link = find(&state, id)?;
-    let disabled = LinkDisabled { link_id: id, affiliate_id: link.affiliate, reason };
-    answer(state.app.act(&actor, disabled).await, &id, async |_| Ok(show(&state, &link))).await
+    let reason = Some(act.asked.reason.map(String::from).unwrap_or_default());
+    let link = find(&act.state, act.at)?;
+    let disabled = LinkDisabled { link_id: act.at, affiliate_id: link.affiliate, reason };
+    answer(act.state.app.act(&act.actor, disabled).await, &act.at, async |_| Ok(show(&act.state, &link)))
+        .await
 }
 
 /// Switches a link on again: new clicks on it earn. Clicks made while it was off stay without credit.
 #[utoipa::path(
     post, path = "/v1/links/{link_id}/enable", tag = "links",
-    params(LinkPath),
     request_body(content = super::Nothing, description = "Nothing"),
     responses(
         (status = 200, body = LinkView, description = "On"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn enable(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<LinkId>,
-    JsonBody(Nothing {}): JsonBody<Nothing>,
-) -> Result<Response, Problem> {
-    let link = find(&state, id)?;
-    let enabled = LinkEnabled { link_id: id, affiliate_id: link.affiliate };
-    answer(state.app.act(&actor, enabled).await, &id, async |_| Ok(show(&state, &link))).await
+pub async fn enable(act: Act<LinkId, Nothing>) -> Result<Response, Problem> {
+    let link = find(&act.state, act.at)?;
+    let enabled = LinkEnabled { link_id: act.at, affiliate_id: link.affiliate };
+    answer(act.state.app.act(&act.actor, enabled).await, &act.at, async |_| Ok(show(&act.state, &link))).await
 }
 
 fn find(state: &ApiState, id: LinkId) -> Result<Arc<Link>, Problem> {
@@ -124,16 +98,6 @@ fn find(state: &ApiState, id: LinkId) -> Result<Arc<Link>, Problem> {
 fn show(state: &ApiState, before: &Arc<Link>) -> Response {
     let link = state.app.directory().link(before.id).cloned().unwrap_or_else(|| Arc::clone(before));
     ok(&LinkView::of(&link, state.app.link_url(&link)))
-}
-
-/// Which link.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the API document reads it")]
-pub struct LinkPath {
-    /// The link's id.
-    #[param(example = "lnk_0a1b2c3d4e5f6")]
-    link_id: String,
 }
 
 /// A link.
@@ -148,18 +112,14 @@ pub struct LinkView {
     /// Its whole address, to be given to people.
     pub url: String,
     /// Where it leads; null: the program's landing page.
-    #[schema(required)]
     pub destination: Option<String>,
     /// The affiliate's own name for it.
-    #[schema(required)]
     pub label: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was switched off; null: it is on.
-    #[schema(required)]
     pub disabled_at: Option<DateTime<Utc>>,
     /// Why; null: it is on, or nobody said.
-    #[schema(required)]
     pub disabled_reason: Option<String>,
 }
 

@@ -16,12 +16,38 @@ pub mod stats;
 pub mod store;
 
 use super::answer::json;
+use super::body::JsonBody;
 use super::error::Problem;
+use super::guard::PathId;
+use super::state::ApiState;
+use crate::app::actor::Actor;
 use crate::app::people::ActError;
 use crate::domain::input::Reason;
+use axum::RequestExt;
+use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+/// What a program of staff asks to have done: who asks, what the path names, and what the body says.
+pub struct Act<At, Body> {
+    state: ApiState,
+    actor: Actor,
+    at: At,
+    asked: Body,
+}
+
+impl<At: DeserializeOwned + Send + 'static, Body: DeserializeOwned> FromRequest<ApiState> for Act<At, Body> {
+    type Rejection = Problem;
+    async fn from_request(mut request: Request, state: &ApiState) -> Result<Self, Problem> {
+        let PathId(at) = request.extract_parts().await?;
+        // The routes of staff's programs have put it there.
+        let actor = request.extensions().get().cloned().ok_or(Problem::Forbidden)?;
+        let JsonBody(asked) = JsonBody::from_request(request, state).await?;
+        Ok(Self { state: state.clone(), actor, at, asked })
+    }
+}
 
 /// The answer to an act: what `done` shows, or that it is on disk and will be done when the store is back.
 async fn answer<T, Shown: Future<Output = Result<Response, Problem>>>(
@@ -53,16 +79,6 @@ pub struct Deferred {
 /// `202`: on disk, done when the store is back.
 fn deferred(id: &impl ToString) -> Response {
     json(StatusCode::ACCEPTED, &Deferred { id: id.to_string(), accepted: true })
-}
-
-/// Which affiliate.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the API document reads it")]
-pub struct AffiliatePath {
-    /// The affiliate's id.
-    #[param(example = "aff_0a1b2c3d4e5f6")]
-    affiliate_id: String,
 }
 
 /// Why staff did something, if they say so.

@@ -1,18 +1,15 @@
 //! Members of staff: who may sign in to the staff's pages, and as what.
 
 use super::paging::{Paging, page_of};
-use super::{Nothing, answer};
+use super::{Act, Nothing, answer};
 use crate::app::actor::Actor;
 use crate::app::people::NewStaff;
 use crate::domain::id::StaffId;
 use crate::domain::person::{Role, StaffMember};
 use crate::http::answer::{List, json, ok};
-use crate::http::body::JsonBody;
 use crate::http::error::{Problem, ProblemDoc};
-use crate::http::fields::Params;
-use crate::http::guard::PathId;
+use crate::http::fields::PageParams;
 use crate::http::state::ApiState;
-use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -29,16 +26,11 @@ use serde::{Deserialize, Serialize};
         (status = 201, body = Invitation, description = "Made"),
         (status = 202, body = super::Deferred, description = "Kept; made when the store is back: invite it then"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`email_taken`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn create(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    JsonBody(new): JsonBody<NewStaff>,
-) -> Result<Response, Problem> {
-    let email = new.email.clone();
-    answer(state.app.create_staff(&actor, new).await, &email, async |(member, url)| {
+pub async fn create(act: Act<(), NewStaff>) -> Result<Response, Problem> {
+    let email = act.asked.email.clone();
+    answer(act.state.app.create_staff(&act.actor, act.asked).await, &email, async |(member, url)| {
         Ok(json(StatusCode::CREATED, &Invitation::of(&member, url)))
     })
     .await
@@ -48,12 +40,9 @@ pub async fn create(
 #[utoipa::path(
     get, path = "/v1/staff", tag = "staff",
     params(Paging),
-    responses((status = 200, body = List<StaffView>, description = "A page")),
-    security(("bearer" = []))
+    responses((status = 200, body = List<StaffView>, description = "A page"))
 )]
-pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
-    let page = params.page()?;
-    params.done()?;
+pub async fn list(State(state): State<ApiState>, page: PageParams) -> Result<Response, Problem> {
     let page = page_of(state.app.staff(), &page, |one| one.id)?;
     Ok(ok(&List::of(page, |one| StaffView::of(&one))))
 }
@@ -61,21 +50,14 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
 /// Gives a member of staff another role.
 #[utoipa::path(
     patch, path = "/v1/staff/{staff_id}", tag = "staff",
-    params(StaffPath),
     request_body(content = ChangedStaff, description = "What changes"),
     responses(
         (status = 200, body = StaffView, description = "The member as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn change(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<StaffId>,
-    JsonBody(ChangedStaff { role }): JsonBody<ChangedStaff>,
-) -> Result<Response, Problem> {
-    changed(&state, &actor, id, Some(role), None).await
+pub async fn change(act: Act<StaffId, ChangedStaff>) -> Result<Response, Problem> {
+    changed(&act.state, &act.actor, act.at, Some(act.asked.role), None).await
 }
 
 /// Makes a new one-time link that sets a member's password; earlier ones stay good until one is used.
@@ -83,60 +65,39 @@ pub async fn change(
 /// It is on record, and a member that has a password already is told by mail.
 #[utoipa::path(
     post, path = "/v1/staff/{staff_id}/invite", tag = "staff",
-    params(StaffPath),
     request_body(content = super::Nothing, description = "Nothing"),
-    responses((status = 200, body = Invitation, description = "Its link")),
-    security(("bearer" = []))
+    responses((status = 200, body = Invitation, description = "Its link"))
 )]
-pub async fn invite(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<StaffId>,
-    JsonBody(Nothing {}): JsonBody<Nothing>,
-) -> Result<Response, Problem> {
-    let member = state.app.directory().staff_member(id).cloned().ok_or(Problem::UnknownStaff)?;
-    let url = state.app.invite_staff(&actor, id).await?;
+pub async fn invite(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
+    let member = act.state.app.directory().staff_member(act.at).cloned().ok_or(Problem::UnknownStaff)?;
+    let url = act.state.app.invite_staff(&act.actor, act.at).await?;
     Ok(ok(&Invitation::of(&member, url)))
 }
 
 /// Lets a member of staff sign in no more; its sessions and unused links end.
 #[utoipa::path(
     post, path = "/v1/staff/{staff_id}/disable", tag = "staff",
-    params(StaffPath),
     request_body(content = super::Nothing, description = "Nothing"),
     responses(
         (status = 200, body = StaffView, description = "The member as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn disable(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<StaffId>,
-    JsonBody(Nothing {}): JsonBody<Nothing>,
-) -> Result<Response, Problem> {
-    changed(&state, &actor, id, None, Some(true)).await
+pub async fn disable(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
+    changed(&act.state, &act.actor, act.at, None, Some(true)).await
 }
 
 /// Lets a disabled member of staff sign in again.
 #[utoipa::path(
     post, path = "/v1/staff/{staff_id}/enable", tag = "staff",
-    params(StaffPath),
     request_body(content = super::Nothing, description = "Nothing"),
     responses(
         (status = 200, body = StaffView, description = "The member as it is now"),
         (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    ),
-    security(("bearer" = []))
+    )
 )]
-pub async fn enable(
-    State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
-    PathId(id): PathId<StaffId>,
-    JsonBody(Nothing {}): JsonBody<Nothing>,
-) -> Result<Response, Problem> {
-    changed(&state, &actor, id, None, Some(false)).await
+pub async fn enable(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
+    changed(&act.state, &act.actor, act.at, None, Some(false)).await
 }
 
 async fn changed(
@@ -161,16 +122,6 @@ pub struct ChangedStaff {
     pub role: Role,
 }
 
-/// Which member of staff.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the API document reads it")]
-pub struct StaffPath {
-    /// The member's id.
-    #[param(example = "stf_0a1b2c3d4e5f6")]
-    staff_id: String,
-}
-
 /// A member of staff, as shown.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct StaffView {
@@ -186,7 +137,6 @@ pub struct StaffView {
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// It may not sign in since then.
-    #[schema(required)]
     pub disabled_at: Option<DateTime<Utc>>,
 }
 

@@ -5,6 +5,7 @@
 use crate::app::{Cut, Report, Tally};
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
+use crate::domain::named::named;
 use crate::http::answer::ok;
 use crate::http::error::{Problem, ProblemDoc};
 use crate::http::fields::Params;
@@ -36,8 +37,7 @@ const DEFAULT_DAYS_BACK: u64 = 29;
     responses(
         (status = 200, body = Stats, description = "The figures"),
         (status = 404, body = ProblemDoc, content_type = "application/problem+json", description = "`unknown_affiliate`"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<Response, Problem> {
     let today = state.app.zone().date_of(state.app.now());
@@ -100,39 +100,23 @@ impl FromStr for Day {
     }
 }
 
-/// What figures are cut by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum By {
-    /// Days of the program's time zone.
-    Day,
-    /// Links.
-    Link,
-    /// Values of `sub1`.
-    Sub1,
-    /// Values of `sub2`.
-    Sub2,
-    /// Values of `sub3`.
-    Sub3,
-    /// Values of `sub4`.
-    Sub4,
-    /// Values of `sub5`.
-    Sub5,
-}
-
-impl FromStr for By {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "day" => Ok(Self::Day),
-            "link" => Ok(Self::Link),
-            "sub1" => Ok(Self::Sub1),
-            "sub2" => Ok(Self::Sub2),
-            "sub3" => Ok(Self::Sub3),
-            "sub4" => Ok(Self::Sub4),
-            "sub5" => Ok(Self::Sub5),
-            _ => Err(()),
-        }
+named! {
+    /// What figures are cut by.
+    pub enum By {
+        /// Days of the program's time zone.
+        Day = "day",
+        /// Links.
+        Link = "link",
+        /// Values of `sub1`.
+        Sub1 = "sub1",
+        /// Values of `sub2`.
+        Sub2 = "sub2",
+        /// Values of `sub3`.
+        Sub3 = "sub3",
+        /// Values of `sub4`.
+        Sub4 = "sub4",
+        /// Values of `sub5`.
+        Sub5 = "sub5",
     }
 }
 
@@ -179,7 +163,7 @@ impl Clicks {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Stats {
     /// Whose; null: of all.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub affiliate_id: Option<AffiliateId>,
     /// First day.
     #[schema(value_type = String, format = Date)]

@@ -1,4 +1,4 @@
-//! The style sheet and the script: named by what they say, so that browsers may keep them for ever.
+//! The style sheet and the script: named by what they say, so that browsers may keep them permanently.
 
 use super::{Fault, answer};
 use axum::extract::Path;

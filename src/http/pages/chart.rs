@@ -5,8 +5,9 @@
 
 use super::view::{count_in_words, money};
 use crate::domain::money::Money;
-use minijinja::HtmlEscape;
-use std::fmt::Write;
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, context};
+use std::sync::LazyLock;
 
 /// The picture's own measure; the style sheet stretches it.
 const WIDTH: u32 = 600;
@@ -43,129 +44,60 @@ impl Chart {
     pub fn bars(&self) -> String {
         let tallest = self.points.iter().map(|(_, values)| values.iter().map(|value| (*value).max(0)).sum());
         let top = nice_top(tallest.max().unwrap_or(0));
-        let mut picture = String::new();
         let slot = f64::from(WIDTH) / count(self.points.len().max(1));
         let gap = if self.points.len() > 60 { 0.1 } else { 0.25 };
+        let mut bars = Vec::new();
         for (index, (label, values)) in self.points.iter().enumerate() {
             let mut base = 0;
             for (series, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
-                let (low, high) = (self.y(base, top), self.y(base + value, top));
+                let (low, high) = (height_of(base, top), height_of(base + value, top));
                 base += value;
-                // Writing to a String can't fail.
-                let _ = write!(
-                    picture,
-                    r#"<rect class="bar s{series}" x="{:.1}" y="{high:.1}" width="{:.1}" height="{:.1}"><title>{}: {} {}</title></rect>"#,
-                    slot * (count(index) + gap / 2.0),
-                    slot * (1.0 - gap),
-                    low - high,
-                    HtmlEscape(label),
-                    self.say(*value),
-                    HtmlEscape(self.series.get(series).copied().unwrap_or_default()),
-                );
+                let name = self.series.get(series).copied().unwrap_or_default();
+                bars.push(context! {
+                    series,
+                    x => format!("{:.1}", slot * (count(index) + gap / 2.0)),
+                    y => format!("{high:.1}"),
+                    width => format!("{:.1}", slot * (1.0 - gap)),
+                    height => format!("{:.1}", low - high),
+                    says => format!("{label}: {} {name}", self.say(*value)),
+                });
             }
         }
-        self.figure(top, &picture)
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as a property of the chart where it is used")]
-    fn y(&self, value: i64, top: i64) -> f64 {
-        f64::from(HEIGHT) * (1.0 - precise(value.max(0)) / precise(top))
-    }
-
-    fn figure(&self, top: i64, picture: &str) -> String {
-        let (id, title) = (self.id, HtmlEscape(&self.title));
-        let mut html =
-            format!(r#"<figure class="chart chart-{id}"><figcaption id="{id}-name">{title}</figcaption>"#);
-        if self.series.len() > 1 {
-            html.push_str(r#"<ul class="legend">"#);
-            for (series, name) in self.series.iter().enumerate() {
-                let _ = write!(html, r#"<li class="s{series}">{}</li>"#, HtmlEscape(name));
-            }
-            html.push_str("</ul>");
-        }
-        let _ = write!(
-            html,
-            concat!(
-                r#"<div class="chart-body"><div class="chart-top" aria-hidden="true">{}</div>"#,
-                r#"<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-labelledby="{}-title">"#,
-                r#"<title id="{}-title">{}</title>"#,
-                r#"<line class="grid" x1="0" y1="0.5" x2="{}" y2="0.5"/><line class="grid" x1="0" y1="{}" x2="{}" y2="{}"/>"#,
-                r#"{}<line class="axis" x1="0" y1="{}" x2="{}" y2="{}"/></svg>"#,
-            ),
-            self.say(top),
-            WIDTH,
-            HEIGHT,
-            id,
-            id,
-            self.spoken(),
-            WIDTH,
-            HEIGHT / 2,
-            WIDTH,
-            HEIGHT / 2,
-            picture,
-            HEIGHT,
-            WIDTH,
-            HEIGHT,
-        );
-        if let (Some(first), Some(last)) = (self.points.first(), self.points.last()) {
-            let _ = write!(
-                html,
-                r#"<div class="chart-ends" aria-hidden="true"><span>{}</span><span>{}</span></div>"#,
-                HtmlEscape(&first.0),
-                HtmlEscape(&last.0),
-            );
-        }
-        html.push_str("</div>");
-        self.table(&mut html);
-        html.push_str("</figure>");
-        html
-    }
-
-    /// The title with the sum of each series: what a glance tells.
-    fn spoken(&self) -> String {
-        let mut text = HtmlEscape(&self.title).to_string();
-        for (series, name) in self.series.iter().enumerate() {
-            let sum = self.points.iter().filter_map(|(_, values)| values.get(series)).sum();
-            let _ = write!(
-                text,
-                "{} {}: {}",
-                if series == 0 { "." } else { "," },
-                HtmlEscape(name),
-                self.say(sum)
-            );
-        }
-        text
-    }
-
-    fn table(&self, html: &mut String) {
-        let _ = write!(
-            html,
-            r#"<details class="chart-table"><summary>The figures as a table</summary><table aria-labelledby="{}-name"><thead><tr><th scope="col">{}</th>"#,
-            self.id,
-            HtmlEscape(self.along),
-        );
-        for name in &self.series {
-            let _ = write!(html, r#"<th scope="col" class="num">{}</th>"#, HtmlEscape(name));
-        }
-        html.push_str("</tr></thead><tbody>");
-        for (label, values) in &self.points {
-            let _ = write!(html, r#"<tr><th scope="row">{}</th>"#, HtmlEscape(label));
-            for value in values {
-                let _ = write!(html, r#"<td class="num">{}</td>"#, self.say(*value));
-            }
-            html.push_str("</tr>");
-        }
-        html.push_str("</tbody></table></details>");
+        let sum = |series: usize| self.points.iter().filter_map(|(_, values)| values.get(series)).sum();
+        let rows = self.points.iter().map(|(label, values)| {
+            let values: Vec<String> = values.iter().map(|value| self.say(*value)).collect();
+            (label.as_str(), values)
+        });
+        let content = context! {
+            id => self.id, title => self.title.as_str(), along => self.along, series => self.series.clone(),
+            width => WIDTH, height => HEIGHT, top => self.say(top), bars,
+            sums => (0..self.series.len()).map(|series| self.say(sum(series))).collect::<Vec<_>>(),
+            rows => Value::from(Serde(rows.collect::<Vec<_>>())),
+        };
+        // A test renders it; whatever the figures are, it is given the same values.
+        TEMPLATES.get_template(TEMPLATE).and_then(|chart| chart.render(content)).unwrap_or_default()
     }
 
     fn say(&self, value: i64) -> String {
         match &self.unit {
             Unit::Count => count_in_words(value),
-            Unit::Cents(currency) => {
-                HtmlEscape(&money(&Money::from_cents(value).to_string(), currency)).to_string()
-            }
+            Unit::Cents(currency) => money(&Money::from_cents(value).to_string(), currency),
         }
     }
+}
+
+const TEMPLATE: &str = "layout/chart.html";
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    let text = include_str!("../../../templates/layout/chart.html");
+    // The text is compiled in, and a test renders it.
+    environment.add_template(TEMPLATE, text).expect("a template without a fault");
+    environment
+});
+
+/// How far below the picture's top a value stands.
+fn height_of(value: i64, top: i64) -> f64 {
+    f64::from(HEIGHT) * (1.0 - precise(value.max(0)) / precise(top))
 }
 
 /// The least of 1, 2, 2.5 and 5 times a power of ten that is not less: where the picture ends above.

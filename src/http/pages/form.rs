@@ -5,7 +5,7 @@ use crate::domain::input::BadInput;
 use crate::http::body;
 use axum::extract::{FromRequest, Request};
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -17,6 +17,7 @@ pub struct Form {
     errors: BTreeMap<&'static str, String>,
     /// The faulty fields as they were found.
     order: Vec<&'static str>,
+    status: StatusCode,
 }
 
 /// A form to be shown: what was typed, and what is wrong with it.
@@ -26,8 +27,11 @@ pub struct FormView {
     pub values: BTreeMap<String, String>,
     /// By field, in words.
     pub errors: BTreeMap<&'static str, String>,
-    /// The faulty fields in the order in which they are told.
+    /// The faulty fields in the order in which they were found.
     pub order: Vec<&'static str>,
+    /// That of the page that shows it.
+    #[serde(skip)]
+    pub status: StatusCode,
 }
 
 impl FormView {
@@ -84,7 +88,13 @@ impl Form {
         if !self.errors.contains_key(name) {
             self.errors.insert(name, sentence.into());
             self.order.push(name);
+            self.status = StatusCode::UNPROCESSABLE_ENTITY;
         }
+    }
+    /// The same, because it was sent too often.
+    pub fn too_often(&mut self, name: &'static str, sentence: &str) {
+        self.wrong(name, sentence);
+        self.status = StatusCode::TOO_MANY_REQUESTS;
     }
     /// Whether nothing was found wrong.
     pub fn is_good(&self) -> bool {
@@ -122,6 +132,7 @@ impl Form {
             values: shown.map(|(name, value)| (name.clone(), value.clone())).collect(),
             errors: self.errors.clone(),
             order: self.order.clone(),
+            status: self.status,
         }
     }
 }
@@ -138,7 +149,7 @@ pub fn is_same_origin(headers: &HeaderMap, own: &str) -> bool {
         None => true,
         Some(origin) if origin == own => true,
         Some("null") => site == Some("same-origin"),
-        // Whoever tries the server out may have opened it as localhost or 127.0.0.1. Of other hosts only the configured
+        // A person who tries the server out may have opened it as localhost or 127.0.0.1. Of other hosts only the configured
         // one is ours: `Host` is what the sender says.
         Some(origin) => {
             let host = headers.get(HOST).and_then(|host| host.to_str().ok());

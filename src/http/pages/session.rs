@@ -1,23 +1,26 @@
 //! Who is signed in, and whether a form is theirs.
 //!
-//! A handler that names [`Portal`] or [`Staff`] among its arguments is for people who are signed in there; one that
-//! changes something names [`Signed`], which also asks that the form came from our own page of this very session.
+//! A handler that takes a [`Visit`] is for people who are signed in; one that changes something takes [`Signed`], which
+//! also checks that the form came from our own page of this very session.
 
 use super::routes::Door;
 use super::sign_in::{Entrance, PORTAL, STAFF};
-use super::{Banner, Chrome, Fault, Form, PageState, Part, form};
+use super::{Banner, Chrome, Fault, Form, PageState, Part, form, portal, staff};
 use crate::app::actor::Actor;
 use crate::app::people::{Knock, NewSession, Session};
 use crate::domain::affiliate::{Affiliate, Status};
 use crate::domain::known_browser;
-use crate::domain::person::{Person, Realm, StaffMember};
+use crate::domain::person::{Permission, Person, Realm, StaffMember};
 use crate::http::client_ip::{Peer, client_ip};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::Response;
 use http::header::{COOKIE, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// An affiliate that is signed in. One that has yet to sign the agreement is led there first.
@@ -40,9 +43,61 @@ pub struct Staff {
     pub member: Arc<StaffMember>,
 }
 
+/// A page that somebody who is signed in asks for; `At` is what its path names.
+pub struct Visit<W, At = ()> {
+    /// What pages know beside the request.
+    pub state: PageState,
+    /// Who asks.
+    pub who: W,
+    /// The ids in the path.
+    pub at: At,
+    /// The query of the address.
+    pub raw: Option<String>,
+}
+
 /// A form of somebody who is signed in, sent by our own page.
-#[derive(Debug)]
-pub struct Signed<W>(pub W, pub Form);
+pub struct Signed<W, At = ()> {
+    /// Who sent it, and where to.
+    pub visit: Visit<W, At>,
+    /// What was typed.
+    pub form: Form,
+}
+
+/// So that it is given where only the state is asked for.
+impl<W, At> Deref for Visit<W, At> {
+    type Target = PageState;
+    fn deref(&self) -> &PageState {
+        &self.state
+    }
+}
+
+impl<W: Who, At> Visit<W, At> {
+    /// Who acts, when it does something.
+    pub fn actor(&self) -> Actor {
+        self.who.actor()
+    }
+    /// A page of a section, `200`.
+    pub fn page(&self, template: &str, section: &'static str, content: impl Serialize) -> Response {
+        self.page_with(StatusCode::OK, template, section, content)
+    }
+    /// A page with another status: a form with errors is `422`.
+    pub fn page_with(
+        &self,
+        status: StatusCode,
+        template: &str,
+        section: &'static str,
+        content: impl Serialize,
+    ) -> Response {
+        let chrome = Chrome { notice: notice::<W>(self.raw.as_deref()), ..self.who.chrome(section) };
+        self.state.page_with(status, template, &chrome, content)
+    }
+}
+
+/// What was just done, in words. The address chooses among known ones and can say nothing else.
+fn notice<W: Who>(raw: Option<&str>) -> Option<&'static str> {
+    let code = raw?.strip_prefix("done=")?;
+    W::DONE.iter().find(|(name, _)| *name == code).map(|(_, words)| *words)
+}
 
 /// Where a request comes from.
 #[derive(Debug, Clone)]
@@ -72,6 +127,12 @@ pub trait Who: Sized + Send {
     fn session(&self) -> &Session;
     /// Whether it may do more than read and leave.
     fn may_act(&self) -> bool;
+    /// Who acts, when it does something.
+    fn actor(&self) -> Actor;
+    /// What surrounds the content of one of its pages.
+    fn chrome(&self, section: &'static str) -> Chrome;
+    /// What an address can say that was just done, by its code in the address.
+    const DONE: &'static [(&'static str, &'static str)];
 }
 
 impl Who for Portal {
@@ -94,6 +155,20 @@ impl Who for Portal {
     fn may_act(&self) -> bool {
         self.affiliate.may_act()
     }
+    fn actor(&self) -> Actor {
+        Actor::Affiliate(self.affiliate.id)
+    }
+    fn chrome(&self, section: &'static str) -> Chrome {
+        Chrome {
+            part: Part::Portal,
+            section,
+            name: Some(self.affiliate.profile.name.clone()),
+            csrf: self.session.csrf.clone(),
+            banner: self.banner(),
+            ..Chrome::default()
+        }
+    }
+    const DONE: &'static [(&'static str, &'static str)] = portal::DONE;
 }
 
 impl Who for Staff {
@@ -114,24 +189,24 @@ impl Who for Staff {
     fn may_act(&self) -> bool {
         true
     }
-}
-
-impl Portal {
-    /// Who acts, when it does something.
-    pub fn actor(&self) -> Actor {
-        Actor::Affiliate(self.affiliate.id)
+    fn actor(&self) -> Actor {
+        Actor::Staff(self.member.id, self.member.role)
     }
-    /// What stands around one of its pages; `done` is what the address says was just done.
-    pub fn chrome(&self, section: &'static str) -> Chrome {
+    fn chrome(&self, section: &'static str) -> Chrome {
+        let may = Permission::ALL.iter().filter(|one| self.member.may(**one)).map(|one| one.code());
         Chrome {
-            part: Part::Portal,
+            part: Part::Staff,
             section,
-            name: Some(self.affiliate.profile.name.clone()),
+            name: Some(self.member.name.clone()),
             csrf: self.session.csrf.clone(),
-            banner: self.banner(),
+            may: may.collect(),
             ..Chrome::default()
         }
     }
+    const DONE: &'static [(&'static str, &'static str)] = staff::DONE;
+}
+
+impl Portal {
     fn banner(&self) -> Option<Banner> {
         let affiliate = &self.affiliate;
         let reason = affiliate.history.last().and_then(|change| change.reason.clone());
@@ -177,34 +252,30 @@ pub fn sentence(text: &str) -> String {
     }
 }
 
-impl FromRequestParts<PageState> for Portal {
+impl<W: Who, At: DeserializeOwned + Send> FromRequestParts<PageState> for Visit<W, At> {
     type Rejection = Fault;
     async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
-        Self::find(parts, state).await
-    }
-}
-impl FromRequestParts<PageState> for Staff {
-    type Rejection = Fault;
-    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
-        Self::find(parts, state).await
+        let who = W::find(parts, state).await?;
+        let Path(at) = Path::from_request_parts(parts, state).await.map_err(|_| Fault::NotFound)?;
+        Ok(Self { state: state.clone(), who, at, raw: parts.uri.query().map(str::to_owned) })
     }
 }
 
-impl<W: Who> FromRequest<PageState> for Signed<W> {
+impl<W: Who, At: DeserializeOwned + Send> FromRequest<PageState> for Signed<W, At> {
     type Rejection = Fault;
     async fn from_request(request: Request, state: &PageState) -> Result<Self, Fault> {
-        let (parts, body) = request.into_parts();
-        let who = W::find(&parts, state).await?;
+        let (mut parts, body) = request.into_parts();
+        let visit = Visit::<W, At>::from_request_parts(&mut parts, state).await?;
         let leaves = parts.uri.path().contains("/sign-out");
         let form = form::read(state, Request::from_parts(parts, body)).await?;
-        if !who.session().csrf_matches(form.text("csrf")) {
+        if !visit.who.session().csrf_matches(form.text("csrf")) {
             return Err(Fault::Forged);
         }
         // Leaving is free.
-        if !who.may_act() && !leaves {
+        if !visit.who.may_act() && !leaves {
             return Err(Fault::Closed);
         }
-        Ok(Self(who, form))
+        Ok(Self { visit, form })
     }
 }
 
@@ -214,21 +285,21 @@ impl FromRequestParts<PageState> for Client {
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Portal };
-        let known_browser = cookie(&parts.headers, browser_cookie_name(state, part)).map(str::to_owned);
+        let known_browser = cookie(&parts.headers, &cookie_name(state, part, BROWSER)).map(str::to_owned);
         let ip = client_ip(peer, &parts.headers, &state.app.config().listen.trusted_proxies);
         Ok(Self { ip, agent: agent.to_owned(), known_browser })
     }
 }
 
 async fn session(parts: &Parts, state: &PageState, part: Part) -> Result<Session, Fault> {
-    let Some(value) = cookie(&parts.headers, cookie_name(state, part)) else {
+    let Some(value) = cookie(&parts.headers, &cookie_name(state, part, SESSION)) else {
         return Err(sign_in(parts, part));
     };
     let realm = if part == Part::Staff { Realm::Staff } else { Realm::Portal };
     state.app.session(realm, value).await?.ok_or_else(|| sign_in(parts, part))
 }
 
-/// A person who was looking at a page is led back to it; one who sent a form begins anew.
+/// A person who was looking at a page is led back to it; one who sent a form starts again.
 fn sign_in(parts: &Parts, part: Part) -> Fault {
     let looked = parts.method == Method::GET || parts.method == Method::HEAD;
     let path = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -237,24 +308,16 @@ fn sign_in(parts: &Parts, part: Part) -> Fault {
 
 /// `__Host-` binds a cookie to https, this host and all its paths: it can't be set from a neighbouring host. Plain
 /// http, which only loopback may use, has no such cookies.
-fn cookie_name(state: &PageState, part: Part) -> &'static str {
-    match (part == Part::Staff, state.is_secure(part)) {
-        (true, true) => "__Host-counterfoil-staff",
-        (true, false) => "counterfoil-staff",
-        (false, true) => "__Host-counterfoil-portal",
-        (false, false) => "counterfoil-portal",
-    }
+fn cookie_name(state: &PageState, part: Part, purpose: &str) -> String {
+    let host = if state.is_secure(part) { "__Host-" } else { "" };
+    let who = if part == Part::Staff { "staff" } else { "portal" };
+    format!("{host}counterfoil-{who}{purpose}")
 }
 
+/// The session's cookie.
+const SESSION: &str = "";
 /// The cookie of a browser that has signed in before, which outlives its sessions.
-fn browser_cookie_name(state: &PageState, part: Part) -> &'static str {
-    match (part == Part::Staff, state.is_secure(part)) {
-        (true, true) => "__Host-counterfoil-staff-browser",
-        (true, false) => "counterfoil-staff-browser",
-        (false, true) => "__Host-counterfoil-portal-browser",
-        (false, false) => "counterfoil-portal-browser",
-    }
-}
+const BROWSER: &str = "-browser";
 
 /// The value of a cookie; one that is sent twice is nobody's.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -269,15 +332,18 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub fn with_session(state: &PageState, new: &NewSession, response: Response) -> Response {
     let part = if matches!(new.person, Person::Staff(_)) { Part::Staff } else { Part::Portal };
     let attributes = attributes(state, part);
-    let session = format!("{}={}{attributes}", cookie_name(state, part), new.cookie_value);
-    let (name, lasts) = (browser_cookie_name(state, part), known_browser::LIFETIME.num_seconds());
+    let session = format!("{}={}{attributes}", cookie_name(state, part, SESSION), new.cookie_value);
+    let (name, lasts) = (cookie_name(state, part, BROWSER), known_browser::LIFETIME.num_seconds());
     let browser = format!("{name}={}; Max-Age={lasts}{attributes}", new.known_browser);
     set_cookie(set_cookie(response, &session), &browser)
 }
 
 /// Takes the session away from the browser.
 pub fn without_session(state: &PageState, part: Part, response: Response) -> Response {
-    set_cookie(response, &format!("{}=; Max-Age=0{}", cookie_name(state, part), attributes(state, part)))
+    set_cookie(
+        response,
+        &format!("{}=; Max-Age=0{}", cookie_name(state, part, SESSION), attributes(state, part)),
+    )
 }
 
 fn set_cookie(mut response: Response, cookie: &str) -> Response {
@@ -298,6 +364,14 @@ fn attributes(state: &PageState, part: Part) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_says_only_what_is_known_to_have_been_done() {
+        assert!(notice::<Staff>(Some("done=approved")).is_some_and(|words| words.starts_with("Approved")));
+        for other in ["done=<b>", "done=", "x=approved", "done=approved&x=1"] {
+            assert_eq!(notice::<Staff>(Some(other)), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_cookie_is_found_by_its_whole_name_and_once() {

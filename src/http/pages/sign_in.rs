@@ -19,6 +19,19 @@ const WRONG: &str = "E-mail and password don’t go together. Please check both.
 pub const TOO_MANY: &str =
     "There were too many failed attempts. Please wait 15 minutes, or choose a new password.";
 
+/// Finds a form wrong whose passwords were not taken.
+pub fn wrong_password(form: &mut Form, error: &SetPasswordError, too_many: &str) -> Result<(), Fault> {
+    match error {
+        SetPasswordError::Password(fault) => form.wrong("new_password", fault.sentence()),
+        SetPasswordError::Wrong => form.wrong("old_password", "This is not your present password."),
+        SetPasswordError::TooMany => form.too_often("old_password", too_many),
+        SetPasswordError::Link(_) => return Err(Fault::Conflict),
+        SetPasswordError::Deferred => return Err(Fault::Kept),
+        SetPasswordError::Unavailable => return Err(Fault::Unavailable),
+    }
+    Ok(())
+}
+
 /// Where people of a realm sign in, and what is said there.
 #[derive(Debug, Serialize)]
 pub struct Entrance {
@@ -72,26 +85,20 @@ impl Entrance {
         state.page_with(status, template, &chrome, content)
     }
 
-    fn form(&self, state: &PageState, status: StatusCode, form: &FormView) -> Response {
+    fn form(&self, state: &PageState, form: &FormView) -> Response {
         let no_staff = self.realm == Realm::Staff && state.app.staff().is_empty();
-        self.page(state, status, "sign_in/login.html", json!({"form": form, "no_staff": no_staff}))
+        self.page(state, form.status, "sign_in/login.html", json!({"form": form, "no_staff": no_staff}))
     }
 
-    fn forgot_page(&self, state: &PageState, status: StatusCode, form: &FormView, sent: bool) -> Response {
-        self.page(state, status, "sign_in/forgot.html", json!({"form": form, "sent": sent}))
+    fn forgot_page(&self, state: &PageState, form: &FormView, sent: bool) -> Response {
+        self.page(state, form.status, "sign_in/forgot.html", json!({"form": form, "sent": sent}))
     }
 
-    fn password_page(
-        &self,
-        state: &PageState,
-        status: StatusCode,
-        (open, token): (&OpenLink, &str),
-        form: &FormView,
-    ) -> Response {
+    fn password_page(&self, state: &PageState, open: &OpenLink, token: &str, form: &FormView) -> Response {
         let first = open.link.credential_version == 0;
         let content =
             json!({"form": form, "token": token, "name": open.name, "email": open.email, "first": first});
-        self.page(state, status, "sign_in/password.html", content)
+        self.page(state, form.status, "sign_in/password.html", content)
     }
 
     /// The page of a link that is not good, or not any more.
@@ -137,7 +144,7 @@ pub async fn show<W: Who + 'static>(State(state): State<PageState>, request: Req
     if W::find(&parts, &state).await.is_ok() {
         return see_other(next.unwrap_or(W::ENTRANCE.home));
     }
-    W::ENTRANCE.form(&state, StatusCode::OK, &FormView::with([("next", next)]))
+    W::ENTRANCE.form(&state, &FormView::with([("next", next)]))
 }
 
 /// Signs in.
@@ -155,42 +162,38 @@ pub async fn sign_in<W: Who + 'static>(
         form.wrong("password", "Please type your password.");
     }
     if !form.is_good() {
-        return Ok(entrance.form(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
+        return Ok(entrance.form(&state, &form.view()));
     }
-    let (status, why) =
-        match state.app.sign_in(entrance.realm, &email, form.secret("password"), &client.knock()).await {
-            Ok(new) => {
-                let directory = state.app.directory();
-                let affiliate = new.person.affiliate().and_then(|id| directory.affiliate(id));
-                let next = if affiliate.is_some_and(|affiliate| state.app.must_sign(affiliate)) {
-                    "/agreement"
-                } else {
-                    local_path(form.text("next"), entrance.home).unwrap_or(entrance.home)
-                };
-                return Ok(with_session(&state, &new, see_other(next)));
-            }
-            Err(SignInError::Wrong) => (StatusCode::UNPROCESSABLE_ENTITY, WRONG),
-            Err(SignInError::TooMany) => (StatusCode::TOO_MANY_REQUESTS, TOO_MANY),
-            Err(SignInError::Unavailable) => return Err(Fault::Unavailable),
-        };
-    Ok(entrance.form(&state, status, &form.view().error("form", why)))
+    match state.app.sign_in(entrance.realm, &email, form.secret("password"), &client.knock()).await {
+        Ok(new) => {
+            let directory = state.app.directory();
+            let affiliate = new.person.affiliate().and_then(|id| directory.affiliate(id));
+            let next = if affiliate.is_some_and(|affiliate| state.app.must_sign(affiliate)) {
+                "/agreement"
+            } else {
+                local_path(form.text("next"), entrance.home).unwrap_or(entrance.home)
+            };
+            return Ok(with_session(&state, &new, see_other(next)));
+        }
+        Err(SignInError::Wrong) => form.wrong("form", WRONG),
+        Err(SignInError::TooMany) => form.too_often("form", TOO_MANY),
+        Err(SignInError::Unavailable) => return Err(Fault::Unavailable),
+    }
+    Ok(entrance.form(&state, &form.view()))
 }
 
 /// Signs out.
-pub async fn sign_out<W: Who + 'static>(
-    State(state): State<PageState>,
-    Signed(who, _): Signed<W>,
-) -> Result<Response, Fault> {
-    state.app.sign_out(who.session()).await?;
-    Ok(without_session(&state, W::ENTRANCE.part, see_other(W::ENTRANCE.login)))
+pub async fn sign_out<W: Who + 'static>(Signed { visit, .. }: Signed<W>) -> Result<Response, Fault> {
+    visit.app.sign_out(visit.who.session()).await?;
+    Ok(without_session(&visit, W::ENTRANCE.part, see_other(W::ENTRANCE.login)))
 }
 
 /// The form to ask for a link to choose a new password.
 pub async fn forgot<W: Who + 'static>(State(state): State<PageState>) -> Response {
-    W::ENTRANCE.forgot_page(&state, StatusCode::OK, &FormView::default(), false)
+    W::ENTRANCE.forgot_page(&state, &FormView::default(), false)
 }
 
-/// Sends the link, if somebody has the address. The answer is the same whoever asks.
+/// Sends the link, if somebody has the address. The answer is the same for everybody.
 pub async fn send_link<W: Who + 'static>(
     State(state): State<PageState>,
     client: Client,
@@ -198,12 +201,10 @@ pub async fn send_link<W: Who + 'static>(
 ) -> Result<Response, Fault> {
     let entrance = W::ENTRANCE;
     if form.need::<Email>("email", "Please type your e-mail address.").is_none() {
-        return Ok(entrance.forgot_page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view(), false));
+        return Ok(entrance.forgot_page(&state, &form.view(), false));
     }
     match state.app.forgot_password(entrance.realm, form.text("email"), &client.knock()).await {
-        Ok(()) | Err(SignInError::Wrong) => {
-            Ok(entrance.forgot_page(&state, StatusCode::OK, &FormView::default(), true))
-        }
+        Ok(()) | Err(SignInError::Wrong) => Ok(entrance.forgot_page(&state, &FormView::default(), true)),
         Err(SignInError::TooMany) => Err(Fault::TooMany),
         Err(SignInError::Unavailable) => Err(Fault::Unavailable),
     }
@@ -216,7 +217,7 @@ pub async fn choose<W: Who + 'static>(
 ) -> Result<Response, Fault> {
     let token = parameter(raw.as_deref(), "token");
     Ok(match W::ENTRANCE.open(&state, &token).await? {
-        Ok(link) => W::ENTRANCE.password_page(&state, StatusCode::OK, (&link, &token), &FormView::default()),
+        Ok(link) => W::ENTRANCE.password_page(&state, &link, &token, &FormView::default()),
         Err(error) => W::ENTRANCE.link_over(&state, error),
     })
 }
@@ -237,8 +238,7 @@ pub async fn set_password<W: Who + 'static>(
         Ok(new) => Ok(with_session(&state, &new, see_other(entrance.welcome))),
         Err(SetPasswordError::Password(fault)) => {
             form.wrong("new_password", fault.sentence());
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(entrance.password_page(&state, status, (&link, &token), &form.view()))
+            Ok(entrance.password_page(&state, &link, &token, &form.view()))
         }
         Err(SetPasswordError::Link(error)) => Ok(entrance.link_over(&state, error)),
         Err(SetPasswordError::TooMany) => Err(Fault::TooMany),

@@ -1,15 +1,14 @@
 //! `/portal`: the link to share, and how it does.
 
-use super::{chrome, qr, words};
+use super::{qr, words};
 use crate::app::{AffiliateReport, Figures, FiguresDay};
 use crate::domain::affiliate::Status;
 use crate::domain::query::judge_sub;
 use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::payout::{outlook, whys};
-use crate::http::pages::session::Portal;
+use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::view::show_day;
-use crate::http::pages::{Fault, FormView, PageState};
-use axum::extract::{RawQuery, State};
+use crate::http::pages::{Fault, FormView};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -26,24 +25,20 @@ struct Variant {
 }
 
 /// Shows it.
-pub async fn show(
-    State(state): State<PageState>,
-    portal: Portal,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Fault> {
-    let affiliate = &portal.affiliate;
-    let AffiliateReport { figures, statements, .. } = state.app.affiliate_report(affiliate).await?;
-    let next = outlook(&state, affiliate, &statements);
-    let directory = state.app.directory();
+pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+    let affiliate = &visit.who.affiliate;
+    let AffiliateReport { figures, statements, .. } = visit.app.affiliate_report(affiliate).await?;
+    let next = outlook(&visit, affiliate, &statements);
+    let directory = visit.app.directory();
     let link = directory.link(affiliate.default_link).filter(|_| affiliate.status() != Status::Closed);
-    let off = link.and_then(|link| words::off(link, state.app.zone()));
+    let off = link.and_then(|link| words::off(link, visit.app.zone()));
     // An address that earns nothing is not one to share.
     let shared = link.filter(|link| !link.switch.is_off());
-    let url = shared.map(|link| state.app.link_url(link)).unwrap_or_default();
+    let url = shared.map(|link| visit.app.link_url(link)).unwrap_or_default();
     let page = link
         .and_then(|link| link.destination.clone())
-        .unwrap_or_else(|| state.app.config().program.landing.to_string());
-    let (form, built) = build(&url, &page, query.as_deref());
+        .unwrap_or_else(|| visit.app.config().program.landing.to_string());
+    let (form, built) = build(&url, &page, visit.raw.as_deref());
     let content = context! {
         first_name => affiliate.profile.name.split_whitespace().next().unwrap_or_default(),
         qr => Value::from_safe_string(qr::svg(&url).unwrap_or_default()),
@@ -58,11 +53,11 @@ pub async fn show(
         clicks_chart => clicks_chart(&figures).map(Value::from_safe_string),
         accounts_chart => accounts_chart(&figures).map(Value::from_safe_string),
         has_due => !figures.due.is_zero(),
-        due_on => next.on.to_string(), carried => whys(&state, &next),
+        due_on => next.on.to_string(), carried => whys(&visit, &next),
         needs_paypal => affiliate.profile.paypal_email.is_none(),
         email => affiliate.profile.email.clone(),
     };
-    Ok(state.page("portal/home.html", &chrome(&portal, "home", query.as_deref()), content))
+    Ok(visit.page("portal/home.html", "home", content))
 }
 
 fn variants(url: &str) -> Vec<Variant> {

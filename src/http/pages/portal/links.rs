@@ -1,18 +1,16 @@
 //! `/portal/links`: an affiliate's links, their figures, more of them.
 
-use super::{chrome, qr as code, words};
+use super::{qr as code, words};
 use crate::app::people::{ActError, NewLink};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Link, MOST_LINKS, Status};
 use crate::domain::fact::LinkDisabled;
 use crate::domain::id::LinkId;
-use crate::http::pages::session::{Portal, Signed};
-use crate::http::pages::{Fault, FormView, PageState, download, see_other};
+use crate::http::pages::session::{Portal, Signed, Visit};
+use crate::http::pages::{Fault, FormView, download, see_other};
 use crate::store::Counter;
-use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use chrono::{DateTime, Days, Utc};
-use http::StatusCode;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
@@ -39,25 +37,18 @@ struct Shown {
 }
 
 /// Lists them, the default one first, then the newest.
-pub async fn list(
-    State(state): State<PageState>,
-    portal: Portal,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Fault> {
-    page(&state, &portal, query.as_deref(), StatusCode::OK, &FormView::default()).await
+pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
+    page(&visit, &FormView::default()).await
 }
 
 /// Makes one.
-pub async fn create(
-    State(state): State<PageState>,
-    Signed(portal, mut form): Signed<Portal>,
-) -> Result<Response, Fault> {
+pub async fn create(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
     let label = form.need("label", "Please give the link a name, so that you know it again.");
     let new = NewLink { label, destination: form.take("destination") };
-    let actor = portal.actor();
-    match state.app.new_link(&actor, portal.affiliate.id, new) {
+    let actor = visit.actor();
+    match visit.app.new_link(&actor, visit.who.affiliate.id, new) {
         Err(ActError::Invalid(faults)) => form.wrong_as(faults),
-        Ok(link) if form.is_good() => match state.app.act(&actor, link).await {
+        Ok(link) if form.is_good() => match visit.app.act(&actor, link).await {
             Ok(_) => return Ok(see_other("/portal/links?done=link")),
             Err(ActError::Refused(Refusal::NotActive)) => {
                 form.wrong("form", "New links can be made while your account is active.");
@@ -72,54 +63,39 @@ pub async fn create(
         },
         ended => drop(ended?),
     }
-    page(&state, &portal, None, StatusCode::UNPROCESSABLE_ENTITY, &form.view()).await
+    page(&visit, &form.view()).await
 }
 
 /// Switches one off.
-pub async fn disable(
-    State(state): State<PageState>,
-    Path(id): Path<String>,
-    Signed(portal, _): Signed<Portal>,
-) -> Result<Response, Fault> {
-    let link = own(&state, &portal, &id)?;
+pub async fn disable(Signed { visit, .. }: Signed<Portal, LinkId>) -> Result<Response, Fault> {
+    let link = own(&visit)?;
     // It is their own: they owe nobody a reason.
     let reason = Some(String::new());
-    let disabled = LinkDisabled { link_id: link.id, affiliate_id: portal.affiliate.id, reason };
-    state.app.act(&portal.actor(), disabled).await?;
+    let disabled = LinkDisabled { link_id: link.id, affiliate_id: visit.who.affiliate.id, reason };
+    visit.app.act(&visit.actor(), disabled).await?;
     Ok(see_other("/portal/links?done=disabled"))
 }
 
 /// Its QR code, to be saved.
-pub async fn qr(
-    State(state): State<PageState>,
-    Path(id): Path<String>,
-    portal: Portal,
-) -> Result<Response, Fault> {
-    let link = own(&state, &portal, &id)?;
-    let svg = code::svg(&state.app.link_url(&link)).ok_or(Fault::NotFound)?;
+pub async fn qr(visit: Visit<Portal, LinkId>) -> Result<Response, Fault> {
+    let link = own(&visit)?;
+    let svg = code::svg(&visit.app.link_url(&link)).ok_or(Fault::NotFound)?;
     Ok(download("image/svg+xml", "link-qr.svg", svg))
 }
 
-fn own(state: &PageState, portal: &Portal, id: &str) -> Result<Link, Fault> {
-    let id: LinkId = id.parse().map_err(|_| Fault::NotFound)?;
-    let directory = state.app.directory();
-    let link = directory.link(id).filter(|link| link.affiliate == portal.affiliate.id);
+fn own(visit: &Visit<Portal, LinkId>) -> Result<Link, Fault> {
+    let directory = visit.app.directory();
+    let link = directory.link(visit.at).filter(|link| link.affiliate == visit.who.affiliate.id);
     link.map(|link| Link::clone(link)).ok_or(Fault::NotFound)
 }
 
-async fn page(
-    state: &PageState,
-    portal: &Portal,
-    query: Option<&str>,
-    status: StatusCode,
-    form: &FormView,
-) -> Result<Response, Fault> {
-    let affiliate = &portal.affiliate;
+async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, Fault> {
+    let (state, affiliate) = (&visit.state, &visit.who.affiliate);
     let today = state.app.zone().date_of(state.app.now());
     let signups = state.app.signups_by_link(affiliate.id).await?;
     let mut links = state.app.directory().links_of(affiliate.id);
     links.sort_by_key(|link| (link.id != affiliate.default_link, std::cmp::Reverse(link.created_at)));
-    let asked = crate::http::pages::parameter(query, "page").parse().unwrap_or(1_usize);
+    let asked = crate::http::pages::parameter(visit.raw.as_deref(), "page").parse().unwrap_or(1_usize);
     let pages = links.len().div_ceil(ON_A_PAGE).max(1);
     let number = asked.clamp(1, pages);
     let links: Vec<_> = links.into_iter().skip((number - 1) * ON_A_PAGE).take(ON_A_PAGE).collect();
@@ -148,7 +124,7 @@ async fn page(
         may_create => affiliate.status() == Status::Active,
         days => DAYS, page => number, pages,
     };
-    Ok(state.page_with(status, "portal/links.html", &chrome(portal, "links", query), content))
+    Ok(visit.page_with(form.status, "portal/links.html", "links", content))
 }
 
 fn clicks_of(days: &[crate::store::DayCounts]) -> HashMap<LinkId, (u64, u64)> {

@@ -13,37 +13,30 @@ mod referrals;
 mod statements;
 mod words;
 
-use super::Chrome;
-use super::routes::{Door, Routes};
-use super::session::Portal;
+use super::routes::Door::SignedIn;
+use super::routes::Routes;
+pub use words::DONE;
 
 /// Their routes.
 pub fn routes() -> Routes {
     Routes::default()
-        .get("/portal", Door::SignedIn, home::show)
-        .get("/portal/referrals", Door::SignedIn, referrals::list)
-        .get("/portal/referrals/{account_id}", Door::SignedIn, referrals::show)
-        .get("/portal/statements", Door::SignedIn, statements::list)
-        .get("/portal/statements/{month}", Door::SignedIn, statements::show)
-        .get("/portal/statements/{month}/print", Door::SignedIn, statements::print)
-        .get("/portal/payouts", Door::SignedIn, payouts::show)
-        .get("/portal/links", Door::SignedIn, links::list)
-        .post("/portal/links", Door::SignedIn, links::create)
-        .post("/portal/links/{link_id}/disable", Door::SignedIn, links::disable)
-        .get("/portal/links/{link_id}/qr.svg", Door::SignedIn, links::qr)
-        .get("/portal/claims", Door::SignedIn, claims::list)
-        .post("/portal/claims", Door::SignedIn, claims::file)
-        .get("/portal/profile", Door::SignedIn, profile::show)
-        .post("/portal/profile", Door::SignedIn, profile::change)
-        .post("/portal/profile/email", Door::SignedIn, profile::change_email)
-        .post("/portal/profile/paypal", Door::SignedIn, profile::change_paypal)
-        .post("/portal/profile/password", Door::SignedIn, profile::change_password)
-        .post("/portal/profile/sign-out-everywhere", Door::SignedIn, profile::sign_out_everywhere)
-}
-
-/// What stands around a page, with what its address says was just done.
-fn chrome(portal: &Portal, section: &'static str, query: Option<&str>) -> Chrome {
-    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let done = pairs.into_iter().find(|(key, _)| key == "done").and_then(|(_, value)| words::done(&value));
-    Chrome { notice: done, ..portal.chrome(section) }
+        .get("/portal", SignedIn, home::show)
+        .get("/portal/referrals", SignedIn, referrals::list)
+        .get("/portal/referrals/{account_id}", SignedIn, referrals::show)
+        .get("/portal/statements", SignedIn, statements::list)
+        .get("/portal/statements/{month}", SignedIn, statements::show)
+        .get("/portal/statements/{month}/print", SignedIn, statements::print)
+        .get("/portal/payouts", SignedIn, payouts::show)
+        .get("/portal/links", SignedIn, links::list)
+        .post("/portal/links", SignedIn, links::create)
+        .post("/portal/links/{link_id}/disable", SignedIn, links::disable)
+        .get("/portal/links/{link_id}/qr.svg", SignedIn, links::qr)
+        .get("/portal/claims", SignedIn, claims::list)
+        .post("/portal/claims", SignedIn, claims::file)
+        .get("/portal/profile", SignedIn, profile::show)
+        .post("/portal/profile", SignedIn, profile::change)
+        .post("/portal/profile/email", SignedIn, profile::change_email)
+        .post("/portal/profile/paypal", SignedIn, profile::change_paypal)
+        .post("/portal/profile/password", SignedIn, profile::change_password)
+        .post("/portal/profile/sign-out-everywhere", SignedIn, profile::sign_out_everywhere)
 }

@@ -1,13 +1,11 @@
 //! `/portal/payouts`: what is due when, and why something would wait.
 
-use super::chrome;
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
 use crate::domain::payout::Carried;
+use crate::http::pages::Fault;
 use crate::http::pages::payout::{Standing, outlook, standing, why};
-use crate::http::pages::session::Portal;
-use crate::http::pages::{Fault, PageState};
-use axum::extract::State;
+use crate::http::pages::session::{Portal, Visit};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -31,11 +29,11 @@ struct Reason {
 }
 
 /// Shows it.
-pub async fn show(State(state): State<PageState>, portal: Portal) -> Result<Response, Fault> {
-    let statements = state.app.statements_of(portal.affiliate.id).await?;
-    let next = outlook(&state, &portal.affiliate, &statements);
+pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+    let statements = visit.app.statements_of(visit.who.affiliate.id).await?;
+    let next = outlook(&visit, &visit.who.affiliate, &statements);
     let reason = |one: &Carried| Reason {
-        words: why(&state, *one),
+        words: why(&visit, *one),
         link: (*one == Carried::NoPaypalEmail).then_some(("/portal/profile#paypal", "Add it")),
     };
     let shown = statements.iter().filter(|doc| !doc.is_closed() || !doc.statement.total.is_zero());
@@ -43,7 +41,7 @@ pub async fn show(State(state): State<PageState>, portal: Portal) -> Result<Resp
         month: doc.statement.month,
         total: doc.statement.total,
         closed: doc.is_closed(),
-        payment: standing(&state, &next, doc),
+        payment: standing(&visit, &next, doc),
     });
     let content = context! {
         next_on => next.on.to_string(),
@@ -52,8 +50,8 @@ pub async fn show(State(state): State<PageState>, portal: Portal) -> Result<Resp
         next_open => next.has_open,
         reasons => Value::from(Serde(next.carried.iter().map(reason).collect::<Vec<_>>())),
         coming => Value::from(Serde(coming.collect::<Vec<_>>())),
-        minimum => state.app.config().program.minimum_payout.to_string(),
-        paypal_email => portal.affiliate.profile.paypal_email.clone(),
+        minimum => visit.app.config().program.minimum_payout.to_string(),
+        paypal_email => visit.who.affiliate.profile.paypal_email.clone(),
     };
-    Ok(state.page("portal/payouts.html", &chrome(&portal, "payouts", None), content))
+    Ok(visit.page("portal/payouts.html", "payouts", content))
 }

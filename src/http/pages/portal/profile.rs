@@ -1,13 +1,11 @@
 //! `/portal/profile`: who the affiliate is, where it is reached and paid, its password and devices.
 
-use super::chrome;
-use crate::app::people::{ChangedAffiliate, SetPasswordError, SignInError};
-use crate::http::pages::session::{Client, Portal, Signed, with_session, without_session};
-use crate::http::pages::{Fault, Form, FormView, PageState, Part, see_other};
-use axum::extract::{RawQuery, State};
+use crate::app::people::{ChangedAffiliate, SignInError};
+use crate::http::pages::session::{Client, Portal, Signed, Visit, with_session, without_session};
+use crate::http::pages::sign_in::wrong_password;
+use crate::http::pages::{Fault, Form, FormView, Part, see_other};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use http::StatusCode;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
@@ -21,19 +19,12 @@ struct Device {
 }
 
 /// Shows it.
-pub async fn show(
-    State(state): State<PageState>,
-    portal: Portal,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Fault> {
-    page(&state, &portal, query.as_deref(), StatusCode::OK, None).await
+pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+    page(&visit, None).await
 }
 
 /// Changes name, company, web site.
-pub async fn change(
-    State(state): State<PageState>,
-    Signed(portal, mut form): Signed<Portal>,
-) -> Result<Response, Fault> {
+pub async fn change(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
     let changed = ChangedAffiliate {
         name: form.need("name", "Please tell us your name."),
         company: Some(form.take("company")),
@@ -41,116 +32,77 @@ pub async fn change(
         ..ChangedAffiliate::default()
     };
     if !form.is_good() {
-        return refused(&state, &portal, &form).await;
+        return refused(&visit, &form).await;
     }
-    state.app.change_affiliate(&portal.actor(), portal.affiliate.id, changed).await?;
+    visit.app.change_affiliate(&visit.actor(), visit.who.affiliate.id, changed).await?;
     Ok(see_other("/portal/profile?done=profile"))
 }
 
 /// Asks for another e-mail: it counts once a mail to it has confirmed it.
-pub async fn change_email(
-    State(state): State<PageState>,
-    Signed(portal, mut form): Signed<Portal>,
-) -> Result<Response, Fault> {
+pub async fn change_email(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
     let Some(email) = form.need("new_email", "Please type the new address.") else {
-        return refused(&state, &portal, &form).await;
+        return refused(&visit, &form).await;
     };
-    if let Some(status) = confirmed(&state, &portal, &mut form, "email_password").await? {
-        return page(&state, &portal, None, status, Some(form.view())).await;
+    if !confirmed(&visit, &mut form, "email_password").await? {
+        return refused(&visit, &form).await;
     }
-    state.app.ask_to_change_email(portal.affiliate.id, &email).await?;
+    visit.app.ask_to_change_email(visit.who.affiliate.id, &email).await?;
     Ok(see_other("/portal/profile?done=email"))
 }
 
 /// Asks for another PayPal e-mail: it counts once a mail to the affiliate's own address has confirmed it.
-pub async fn change_paypal(
-    State(state): State<PageState>,
-    Signed(portal, mut form): Signed<Portal>,
-) -> Result<Response, Fault> {
+pub async fn change_paypal(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
     let Some(email) = form.need("new_paypal", "Please type the address of your PayPal account.") else {
-        return refused(&state, &portal, &form).await;
+        return refused(&visit, &form).await;
     };
-    if let Some(status) = confirmed(&state, &portal, &mut form, "paypal_password").await? {
-        return page(&state, &portal, None, status, Some(form.view())).await;
+    if !confirmed(&visit, &mut form, "paypal_password").await? {
+        return refused(&visit, &form).await;
     }
-    state.app.ask_to_change_paypal(portal.affiliate.id, &email).await?;
+    visit.app.ask_to_change_paypal(visit.who.affiliate.id, &email).await?;
     Ok(see_other("/portal/profile?done=paypal"))
 }
 
-/// Asks for the present password: a session alone, which may be stolen, does not redirect mail or money. Answers with
-/// what status the form is shown again, if it was not given.
-async fn confirmed(
-    state: &PageState,
-    portal: &Portal,
-    form: &mut Form,
-    field: &'static str,
-) -> Result<Option<StatusCode>, Fault> {
-    let password = form.secret(field).to_owned();
-    match state.app.confirm_password(&portal.session, &password).await {
-        Ok(()) => Ok(None),
-        Err(SignInError::Wrong) => {
-            form.wrong(field, "This is not your present password.");
-            Ok(Some(StatusCode::UNPROCESSABLE_ENTITY))
-        }
-        Err(SignInError::TooMany) => {
-            form.wrong(field, TOO_MANY);
-            Ok(Some(StatusCode::TOO_MANY_REQUESTS))
-        }
-        Err(SignInError::Unavailable) => Err(Fault::Unavailable),
+/// Asks for the present password: a session alone, which may be stolen, does not redirect mail or money. Whether it
+/// was given; if not, the form says so.
+async fn confirmed(visit: &Visit<Portal>, form: &mut Form, field: &'static str) -> Result<bool, Fault> {
+    match visit.app.confirm_password(&visit.who.session, form.secret(field)).await {
+        Ok(()) => return Ok(true),
+        Err(SignInError::Wrong) => form.wrong(field, "This is not your present password."),
+        Err(SignInError::TooMany) => form.too_often(field, TOO_MANY),
+        Err(SignInError::Unavailable) => return Err(Fault::Unavailable),
     }
+    Ok(false)
 }
 
 const TOO_MANY: &str = "That was a wrong password too often. Please try again in a quarter of an hour.";
 
 /// Changes the password; all other sessions end.
 pub async fn change_password(
-    State(state): State<PageState>,
     client: Client,
-    Signed(portal, mut form): Signed<Portal>,
+    Signed { visit, mut form }: Signed<Portal>,
 ) -> Result<Response, Fault> {
     let (old, new) = (form.secret("old_password").to_owned(), form.secret("new_password").to_owned());
-    match state.app.change_password(&portal.session, &old, &new, &client.agent).await {
-        Ok(session) => Ok(with_session(&state, &session, see_other("/portal/profile?done=password"))),
-        Err(SetPasswordError::Wrong) => {
-            form.wrong("old_password", "This is not your present password.");
-            refused(&state, &portal, &form).await
-        }
-        Err(SetPasswordError::Password(fault)) => {
-            form.wrong("new_password", fault.sentence());
-            refused(&state, &portal, &form).await
-        }
-        Err(SetPasswordError::TooMany) => {
-            form.wrong("old_password", TOO_MANY);
-            page(&state, &portal, None, StatusCode::TOO_MANY_REQUESTS, Some(form.view())).await
-        }
-        Err(SetPasswordError::Link(_)) => Err(Fault::Conflict),
-        Err(SetPasswordError::Deferred) => Err(Fault::Kept),
-        Err(SetPasswordError::Unavailable) => Err(Fault::Unavailable),
+    match visit.app.change_password(&visit.who.session, &old, &new, &client.agent).await {
+        Ok(session) => return Ok(with_session(&visit, &session, see_other("/portal/profile?done=password"))),
+        Err(error) => wrong_password(&mut form, &error, TOO_MANY)?,
     }
+    refused(&visit, &form).await
 }
 
 /// Ends all sessions, this one too.
-pub async fn sign_out_everywhere(
-    State(state): State<PageState>,
-    Signed(portal, _): Signed<Portal>,
-) -> Result<Response, Fault> {
-    let person = portal.session.person;
-    state.app.sign_out_everywhere(&portal.actor(), person).await?;
-    Ok(without_session(&state, Part::Portal, see_other("/login")))
+pub async fn sign_out_everywhere(Signed { visit, .. }: Signed<Portal>) -> Result<Response, Fault> {
+    let person = visit.who.session.person;
+    visit.app.sign_out_everywhere(&visit.actor(), person).await?;
+    Ok(without_session(&visit, Part::Portal, see_other("/login")))
 }
 
-async fn refused(state: &PageState, portal: &Portal, form: &Form) -> Result<Response, Fault> {
-    page(state, portal, None, StatusCode::UNPROCESSABLE_ENTITY, Some(form.view())).await
+async fn refused(visit: &Visit<Portal>, form: &Form) -> Result<Response, Fault> {
+    page(visit, Some(form.view())).await
 }
 
-async fn page(
-    state: &PageState,
-    portal: &Portal,
-    query: Option<&str>,
-    status: StatusCode,
-    refused: Option<FormView>,
-) -> Result<Response, Fault> {
-    let profile = &portal.affiliate.profile;
+async fn page(visit: &Visit<Portal>, refused: Option<FormView>) -> Result<Response, Fault> {
+    let affiliate = &visit.who.affiliate;
+    let profile = &affiliate.profile;
     let mut form = FormView::with([
         ("name", Some(profile.name.as_str())),
         ("company", profile.company.as_deref()),
@@ -159,29 +111,30 @@ async fn page(
     if let Some(refused) = refused {
         // The page has several forms: of those that were not sent, what is known is shown.
         form.values.extend(refused.values);
-        (form.errors, form.order) = (refused.errors, refused.order);
+        form = FormView { values: form.values, ..refused };
     }
-    let devices: Vec<Device> = state
+    let devices: Vec<Device> = visit
         .app
-        .sessions_of(&portal.session)
+        .sessions_of(&visit.who.session)
         .await?
         .into_iter()
         .map(|one| Device { name: device(&one.agent), seen_at: one.seen_at, is_this: one.is_this })
         .collect();
-    let held = portal.affiliate.payouts_held_until().filter(|until| state.app.now() < *until);
+    let held = affiliate.payouts_held_until().filter(|until| visit.app.now() < *until);
+    let status = form.status;
     let content = context! {
         form => Value::from(Serde(form)),
         email => profile.email.clone(),
         paypal_email => profile.paypal_email.clone(),
         held_until => Value::from(Serde(held)),
-        holds => portal.affiliate.holds_when_changed(),
-        signature => Value::from(Serde(portal.affiliate.signature())),
+        holds => affiliate.holds_when_changed(),
+        signature => Value::from(Serde(affiliate.signature())),
         devices => Value::from(Serde(devices)),
-        may_act => portal.affiliate.may_act(),
-        code => portal.affiliate.code.to_string(),
-        id => portal.affiliate.id.to_string(),
+        may_act => affiliate.may_act(),
+        code => affiliate.code.to_string(),
+        id => affiliate.id.to_string(),
     };
-    Ok(state.page_with(status, "portal/profile.html", &chrome(portal, "profile", query), content))
+    Ok(visit.page_with(status, "portal/profile.html", "profile", content))
 }
 
 /// A browser and its system, as people know them.

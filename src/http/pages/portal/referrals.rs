@@ -1,15 +1,14 @@
 //! `/portal/referrals`: who was referred, how far each is, and why it was credited. Nothing personal is shown.
 
-use super::{chrome, words};
+use super::words;
 use crate::app::{ReferralState, ReferralSummary};
 use crate::domain::id::AccountId;
 use crate::domain::statement::Change;
 use crate::http::pages::payout::{earned_for, stated, tier};
-use crate::http::pages::session::Portal;
+use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::table::{self, Cell, List};
 use crate::http::pages::view::{money, show_day};
 use crate::http::pages::{Fault, PageState, download};
-use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
 use minijinja::context;
@@ -83,22 +82,18 @@ fn referrals(state: &PageState) -> List<'_, ReferralSummary> {
 }
 
 /// Lists them, or exports them.
-pub async fn list(
-    State(state): State<PageState>,
-    portal: Portal,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let list = referrals(&state);
-    let query = list.read(raw.as_deref())?;
-    let statements = state.app.statements_of(portal.affiliate.id).await?;
-    let referrals = state.app.referrals_of(portal.affiliate.id, &statements).await?;
+pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
+    let list = referrals(&visit);
+    let query = list.read(visit.raw.as_deref())?;
+    let statements = visit.app.statements_of(visit.who.affiliate.id).await?;
+    let referrals = visit.app.referrals_of(visit.who.affiliate.id, &statements).await?;
     let has_any = !referrals.is_empty();
     let list = list.show(referrals, &query);
     if query.csv {
         return Ok(download("text/csv; charset=utf-8", "referrals.csv", list.to_csv()));
     }
     let content = context! { list => Value::from(Serde(list)), has_any };
-    Ok(state.page("portal/referrals.html", &chrome(&portal, "referrals", None), content))
+    Ok(visit.page("portal/referrals.html", "referrals", content))
 }
 
 fn is_shown(referral: &ReferralSummary, filter: &str) -> bool {
@@ -131,19 +126,14 @@ struct Moment {
 }
 
 /// Shows one.
-pub async fn show(
-    State(state): State<PageState>,
-    portal: Portal,
-    Path(id): Path<String>,
-) -> Result<Response, Fault> {
-    let id: AccountId = id.parse().map_err(|_| Fault::NotFound)?;
-    let statements = state.app.statements_of(portal.affiliate.id).await?;
-    let found = state.app.referral_of(portal.affiliate.id, &id, &statements).await?;
+pub async fn show(visit: Visit<Portal, AccountId>) -> Result<Response, Fault> {
+    let statements = visit.app.statements_of(visit.who.affiliate.id).await?;
+    let found = visit.app.referral_of(visit.who.affiliate.id, &visit.at, &statements).await?;
     let (account, referral) = found.ok_or(Fault::NotFound)?;
-    let directory = state.app.directory();
+    let directory = visit.app.directory();
     let link = referral.link_id.and_then(|id| directory.link(id).cloned());
-    let link = link.filter(|link| link.affiliate == portal.affiliate.id);
-    let clicked_on = referral.clicked_at.map(|at| state.app.zone().date_of(at));
+    let link = link.filter(|link| link.affiliate == visit.who.affiliate.id);
+    let clicked_on = referral.clicked_at.map(|at| visit.app.zone().date_of(at));
     let (state_word, tone, meaning) = words::state(referral.state);
     let mut moments = Vec::new();
     if let Some(claim) = &account.signup {
@@ -168,9 +158,9 @@ pub async fn show(
         rejected => referral.state == ReferralState::Rejected,
         tone => Value::from(Serde(tone)),
         moments => Value::from(Serde(moments)),
-        stated => Value::from(Serde(stated(&statements, &id))),
+        stated => Value::from(Serde(stated(&statements, &visit.at))),
         earned_for => referral.earned_for.as_ref().map(earned_for),
-        email => portal.affiliate.profile.email.clone(),
+        email => visit.who.affiliate.profile.email.clone(),
     };
-    Ok(state.page("portal/referral.html", &chrome(&portal, "referrals", None), content))
+    Ok(visit.page("portal/referral.html", "referrals", content))
 }

@@ -1,16 +1,14 @@
 //! `/portal/statements`: what each month earned, line by line; as CSV and for printing.
 
-use super::chrome;
 use crate::app::StatementDoc;
 use crate::domain::calendar::Month;
 use crate::domain::payout::Outlook;
 use crate::domain::statement::{Adjustment, Line, Note};
 use crate::http::pages::payout::{self, Standing};
-use crate::http::pages::session::Portal;
+use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::table::{self, Cell, List, Listing, Tone, csv_file};
 use crate::http::pages::view::{money, month_in_words, show_day};
 use crate::http::pages::{Fault, PageState, download};
-use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -49,31 +47,27 @@ fn statements<'a>(state: &'a PageState, next: &'a Outlook) -> List<'a, Statement
 }
 
 /// Lists them, the newest first.
-pub async fn list(
-    State(state): State<PageState>,
-    portal: Portal,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let docs = state.app.statements_of(portal.affiliate.id).await?;
-    let next = payout::outlook(&state, &portal.affiliate, &docs);
-    let list = statements(&state, &next);
-    let query = list.read(raw.as_deref())?;
+pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
+    let docs = visit.app.statements_of(visit.who.affiliate.id).await?;
+    let next = payout::outlook(&visit, &visit.who.affiliate, &docs);
+    let list = statements(&visit, &next);
+    let query = list.read(visit.raw.as_deref())?;
     let list = list.show(docs, &query);
     if query.csv {
         return Ok(download("text/csv; charset=utf-8", "statements.csv", list.to_csv()));
     }
     let content = context! { list => Value::from(Serde(list)) };
-    Ok(state.page("portal/statements.html", &chrome(&portal, "statements", None), content))
+    Ok(visit.page("portal/statements.html", "statements", content))
 }
 
 /// A statement, and where it stands on its way to being paid.
-async fn find(state: &PageState, portal: &Portal, month: &str) -> Result<(StatementDoc, Standing), Fault> {
-    let month: Month = month.parse().map_err(|_| Fault::NotFound)?;
-    let mut all = state.app.statements_of(portal.affiliate.id).await?;
-    let next = payout::outlook(state, &portal.affiliate, &all);
-    let place = all.iter().position(|doc| doc.statement.month == month).ok_or(Fault::NotFound)?;
+async fn find(visit: &Visit<Portal, Month>) -> Result<(StatementDoc, Standing), Fault> {
+    let affiliate = &visit.who.affiliate;
+    let mut all = visit.app.statements_of(affiliate.id).await?;
+    let next = payout::outlook(visit, affiliate, &all);
+    let place = all.iter().position(|doc| doc.statement.month == visit.at).ok_or(Fault::NotFound)?;
     let doc = all.swap_remove(place);
-    let standing = payout::standing(state, &next, &doc);
+    let standing = payout::standing(visit, &next, &doc);
     Ok((doc, standing))
 }
 
@@ -105,15 +99,10 @@ fn commissions(doc: &StatementDoc) -> List<'_, Line> {
 }
 
 /// Shows one month, its lines in pages; or exports it.
-pub async fn show(
-    State(state): State<PageState>,
-    portal: Portal,
-    Path(month): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let (doc, payment) = find(&state, &portal, &month).await?;
+pub async fn show(visit: Visit<Portal, Month>) -> Result<Response, Fault> {
+    let (doc, payment) = find(&visit).await?;
     let list = commissions(&doc);
-    let query = list.read(raw.as_deref())?;
+    let query = list.read(visit.raw.as_deref())?;
     if query.csv {
         let name = format!("statement-{}.csv", doc.statement.month);
         return Ok(download(
@@ -124,17 +113,13 @@ pub async fn show(
     }
     let list = list.show(doc.statement.lines.clone(), &query);
     // The file of the whole statement has a button of its own.
-    Ok(page(&state, &portal, &doc, &payment, Some(list.without_export())))
+    Ok(page(&visit, &doc, &payment, Some(list.without_export())))
 }
 
 /// One month on one page, to be printed.
-pub async fn print(
-    State(state): State<PageState>,
-    portal: Portal,
-    Path(month): Path<String>,
-) -> Result<Response, Fault> {
-    let (doc, payment) = find(&state, &portal, &month).await?;
-    Ok(page(&state, &portal, &doc, &payment, None))
+pub async fn print(visit: Visit<Portal, Month>) -> Result<Response, Fault> {
+    let (doc, payment) = find(&visit).await?;
+    Ok(page(&visit, &doc, &payment, None))
 }
 
 #[derive(Serialize)]
@@ -153,8 +138,7 @@ struct PrintedLine<'a> {
 }
 
 fn page(
-    state: &PageState,
-    portal: &Portal,
+    visit: &Visit<Portal, Month>,
     doc: &StatementDoc,
     payment: &Standing,
     list: Option<Listing>,
@@ -181,11 +165,11 @@ fn page(
         lines => Value::from(Serde(lines)),
         list => Value::from(Serde(list)),
         printed,
-        affiliate_name => portal.affiliate.profile.name.clone(),
-        affiliate_company => portal.affiliate.profile.company.clone(),
-        affiliate_id => portal.affiliate.id.to_string(),
+        affiliate_name => visit.who.affiliate.profile.name.clone(),
+        affiliate_company => visit.who.affiliate.profile.company.clone(),
+        affiliate_id => visit.who.affiliate.id.to_string(),
     };
-    state.page("portal/statement.html", &chrome(portal, "statements", None), content)
+    visit.page("portal/statement.html", "statements", content)
 }
 
 const fn note_words(note: Note) -> &'static str {

@@ -8,24 +8,23 @@ use crate::http::pages::session::sentence;
 use crate::http::pages::table::Tone;
 use crate::http::pages::view::show_day;
 
-/// What was just done; an address can't make a page say anything else.
-pub fn done(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "signed" => "Thank you for signing. Your link is ready: share it, and it earns from now on.",
-        "link" => "Your new link is ready.",
-        "disabled" => "The link is switched off. It still leads to our pages, but earns no more.",
-        "claim" => "Thank you. We will look into it and write to you.",
-        "profile" => "Your profile is saved.",
-        "email" => {
-            "We have sent a mail to the new address. The change counts once you have pressed the button it leads to."
-        }
-        "paypal" => {
-            "We have sent a mail to your e-mail address. The change counts once you have pressed the button it leads to."
-        }
-        "password" => "Your password is changed, and all other devices are signed out.",
-        _ => return None,
-    })
-}
+/// What was just done, by its code in the address.
+pub const DONE: &[(&str, &str)] = &[
+    ("signed", "Thank you for signing. Your link is ready: share it, and it earns from now on."),
+    ("link", "Your new link is ready."),
+    ("disabled", "The link is switched off. It still leads to our pages, but earns no more."),
+    ("claim", "Thank you. We will look into it and write to you."),
+    ("profile", "Your profile is saved."),
+    (
+        "email",
+        "We have sent a mail to the new address. The change counts once you have pressed the button it leads to.",
+    ),
+    (
+        "paypal",
+        "We have sent a mail to your e-mail address. The change counts once you have pressed the button it leads to.",
+    ),
+    ("password", "Your password is changed, and all other devices are signed out."),
+];
 
 /// A referral's state: its word, how it is to be seen, and what it means.
 pub const fn state(state: ReferralState) -> (&'static str, Tone, &'static str) {
@@ -81,7 +80,7 @@ pub fn via(referral: &ReferralSummary) -> &'static str {
     }
 }
 
-/// The same, told.
+/// The same, as a sentence.
 pub fn why(referral: &ReferralSummary, link: Option<&Link>, clicked_on: Option<chrono::NaiveDate>) -> String {
     let on = clicked_on.map(|day| format!(" on {}", show_day(day))).unwrap_or_default();
     let link = link.and_then(|link| link.label.as_deref());

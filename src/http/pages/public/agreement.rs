@@ -3,52 +3,41 @@
 use crate::app::people::ActError;
 use crate::domain::affiliate::Status;
 use crate::domain::person::{Agreement, Signature};
-use crate::http::pages::session::{Client, Portal, Signed};
-use crate::http::pages::{Chrome, Fault, FormView, PageState, Part, see_other};
-use axum::extract::{RawQuery, State};
+use crate::http::pages::session::{Client, Portal, Signed, Visit};
+use crate::http::pages::{Chrome, Fault, FormView, Part, parameter, see_other};
 use axum::response::Response;
-use http::StatusCode;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 
 /// Shows the text that was signed, or with the form the one that is to be; `?version=` shows one that was signed before.
-pub async fn show(
-    State(state): State<PageState>,
-    portal: Portal,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Fault> {
-    let pairs = url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
-    let asked = pairs.into_iter().find(|(key, _)| key == "version").map(|(_, version)| version.into_owned());
-    let paypal = FormView::with([("paypal_email", portal.affiliate.profile.paypal_email.as_deref())]);
+pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+    let asked = Some(parameter(visit.raw.as_deref(), "version")).filter(|version| !version.is_empty());
+    let paypal = FormView::with([("paypal_email", visit.who.affiliate.profile.paypal_email.as_deref())]);
     match asked {
-        None if portal.must_sign => Ok(to_sign(&state, &portal, StatusCode::OK, &paypal)),
+        None if visit.who.must_sign => Ok(to_sign(&visit, &paypal)),
         asked => {
-            let version = asked.unwrap_or_else(|| state.app.agreement().version.clone());
-            let signed = portal.affiliate.signatures.iter().find(|one| one.version == version);
+            let version = asked.unwrap_or_else(|| visit.app.agreement().version.clone());
+            let signed = visit.who.affiliate.signatures.iter().find(|one| one.version == version);
             let signature = signed.ok_or(Fault::NotFound)?;
             // Its document is written before anybody signs.
-            let text = state.app.signed_text(signature).await?.ok_or(Fault::Unavailable)?;
-            Ok(page(&state, &portal, StatusCode::OK, &FormView::default(), &text, Some(signature)))
+            let text = visit.app.signed_text(signature).await?.ok_or(Fault::Unavailable)?;
+            Ok(page(&visit, &FormView::default(), &text, Some(signature)))
         }
     }
 }
 
 /// Signs.
-pub async fn sign(
-    State(state): State<PageState>,
-    client: Client,
-    Signed(portal, mut form): Signed<Portal>,
-) -> Result<Response, Fault> {
-    if !portal.must_sign {
+pub async fn sign(client: Client, Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
+    if !visit.who.must_sign {
         return Ok(see_other("/portal"));
     }
     let name = form.need("signature", "Please type your full name as your signature.");
-    let settles_paypal = is_first(&portal) && form.has("paypal_email");
+    let settles_paypal = is_first(&visit.who) && form.has("paypal_email");
     let paypal_email = form.take("paypal_email");
     if !form.ticked("agree") {
         form.wrong("agree", "Please tick the box if you agree.");
     }
-    let agreement = state.app.agreement();
+    let agreement = visit.app.agreement();
     let read = form.text("sha256");
     if form.text("version") != agreement.version || !(read.is_empty() || read == agreement.sha256) {
         form.wrong(
@@ -57,16 +46,16 @@ pub async fn sign(
         );
     }
     let Some(name) = name.filter(|_| form.is_good()) else {
-        return Ok(to_sign(&state, &portal, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
+        return Ok(to_sign(&visit, &form.view()));
     };
     let refused = |error| match error {
         ActError::Refused(_) => Fault::Conflict,
         error => error.into(),
     };
     if settles_paypal {
-        state.app.settle_paypal(portal.affiliate.id, paypal_email).await.map_err(refused)?;
+        visit.app.settle_paypal(visit.who.affiliate.id, paypal_email).await.map_err(refused)?;
     }
-    state.app.sign_agreement(portal.affiliate.id, &name, client.ip).await.map_err(refused)?;
+    visit.app.sign_agreement(visit.who.affiliate.id, &name, client.ip).await.map_err(refused)?;
     Ok(see_other("/portal?done=signed"))
 }
 
@@ -75,19 +64,18 @@ fn is_first(portal: &Portal) -> bool {
     portal.affiliate.status() == Status::Activated
 }
 
-fn to_sign(state: &PageState, portal: &Portal, status: StatusCode, form: &FormView) -> Response {
-    page(state, portal, status, form, state.app.agreement(), None)
+fn to_sign(visit: &Visit<Portal>, form: &FormView) -> Response {
+    page(visit, form, visit.app.agreement(), None)
 }
 
 /// A text, with the signature under it or with the form that signs it.
 fn page(
-    state: &PageState,
-    portal: &Portal,
-    status: StatusCode,
+    visit: &Visit<Portal>,
     form: &FormView,
     agreement: &Agreement,
     signature: Option<&Signature>,
 ) -> Response {
+    let portal = &visit.who;
     let chrome = Chrome { part: Part::Public, csrf: portal.session.csrf.clone(), ..Chrome::default() };
     let content = context! {
         form => Value::from(Serde(form)),
@@ -99,7 +87,7 @@ fn page(
         sha256 => agreement.sha256.clone(),
         signature => Value::from(Serde(signature)),
     };
-    state.page_with(status, "public/agreement.html", &chrome, content)
+    visit.state.page_with(form.status, "public/agreement.html", &chrome, content)
 }
 
 /// The text's paragraphs, each of one or more lines: a blank line ends a paragraph; within one, lines that were only

@@ -1,23 +1,22 @@
-//! `/apply`: asking to join. The answer is the same whoever applies, known or not.
+//! `/apply`: asking to join. The answer is the same for everybody, known or not.
 
 use crate::app::people::{ActError, NewAffiliate};
 use crate::http::pages::session::Client;
 use crate::http::pages::{Chrome, Fault, Form, FormView, PageState, see_other};
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 
 /// Shows the empty form.
 pub async fn show(State(state): State<PageState>) -> Response {
-    page(&state, StatusCode::OK, &FormView::default())
+    page(&state, &FormView::default())
 }
 
 /// Takes an application in.
 pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
     let Some(new) = read(&mut form, &state.app.config().program.partner_types) else {
-        return Ok(page(&state, StatusCode::UNPROCESSABLE_ENTITY, &form.view()));
+        return Ok(page(&state, &form.view()));
     };
     // People don't see this field; programs that fill in every field they find do.
     if !form.text("fax").is_empty() {
@@ -28,7 +27,8 @@ pub async fn send(State(state): State<PageState>, client: Client, mut form: Form
         Err(ActError::TooMany) => {
             let sentence =
                 "There were many applications from your network. Please send yours again in an hour.";
-            Ok(page(&state, StatusCode::TOO_MANY_REQUESTS, &form.view().error("form", sentence)))
+            form.too_often("form", sentence);
+            Ok(page(&state, &form.view()))
         }
         Err(error) => Err(error.into()),
     }
@@ -67,12 +67,12 @@ fn read(form: &mut Form, partner_types: &[String]) -> Option<NewAffiliate> {
     .filter(|_| form.is_good())
 }
 
-fn page(state: &PageState, status: StatusCode, form: &FormView) -> Response {
+fn page(state: &PageState, form: &FormView) -> Response {
     let content = context! {
         form => Value::from(Serde(form)),
         partner_types => Value::from(Serde(choices(&state.app.config().program.partner_types))),
     };
-    state.page_with(status, "public/apply.html", &Chrome::default(), content)
+    state.page_with(form.status, "public/apply.html", &Chrome::default(), content)
 }
 
 /// The kinds of partner with their words, after one that is no choice: nobody becomes a kind by overlooking it.

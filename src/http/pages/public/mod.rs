@@ -5,28 +5,29 @@ mod apply;
 mod confirm;
 mod home;
 
-use super::routes::{Door, Routes};
+use super::routes::Door::{Open, SignedIn};
+use super::routes::Routes;
 use super::session::Portal;
 use super::sign_in;
 
 /// Their routes.
 pub fn routes() -> Routes {
     Routes::default()
-        .get("/", Door::Open, home::show)
-        .get("/apply", Door::Open, apply::show)
-        .post("/apply", Door::Open, apply::send)
-        .get("/apply/thanks", Door::Open, apply::thanks)
-        .get("/login", Door::Open, sign_in::show::<Portal>)
-        .post("/login", Door::Open, sign_in::sign_in::<Portal>)
-        .post("/sign-out", Door::SignedIn, sign_in::sign_out::<Portal>)
-        .get("/forgot", Door::Open, sign_in::forgot::<Portal>)
-        .post("/forgot", Door::Open, sign_in::send_link::<Portal>)
-        .get("/activate", Door::Open, sign_in::choose::<Portal>)
-        .post("/activate", Door::Open, sign_in::set_password::<Portal>)
-        .get("/reset", Door::Open, sign_in::choose::<Portal>)
-        .post("/reset", Door::Open, sign_in::set_password::<Portal>)
-        .get("/confirm", Door::Open, confirm::show)
-        .post("/confirm", Door::Open, confirm::send)
-        .get("/agreement", Door::SignedIn, agreement::show)
-        .post("/agreement", Door::SignedIn, agreement::sign)
+        .get("/", Open, home::show)
+        .get("/apply", Open, apply::show)
+        .post("/apply", Open, apply::send)
+        .get("/apply/thanks", Open, apply::thanks)
+        .get("/login", Open, sign_in::show::<Portal>)
+        .post("/login", Open, sign_in::sign_in::<Portal>)
+        .post("/sign-out", SignedIn, sign_in::sign_out::<Portal>)
+        .get("/forgot", Open, sign_in::forgot::<Portal>)
+        .post("/forgot", Open, sign_in::send_link::<Portal>)
+        .get("/activate", Open, sign_in::choose::<Portal>)
+        .post("/activate", Open, sign_in::set_password::<Portal>)
+        .get("/reset", Open, sign_in::choose::<Portal>)
+        .post("/reset", Open, sign_in::set_password::<Portal>)
+        .get("/confirm", Open, confirm::show)
+        .post("/confirm", Open, confirm::send)
+        .get("/agreement", SignedIn, agreement::show)
+        .post("/agreement", SignedIn, agreement::sign)
 }

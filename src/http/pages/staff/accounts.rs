@@ -1,7 +1,7 @@
 //! Accounts: who is credited and why, in plain words; holds, releases, and corrections by hand.
 
 use super::words::{self, Words};
-use super::{Act, Staff, done, export_pages, not_found_if_foreign, show_list};
+use super::{Act, Staff, Visit, done, export_pages, not_found_if_foreign, reason, show_list};
 use crate::app::people::ActError;
 use crate::app::{AccountList, AccountStatus, Directory};
 use crate::domain::account::{Account, Refusal};
@@ -11,13 +11,10 @@ use crate::domain::history::History;
 use crate::domain::id::{AccountId, AffiliateId, Plan};
 use crate::domain::input;
 use crate::domain::outcome::Reason;
-use crate::http::guard::PathId;
 use crate::http::pages::payout;
 use crate::http::pages::table::{self, Cell, Head, List, Pages, Query, ROWS};
-use crate::http::pages::{Fault, FormView, PageState};
-use axum::extract::{RawQuery, State};
+use crate::http::pages::{Fault, Form, FormView, PageState};
 use axum::response::Response;
-use http::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -112,14 +109,10 @@ fn measured(state: &PageState, accounts: Vec<Account>) -> Vec<(Account, AccountS
     accounts.into_iter().zip(statuses).collect()
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let directory = state.app.directory();
-    let list = accounts(&state, &directory);
-    let query = list.read(raw.as_deref())?;
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let directory = visit.app.directory();
+    let list = accounts(&visit, &directory);
+    let query = list.read(visit.raw.as_deref())?;
     let which = match query.filter(LIST) {
         "held" => AccountList::Held,
         "conflict" => AccountList::Conflict,
@@ -127,25 +120,25 @@ pub async fn list(
         _ => AccountList::All,
     };
     if query.is_sorted() {
-        return sorted(&state, &who, &list, &query, which).await;
+        return sorted(&visit, &list, &query, which).await;
     }
     if query.csv {
         let heads = list.heads();
-        return export_all(state.clone(), &who, &heads, query.search, which).await;
+        return export_all(&visit, &heads, query.search, which).await;
     }
-    let (accounts, next) = read(&state, which, &query.search, query.after.clone(), ROWS).await?;
-    let list = list.page(&measured(&state, accounts), &Pages::from_store(next), &query);
-    show_list(&state, &who, "accounts", "Accounts", INTRO, &query, list)
+    let (accounts, next) = read(&visit, which, &query.search, query.after.clone(), ROWS).await?;
+    let list = list.page(&measured(&visit, accounts), &Pages::from_store(next), &query);
+    show_list(&visit, "accounts", "Accounts", INTRO, &query, list)
 }
 
 /// The whole list in the store's order, as CSV.
 async fn export_all(
-    state: PageState,
-    who: &Staff,
+    visit: &Visit<Staff>,
     heads: &[Head],
     search: String,
     which: AccountList,
 ) -> Result<Response, Fault> {
+    let state = visit.state.clone();
     let page = move |cursor: Option<String>| {
         let (state, search) = (state.clone(), search.clone());
         async move {
@@ -157,7 +150,7 @@ async fn export_all(
             Ok((rows, page.next_cursor))
         }
     };
-    export_pages(who, "accounts", heads, page).await
+    export_pages(&visit.who, "accounts", heads, page).await
 }
 
 const INTRO: &str = "Every account that the signup flow reported, in the store's order. A search looks for the beginning of an id; upper and lower case differ.";
@@ -185,14 +178,13 @@ async fn read(
 
 /// The list in an order that the store does not have: of a bounded number of accounts.
 async fn sorted(
-    state: &PageState,
-    who: &Staff,
+    visit: &Visit<Staff>,
     list: &List<'_, (Account, AccountStatus)>,
     query: &Query,
     which: AccountList,
 ) -> Result<Response, Fault> {
-    let (accounts, next) = read(state, which, &query.search, None, SORTED).await?;
-    let mut list = list.show(measured(state, accounts), query);
+    let (accounts, next) = read(visit, which, &query.search, None, SORTED).await?;
+    let mut list = list.show(measured(visit, accounts), query);
     list.more = next.is_some();
     let intro = if list.more {
         format!(
@@ -201,27 +193,20 @@ async fn sorted(
     } else {
         INTRO.to_owned()
     };
-    show_list(state, who, "accounts", "Accounts", &intro, query, list)
+    show_list(visit, "accounts", "Accounts", &intro, query, list)
 }
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(id): PathId<AccountId>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let account = state.app.account(&id).await?.ok_or(Fault::NotFound)?;
-    show(&state, &who, &account, raw.as_deref(), StatusCode::OK, &FormView::default()).await
+pub async fn page(visit: Visit<Staff, AccountId>) -> Result<Response, Fault> {
+    let account = visit.app.account(&visit.at).await?.ok_or(Fault::NotFound)?;
+    show(&visit, &account, &FormView::default()).await
 }
 
 async fn show(
-    state: &PageState,
-    who: &Staff,
+    visit: &Visit<Staff, AccountId>,
     account: &Account,
-    raw: Option<&str>,
-    status: StatusCode,
     form: &FormView,
 ) -> Result<Response, Fault> {
+    let state = &visit.state;
     let (words, directory) = (Words::of(state), state.app.directory());
     let account_status = state.app.status_of(account);
     let (stands, tone) = words::account_state(account_status.state);
@@ -265,7 +250,7 @@ async fn show(
             .collect::<Vec<_>>(),
         "form": form,
     });
-    Ok(state.page_with(status, "staff/account.html", &who.chrome("accounts", raw), content))
+    Ok(visit.page_with(form.status, "staff/account.html", "accounts", content))
 }
 
 /// The account's plan now, if it is credited to somebody and earns nothing.
@@ -341,43 +326,35 @@ fn history(state: &PageState, account: &Account) -> Vec<Value> {
     all.into_iter().map(|(_, said)| said).collect()
 }
 
-pub async fn judge(
-    State(state): State<PageState>,
-    PathId(id): PathId<AccountId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    let (action, code) = match act.form.text("judgement") {
+pub async fn judge(Act { visit, mut form }: Act<AccountId>) -> Result<Response, Fault> {
+    let (action, code) = match form.text("judgement") {
         "hold" => (ReviewAction::Hold, "held"),
         "release" => (ReviewAction::Release, "released"),
         "reject" => (ReviewAction::Reject, "referral-rejected"),
         _ => return Err(Fault::BadRequest),
     };
-    let reason = act.reason();
-    let fact = reason.map(|reason| Review { account_id: id.clone(), action, reason: reason.into() });
-    take(&state, act, &id, fact, code).await
+    let reason = reason(&mut form);
+    let fact = reason.map(|reason| Review { account_id: visit.at.clone(), action, reason: reason.into() });
+    take(&visit, form, fact, code).await
 }
 
-pub async fn credit(
-    State(state): State<PageState>,
-    PathId(id): PathId<AccountId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    let text = act.form.text("affiliate").to_owned();
-    let affiliate_id = if text == "nobody" { None } else { find_affiliate(&state, &text) };
+pub async fn credit(Act { visit, mut form }: Act<AccountId>) -> Result<Response, Fault> {
+    let text = form.text("affiliate").to_owned();
+    let affiliate_id = if text == "nobody" { None } else { find_affiliate(&visit, &text) };
     if affiliate_id.is_none() && text != "nobody" {
         let sentence = "Please give the id, the e-mail or the code of an affiliate, or the word nobody.";
-        act.form.wrong("affiliate", sentence);
+        form.wrong("affiliate", sentence);
     }
     let reason: Option<input::Reason> =
-        act.form.need("credit_reason", "Please say why, for those who ask later.");
+        form.need("credit_reason", "Please say why, for those who ask later.");
     let fact = reason.map(|reason| Credit {
-        account_id: id.clone(),
+        account_id: visit.at.clone(),
         affiliate_id,
         reason: reason.into(),
         claim_id: None,
         ends_judgement: true,
     });
-    take(&state, act, &id, fact, "credited").await
+    take(&visit, form, fact, "credited").await
 }
 
 /// An affiliate by its id, its e-mail or its code.
@@ -395,15 +372,14 @@ pub fn find_affiliate(state: &PageState, text: &str) -> Option<AffiliateId> {
 }
 
 async fn take(
-    state: &PageState,
-    mut act: Act,
-    id: &AccountId,
+    visit: &Visit<Staff, AccountId>,
+    mut form: Form,
     fact: Option<impl Into<Fact>>,
     code: &str,
 ) -> Result<Response, Fault> {
-    let account = state.app.account(id).await?.ok_or(Fault::NotFound)?;
-    if let Some(fact) = fact.filter(|_| act.form.is_good()) {
-        let sentence = match state.app.act(&act.actor(), fact).await {
+    let account = visit.app.account(&visit.at).await?.ok_or(Fault::NotFound)?;
+    if let Some(fact) = fact.filter(|_| form.is_good()) {
+        let sentence = match visit.app.act(&visit.actor(), fact).await {
             Err(ActError::Refused(Refusal::UnknownAccount)) => {
                 "The account's signup has not been reported yet."
             }
@@ -414,10 +390,9 @@ async fn take(
                 "This affiliate has never been active, so they can't be credited. Accounts are credited to affiliates who have signed the agreement."
             }
             Err(ActError::Refused(_)) => "The account has changed meanwhile. Please look at it again.",
-            ended => return done(ended, &path(id), code),
+            ended => return done(ended, &path(&visit.at), code),
         };
-        act.form.wrong("form", sentence);
+        form.wrong("form", sentence);
     }
-    let view = act.form.view();
-    show(state, &act.who, &account, None, StatusCode::UNPROCESSABLE_ENTITY, &view).await
+    show(visit, &account, &form.view()).await
 }

@@ -10,86 +10,64 @@ pub use list::list;
 pub use page::page;
 pub use referrals::list as referrals;
 
-use super::{Act, Staff, done};
+use super::{Act, Staff, Visit, done, reason};
 use crate::app::people::{ActError, ChangedAffiliate};
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Profile, Step};
 use crate::domain::fact::{AffiliateChange, AffiliateChanged, AffiliateStep};
 use crate::domain::id::{AffiliateId, ReferralCode};
 use crate::domain::person::Person;
-use crate::http::guard::PathId;
+use crate::http::admin::affiliates::StepName;
 use crate::http::pages::{Fault, Form, FormView, PageState, see_other};
-use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 const PATH: &str = "/admin/affiliates";
 
-pub async fn step(
-    State(state): State<PageState>,
-    Path((id, step)): Path<(String, String)>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    let id: AffiliateId = id.parse().map_err(|_| Fault::NotFound)?;
-    let (step, code) = match step.as_str() {
-        "suspend" => (Step::Suspend, "suspended"),
-        "reinstate" => (Step::Reinstate, "reinstated"),
-        "close" => (Step::Close, "closed"),
-        _ => return Err(Fault::NotFound),
+pub async fn step(Act { visit, mut form }: Act<(AffiliateId, StepName)>) -> Result<Response, Fault> {
+    let (id, name) = visit.at;
+    let (step, code) = match name {
+        StepName::Suspend => (Step::Suspend, "suspended"),
+        StepName::Reinstate => (Step::Reinstate, "reinstated"),
+        StepName::Close => (Step::Close, "closed"),
+        StepName::Approve => return Err(Fault::NotFound),
     };
-    state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
     let reason = match step {
-        Step::Reinstate => act.form.take("reason"),
-        _ => act.reason(),
+        Step::Reinstate => form.take("reason"),
+        _ => reason(&mut form),
     };
-    if step == Step::Close && !act.form.ticked("sure") {
-        act.form.wrong("sure", "Please confirm: an affiliate that was closed can't come back.");
+    if step == Step::Close && !form.ticked("sure") {
+        form.wrong("sure", "Please confirm: an affiliate that was closed can't come back.");
     }
-    if !act.form.is_good() {
-        return again(&state, &act, id).await;
+    let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+    if !form.is_good() {
+        return page::show(&visit, &affiliate, &form.view()).await;
     }
     let step = AffiliateStep { affiliate_id: id, step, reason: reason.map(String::from) };
-    done(state.app.act(&act.actor(), step).await, &path(id), code)
+    done(visit.app.act(&visit.actor(), step).await, &path(id), code)
 }
 
 fn path(id: AffiliateId) -> String {
     format!("{PATH}/{id}")
 }
 
-async fn again(state: &PageState, act: &Act, id: AffiliateId) -> Result<Response, Fault> {
-    page::show(state, &act.who, id, None, StatusCode::UNPROCESSABLE_ENTITY, &act.form.view()).await
+pub async fn mail(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, Fault> {
+    let id = visit.affiliate()?.id;
+    done(visit.app.send_activation(&visit.actor(), id).await, &path(id), "mailed")
 }
 
-pub async fn mail(
-    State(state): State<PageState>,
-    PathId(id): PathId<AffiliateId>,
-    act: Act,
-) -> Result<Response, Fault> {
-    state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    done(state.app.send_activation(&act.actor(), id).await, &path(id), "mailed")
+pub async fn sign_out(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, Fault> {
+    let id = visit.affiliate()?.id;
+    done(visit.app.sign_out_everywhere(&visit.actor(), Person::Affiliate(id)).await, &path(id), "out")
 }
 
-pub async fn sign_out(
-    State(state): State<PageState>,
-    PathId(id): PathId<AffiliateId>,
-    act: Act,
-) -> Result<Response, Fault> {
-    state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    done(state.app.sign_out_everywhere(&act.actor(), Person::Affiliate(id)).await, &path(id), "out")
-}
-
-pub async fn note(
-    State(state): State<PageState>,
-    PathId(id): PathId<AffiliateId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
-    let Some(text) = act.form.need("note", "Please write something.") else {
-        return again(&state, &act, id).await;
+pub async fn note(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, Fault> {
+    let affiliate = visit.affiliate()?;
+    let Some(text) = form.need("note", "Please write something.") else {
+        return page::show(&visit, &affiliate, &form.view()).await;
     };
-    done(state.app.add_note(&act.actor(), id, text).await, &path(id), "noted")
+    done(visit.app.add_note(&visit.actor(), visit.at, text).await, &path(visit.at), "noted")
 }
 
 /// What of an affiliate may be edited, as its form showed it: the form brings it back, so that what others changed
@@ -128,13 +106,8 @@ impl Shown {
     }
 }
 
-pub async fn edit(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(id): PathId<AffiliateId>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+pub async fn edit(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+    let affiliate = visit.affiliate()?;
     let profile = &affiliate.profile;
     let code = affiliate.code.to_string();
     let was = json!(Shown::of(&affiliate)).to_string();
@@ -150,53 +123,41 @@ pub async fn edit(
         ("exempt", affiliate.exempt_from_holds.then_some("yes")),
         ("was", Some(was.as_str())),
     ]);
-    Ok(edit_form(&state, &who, &affiliate, raw.as_deref(), StatusCode::OK, &form))
+    Ok(edit_form(&visit, &affiliate, &form))
 }
 
-fn edit_form(
-    state: &PageState,
-    who: &Staff,
-    affiliate: &Affiliate,
-    raw: Option<&str>,
-    status: StatusCode,
-    form: &FormView,
-) -> Response {
+fn edit_form(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &FormView) -> Response {
     let types: Vec<(&str, &str)> = std::iter::once(("", "not said"))
-        .chain(state.app.config().program.partner_types.iter().map(|one| (one.as_str(), one.as_str())))
+        .chain(visit.app.config().program.partner_types.iter().map(|one| (one.as_str(), one.as_str())))
         .collect();
     let content = json!({"id": affiliate.id, "name": affiliate.profile.name, "types": types, "form": form,
         "profile": affiliate.profile, "code": affiliate.code, "exempt": affiliate.exempt_from_holds});
-    state.page_with(status, "staff/edit.html", &who.chrome("affiliates", raw), content)
+    visit.page_with(form.status, "staff/edit.html", "affiliates", content)
 }
 
-pub async fn save(
-    State(state): State<PageState>,
-    PathId(id): PathId<AffiliateId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
+pub async fn save(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, Fault> {
     // Another node may just have taken in what somebody else changed.
-    state.app.follow_directory().await?;
-    let present = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
-    let shown: Shown = serde_json::from_str(act.form.text("was")).map_err(|_| Fault::BadRequest)?;
-    if let Some(change) = read_change(&state, &mut act.form, &shown) {
+    visit.app.follow_directory().await?;
+    let present = visit.affiliate()?;
+    let shown: Shown = serde_json::from_str(form.text("was")).map_err(|_| Fault::BadRequest)?;
+    if let Some(change) = read_change(&visit, &mut form, &shown) {
         if change == AffiliateChange::default() {
-            return Ok(see_other(&format!("{}?done=unchanged", path(id))));
+            return Ok(see_other(&format!("{}?done=unchanged", path(visit.at))));
         }
         if shown.overwrites(&change, &Shown::of(&present)) {
             return Err(Fault::Conflict);
         }
-        match state.app.act(&act.actor(), AffiliateChanged { affiliate_id: id, change }).await {
+        match visit.app.act(&visit.actor(), AffiliateChanged { affiliate_id: visit.at, change }).await {
             Err(ActError::Refused(Refusal::EmailTaken)) => {
-                act.form.wrong("email", "Another affiliate has this e-mail.");
+                form.wrong("email", "Another affiliate has this e-mail.");
             }
             Err(ActError::Refused(Refusal::CodeTaken)) => {
-                act.form.wrong("code", "Another affiliate has this code.");
+                form.wrong("code", "Another affiliate has this code.");
             }
-            ended => return done(ended, &path(id), "changed"),
+            ended => return done(ended, &path(visit.at), "changed"),
         }
     }
-    let view = act.form.view();
-    Ok(edit_form(&state, &act.who, &present, None, StatusCode::UNPROCESSABLE_ENTITY, &view))
+    Ok(edit_form(&visit, &present, &form.view()))
 }
 
 /// What the form changes of what it showed. Of the two parts of the form the one that a member may not change is not

@@ -1,13 +1,12 @@
 //! The audit log: who did what.
 
 use super::words::{self, Words};
-use super::{Staff, export_pages, show_list};
+use super::{Staff, Visit, export_pages, show_list};
 use crate::app::{Logged, fact_in_words};
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::mail::Undelivered;
 use crate::http::pages::table::{self, Cell, List, Pages, Query, ROWS};
 use crate::http::pages::{Fault, PageState};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,22 +36,18 @@ fn audit_log(state: &PageState) -> List<'_, Logged> {
     List::new(PATH, "Audit log", "Nobody did anything yet.", columns).search_all("Who, what, id, reason")
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let list = audit_log(&state);
-    let query = list.read(raw.as_deref())?;
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let list = audit_log(&visit);
+    let query = list.read(visit.raw.as_deref())?;
     if query.is_sorted() {
-        return sorted(&state, &who, &query).await;
+        return sorted(&visit, &query).await;
     }
     if query.csv {
-        return export_all(&state, &who, &query).await;
+        return export_all(&visit, &query).await;
     }
     let (mut entries, mut cursor, mut seen) = (Vec::new(), query.after.clone(), 0);
     let next = loop {
-        let (found, next) = read(&state, cursor).await?;
+        let (found, next) = read(&visit, cursor).await?;
         seen += found.len();
         let last = found.last().map(|entry| entry.cursor.clone());
         entries.extend(
@@ -68,13 +63,13 @@ pub async fn list(
         }
     };
     let list = list.page(&entries, &Pages::from_store(next), &query);
-    show_list(&state, &who, "audit", "Audit log", INTRO, &query, list)
+    show_list(&visit, "audit", "Audit log", INTRO, &query, list)
 }
 
 /// The whole log in its own order, as CSV.
-async fn export_all(state: &PageState, who: &Staff, query: &Query) -> Result<Response, Fault> {
-    let heads = audit_log(state).heads();
-    let (state, asked) = (state.clone(), query.clone());
+async fn export_all(visit: &Visit<Staff>, query: &Query) -> Result<Response, Fault> {
+    let heads = audit_log(visit).heads();
+    let (state, asked) = (visit.state.clone(), query.clone());
     let page = move |cursor: Option<String>| {
         let (state, asked) = (state.clone(), asked.clone());
         async move {
@@ -84,7 +79,7 @@ async fn export_all(state: &PageState, who: &Staff, query: &Query) -> Result<Res
             Ok((entries.map(|entry| list.row(entry)).collect(), next))
         }
     };
-    export_pages(who, "audit-log", &heads, page).await
+    export_pages(&visit.who, "audit-log", &heads, page).await
 }
 
 const INTRO: &str = "Who did what to affiliates, referrals, links, months and staff; newest first. Nothing in it can be changed.";
@@ -96,10 +91,10 @@ async fn read(state: &PageState, cursor: Option<String>) -> Result<(Vec<Logged>,
 }
 
 /// The log in another order: of a bounded number of its newest entries.
-async fn sorted(state: &PageState, who: &Staff, query: &Query) -> Result<Response, Fault> {
+async fn sorted(visit: &Visit<Staff>, query: &Query) -> Result<Response, Fault> {
     let (mut all, mut cursor) = (Vec::new(), None);
     let more = loop {
-        let (entries, next) = read(state, cursor).await?;
+        let (entries, next) = read(visit, cursor).await?;
         all.extend(entries);
         if next.is_none() || all.len() >= LOOKED_AT {
             break next.is_some();
@@ -108,14 +103,14 @@ async fn sorted(state: &PageState, who: &Staff, query: &Query) -> Result<Respons
     };
     // Oldest first: entries of the same words stay in the order in which they were made.
     all.reverse();
-    let mut list = audit_log(state).show(all, query);
+    let mut list = audit_log(visit).show(all, query);
     list.more = more;
     let intro = if more {
         format!("{INTRO} Here the newest {LOOKED_AT} entries are sorted; in its own order the log goes on.")
     } else {
         INTRO.to_owned()
     };
-    show_list(state, who, "audit", "Audit log", &intro, query, list)
+    show_list(visit, "audit", "Audit log", &intro, query, list)
 }
 
 fn text<'a>(entry: &'a Logged, key: &str) -> &'a str {

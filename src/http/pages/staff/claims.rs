@@ -2,19 +2,16 @@
 
 use super::accounts::{self, name_of};
 use super::words::{self, Words};
-use super::{Act, Staff, done, show_list};
+use super::{Act, Staff, Visit, done, show_list};
 use crate::app::Directory;
 use crate::app::people::ActError;
 use crate::domain::account::{Account, Refusal};
 use crate::domain::id::{AccountId, ClaimId};
 use crate::domain::input::Reason;
 use crate::domain::person::{ClaimState, MissingReferral};
-use crate::http::guard::PathId;
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Fault, FormView, PageState};
-use axum::extract::{RawQuery, State};
+use crate::http::pages::{Fault, Form, FormView, PageState};
 use axum::response::Response;
-use http::StatusCode;
 use serde_json::json;
 
 const PATH: &str = "/admin/claims";
@@ -60,53 +57,41 @@ const fn said(state: ClaimState) -> (&'static str, &'static str, Tone) {
     }
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let directory = state.app.directory();
-    let list = claims(Words::of(&state), &directory);
-    let query = list.read(raw.as_deref())?;
-    let list = list.show(state.app.claims(false).await?, &query);
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let directory = visit.app.directory();
+    let list = claims(Words::of(&visit), &directory);
+    let query = list.read(visit.raw.as_deref())?;
+    let list = list.show(visit.app.claims(false).await?, &query);
     let intro =
         "Affiliates who miss a referral say so with evidence. Granting a claim credits the account by hand.";
-    show_list(&state, &who, "claims", "Claims", intro, &query, list)
+    show_list(&visit, "claims", "Claims", intro, &query, list)
 }
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(id): PathId<ClaimId>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let claim = find(&state, id).await?;
-    show(&state, &who, &claim, raw.as_deref(), StatusCode::OK, &FormView::default()).await
+pub async fn page(visit: Visit<Staff, ClaimId>) -> Result<Response, Fault> {
+    let claim = find(&visit).await?;
+    show(&visit, &claim, &FormView::default()).await
 }
 
-async fn find(state: &PageState, id: ClaimId) -> Result<MissingReferral, Fault> {
-    state.app.claim(id).await?.ok_or(Fault::NotFound)
+async fn find(visit: &Visit<Staff, ClaimId>) -> Result<MissingReferral, Fault> {
+    visit.app.claim(visit.at).await?.ok_or(Fault::NotFound)
 }
 
 async fn show(
-    state: &PageState,
-    who: &Staff,
+    visit: &Visit<Staff, ClaimId>,
     claim: &MissingReferral,
-    raw: Option<&str>,
-    status: StatusCode,
     form: &FormView,
 ) -> Result<Response, Fault> {
-    let (words, directory) = (Words::of(state), state.app.directory());
+    let (words, directory) = (Words::of(visit), visit.app.directory());
     let (_, stands, tone) = said(claim.state);
     // The account that was typed, or else the one that the affiliate named.
     let typed = form.values.get("account").map(|text| text.trim());
     let named: Option<AccountId> = typed.or(claim.account_hint.as_deref()).and_then(|hint| hint.parse().ok());
     let account: Option<Account> = match &named {
-        Some(id) => state.app.account(id).await?,
+        Some(id) => visit.app.account(id).await?,
         None => None,
     };
     let account = account.map(|account| {
-        let (stands, tone) = words::account_state(state.app.status_of(&account).state);
+        let (stands, tone) = words::account_state(visit.app.status_of(&account).state);
         let reason = account.attribution.as_ref().map(|decided| decided.reason.sentence());
         json!({"seen": seen(&account), "takes": account.signup.is_some() && takes(&account, claim),
             "held": account.is_held(), "rejected": account.standing.rejected_since.is_some(), "id": account.id, "path": accounts::path(&account.id), "state": stands, "tone": tone,
@@ -125,43 +110,38 @@ async fn show(
         "filed": words.at(claim.filed_at), "age": words.ago(claim.filed_at),
         "affiliate": {"id": claim.affiliate_id, "name": name_of(&directory, Some(claim.affiliate_id))},
         "state": stands, "tone": tone, "open": claim.state == ClaimState::Open, "reason": claim.reason,
-        "decided_by": claim.decided_by.as_ref().map(|by| state.app.name_of(by)), "decided_at": claim.decided_at.map(|at| words.at(at)),
+        "decided_by": claim.decided_by.as_ref().map(|by| visit.app.name_of(by)), "decided_at": claim.decided_at.map(|at| words.at(at)),
         "account": account, "form": shown,
     });
-    Ok(state.page_with(status, "staff/claim.html", &who.chrome("claims", raw), content))
+    Ok(visit.page_with(form.status, "staff/claim.html", "claims", content))
 }
 
-pub async fn decide(
-    State(state): State<PageState>,
-    PathId(id): PathId<ClaimId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    let claim = find(&state, id).await?;
+pub async fn decide(Act { visit, mut form }: Act<ClaimId>) -> Result<Response, Fault> {
+    let claim = find(&visit).await?;
     if claim.state != ClaimState::Open {
         return Err(Fault::Conflict);
     }
-    let granted = match act.form.text("decision") {
+    let granted = match form.text("decision") {
         "grant" => true,
         "decline" => false,
         _ => return Err(Fault::BadRequest),
     };
-    let reason: Option<Reason> = act.form.need("reason", "Please say why: the affiliate is told.");
-    let account = if granted { account_of(&state, &mut act, &claim).await? } else { None };
-    if let Some(reason) = reason.filter(|_| act.form.is_good()) {
-        match state.app.decide_claim(&act.actor(), id, granted, &reason, account.as_ref()).await {
-            Err(ActError::Refused(Refusal::UnknownAccount)) => act.form.wrong("account", UNKNOWN),
-            Err(ActError::Refused(Refusal::NeverActive)) => act.form.wrong(
+    let reason: Option<Reason> = form.need("reason", "Please say why: the affiliate is told.");
+    let account = if granted { account_of(&visit, &mut form, &claim).await? } else { None };
+    if let Some(reason) = reason.filter(|_| form.is_good()) {
+        match visit.app.decide_claim(&visit.actor(), visit.at, granted, &reason, account.as_ref()).await {
+            Err(ActError::Refused(Refusal::UnknownAccount)) => form.wrong("account", UNKNOWN),
+            Err(ActError::Refused(Refusal::NeverActive)) => form.wrong(
                 "form",
                 "This affiliate has never been active, so they can't be credited: they have yet to sign the agreement.",
             ),
             ended => {
                 let code = if granted { "granted" } else { "declined" };
-                return done(ended, &format!("{PATH}/{id}"), code);
+                return done(ended, &format!("{PATH}/{}", visit.at), code);
             }
         }
     }
-    let view = act.form.view();
-    show(&state, &act.who, &claim, None, StatusCode::UNPROCESSABLE_ENTITY, &view).await
+    show(&visit, &claim, &form.view()).await
 }
 
 const UNKNOWN: &str = "No signup of this account was reported. Its id is what the signup flow calls it.";
@@ -188,19 +168,19 @@ fn takes(account: &Account, claim: &MissingReferral) -> bool {
 /// The account that is to be credited; what is in the way is said in the form.
 async fn account_of(
     state: &PageState,
-    act: &mut Act,
+    form: &mut Form,
     claim: &MissingReferral,
 ) -> Result<Option<AccountId>, Fault> {
-    let Ok(id) = act.form.text("account").parse::<AccountId>() else {
-        act.form.wrong("account", UNKNOWN);
+    let Ok(id) = form.text("account").parse::<AccountId>() else {
+        form.wrong("account", UNKNOWN);
         return Ok(None);
     };
     match state.app.account(&id).await?.filter(|account| account.signup.is_some()) {
-        None => act.form.wrong("account", UNKNOWN),
+        None => form.wrong("account", UNKNOWN),
         Some(account) => {
-            let shown = act.form.text("seen") == seen(&account) && act.form.ticked("take");
+            let shown = form.text("seen") == seen(&account) && form.ticked("take");
             if takes(&account, claim) && !shown {
-                act.form.wrong("take", "Please look at the account first, and tick this if it is meant.");
+                form.wrong("take", "Please look at the account first, and tick this if it is meant.");
             }
         }
     }

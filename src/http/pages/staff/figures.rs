@@ -1,14 +1,13 @@
 //! The program's figures: clicks, signups, crossings, earnings, by day or by month.
 
 use super::words::Words;
-use super::{Staff, export_lines};
+use super::{Staff, Visit, export_lines};
 use crate::app::{Cut, Tally};
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
+use crate::http::pages::Fault;
 use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::view::count_in_words;
-use crate::http::pages::{Fault, PageState};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use chrono::{Days, NaiveDate};
 use serde_json::json;
@@ -64,19 +63,15 @@ fn read(raw: Option<&str>) -> Result<Asked, Fault> {
     Ok(asked)
 }
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let Asked { period, csv } = read(raw.as_deref())?;
-    let (words, zone) = (Words::of(&state), state.app.zone());
-    let today = zone.date_of(state.app.now());
+pub async fn page(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let Asked { period, csv } = read(visit.raw.as_deref())?;
+    let (words, zone) = (Words::of(&visit), visit.app.zone());
+    let today = zone.date_of(visit.app.now());
     let from = period.first_day(today);
-    let figures = state.app.program_figures(from, today, period.cut()).await?;
+    let figures = visit.app.program_figures(from, today, period.cut()).await?;
     let points = figures.report.each();
     if csv {
-        return as_csv(&who, &points);
+        return as_csv(&visit.who, &points);
     }
     let total = &figures.report.total;
     let chart = |id, title: &str, series: &[&'static str], unit, values: fn(&Tally) -> Vec<i64>| {
@@ -93,7 +88,7 @@ pub async fn page(
     let referrals = chart("referrals", "Signups and crossings", &series, Unit::Count, |one| {
         vec![whole(one.signups), whole(one.crossings)]
     });
-    let unit = Unit::Cents(state.app.config().program.currency.clone());
+    let unit = Unit::Cents(visit.app.config().program.currency.clone());
     let money = chart("earned", "Earned", &["earned"], unit, |one| vec![cents(one.earned)]);
     let periods: Vec<_> = Period::ALL
         .iter()
@@ -106,7 +101,7 @@ pub async fn page(
         "signups": count_in_words(whole(total.signups)), "crossings": count_in_words(whole(total.crossings)),
         "earned": words.money(total.earned), "charts": [clicks, referrals, money],
     });
-    Ok(state.page("staff/figures.html", &who.chrome("figures", None), content))
+    Ok(visit.page("staff/figures.html", "figures", content))
 }
 
 /// A count, for a picture.

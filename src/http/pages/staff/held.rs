@@ -1,13 +1,12 @@
 //! Held referrals: credited, but kept out of months not yet closed until somebody looks.
 
 use super::words::{self, Words};
-use super::{Staff, accounts, show_list};
+use super::{Staff, Visit, accounts, show_list};
 use crate::app::{AccountList, Directory};
 use crate::domain::account::Account;
 use crate::domain::outcome::HoldReason;
+use crate::http::pages::Fault;
 use crate::http::pages::table::{self, Cell, List};
-use crate::http::pages::{Fault, PageState};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
 const PATH: &str = "/admin/held";
@@ -56,20 +55,16 @@ fn held<'a>(words: Words<'a>, directory: &'a Directory) -> List<'a, Account> {
         })
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let directory = state.app.directory();
-    let list = held(Words::of(&state), &directory);
-    let query = list.read(raw.as_deref())?;
-    let (all, more) = accounts::all_of(&state, AccountList::Held, MOST).await?;
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let directory = visit.app.directory();
+    let list = held(Words::of(&visit), &directory);
+    let query = list.read(visit.raw.as_deref())?;
+    let (all, more) = accounts::all_of(&visit, AccountList::Held, MOST).await?;
     let mut list = list.show(all, &query);
     list.more = more;
     let longer = format!(
         " More than {MOST} are held: the first {MOST} in the store's order are searched and sorted here."
     );
     let intro = format!("{INTRO}{}", if more { &longer } else { "" });
-    show_list(&state, &who, "held", "Held referrals", &intro, &query, list)
+    show_list(&visit, "held", "Held referrals", &intro, &query, list)
 }

@@ -2,12 +2,11 @@
 
 use super::accounts::path;
 use super::words::{self, Words};
-use super::{Staff, months};
+use super::{Staff, Visit, months};
 use crate::app::{AccountList, Overlooked};
 use crate::domain::affiliate::Status;
 use crate::domain::person::Permission;
 use crate::http::pages::{Fault, PageState};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -22,12 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Applications that are shown at once.
 const SHOWN: usize = 5;
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Fault> {
-    let (words, now, directory) = (Words::of(&state), state.app.now(), state.app.directory());
+pub async fn page(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let (words, now, directory) = (Words::of(&visit), visit.app.now(), visit.app.directory());
     let all = directory.affiliates();
     let mut applied: Vec<_> = all.iter().filter(|one| one.status() == Status::Applied).collect();
     applied.sort_by_key(|one| words::applied_at(one));
@@ -41,26 +36,26 @@ pub async fn page(
                 "age": words.ago(at), "late": now - at > words::PROMISED})
         })
         .collect();
-    let held = state.app.accounts(AccountList::Held, None, MANY).await?;
-    let claims = state.app.claims(true).await?;
+    let held = visit.app.accounts(AccountList::Held, None, MANY).await?;
+    let claims = visit.app.claims(true).await?;
     let count = |status| all.iter().filter(|one| one.status() == status).count();
     let run = directory.last_run().map(|last| {
         json!({"through": words.day(last.run.through), "at": words.at(last.finished_at), "ago": words.ago(last.finished_at)})
     });
-    let overlooked = state.app.overlooked(PATIENCE).await;
+    let overlooked = visit.app.overlooked(PATIENCE).await;
     let content = json!({
-        "overlooked": overlooked.map(|found| tiles(&state, &words, &found)),
+        "overlooked": overlooked.map(|found| tiles(&visit, &words, &found)),
         "applications": {"count": applied.len(), "late": late, "first": first},
         "held": {"count": held.data.len(), "more": held.next_cursor.is_some()},
         "claims": {"count": claims.len(), "oldest": claims.first().map(|claim| words.ago(claim.filed_at))},
         "affiliates": {"active": count(Status::Active), "suspended": count(Status::Suspended),
             "waiting": count(Status::Approved) + count(Status::Activated)},
-        "months": months::due(&state).await?,
+        "months": months::due(&visit).await?,
         "run": run,
-        "running": state.app.aggregate_progress(),
-        "warnings": warnings(&state, &who).await?,
+        "running": visit.app.aggregate_progress(),
+        "warnings": warnings(&visit).await?,
     });
-    Ok(state.page("staff/home.html", &who.chrome("home", query.as_deref()), content))
+    Ok(visit.page("staff/home.html", "home", content))
 }
 
 /// Reports that earn nothing or have no effect, each kind with its newest one.
@@ -75,21 +70,21 @@ fn tiles(state: &PageState, words: &Words<'_>, found: &Overlooked) -> Value {
     json!({"plans": plans, "events": events})
 }
 
-/// What is wrong with the store and its nodes. Only who can mend it is told the details.
-async fn warnings(state: &PageState, who: &Staff) -> Result<Vec<String>, Fault> {
-    let now = state.app.now();
+/// What is wrong with the store and its nodes. Only those who can repair it see the details.
+async fn warnings(visit: &Visit<Staff>) -> Result<Vec<String>, Fault> {
+    let now = visit.app.now();
     let mut found = Vec::new();
-    for node in state.app.nodes().await? {
+    for node in visit.app.nodes().await? {
         let seen = chrono::DateTime::from_timestamp_millis(node.seen_ms).unwrap_or_default();
         if !node.stopped && now - seen > SILENT {
-            let ago = Words::of(state).ago(seen);
+            let ago = Words::of(visit).ago(seen);
             found
                 .push(format!("The node {} was last heard of {ago}: no month closes without it.", node.node));
         }
     }
-    let findings = state.app.inspect().await;
+    let findings = visit.app.inspect().await;
     let bad = findings.iter().filter(|finding| !finding.ok);
-    if who.may(Permission::ManageStaff) {
+    if visit.who.may(Permission::ManageStaff) {
         found.extend(bad.map(|finding| format!("{}: {}", finding.check, finding.text)));
     } else if bad.count() > 0 {
         found.push("The server wants an operator's look: an administrator sees more here.".to_owned());

@@ -1,17 +1,14 @@
 //! Members of staff: who they are, what they may do; made and changed by administrators.
 
 use super::words::Words;
-use super::{Act, Staff, done};
+use super::{Act, Staff, Visit, done};
 use crate::app::people::{ActError, NewStaff};
 use crate::domain::account::Refusal;
 use crate::domain::id::StaffId;
 use crate::domain::person::{Role, StaffMember};
-use crate::http::guard::PathId;
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Fault, FormView, PageState};
-use axum::extract::{RawQuery, State};
+use crate::http::pages::{Fault, FormView};
 use axum::response::Response;
-use http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -58,117 +55,89 @@ fn members(words: Words<'_>) -> List<'_, Arc<StaffMember>> {
         .filter("role", "Role", roles, |one, code| one.role.code() == code)
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    show_all(&state, &who, raw.as_deref(), StatusCode::OK, &FormView::default())
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    show_all(&visit, &FormView::default())
 }
 
-fn show_all(
-    state: &PageState,
-    who: &Staff,
-    raw: Option<&str>,
-    status: StatusCode,
-    form: &FormView,
-) -> Result<Response, Fault> {
-    let list = members(Words::of(state));
-    let query = list.read(raw)?;
-    let list = list.show(state.app.staff(), &query);
+fn show_all(visit: &Visit<Staff>, form: &FormView) -> Result<Response, Fault> {
+    let list = members(Words::of(visit));
+    let query = list.read(visit.raw.as_deref())?;
+    let list = list.show(visit.app.staff(), &query);
     if query.csv {
-        return super::export(who, "staff", &list);
+        return super::export(&visit.who, "staff", &list);
     }
-    let content = json!({"list": super::for_role(who, list), "roles": roles(), "form": form});
-    Ok(state.page_with(status, "staff/members.html", &who.chrome("members", None), content))
+    let content = json!({"list": super::for_role(&visit.who, list), "roles": roles(), "form": form});
+    Ok(visit.page_with(form.status, "staff/members.html", "members", content))
 }
 
 fn roles() -> Vec<(&'static str, String)> {
     Role::ALL.map(|role| (role.code(), format!("{} – {}", role_name(role), role_sentence(role)))).to_vec()
 }
 
-pub async fn create(State(state): State<PageState>, mut act: Act) -> Result<Response, Fault> {
-    let name = act.form.need("name", "Please give a name.");
-    let email = act.form.need("email", "Please give an e-mail address.");
-    let role: Option<Role> = act.form.text("role").parse().ok();
+pub async fn create(Act { visit, mut form }: Act) -> Result<Response, Fault> {
+    let name = form.need("name", "Please give a name.");
+    let email = form.need("email", "Please give an e-mail address.");
+    let role: Option<Role> = form.text("role").parse().ok();
     if role.is_none() {
-        act.form.wrong("role", "Please choose a role.");
+        form.wrong("role", "Please choose a role.");
     }
     if let (Some(name), Some(email), Some(role)) = (name, email, role) {
-        match state.app.create_staff(&act.actor(), NewStaff { name, email, role }).await {
-            Ok((member, link)) => return Ok(show_link(&state, &act.who, &member, &link)),
+        match visit.app.create_staff(&visit.actor(), NewStaff { name, email, role }).await {
+            Ok((member, link)) => return Ok(show_link(&visit, &member, &link)),
             Err(ActError::Refused(Refusal::EmailTaken)) => {
-                act.form.wrong("email", "Another member of staff has this e-mail.");
+                form.wrong("email", "Another member of staff has this e-mail.");
             }
             ended => return done(ended, PATH, "later"),
         }
     }
-    let view = act.form.view();
-    show_all(&state, &act.who, None, StatusCode::UNPROCESSABLE_ENTITY, &view)
+    show_all(&visit, &form.view())
 }
 
 /// Shows a one-time link, once.
-fn show_link(state: &PageState, who: &Staff, member: &StaffMember, link: &str) -> Response {
+fn show_link<At>(visit: &Visit<Staff, At>, member: &StaffMember, link: &str) -> Response {
     let content = json!({"name": member.name, "email": member.email, "link": link, "id": member.id});
-    state.page("staff/invited.html", &who.chrome("members", None), content)
+    visit.page("staff/invited.html", "members", content)
 }
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(id): PathId<StaffId>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let member = state.app.directory().staff_member(id).cloned().ok_or(Fault::NotFound)?;
-    Ok(show(&state, &who, &member, raw.as_deref(), StatusCode::OK, &FormView::default()))
+pub async fn page(visit: Visit<Staff, StaffId>) -> Result<Response, Fault> {
+    let member = visit.app.directory().staff_member(visit.at).cloned().ok_or(Fault::NotFound)?;
+    Ok(show(&visit, &member, &FormView::default()))
 }
 
-fn show(
-    state: &PageState,
-    who: &Staff,
-    member: &StaffMember,
-    raw: Option<&str>,
-    status: StatusCode,
-    form: &FormView,
-) -> Response {
-    let words = Words::of(state);
+fn show(visit: &Visit<Staff, StaffId>, member: &StaffMember, form: &FormView) -> Response {
+    let words = Words::of(visit);
     let content = json!({
         "id": member.id, "name": member.name, "email": member.email, "role": member.role.code(),
         "role_name": role_name(member.role), "since": words.at(member.created_at),
         "disabled": member.disabled_at.map(|at| words.at(at)), "roles": roles(),
-        "self": who.member.id == member.id, "form": form,
+        "self": visit.who.member.id == member.id, "form": form,
     });
-    state.page_with(status, "staff/member.html", &who.chrome("members", raw), content)
+    visit.page_with(form.status, "staff/member.html", "members", content)
 }
 
-pub async fn change(
-    State(state): State<PageState>,
-    PathId(id): PathId<StaffId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    let member = state.app.directory().staff_member(id).cloned().ok_or(Fault::NotFound)?;
-    let (role, disabled, code) = match act.form.text("change") {
+pub async fn change(Act { visit, mut form }: Act<StaffId>) -> Result<Response, Fault> {
+    let member = visit.app.directory().staff_member(visit.at).cloned().ok_or(Fault::NotFound)?;
+    let (role, disabled, code) = match form.text("change") {
         "role" => {
-            let role: Role = act.form.text("role").parse().map_err(|_| Fault::BadRequest)?;
+            let role: Role = form.text("role").parse().map_err(|_| Fault::BadRequest)?;
             (Some(role), None, "role")
         }
         "disable" => (None, Some(true), "disabled"),
         "enable" => (None, Some(false), "enabled"),
         "invite" => {
-            return match state.app.invite_staff(&act.actor(), id).await {
-                Ok(link) => Ok(show_link(&state, &act.who, &member, &link)),
+            return match visit.app.invite_staff(&visit.actor(), visit.at).await {
+                Ok(link) => Ok(show_link(&visit, &member, &link)),
                 Err(error) => Err(error.into()),
             };
         }
         _ => return Err(Fault::BadRequest),
     };
-    match state.app.change_staff(&act.actor(), id, role, disabled).await {
+    match visit.app.change_staff(&visit.actor(), visit.at, role, disabled).await {
         Err(ActError::Refused(Refusal::LastAdmin)) => {
             let field = if disabled.is_some() { "form" } else { "role" };
-            act.form.wrong(field, "This is the last administrator: give somebody else that role first.");
-            let view = act.form.view();
-            Ok(show(&state, &act.who, &member, None, StatusCode::UNPROCESSABLE_ENTITY, &view))
+            form.wrong(field, "This is the last administrator: give somebody else that role first.");
+            Ok(show(&visit, &member, &form.view()))
         }
-        ended => done(ended, &format!("{PATH}/{id}"), code),
+        ended => done(ended, &format!("{PATH}/{}", visit.at), code),
     }
 }

@@ -19,20 +19,22 @@ mod review;
 mod runs;
 mod words;
 
-use super::routes::{Door, Routes};
-use super::session::{Signed, Staff};
+use super::routes::Door::{Open, Permitted, SignedIn};
+use super::routes::Routes;
+use super::session::{Signed, Staff, Visit};
 use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
-use super::{Chrome, Fault, Form, PageState, Part, download, see_other, sign_in};
+use super::{Fault, Form, download, see_other, sign_in};
 use crate::app::ReadError;
-use crate::app::actor::Actor;
 use crate::app::people::ActError;
+use crate::domain::affiliate::Affiliate;
+use crate::domain::id::AffiliateId;
 use crate::domain::input::Reason;
 use crate::domain::person::Permission;
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Their routes.
 pub fn routes() -> Routes {
@@ -40,86 +42,60 @@ pub fn routes() -> Routes {
         Aggregate, ChangeAddresses, ChangeAffiliates, CloseAffiliates, Credit, DecideClaims, JudgeHolds,
         ManageStaff, ReviewApplications, WriteNotes,
     };
+    let change = Permitted(&[ChangeAffiliates]);
+    let edit = Permitted(&[ChangeAffiliates, ChangeAddresses]);
     Routes::default()
-        .get("/admin", Door::SignedIn, home::page)
-        .get("/admin/login", Door::Open, sign_in::show::<Staff>)
-        .post("/admin/login", Door::Open, sign_in::sign_in::<Staff>)
-        .post("/admin/sign-out", Door::SignedIn, sign_in::sign_out::<Staff>)
-        .get("/admin/forgot", Door::Open, sign_in::forgot::<Staff>)
-        .post("/admin/forgot", Door::Open, sign_in::send_link::<Staff>)
-        .get("/admin/activate", Door::Open, sign_in::choose::<Staff>)
-        .post("/admin/activate", Door::Open, sign_in::set_password::<Staff>)
-        .get("/admin/me", Door::SignedIn, me::me)
-        .post("/admin/me", Door::SignedIn, me::change_password)
-        .post("/admin/me/sign-out-everywhere", Door::SignedIn, me::out_everywhere)
-        .get("/admin/review", Door::SignedIn, review::list)
-        .get("/admin/review/{affiliate_id}", Door::SignedIn, review::page)
-        .post("/admin/review/{affiliate_id}/approve", Door::Permitted(&[ReviewApplications]), review::approve)
-        .post("/admin/review/{affiliate_id}/reject", Door::Permitted(&[ReviewApplications]), review::reject)
-        .get("/admin/affiliates", Door::SignedIn, affiliates::list)
-        .get("/admin/affiliates/{affiliate_id}", Door::SignedIn, affiliates::page)
-        .get(
-            "/admin/affiliates/{affiliate_id}/edit",
-            Door::Permitted(&[ChangeAffiliates, ChangeAddresses]),
-            affiliates::edit,
-        )
-        .post(
-            "/admin/affiliates/{affiliate_id}/edit",
-            Door::Permitted(&[ChangeAffiliates, ChangeAddresses]),
-            affiliates::save,
-        )
-        .get("/admin/affiliates/{affiliate_id}/referrals", Door::SignedIn, affiliates::referrals)
-        .post("/admin/affiliates/{affiliate_id}/mail", Door::Permitted(&[ChangeAffiliates]), affiliates::mail)
-        .post(
-            "/admin/affiliates/{affiliate_id}/sign-out",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::sign_out,
-        )
-        .post("/admin/affiliates/{affiliate_id}/notes", Door::Permitted(&[WriteNotes]), affiliates::note)
-        .post(
-            "/admin/affiliates/{affiliate_id}/links",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::new_link,
-        )
-        .get(
-            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::ask_off,
-        )
-        .post(
-            "/admin/affiliates/{affiliate_id}/links/{link_id}/off",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::off,
-        )
-        .post(
-            "/admin/affiliates/{affiliate_id}/links/{link_id}/on",
-            Door::Permitted(&[ChangeAffiliates]),
-            affiliates::on,
-        )
+        .get("/admin", SignedIn, home::page)
+        .get("/admin/login", Open, sign_in::show::<Staff>)
+        .post("/admin/login", Open, sign_in::sign_in::<Staff>)
+        .post("/admin/sign-out", SignedIn, sign_in::sign_out::<Staff>)
+        .get("/admin/forgot", Open, sign_in::forgot::<Staff>)
+        .post("/admin/forgot", Open, sign_in::send_link::<Staff>)
+        .get("/admin/activate", Open, sign_in::choose::<Staff>)
+        .post("/admin/activate", Open, sign_in::set_password::<Staff>)
+        .get("/admin/me", SignedIn, me::me)
+        .post("/admin/me", SignedIn, me::change_password)
+        .post("/admin/me/sign-out-everywhere", SignedIn, me::out_everywhere)
+        .get("/admin/review", SignedIn, review::list)
+        .get("/admin/review/{affiliate_id}", SignedIn, review::page)
+        .post("/admin/review/{affiliate_id}/approve", Permitted(&[ReviewApplications]), review::approve)
+        .post("/admin/review/{affiliate_id}/reject", Permitted(&[ReviewApplications]), review::reject)
+        .get("/admin/affiliates", SignedIn, affiliates::list)
+        .get("/admin/affiliates/{affiliate_id}", SignedIn, affiliates::page)
+        .get("/admin/affiliates/{affiliate_id}/edit", edit, affiliates::edit)
+        .post("/admin/affiliates/{affiliate_id}/edit", edit, affiliates::save)
+        .get("/admin/affiliates/{affiliate_id}/referrals", SignedIn, affiliates::referrals)
+        .post("/admin/affiliates/{affiliate_id}/mail", change, affiliates::mail)
+        .post("/admin/affiliates/{affiliate_id}/sign-out", change, affiliates::sign_out)
+        .post("/admin/affiliates/{affiliate_id}/notes", Permitted(&[WriteNotes]), affiliates::note)
+        .post("/admin/affiliates/{affiliate_id}/links", change, affiliates::new_link)
+        .get("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::ask_off)
+        .post("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::off)
+        .post("/admin/affiliates/{affiliate_id}/links/{link_id}/on", change, affiliates::on)
         .post(
             "/admin/affiliates/{affiliate_id}/step/{step}",
-            Door::Permitted(&[ChangeAffiliates, CloseAffiliates]),
+            Permitted(&[ChangeAffiliates, CloseAffiliates]),
             affiliates::step,
         )
-        .get("/admin/accounts", Door::SignedIn, accounts::list)
-        .get("/admin/accounts/{account_id}", Door::SignedIn, accounts::page)
-        .post("/admin/accounts/{account_id}/judge", Door::Permitted(&[JudgeHolds]), accounts::judge)
-        .post("/admin/accounts/{account_id}/credit", Door::Permitted(&[Credit]), accounts::credit)
-        .get("/admin/held", Door::SignedIn, held::list)
-        .get("/admin/claims", Door::SignedIn, claims::list)
-        .get("/admin/claims/{claim_id}", Door::SignedIn, claims::page)
-        .post("/admin/claims/{claim_id}", Door::Permitted(&[DecideClaims]), claims::decide)
-        .get("/admin/months", Door::SignedIn, months::list)
-        .get("/admin/months/{month}", Door::SignedIn, months::month)
-        .get("/admin/months/{month}/{affiliate_id}", Door::SignedIn, months::statement)
-        .get("/admin/runs", Door::SignedIn, runs::page)
-        .post("/admin/runs", Door::Permitted(&[Aggregate]), runs::start)
-        .get("/admin/figures", Door::SignedIn, figures::page)
-        .get("/admin/audit", Door::SignedIn, audit::list)
-        .get("/admin/members", Door::SignedIn, members::list)
-        .post("/admin/members", Door::Permitted(&[ManageStaff]), members::create)
-        .get("/admin/members/{staff_id}", Door::SignedIn, members::page)
-        .post("/admin/members/{staff_id}", Door::Permitted(&[ManageStaff]), members::change)
+        .get("/admin/accounts", SignedIn, accounts::list)
+        .get("/admin/accounts/{account_id}", SignedIn, accounts::page)
+        .post("/admin/accounts/{account_id}/judge", Permitted(&[JudgeHolds]), accounts::judge)
+        .post("/admin/accounts/{account_id}/credit", Permitted(&[Credit]), accounts::credit)
+        .get("/admin/held", SignedIn, held::list)
+        .get("/admin/claims", SignedIn, claims::list)
+        .get("/admin/claims/{claim_id}", SignedIn, claims::page)
+        .post("/admin/claims/{claim_id}", Permitted(&[DecideClaims]), claims::decide)
+        .get("/admin/months", SignedIn, months::list)
+        .get("/admin/months/{month}", SignedIn, months::month)
+        .get("/admin/months/{month}/{affiliate_id}", SignedIn, months::statement)
+        .get("/admin/runs", SignedIn, runs::page)
+        .post("/admin/runs", Permitted(&[Aggregate]), runs::start)
+        .get("/admin/figures", SignedIn, figures::page)
+        .get("/admin/audit", SignedIn, audit::list)
+        .get("/admin/members", SignedIn, members::list)
+        .post("/admin/members", Permitted(&[ManageStaff]), members::create)
+        .get("/admin/members/{staff_id}", SignedIn, members::page)
+        .post("/admin/members/{staff_id}", Permitted(&[ManageStaff]), members::change)
 }
 
 impl Staff {
@@ -131,32 +107,10 @@ impl Staff {
     fn need(&self, action: Permission) -> Result<(), Fault> {
         if self.may(action) { Ok(()) } else { Err(Fault::Forbidden) }
     }
-    /// Who acts, when it does something.
-    fn actor(&self) -> Actor {
-        Actor::Staff(self.member.id, self.member.role)
-    }
-    /// What stands around one of its pages; the address may say what was just done.
-    fn chrome(&self, section: &'static str, raw: Option<&str>) -> Chrome {
-        let may = Permission::ALL.iter().filter(|one| self.may(**one)).map(|one| one.code());
-        Chrome {
-            part: Part::Staff,
-            section,
-            name: Some(self.member.name.clone()),
-            csrf: self.session.csrf.clone(),
-            notice: notice(raw),
-            may: may.collect(),
-            ..Chrome::default()
-        }
-    }
 }
 
-/// What was just done, in words; an address can choose among these and say nothing else.
-fn notice(raw: Option<&str>) -> Option<&'static str> {
-    let code = raw?.strip_prefix("done=")?;
-    DONE.iter().find(|(name, _)| *name == code).map(|(_, words)| *words)
-}
-
-const DONE: [(&str, &str); 28] = [
+/// What was just done, by its code in the address.
+pub const DONE: &[(&str, &str)] = &[
     ("later", "It is written down, and will be done as soon as the store is back."),
     ("approved", "Approved. The applicant is sent a mail with an activation link."),
     ("rejected", "Rejected. The applicant is told by mail."),
@@ -194,31 +148,18 @@ const DONE: [(&str, &str); 28] = [
 ];
 
 /// A form of a member of staff, sent by our own page.
-#[derive(Debug)]
-pub struct Act {
-    /// Who sent it.
-    pub who: Staff,
-    /// What was typed.
-    pub form: Form,
-}
+type Act<At = ()> = Signed<Staff, At>;
 
-impl FromRequest<PageState> for Act {
-    type Rejection = Fault;
-    async fn from_request(request: Request, state: &PageState) -> Result<Self, Fault> {
-        let Signed(who, form) = Signed::<Staff>::from_request(request, state).await?;
-        Ok(Self { who, form })
+impl Visit<Staff, AffiliateId> {
+    /// The affiliate in the path.
+    fn affiliate(&self) -> Result<Arc<Affiliate>, Fault> {
+        self.app.directory().affiliate(self.at).cloned().ok_or(Fault::NotFound)
     }
 }
 
-impl Act {
-    /// Who acts.
-    fn actor(&self) -> Actor {
-        self.who.actor()
-    }
-    /// The reason that must be given.
-    fn reason(&mut self) -> Option<Reason> {
-        self.form.need("reason", "Please say why, for those who ask later.")
-    }
+/// The reason that must be given.
+fn reason(form: &mut Form) -> Option<Reason> {
+    form.need("reason", "Please say why, for those who ask later.")
 }
 
 /// The answer to an act: the page that says what was done, or that it will be done when the store is back.
@@ -246,9 +187,8 @@ fn not_found_if_foreign(error: ReadError) -> Fault {
 }
 
 /// A page that is a list and no more, or its export.
-fn show_list(
-    state: &PageState,
-    who: &Staff,
+fn show_list<At>(
+    visit: &Visit<Staff, At>,
     section: &'static str,
     title: &str,
     intro: &str,
@@ -258,10 +198,10 @@ fn show_list(
     if query.csv {
         let name: String =
             title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        return export(who, &name, &list);
+        return export(&visit.who, &name, &list);
     }
-    let content = json!({"title": title, "intro": intro, "list": for_role(who, list)});
-    Ok(state.page("staff/list.html", &who.chrome(section, None), content))
+    let content = json!({"title": title, "intro": intro, "list": for_role(&visit.who, list)});
+    Ok(visit.page("staff/list.html", section, content))
 }
 
 /// A list without what the member may not do.
@@ -337,14 +277,6 @@ mod tests {
             if let Ok(csv) = read {
                 assert_eq!(csv, "\u{feff}id\n'=1\n'=2\n'=3\n", "one mark, at the beginning");
             }
-        }
-    }
-
-    #[test]
-    fn an_address_says_only_what_is_known_to_have_been_done() {
-        assert!(notice(Some("done=approved")).is_some_and(|words| words.starts_with("Approved")));
-        for other in ["done=<b>", "done=", "x=approved", "done=approved&x=1"] {
-            assert_eq!(notice(Some(other)), None, "{other}");
         }
     }
 }

@@ -2,17 +2,15 @@
 
 use super::accounts::{self, name_of};
 use super::words::{self, Words};
-use super::{Staff, show_list};
+use super::{Staff, Visit, show_list};
 use crate::app::{Directory, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
 use crate::domain::statement::{Note, verify_hash};
-use crate::http::guard::PathId;
 use crate::http::pages::payout;
 use crate::http::pages::table::{self, Cell, List, Tone};
 use crate::http::pages::{Fault, PageState};
-use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
@@ -185,18 +183,14 @@ fn months(state: &PageState) -> List<'_, Summary> {
         .filter("state", "State", stages, |one, code| one.stage.said().0 == code)
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let list = months(&state);
-    let query = list.read(raw.as_deref())?;
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let list = months(&visit);
+    let query = list.read(visit.raw.as_deref())?;
     let mut found = Vec::new();
     // What is not asked for is not added up.
-    for month in known(&state).into_iter().map(|month| Summary::of(&state, month)) {
+    for month in known(&visit).into_iter().map(|month| Summary::of(&visit, month)) {
         if list.is_asked(&month, &query) {
-            let summary = month.add_up(&state).await?;
+            let summary = month.add_up(&visit).await?;
             // Before the first referral there are months without anything.
             if summary.statements > 0 || summary.stage != Stage::Due {
                 found.push(summary);
@@ -205,7 +199,7 @@ pub async fn list(
     }
     let list = list.show(found, &query);
     let intro = "An open month is a projection that every nightly run makes anew. Once closed it never changes; what comes later is an adjustment in an open month.";
-    show_list(&state, &who, "months", "Months", intro, &query, list)
+    show_list(&visit, "months", "Months", intro, &query, list)
 }
 
 fn statements_of<'a>(words: Words<'a>, directory: &'a Directory, month: Month) -> List<'a, StatementDoc> {
@@ -244,54 +238,42 @@ fn statements_of<'a>(words: Words<'a>, directory: &'a Directory, month: Month) -
     )
 }
 
-pub async fn month(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(month): PathId<Month>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let (words, directory) = (Words::of(&state), state.app.directory());
+pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, Fault> {
+    let (words, directory, month) = (Words::of(&visit), visit.app.directory(), visit.at);
     let list = statements_of(words, &directory, month);
-    let query = list.read(raw.as_deref())?;
-    let (all, _) = statements(&state, month, usize::MAX).await?;
+    let query = list.read(visit.raw.as_deref())?;
+    let (all, _) = statements(&visit, month, usize::MAX).await?;
     let total: Money = all.iter().map(|doc| doc.statement.total).sum();
     let lines: usize = all.iter().map(|doc| doc.statement.lines.len()).sum();
     let adjusted: Money = all.iter().map(|doc| doc.statement.adjusted()).sum();
     let statements = all.len();
     let list = list.show(all, &query);
     if query.csv {
-        return super::export(&who, &format!("statements-{month}"), &list);
+        return super::export(&visit.who, &format!("statements-{month}"), &list);
     }
-    let (_, stands, tone) = Stage::of(&state, month).said();
+    let (_, stands, tone) = Stage::of(&visit, month).said();
     let doc = directory.months().find(|doc| doc.month == month).cloned();
     let content = json!({
         "month": month, "name": words.month(month), "state": stands, "tone": tone,
         "previous": month.previous(), "next": month.next(),
         "total": words.money(total), "statements": statements, "crossings": lines, "adjusted": words.money(adjusted),
-        "closes": closes_on(&state, month).map(|day| words.day(day)),
-        "to_be_paid": (total > Money::ZERO).then(|| words.day(month.batch(state.app.zone().date_of(state.app.now())))),
+        "closes": closes_on(&visit, month).map(|day| words.day(day)),
+        "to_be_paid": (total > Money::ZERO).then(|| words.day(month.batch(visit.app.zone().date_of(visit.app.now())))),
         "rules": doc.as_ref().map(|doc| doc.rules.hash()),
         "closing_at": doc.as_ref().map(|doc| words.at(doc.closing_at)),
-        "list": super::for_role(&who, list),
+        "list": super::for_role(&visit.who, list),
     });
-    Ok(state.page("staff/month.html", &who.chrome("months", None), content))
+    Ok(visit.page("staff/month.html", "months", content))
 }
 
 /// One statement of an affiliate.
-pub async fn statement(
-    State(state): State<PageState>,
-    who: Staff,
-    Path((month, affiliate)): Path<(String, String)>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let (Ok(month), Ok(id)) = (month.parse::<Month>(), affiliate.parse::<AffiliateId>()) else {
-        return Err(Fault::NotFound);
-    };
-    let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
-    let all = state.app.statements_of(id).await?;
+pub async fn statement(visit: Visit<Staff, (Month, AffiliateId)>) -> Result<Response, Fault> {
+    let (month, id) = visit.at;
+    let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+    let all = visit.app.statements_of(id).await?;
     let doc = all.iter().find(|doc| doc.statement.month == month).ok_or(Fault::NotFound)?;
-    let payment = payout::standing(&state, &payout::outlook(&state, &affiliate, &all), doc);
-    let (words, directory, says) = (Words::of(&state), state.app.directory(), &doc.statement);
+    let payment = payout::standing(&visit, &payout::outlook(&visit, &affiliate, &all), doc);
+    let (words, directory, says) = (Words::of(&visit), visit.app.directory(), &doc.statement);
     let line = |line: &crate::domain::statement::Line| {
         let note = line.note.map(|note| match note {
             Note::NoRate => "no rate for this plan",
@@ -304,9 +286,9 @@ pub async fn statement(
         json!({"month": words.month(one.for_month), "account": one.account_id, "path": accounts::path(&one.account_id),
             "stated": words.money(one.stated), "now": words.money(one.now), "amount": words.money(one.amount)})
     };
-    if raw.as_deref() == Some("format=csv") {
+    if visit.raw.as_deref() == Some("format=csv") {
         let name = format!("statement-{month}-{id}");
-        return super::export_lines(&who, &name, &payout::statement_lines(says));
+        return super::export_lines(&visit.who, &name, &payout::statement_lines(says));
     }
     let content = json!({
         "month": month, "name": words.month(month), "id": id, "affiliate": name_of(&directory, Some(id)),
@@ -317,5 +299,5 @@ pub async fn statement(
         "hash": says.hash, "previous": says.previous, "rules": says.rules_hash, "facts": says.facts_hash,
         "proven": verify_hash(says),
     });
-    Ok(state.page("staff/statement.html", &who.chrome("months", None), content))
+    Ok(visit.page("staff/statement.html", "months", content))
 }

@@ -2,16 +2,13 @@
 
 use super::hints::Known;
 use super::words::{self, Words};
-use super::{Act, Staff, done, show_list};
+use super::{Act, Staff, Visit, done, reason, show_list};
 use crate::domain::affiliate::{Affiliate, Status, Step};
 use crate::domain::fact::AffiliateStep;
 use crate::domain::id::AffiliateId;
-use crate::http::guard::PathId;
 use crate::http::pages::table::{self, Cell, List, Tone};
 use crate::http::pages::{Fault, FormView, PageState, see_other};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -61,84 +58,58 @@ fn serious_hints(known: &Known, one: &Affiliate) -> Cell {
     }
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let directory = state.app.directory();
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let directory = visit.app.directory();
     let known = Known::of(&directory);
-    let list = applications(&state, &known);
-    let query = list.read(raw.as_deref())?;
+    let list = applications(&visit, &known);
+    let query = list.read(visit.raw.as_deref())?;
     let mut found = directory.affiliates();
     found.retain(|one| one.status() == Status::Applied);
     let list = list.show(found, &query);
     let intro = "An answer is promised within 48 hours; what is older is marked red.";
-    show_list(&state, &who, "review", "Applications", intro, &query, list)
+    show_list(&visit, "review", "Applications", intro, &query, list)
 }
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(id): PathId<AffiliateId>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+    let affiliate = visit.affiliate()?;
     if affiliate.status() != Status::Applied {
         // It was decided meanwhile: what is known now stands on the affiliate's page.
-        return Ok(see_other(&format!("/admin/affiliates/{id}")));
+        return Ok(see_other(&format!("/admin/affiliates/{}", visit.at)));
     }
-    Ok(show(&state, &who, &affiliate, raw.as_deref(), StatusCode::OK, &FormView::default()))
+    Ok(show(&visit, &affiliate, &FormView::default()))
 }
 
-fn show(
-    state: &PageState,
-    who: &Staff,
-    affiliate: &Affiliate,
-    raw: Option<&str>,
-    status: StatusCode,
-    form: &FormView,
-) -> Response {
-    let words = Words::of(state);
+fn show(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &FormView) -> Response {
+    let words = Words::of(visit);
     let at = words::applied_at(affiliate);
     let content = json!({
         "id": affiliate.id, "profile": affiliate.profile, "code": affiliate.code,
-        "applied": words.at(at), "age": words.ago(at), "late": state.app.now() - at > words::PROMISED,
-        "hints": Known::of(&state.app.directory()).hints(affiliate), "form": form,
+        "applied": words.at(at), "age": words.ago(at), "late": visit.app.now() - at > words::PROMISED,
+        "hints": Known::of(&visit.app.directory()).hints(affiliate), "form": form,
     });
-    state.page_with(status, "staff/application.html", &who.chrome("review", raw), content)
+    visit.page_with(form.status, "staff/application.html", "review", content)
 }
 
-pub async fn approve(
-    State(state): State<PageState>,
-    PathId(id): PathId<AffiliateId>,
-    act: Act,
-) -> Result<Response, Fault> {
-    decide(&state, &act, id, Step::Approve, None).await
+pub async fn approve(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, Fault> {
+    decide(&visit, Step::Approve, None).await
 }
 
-pub async fn reject(
-    State(state): State<PageState>,
-    PathId(id): PathId<AffiliateId>,
-    mut act: Act,
-) -> Result<Response, Fault> {
-    let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
-    let Some(reason) = act.reason() else {
-        let view = act.form.view();
-        return Ok(show(&state, &act.who, &affiliate, None, StatusCode::UNPROCESSABLE_ENTITY, &view));
+pub async fn reject(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, Fault> {
+    let affiliate = visit.affiliate()?;
+    let Some(reason) = reason(&mut form) else {
+        let view = form.view();
+        return Ok(show(&visit, &affiliate, &view));
     };
-    decide(&state, &act, id, Step::Reject, Some(reason.into())).await
+    decide(&visit, Step::Reject, Some(reason.into())).await
 }
 
 async fn decide(
-    state: &PageState,
-    act: &Act,
-    id: AffiliateId,
+    visit: &Visit<Staff, AffiliateId>,
     step: Step,
     reason: Option<String>,
 ) -> Result<Response, Fault> {
-    state.app.directory().affiliate(id).ok_or(Fault::NotFound)?;
+    let id = visit.affiliate()?.id;
     let code = if step == Step::Approve { "approved" } else { "rejected" };
     let step = AffiliateStep { affiliate_id: id, step, reason };
-    done(state.app.act(&act.actor(), step).await, &format!("/admin/affiliates/{id}"), code)
+    done(visit.app.act(&visit.actor(), step).await, &format!("/admin/affiliates/{id}"), code)
 }

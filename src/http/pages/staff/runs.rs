@@ -1,17 +1,16 @@
 //! Nightly runs: those that were made, one by hand, and what one would do.
 
 use super::words::{self, Words};
-use super::{Act, Staff, export, for_role};
+use super::{Act, Staff, Visit, export, for_role};
 use crate::app::{AggregateError, RunDoc};
 use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
 use crate::domain::input::Instant;
-use crate::http::pages::table::{self, Cell, List, Query};
+use crate::http::pages::table::{self, Cell, List};
 use crate::http::pages::{Fault, PageState, see_other};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use chrono::DateTime;
-use http::header::REFRESH;
+use http::header::{CONTENT_DISPOSITION, REFRESH};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -70,45 +69,35 @@ fn nightly_runs(state: &PageState) -> List<'_, RunDoc> {
     )
 }
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let asked = raw.as_deref().filter(|raw| !raw.starts_with("done="));
-    let query = nightly_runs(&state).read(asked)?;
-    let dry = Value::Null;
-    let mut response = show(&state, &who, (raw.as_deref(), &query), StatusCode::OK, "", &dry).await?;
-    if !query.csv && state.app.aggregate_progress().running {
+pub async fn page(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let mut response = show(&visit, "", &Value::Null).await?;
+    if !response.headers().contains_key(CONTENT_DISPOSITION) && visit.app.aggregate_progress().running {
         // The browser looks again by itself, also without a script.
         response.headers_mut().insert(REFRESH, HeaderValue::from_static("5"));
     }
     Ok(response)
 }
 
-async fn show(
-    state: &PageState,
-    who: &Staff,
-    (raw, query): (Option<&str>, &Query),
-    status: StatusCode,
-    error: &str,
-    dry: &Value,
-) -> Result<Response, Fault> {
-    let words = Words::of(state);
-    let runs = state.app.runs(LISTED).await?;
+/// The page, or the list as CSV; with what was wrong with the form, or what a run would do.
+async fn show(visit: &Visit<Staff>, error: &str, dry: &Value) -> Result<Response, Fault> {
+    let words = Words::of(visit);
+    let list = nightly_runs(visit);
+    let query = list.read(visit.raw.as_deref().filter(|raw| !raw.starts_with("done=")))?;
+    let runs = visit.app.runs(LISTED).await?;
     let last = runs.first().map(|last| {
         let mut said = told(&words, &last.run);
         said["finished"] = words.at(last.finished_at).into();
         said["ago"] = words.ago(last.finished_at).into();
         said
     });
-    let table = nightly_runs(state).show(runs, query);
+    let table = list.show(runs, &query);
     if query.csv {
-        return export(who, "nightly-runs", &table);
+        return export(&visit.who, "nightly-runs", &table);
     }
-    let content = json!({"last": last, "running": state.app.aggregate_progress(), "error": error, "dry": dry,
-        "list": for_role(who, table), "listed": LISTED});
-    Ok(state.page_with(status, "staff/runs.html", &who.chrome("runs", raw), content))
+    let content = json!({"last": last, "running": visit.app.aggregate_progress(), "error": error, "dry": dry,
+        "list": for_role(&visit.who, table), "listed": LISTED});
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok(visit.page_with(status, "staff/runs.html", "runs", content))
 }
 
 /// Why months that were due did not close.
@@ -140,31 +129,30 @@ fn told(words: &Words<'_>, run: &RunReport) -> Value {
         "adjustments": run.adjustments, "nodes_behind": behind})
 }
 
-pub async fn start(State(state): State<PageState>, act: Act) -> Result<Response, Fault> {
-    let dry_run = act.form.text("kind") == "dry";
-    let as_of = match act.form.text("as_of") {
+pub async fn start(Act { visit, form }: Act) -> Result<Response, Fault> {
+    let dry_run = form.text("kind") == "dry";
+    let as_of = match form.text("as_of") {
         "" => None,
         text => {
-            let read = read_instant(&state, text);
+            let read = read_instant(&visit, text);
             if read.is_none() {
                 let why = "Please give a time like 2026-05-04 04:15, not after now.";
-                return refuse(&state, &act, why).await;
+                return show(&visit, why, &Value::Null).await;
             }
             read
         }
     };
     if dry_run {
-        let report = match state.app.aggregate(&act.actor(), as_of, true).await {
+        let report = match visit.app.aggregate(&visit.actor(), as_of, true).await {
             Ok(report) => report,
-            Err(error) => return failed(&state, &act, error).await,
+            Err(error) => return failed(&visit, error).await,
         };
-        let told = told(&Words::of(&state), &report);
-        let plain = nightly_runs(&state).read(None)?;
-        return show(&state, &act.who, (None, &plain), StatusCode::OK, "", &told).await;
+        let told = told(&Words::of(&visit), &report);
+        return show(&visit, "", &told).await;
     }
-    tracing::info!(by = %act.who.member.id, "a nightly run was started by hand");
-    let (app, actor) = (std::sync::Arc::clone(&state.app), act.actor());
-    // A run goes on when whoever started it does not wait for it.
+    tracing::info!(by = %visit.who.member.id, "a nightly run was started by hand");
+    let (app, actor) = (std::sync::Arc::clone(&visit.app), visit.actor());
+    // A run goes on when the person who started it does not wait for it.
     let mut run = tokio::spawn(async move {
         let made = app.aggregate(&actor, as_of, false).await;
         if let Err(error) = &made {
@@ -174,7 +162,7 @@ pub async fn start(State(state): State<PageState>, act: Act) -> Result<Response,
     });
     match tokio::time::timeout(PATIENCE, &mut run).await {
         Ok(Ok(Ok(_))) => Ok(see_other(&format!("{PATH}?done=run"))),
-        Ok(Ok(Err(error))) => failed(&state, &act, error).await,
+        Ok(Ok(Err(error))) => failed(&visit, error).await,
         Ok(Err(_)) => Err(Fault::Internal),
         Err(_) => Ok(see_other(&format!("{PATH}?done=running"))),
     }
@@ -191,7 +179,7 @@ fn read_instant(state: &PageState, text: &str) -> Option<DateTime<chrono::Utc>> 
     (at <= state.app.now()).then_some(at)
 }
 
-async fn failed(state: &PageState, act: &Act, error: AggregateError) -> Result<Response, Fault> {
+async fn failed(visit: &Visit<Staff>, error: AggregateError) -> Result<Response, Fault> {
     let why = match error {
         AggregateError::AsOfInFuture => "The time lies after now.",
         AggregateError::Busy | AggregateError::Overtaken => {
@@ -202,12 +190,7 @@ async fn failed(state: &PageState, act: &Act, error: AggregateError) -> Result<R
         }
         other => return Err(crate::http::error::Problem::from(other).into()),
     };
-    refuse(state, act, why).await
-}
-
-async fn refuse(state: &PageState, act: &Act, why: &str) -> Result<Response, Fault> {
-    let plain = nightly_runs(state).read(None)?;
-    show(state, &act.who, (None, &plain), StatusCode::UNPROCESSABLE_ENTITY, why, &Value::Null).await
+    show(visit, why, &Value::Null).await
 }
 
 #[cfg(test)]

@@ -3,11 +3,10 @@
 use super::PATH;
 use crate::app::Directory;
 use crate::domain::affiliate::Affiliate;
+use crate::http::pages::Fault;
 use crate::http::pages::staff::words::{self, Words};
-use crate::http::pages::staff::{Staff, show_list};
+use crate::http::pages::staff::{Staff, Visit, show_list};
 use crate::http::pages::table::{self, Cell, List};
-use crate::http::pages::{Fault, PageState};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -54,14 +53,10 @@ fn affiliates<'a>(words: Words<'a>, directory: &'a Directory) -> List<'a, Arc<Af
         .filter("status", "Status", statuses, |one, code| one.status().code() == code)
 }
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let directory = state.app.directory();
-    let list = affiliates(Words::of(&state), &directory);
-    let query = list.read(raw.as_deref())?;
+pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+    let directory = visit.app.directory();
+    let list = affiliates(Words::of(&visit), &directory);
+    let query = list.read(visit.raw.as_deref())?;
     let list = list.show(directory.affiliates(), &query);
-    show_list(&state, &who, "affiliates", "Affiliates", "", &query, list)
+    show_list(&visit, "affiliates", "Affiliates", "", &query, list)
 }

@@ -7,19 +7,16 @@ use crate::domain::id::{AffiliateId, LinkId};
 use crate::domain::money::Money;
 use crate::domain::payout::Outlook;
 use crate::domain::person::Person;
-use crate::http::guard::PathId;
 use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::payout;
-use crate::http::pages::staff::Staff;
 use crate::http::pages::staff::hints::Known;
 use crate::http::pages::staff::words::{self, Words};
+use crate::http::pages::staff::{Staff, Visit};
 use crate::http::pages::table::Row;
 use crate::http::pages::{Fault, FormView, PageState};
 use crate::store::{Counter, DayCounts};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use chrono::Days;
-use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -28,29 +25,22 @@ const REFERRALS: usize = 8;
 /// Statements shown on the page, the newest.
 const STATEMENTS: usize = 24;
 
-pub async fn page(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(id): PathId<AffiliateId>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    show(&state, &who, id, raw.as_deref(), StatusCode::OK, &FormView::default()).await
+pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+    let affiliate = visit.affiliate()?;
+    show(&visit, &affiliate, &FormView::default()).await
 }
 
-pub async fn show(
-    state: &PageState,
-    who: &Staff,
-    id: AffiliateId,
-    raw: Option<&str>,
-    status: StatusCode,
+pub async fn show<At>(
+    visit: &Visit<Staff, At>,
+    affiliate: &Affiliate,
     form: &FormView,
 ) -> Result<Response, Fault> {
+    let (state, id) = (&visit.state, affiliate.id);
     let (words, directory) = (Words::of(state), state.app.directory());
-    let affiliate = directory.affiliate(id).cloned().ok_or(Fault::NotFound)?;
     let now = state.app.now();
-    let book = state.app.affiliate_report(&affiliate).await?;
+    let book = state.app.affiliate_report(affiliate).await?;
     let figures = &book.figures;
-    let list = referrals(words, &affiliate);
+    let list = referrals(words, affiliate);
     let newest: Vec<Row> = book.referrals.iter().take(REFERRALS).map(|one| list.row(one)).collect();
     let (stands, tone) = words::status(affiliate.status());
     let notes = state.app.notes(id).await?;
@@ -59,7 +49,7 @@ pub async fn show(
         .rev()
         .map(|note| json!({"at": words.at(note.at), "by": state.app.name_of(&note.by), "text": note.text}))
         .collect();
-    let next = payout::outlook(state, &affiliate, &book.statements);
+    let next = payout::outlook(state, affiliate, &book.statements);
     let statements: Vec<Value> =
         book.statements.iter().take(STATEMENTS).map(|doc| statement(state, &next, doc)).collect();
     let lost: Vec<Value> = state.app.lost_mail(Person::Affiliate(id)).await?.iter().rev().map(|doc| {
@@ -70,11 +60,11 @@ pub async fn show(
     let content = json!({
         "id": id, "profile": affiliate.profile, "code": affiliate.code, "status": affiliate.status(),
         "state": stands, "tone": tone, "sentence": words::status_sentence(affiliate.status(), &directory.links_of(id)),
-        "exempt": affiliate.exempt_from_holds, "history": history(&words, &affiliate),
-        "signatures": signatures(&words, &affiliate), "notes": notes,
-        "hints": if affiliate.status() == Status::Applied { Known::of(&directory).hints(&affiliate) } else { Vec::new() },
+        "exempt": affiliate.exempt_from_holds, "history": history(&words, affiliate),
+        "signatures": signatures(&words, affiliate), "notes": notes,
+        "hints": if affiliate.status() == Status::Applied { Known::of(&directory).hints(affiliate) } else { Vec::new() },
         "paypal_hold": paypal_hold.map(|until| words.at(until)),
-        "links": links(state, &affiliate).await?, "newest": newest, "referral_heads": list.heads(),
+        "links": links(state, affiliate).await?, "newest": newest, "referral_heads": list.heads(),
         "referrals": figures.referrals, "statements": statements, "all_statements": book.statements.len(),
         "figures": {
             "clicks": sum(|day| day.people), "bots": sum(|day| day.others),
@@ -85,7 +75,7 @@ pub async fn show(
         "may_sign_in": affiliate.may_sign_in(), "lost_mail": lost,
         "form": form,
     });
-    Ok(state.page_with(status, "staff/affiliate.html", &who.chrome("affiliates", raw), content))
+    Ok(visit.page_with(form.status, "staff/affiliate.html", "affiliates", content))
 }
 
 fn history(words: &Words<'_>, affiliate: &Affiliate) -> Vec<Value> {

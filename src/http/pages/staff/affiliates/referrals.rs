@@ -5,28 +5,21 @@ use crate::app::ReferralSummary;
 use crate::domain::affiliate::Affiliate;
 use crate::domain::id::AffiliateId;
 use crate::domain::outcome::Via;
-use crate::http::guard::PathId;
+use crate::http::pages::Fault;
 use crate::http::pages::payout;
 use crate::http::pages::staff::words::{self, Words};
-use crate::http::pages::staff::{Staff, accounts, show_list};
+use crate::http::pages::staff::{Staff, Visit, accounts, show_list};
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Fault, PageState};
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
-pub async fn list(
-    State(state): State<PageState>,
-    who: Staff,
-    PathId(id): PathId<AffiliateId>,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
-    let affiliate = state.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
-    let list = referrals(Words::of(&state), &affiliate);
-    let query = list.read(raw.as_deref())?;
-    let statements = state.app.statements_of(id).await?;
-    let list = list.show(state.app.referrals_of(id, &statements).await?, &query);
+pub async fn list(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+    let affiliate = visit.affiliate()?;
+    let list = referrals(Words::of(&visit), &affiliate);
+    let query = list.read(visit.raw.as_deref())?;
+    let statements = visit.app.statements_of(visit.at).await?;
+    let list = list.show(visit.app.referrals_of(visit.at, &statements).await?, &query);
     let title = title(&affiliate);
-    show_list(&state, &who, "affiliates", &title, "", &query, list)
+    show_list(&visit, "affiliates", &title, "", &query, list)
 }
 
 fn title(affiliate: &Affiliate) -> String {
