@@ -41,7 +41,7 @@ mod work;
 pub use confirm::ConfirmError;
 pub use directory::{Directory, MonthDoc, RunDoc};
 pub use facts::in_words as fact_in_words;
-pub use figures::{AffiliateReport, CHART_DAYS, Day as FiguresDay, Figures, Period};
+pub use figures::{AffiliateReport, CHART_DAYS, Day as FiguresDay, Figures, PeriodFigures};
 pub use intake::{SubmitError, Submitted};
 pub(crate) use outage_log::OutageLog;
 pub use overlooked::Overlooked;

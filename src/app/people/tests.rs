@@ -299,7 +299,8 @@ async fn guessing_ends_after_ten_failures_whether_the_account_exists_or_not() {
     story.passes(TimeDelta::minutes(16));
     story.signs_in("ann@example.com", GOOD).await.expect("after a while");
 
-    // A crowd at once gets no more guesses than one after the other, but for the turns that are taken at once.
+    // Many requests at once get no more guesses than one after the other, except for the turns that are taken at
+    // once.
     let guesses = (0..40).map(|_| story.signs_in("bob@example.com", OTHER));
     let ended = futures_util::future::join_all(guesses).await;
     let let_in = ended.iter().filter(|one| matches!(one, Err(SignInError::Wrong))).count();
@@ -351,7 +352,7 @@ async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_ne
         let altered = format!("A{}", &again.known_browser[1..]);
         assert_eq!(tries(GOOD, Some(&altered)).await.err(), Some(SignInError::TooMany), "{realm:?}");
 
-        // A new password is let in everywhere, and leaves the other browsers known.
+        // A new password is accepted everywhere, and the other browsers stay known.
         story.passes(TimeDelta::minutes(16));
         strangers_guess().await;
         assert_eq!(tries(GOOD, None).await.err(), Some(SignInError::TooMany), "{realm:?}");
@@ -360,7 +361,7 @@ async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_ne
         tries(OTHER, None).await.expect("the fresh password, at a browser that nobody knows");
         tries(OTHER, other).await.expect("and at one that is known");
 
-        // Whoever signs out everywhere, as after a loss, is not known any more; nor is anybody after half a year.
+        // A browser is forgotten when its person signs out everywhere, as after a loss, and after half a year.
         let guesses = async || while tries(GOOD, None).await.err() != Some(SignInError::TooMany) {};
         guesses().await;
         let kept = tries(OTHER, other).await.expect("known");
@@ -438,7 +439,7 @@ async fn strangers_who_ask_for_mails_use_up_none_of_the_owners() {
     story.running.stop().await;
 }
 
-/// What must hold for a set is decided where facts are applied: whoever asks at the same time sees the same set.
+/// Conditions on a set are decided where facts are applied, because requests at the same time see the same set.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_last_administrators_who_disable_each_other_one_is_left() {
     let mut story = Story::begins().await;
@@ -992,7 +993,7 @@ async fn a_used_link_stays_used_when_the_old_address_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_paypal_address_of_an_active_affiliate_holds_payouts_and_is_told() {
+async fn a_first_paypal_address_of_an_active_affiliate_holds_payouts_and_sends_a_mail() {
     let story = Story::begins().await;
     let (id, _) = story.active("ann@example.com").await;
     let token = story.token(LinkKind::ConfirmPaypal, Person::Affiliate(id), Some("pay@example.com")).await;
@@ -1005,7 +1006,7 @@ async fn a_first_paypal_address_of_an_active_affiliate_holds_payouts_and_is_told
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_e_mail_holds_payouts_and_the_former_one_hears_where_they_go() {
+async fn a_changed_e_mail_holds_payouts_and_the_former_one_gets_a_mail_about_it() {
     let mut story = Story::begins().await;
     let (id, session) = story.active("ann@example.com").await;
     let person = Person::Affiliate(id);
@@ -1150,7 +1151,7 @@ async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_that_can_not_be_read_is_told_and_holds_up_no_other_node() {
+async fn mail_that_can_not_be_read_is_reported_and_delays_no_other_node() {
     use crate::app::outbox::{OUTBOX, mail_key};
     use crate::store::{Commit, IndexChange, Lease, Write};
     let story = Story::begins().await;
@@ -1282,7 +1283,7 @@ async fn where_payouts_go_is_settled_before_the_first_signature() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_closed_is_told_and_reads_what_is_left() {
+async fn a_closed_affiliate_gets_a_mail_and_reads_what_is_left() {
     let story = Story::begins().await;
     let (id, session) = story.activated("ann@example.com").await;
     let app = story.app();
@@ -1296,7 +1297,7 @@ async fn who_is_closed_is_told_and_reads_what_is_left() {
     assert!(matches!(refused, Err(ActError::Refused(Refusal::WrongStatus))), "{refused:?}");
     let refused = app.ask_to_change_paypal(id, &typed("else@example.com")).await;
     assert!(matches!(refused, Err(ActError::Refused(Refusal::WrongStatus))), "{refused:?}");
-    // One that never got in hears nothing.
+    // An affiliate that never became active gets no mail.
     let stranger = story.applies("bob@example.com").await;
     story.step(stranger, Step::Close).await;
     assert_eq!(story.kinds_to("bob@example.com").await, ["application_received"]);
@@ -1416,7 +1417,7 @@ fn link_off(link_id: LinkId, affiliate_id: AffiliateId, reason: Option<&str>) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hears_of_both() {
+async fn a_link_is_switched_off_for_a_reason_and_on_again_with_a_mail_about_both() {
     let mut story = Story::begins().await;
     let (id, _) = story.active("ann@example.com").await;
     let link = another_link(&story, id).await;
@@ -1427,7 +1428,7 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
     let (label, made_at) = (Some("Spring mail".to_owned()), story.now);
     let told = Message::LinkDisabled { label: label.clone(), made_at, reason: "spam".into() };
     assert_eq!(story.message("link_disabled").await, told);
-    // Said again it changes nothing, and nobody hears of it twice.
+    // A repetition changes nothing and sends no second mail.
     story.passes(TimeDelta::minutes(1));
     story.app().act(&key("staff"), link_off(link, id, Some("again"))).await.expect("done before");
     assert_eq!(
@@ -1445,7 +1446,7 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
     for fact in ["link_disabled", "link_enabled"] {
         assert!(log.contains(&("staff".into(), fact.into())), "{log:?}");
     }
-    // What they do themselves is no news to them.
+    // What they do themselves needs no mail.
     story.passes(TimeDelta::minutes(1));
     story.app().act(&Actor::Affiliate(id), link_off(link, id, Some(""))).await.expect("their own");
     assert!(switch(&story).is_off_by(id));
@@ -1470,7 +1471,8 @@ async fn a_default_link_stays_on_but_for_one_that_an_older_version_switched_off(
     let unknown = story.app().act(&key("staff"), link_off(LinkId::random(), id, Some("x"))).await;
     assert!(matches!(unknown, Err(ActError::Refused(Refusal::UnknownLink))), "{unknown:?}");
     assert!(!is_off(&story));
-    // Facts of that version name no reason. They stand, also in a replay, until somebody switches the link on.
+    // Facts of that version have no reason. They keep their effect, also in a replay, until somebody switches the
+    // link on.
     story.app().act(&key("staff"), link_off(link, id, None)).await.expect("as it was then");
     assert!(is_off(&story));
     let mut story = story.loses_the_store().await;
