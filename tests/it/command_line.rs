@@ -255,7 +255,7 @@ fn nobody_else_may_read_what_a_data_directory_holds() {
     let output = terminal.types(&["doctor"]);
     let said = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let line = said.lines().find(|line| line.trim_start().starts_with("MEND")).unwrap_or_default();
+    let line = said.lines().find(|line| line.trim_start().starts_with("FIX")).unwrap_or_default();
     assert!(line.contains("others may read 2 things") && line.contains("chmod"), "{said}");
     // The start that the doctor needed has corrected it.
     assert_eq!(terminal.reads(&["doctor"])["ok"], true);
