@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 const HOUR_MS: u64 = 3_600_000;
 
-impl attribution::Directory for Directory {
+impl attribution::AffiliateLookup for Directory {
     fn affiliate(&self, id: AffiliateId) -> Option<&Affiliate> {
         Self::affiliate(self, id).map(AsRef::as_ref)
     }

@@ -19,7 +19,7 @@ pub const CHART_DAYS: u64 = 30;
 
 /// What happened in a period.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Period {
+pub struct PeriodFigures {
     /// Clicks of people.
     pub people: u64,
     /// Clicks of bots, and others that don't earn.
@@ -32,7 +32,7 @@ pub struct Period {
     pub earned: Option<Money>,
 }
 
-impl Period {
+impl PeriodFigures {
     /// Today's figures, as far as they are counted during the day.
     fn of_today(tally: &Tally) -> Self {
         Self {
@@ -69,11 +69,11 @@ pub struct Day {
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     /// Today so far.
-    pub today: Period,
+    pub today: PeriodFigures,
     /// This month so far.
-    pub month: Period,
+    pub month: PeriodFigures,
     /// Since the beginning.
-    pub all: Period,
+    pub all: PeriodFigures,
     /// Referrals in good standing, neither in review nor rejected.
     pub active_accounts: u32,
     /// The least number of active accounts of the affiliate's present tier.
@@ -168,9 +168,9 @@ impl Figures {
         let adjusted = sum(&|doc| doc.statement.month == month, Statement::adjusted);
         let first = today - Days::new(CHART_DAYS - 1);
         Self {
-            today: Period::of_today(&report.sum(today..=today)),
-            month: Period::of(&report.sum(month.first_day()..=month.last_day()), adjusted),
-            all: Period::of(&report.total, report.adjusted),
+            today: PeriodFigures::of_today(&report.sum(today..=today)),
+            month: PeriodFigures::of(&report.sum(month.first_day()..=month.last_day()), adjusted),
+            all: PeriodFigures::of(&report.total, report.adjusted),
             active_accounts: referrals.iter().map(|referral| u32::from(referral.counts_for_tier)).sum(),
             tier_from: 0,
             next_tier: None,
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn clicks_fall_into_their_periods_and_people_are_told_from_others() {
+    fn clicks_fall_into_their_periods_and_people_are_distinguished_from_bots() {
         let today = day("2026-05-10");
         let counts = |text, human, bots| DayCounts {
             day: day(text),

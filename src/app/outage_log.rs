@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// How often a lasting outage is told again.
+/// How often a lasting outage is logged again.
 const AGAIN: Duration = Duration::from_mins(1);
 
-/// When an outage was last told.
+/// When an outage was last logged.
 #[derive(Debug, Default)]
 pub(crate) struct OutageLog {
     at: Option<Instant>,

@@ -390,7 +390,7 @@ mod tests {
     use crate::domain::id::NodeId;
 
     #[test]
-    fn an_account_stands_in_one_state() {
+    fn an_account_is_in_one_state() {
         let now: DateTime<Utc> = "2026-06-01T12:00:00Z".parse().expect("a literal");
         let origin = Origin { at: now, node: NodeId::from_bits(1), position: 1 };
         let mut account = Account::new("acct_81".parse().expect("a literal"));
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_stands_unless_adjustments_leave_nothing_of_it() {
+    fn a_line_is_in_effect_unless_adjustments_leave_nothing_of_it() {
         let cents = Money::from_cents;
         let (april, may) = (month("2026-04"), month("2026-05"));
         let earned_for = EarnedFor { plan: "growth".parse().expect("a plan"), tier_from: 0 };

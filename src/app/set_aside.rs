@@ -1,8 +1,8 @@
-//! Facts that could not be applied: set aside, so that those after them go on, until a person decides.
+//! Facts that could not be applied: they are set aside until a person decides, so that later facts are not blocked.
 //!
-//! A fact that can't be read, or that needs a document which can't be read, would stop the facts drainer at every try.
-//! The drainer journals that it sets such a fact aside and goes on. What is set aside is counted, shown with its
-//! cause, and waits: a person has it tried again (when the cause is mended) or drops it.
+//! A fact that can't be read, or that needs a document which can't be read, would stop the facts drainer at every attempt.
+//! The drainer journals that it sets such a fact aside, and continues. Facts set aside are counted and shown with their
+//! cause; a person has each of them tried again, when its cause is corrected, or drops it.
 
 use super::actor::Actor;
 use super::layout::{SET_ASIDE, set_aside_key};

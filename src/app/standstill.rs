@@ -52,7 +52,7 @@ impl App {
     }
 
     /// For how many seconds the oldest record that is not applied has waited; 0 while records are being applied.
-    pub(crate) fn stands_for_seconds(&self, log: Log) -> u64 {
+    pub(crate) fn standstill_seconds(&self, log: Log) -> u64 {
         let standstill = lock(self.standstill(log));
         standstill
             .waits
@@ -143,7 +143,7 @@ impl App {
         }
     }
 
-    fn log_what_stands_still(&self) {
+    fn log_standstill(&self) {
         for text in [Log::Facts, Log::Clicks].into_iter().filter_map(|log| self.stands_still(log)) {
             tracing::warn!("at a standstill: {text}");
         }
@@ -180,7 +180,7 @@ pub(super) async fn watch(app: Arc<App>) {
             logged = None;
         } else if is_due(logged, LOGGED_EVERY) {
             logged = Some(Instant::now());
-            app.log_what_stands_still();
+            app.log_standstill();
         }
         if app.ending.stop.await_for(HEARTBEAT).await {
             return;

@@ -148,7 +148,7 @@ fn print_findings(show: Show, findings: &[Value], more: Value) -> Result<(), Fai
             .iter()
             .map(|finding| {
                 let mut finding = finding.clone();
-                finding["mark"] = json!(if is_ok(&finding) { "ok" } else { "MEND" });
+                finding["mark"] = json!(if is_ok(&finding) { "ok" } else { "FIX" });
                 finding
             })
             .collect();

@@ -385,7 +385,7 @@ async fn an_import_sends_the_file_and_fails_when_lines_do() {
     let good = json!({ "line": 1, "status": "created" });
     stub.answers.insert("POST /v1/import", (200, format!("{good}\n{good}\n")));
     let line = format!("import {}", file.display());
-    command(&stub, dir.path(), &line).await.expect("all taken in");
+    command(&stub, dir.path(), &line).await.expect("all accepted");
     let bad = json!({ "line": 2, "status": "invalid", "code": "invalid_plan" });
     stub.answers.insert("POST /v1/import?dry_run=true", (200, format!("{good}\n{bad}\n")));
     let failure = command(&stub, dir.path(), &format!("{line} --dry-run")).await.expect_err("one is bad");

@@ -99,7 +99,7 @@ named! {
         AgreementChanged = "agreement_changed",
         /// No fact is set aside there, or a person decided about it already.
         NotSetAside = "not_set_aside",
-        /// The fact stands in another node's journal.
+        /// The fact is in another node's journal.
         OfAnotherNode = "of_another_node",
         /// The fact can't be read or applied as things stand.
         StillUnreadable = "still_unreadable",
@@ -1013,7 +1013,7 @@ mod tests {
     /// As an older version kept it: in the order in which its node applied them, and without those that
     /// changed nothing.
     #[test]
-    fn an_account_of_an_older_version_goes_on_as_it_stands() {
+    fn an_account_of_an_older_version_continues_as_it_is() {
         let mut account = account();
         account.decide(&signup("growth"), origin(1, 2), &credited(Some(7), &[HoldReason::Burst]));
         account.review(ReviewAction::Release, "fine", "ann", origin(1, 3)).expect("signed up");

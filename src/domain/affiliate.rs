@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 named! {
-    /// Where an affiliate stands.
+    /// The state of an affiliate.
     pub enum Status {
         /// Asked to join; waits for review.
         Applied = "applied",
@@ -415,7 +415,7 @@ mod tests {
     type Case = (&'static str, &'static [(SwitchedTo, bool)], bool);
 
     #[test]
-    fn a_link_stands_as_it_was_last_switched_whichever_node_is_replayed_first() {
+    fn a_link_is_as_it_was_last_switched_whichever_node_is_replayed_first() {
         let at = |second| DateTime::from_timestamp(second, 0).expect("an instant");
         // Each change with whether it has an effect.
         let table: [Case; 7] = [

@@ -106,7 +106,7 @@ pub enum Given<T> {
 }
 
 /// What attribution needs to know about affiliates and links.
-pub trait Directory {
+pub trait AffiliateLookup {
     /// An affiliate.
     fn affiliate(&self, id: AffiliateId) -> Option<&Affiliate>;
     /// A link.
@@ -129,7 +129,7 @@ pub struct Input<'a> {
     /// The program's rules.
     pub rules: &'a AttributionRules,
     /// Affiliates and links.
-    pub directory: &'a dyn Directory,
+    pub directory: &'a dyn AffiliateLookup,
     /// Compares e-mails, which are kept as hashes.
     pub pepper: &'a Pepper,
 }

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_run_together_are_told_apart_where_one_surely_begins() {
+    fn parameters_run_together_are_separated_where_one_surely_begins() {
         let table = [
             ("a=1?utm_source=x", "a=1&utm_source=x&"),
             ("a=1?gclid=x?fbclid=y", "a=1&gclid=x&fbclid=y&"),

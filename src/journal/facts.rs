@@ -200,7 +200,7 @@ impl Held<'_> {
     fn heal(&mut self) -> Result<(), JournalError> {
         let healed = self.tail.heal();
         self.shared.last_position.send_replace(self.tail.last.position);
-        healed.map_err(JournalError::io("mend a segment in", &self.tail.dir))
+        healed.map_err(JournalError::io("repair a segment in", &self.tail.dir))
     }
 }
 

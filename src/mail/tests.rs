@@ -96,7 +96,7 @@ fn a_signer_gets_the_whole_text() {
 }
 
 #[test]
-fn who_is_closed_hears_why_and_what_is_due() {
+fn a_closed_affiliate_learns_why_and_what_is_due() {
     let message = crate::domain::mail::Message::Closed { reason: "You asked for it!".into() };
     let written = templates().letter(&letter("Ann", message.clone()), &with(LINK)).expect("written");
     for form in [&written.text, &written.html] {

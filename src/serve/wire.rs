@@ -151,7 +151,7 @@ pub(super) fn show_metrics(shown: &Arc<App>, edge: &Arc<Edge>) {
         let app = Arc::clone(shown);
         metrics.read_journal(log, move || app.positions(log));
         let app = Arc::clone(shown);
-        metrics.read(metrics::JOURNAL_STANDSTILL, &[log.code()], move || app.stands_for_seconds(log));
+        metrics.read(metrics::JOURNAL_STANDSTILL, &[log.code()], move || app.standstill_seconds(log));
     }
     metrics.read(metrics::LOG_LINES_DROPPED, &[], crate::telemetry::lines_dropped);
     let app = Arc::clone(shown);

@@ -114,7 +114,7 @@ impl Commit {
 pub enum Committed {
     /// Applied.
     Done,
-    /// The store's cursor stands elsewhere.
+    /// The store's cursor has another value.
     CursorAt(Cursor),
     /// A later fencing token was raised.
     Fenced(u64),

@@ -21,7 +21,7 @@ pub trait Leases: Send + Sync {
 /// What nodes know of each other and of the store, and what they count together.
 #[async_trait]
 pub trait Nodes: Send + Sync {
-    /// Tells the others of a node.
+    /// Publishes a node's state to the others.
     async fn put_node(&self, state: &NodeState) -> Result<()>;
     /// All nodes known.
     async fn nodes(&self) -> Result<Vec<NodeState>>;
@@ -29,7 +29,7 @@ pub trait Nodes: Send + Sync {
     async fn forget_node(&self, node: NodeId) -> Result<()>;
     /// What is known of the store; `None`: it is empty.
     async fn meta(&self) -> Result<Option<StoreMeta>>;
-    /// Writes what is known of the store if nothing is yet; answers what stands.
+    /// Writes what is known about the store, unless it is known already; returns what is stored now.
     async fn init_meta(&self, meta: &StoreMeta) -> Result<StoreMeta>;
     /// Replaces what is known of the store.
     async fn set_meta(&self, meta: &StoreMeta) -> Result<()>;
@@ -40,7 +40,7 @@ pub trait Nodes: Send + Sync {
     async fn clock_ms(&self) -> Result<Option<i64>>;
 }
 
-/// What a node tells the others.
+/// What a node reports to the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeState {
     /// Which node.

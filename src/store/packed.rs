@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_has_these_bytes_for_ever() {
+    fn a_visit_has_these_bytes_permanently() {
         let golden = [&[7; 16][..], &[1, 2, 3, 4, 5, 6, 7, 8], &[0, 0, 0, 0, 0, 0, 0, 9], &[2]].concat();
         assert_eq!(packed(&[7]), golden);
         assert_eq!(read_visits(&golden).expect("golden bytes"), [visit(7)]);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_have_these_names_for_ever() {
+    fn counters_have_these_names_permanently() {
         let link = LinkId::from_bits(258);
         for (counter, golden) in [
             (Counter::Verdict(Verdict::LinkDisabled), &b"v\x08"[..]),

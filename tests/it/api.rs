@@ -309,7 +309,7 @@ async fn malformed_bodies_are_refused_everywhere_and_echo_nothing() {
     .collect();
     let mut asked = 0;
     for (method, path, callback) in operations(&app).await {
-        // What is about nothing is 404 whatever the body; an import answers by lines.
+        // A request about nothing is a 404 with any body; an import answers by lines.
         if method == "GET" || method == "DELETE" || path == "/v1/import" {
             continue;
         }

@@ -98,7 +98,7 @@ async fn an_affiliates_life(store: &str, look: bool) {
         }
     };
 
-    // Ann applies; what she leaves out is told her.
+    // Ann applies; the page shows what she left out.
     ann.goto(&door.page("/")).await;
     look(&mut ann, "home-of-strangers").await;
     ann.goto(&door.page("/apply")).await;
@@ -523,7 +523,7 @@ async fn an_application_is_sent_by_the_keyboard_alone() {
     let door = Door::start("sqlite").await;
     let ann = Browser::start().await;
     ann.goto(&door.page("/apply")).await;
-    // The first stop leads past what stands on every page.
+    // The first tab stop leads past what every page has in common.
     ann.types(TAB).await;
     assert_eq!(ann.focus().await, "a Skip to the content");
     ann.types(ENTER).await;

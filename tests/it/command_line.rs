@@ -108,7 +108,7 @@ fn groups_with_a_list(terminal: &Terminal) -> Vec<String> {
     groups
 }
 
-/// What staff do in a quarter, whoever answers.
+/// What staff do in a quarter, with any server.
 fn a_quarter(terminal: &Terminal) {
     let affiliate = terminal.reads(&ADA);
     let id = affiliate["id"].as_str().expect("an id");
@@ -235,7 +235,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
 
-/// Whatever the mask of the shell, and whoever made the directory.
+/// With any mask of the shell, and any creator of the directory.
 #[test]
 fn nobody_else_may_read_what_a_data_directory_holds() {
     use std::os::unix::fs::PermissionsExt;
@@ -255,9 +255,9 @@ fn nobody_else_may_read_what_a_data_directory_holds() {
     let output = terminal.types(&["doctor"]);
     let said = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let line = said.lines().find(|line| line.trim_start().starts_with("MEND")).unwrap_or_default();
+    let line = said.lines().find(|line| line.trim_start().starts_with("FIX")).unwrap_or_default();
     assert!(line.contains("others may read 2 things") && line.contains("chmod"), "{said}");
-    // The start that the doctor needed has mended it.
+    // The start that the doctor needed has corrected it.
     assert_eq!(terminal.reads(&["doctor"])["ok"], true);
 }
 

@@ -33,7 +33,7 @@ impl Customers {
     }
 }
 
-/// Clicks, signups and events, one after the other, until told to stop.
+/// Clicks, signups and events, one after the other, until it must stop.
 struct Load {
     customers: Arc<Customers>,
     stop: Arc<AtomicBool>,

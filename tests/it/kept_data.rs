@@ -49,7 +49,7 @@ impl Kept {
     }
 }
 
-/// Whatever was answered is answered still; there may be more.
+/// Everything that was answered is still answered; there may be more.
 #[track_caller]
 fn assert_says(now: &Value, before: &Value, place: &str) {
     match (now, before) {

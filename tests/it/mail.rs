@@ -160,7 +160,7 @@ async fn a_mail_that_is_refused_for_good_or_for_three_days_is_given_up() {
     assert_eq!(inbox.mails().len(), 1);
 }
 
-/// Whatever a mail server does at one mail, the others go at once, and that one is tried again.
+/// If a mail server fails for one mail, the others are sent at once, and that one is tried again.
 #[tokio::test]
 async fn a_mail_that_fails_alone_delays_no_other() {
     let inbox = Inbox::start().await;

@@ -184,7 +184,7 @@ async fn a_fact_that_cant_be_applied_is_set_aside_and_those_after_it_go_on() {
         doctor["findings"].as_array().expect("a list").iter().find(|one| one["check"] == "facts_set_aside");
     assert_eq!(finding.map(|finding| &finding["ok"]), Some(&json!(false)), "{doctor}");
 
-    // It waits over a restart, can't be tried while the document is damaged, and is applied when that is mended.
+    // It waits over a restart, can't be tried while the document is damaged, and is applied when that is repaired.
     assert_eq!(app.stop().await, Some(0));
     app.run().await;
     let id = aside["id"].as_str().expect("an id");

@@ -161,7 +161,7 @@ async fn strangers_learn_nothing_and_guess_ten_times(store: &str) {
     let (known, unknown) = (forgot(ANN).await, forgot("stranger@partners.example").await);
     assert_eq!((known.status, known.body), (unknown.status, unknown.body), "forgetting");
 
-    // In turns, and by the shortest of ten: whatever else the machine does only adds to it.
+    // In turns, and by the shortest of ten, because other work of the machine only adds time.
     let emails = [ANN, "stranger@partners.example"];
     let mut shortest = [f64::MAX; 2];
     for _ in 0..10 {
@@ -186,7 +186,7 @@ async fn strangers_learn_nothing_and_guess_ten_times(store: &str) {
         let metric = format!("counterfoil_sign_ins_total{{outcome=\"{outcome}\",realm=\"portal\"}}");
         assert_eq!(app.metric(&metric).await, count, "{metric}");
     }
-    // Neither a log nor a metric tells who was there.
+    // Neither a log nor a metric shows who was there.
     let (log, metrics) = (app.log(), app.get("/metrics").await.text());
     // A server that keeps mail as files, as while developing, says their links; nothing else does.
     let told = |line: &&str| line.starts_with("mail   ") || line.starts_with("             http://");
@@ -282,7 +282,7 @@ async fn sessions_are_new_bound_and_ended(store: &str) {
     browser.opens("/portal").await.expect_status(303);
 }
 
-async fn staff_are_made_told_and_disabled_through_the_api(store: &str) {
+async fn staff_are_created_listed_and_disabled_through_the_api(store: &str) {
     let app = TestApp::start_with(store, "").await;
     let body = json!({"name": "Bob Jones", "email": "bob@company.example", "role": "reviewer"});
     let made = app.post("/v1/staff", &body).await.expect_status(201).json();
@@ -325,7 +325,7 @@ async fn staff_are_made_told_and_disabled_through_the_api(store: &str) {
     assert!(!audit.contains("argon2") && !audit.contains("token="), "{audit}");
 }
 
-async fn notes_and_claims_are_told_through_the_api(store: &str) {
+async fn notes_and_claims_are_listed_through_the_api(store: &str) {
     let app = TestApp::start_with(store, "").await;
     let (id, mut ann) = active(&app, ANN).await;
     let notes = format!("/v1/affiliates/{id}/notes");
@@ -390,6 +390,6 @@ on_both_stores! {
     strangers_learn_nothing_and_guess_ten_times,
     a_known_browser_gets_in_while_strangers_guess,
     sessions_are_new_bound_and_ended,
-    staff_are_made_told_and_disabled_through_the_api,
-    notes_and_claims_are_told_through_the_api,
+    staff_are_created_listed_and_disabled_through_the_api,
+    notes_and_claims_are_listed_through_the_api,
 }

@@ -425,7 +425,7 @@ async fn every_page_is_guarded_small_and_whole() {
 }
 
 #[tokio::test]
-async fn a_suspended_affiliate_is_told_what_still_counts() {
+async fn a_suspended_affiliate_reads_what_still_counts() {
     let app = TestApp::start().await;
     let (partner, mut ann) = signed_in(&app, "ann").await;
     let step = |step: &str| format!("/v1/affiliates/{}/{step}", partner.id);
@@ -491,7 +491,7 @@ async fn addresses_change_once_a_mail_confirmed_them() {
 }
 
 #[tokio::test]
-async fn whoever_is_closed_reads_what_is_left_and_changes_nothing() {
+async fn a_closed_affiliate_reads_what_is_left_and_changes_nothing() {
     let mut app = TestApp::start().await;
     app.set_now("2026-01-01T18:00:00-05:00").await;
     let (partner, mut ann) = signed_in(&app, "ann").await;
@@ -717,7 +717,7 @@ async fn every_entrance_takes_the_same_links_web_sites_and_kinds_of_partner() {
     person.sends_signed("/portal/links", &off, &[]).await.expect_status(409);
     app.post(&format!("/v1/links/{default}/disable"), &json!({})).await.expect_status(409);
 
-    // 200 links are the most, whoever makes them.
+    // The limit is 200 links, for affiliates and for staff.
     for _ in 3..200 {
         app.post(&links, &json!({})).await.expect_status(201);
     }

@@ -50,7 +50,7 @@ async fn the_readme_leads_a_newcomer_from_the_first_command_to_a_credited_signup
     }
     assert!(!listed.is_empty(), "the README lists its affiliates");
 
-    // A partner's way in: whoever applies there is not known yet, so that something waits.
+    // An application of a new partner, so that something waits.
     let email = between("as Ann with ", ". The application");
     let application = [
         ("name", "Ann Lee"),

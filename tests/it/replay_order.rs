@@ -95,7 +95,7 @@ async fn token_of(apps: [&TestApp; 2]) -> String {
 }
 
 #[tokio::test]
-async fn the_last_change_of_an_address_stands() {
+async fn the_last_change_of_an_address_wins() {
     let mut pair = Pair::start().await;
     let ann = pair.second.partner("ann").await;
     let path = format!("/v1/affiliates/{}", ann.id);
@@ -248,7 +248,7 @@ async fn an_act_on_what_another_node_knows_is_not_refused_before_that_node_is_in
     let path = format!("/v1/affiliates/{}", ann.id);
     until(&pair.first, &path, |known| known["status"] == "active").await;
     pair.a_minute_later().await;
-    // Much stands in the first node's journal before what the second one's act is about.
+    // The first node's journal has many records before the subject of the second node's act.
     let event = |number: usize| {
         json!({"kind": "event", "account_id": format!("w{number}"), "event_id": "e", "type": "suspended",
             "occurred_at": BEGINNING})
@@ -267,7 +267,7 @@ async fn an_act_on_what_another_node_knows_is_not_refused_before_that_node_is_in
 }
 
 #[tokio::test]
-async fn an_act_stands_when_the_store_comes_back_from_a_snapshot() {
+async fn an_act_is_kept_when_the_store_comes_back_from_a_snapshot() {
     let mut redis = Server::start(Program::Redis, &["--appendonly", "no"]);
     let mut first = TestApp::start_with(&redis.url(), "").await;
     let second = TestApp::start_beside(&first, &redis.url(), "").await;
@@ -321,7 +321,7 @@ async fn a_node_that_never_comes_back_is_forgotten_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_rejection_stands_also_on_a_node_whose_clock_is_behind() {
+async fn a_rejection_is_kept_also_on_a_node_whose_clock_is_behind() {
     let mut pair = Pair::start().await;
     let ann = pair.first.partner("ann").await;
     let mut visitor = Visitor::default();
@@ -331,7 +331,7 @@ async fn a_rejection_stands_also_on_a_node_whose_clock_is_behind() {
     pair.second.set_now("2026-01-01T09:11:00-05:00").await;
     acts(&pair.first, "/v1/accounts/acct/hold").await;
     acts(&pair.first, "/v1/accounts/acct/release").await;
-    // The nodes hear each other's clocks twice a second.
+    // The nodes compare their clocks twice a second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     acts(&pair.second, "/v1/accounts/acct/reject").await;
     until(&pair.first, "/v1/accounts/acct", |known| !known["rejected_since"].is_null()).await;

@@ -336,7 +336,7 @@ async fn held_referrals_claims_and_credits_are_decided_with_a_reason() {
     let seen = seen.unwrap_or_default().to_owned();
     let sure: Vec<(&str, &str)> = grant.into_iter().chain([("take", "yes")]).collect();
     browser.send(&path, &sure).await.expect_status(422);
-    // What was seen is not what stands: it was given to nobody, and back, held.
+    // What was seen is outdated: it was given to nobody, and back, held.
     let other = [("affiliate_id", Value::Null), ("reason", json!("a slip"))];
     let other: serde_json::Map<_, _> =
         other.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
@@ -393,7 +393,7 @@ async fn a_link_is_switched_off_after_a_question_and_with_a_reason_and_on_again(
     let page = browser.get(&at).await.text();
     assert!(page.contains("Signed; their links earn.") && !page.contains("off since"), "{page}");
 
-    // The default link is stopped by suspending, whoever asks for what the page does not offer.
+    // The default link can only be stopped by suspending, also by requests that the page does not offer.
     assert!(browser.get(&off(&default)).await.expect_status(200).text().contains("suspend the affiliate"));
     let refused = browser.send(&off(&default), &[("reason", "spam")]).await.expect_status(422).text();
     assert!(refused.contains("This is their default link"), "{refused}");
@@ -736,7 +736,7 @@ async fn a_form_that_was_open_meanwhile_puts_nothing_back() {
     };
     change(json!({"paypal_email": "right@pay.example"})).await.expect_status(200);
 
-    // Nothing typed anew: what others changed stands.
+    // Nothing was typed again: what others changed is kept.
     let same = [("was", was.as_str()), ("email", email), ("paypal_email", "")];
     finance.send(&edit, &same).await.expect_status(303);
     assert_eq!(app.get(&path).await.json()["paypal_email"], "right@pay.example");

@@ -1,4 +1,4 @@
-//! Nothing stands still unseen, and nothing is decided or closed while something is missing: real processes.
+//! A standstill is noticed, and nothing is decided or closed while something is missing: real processes.
 
 use crate::support::app::{BEGINNING, TestApp, Visitor, bearer};
 use crate::support::disk::Disk;
@@ -122,7 +122,7 @@ async fn no_month_closes_over_what_a_node_that_died_just_now_had_acknowledged() 
         !doctor.to_string().contains("behind or silent")
     })
     .await;
-    // It takes in a fact that it can tell nobody of, and dies.
+    // It accepts a fact that it can't report to anybody, and dies.
     gate.shut();
     second.happens("a", "e1", "canceled", "2026-01-15T12:00:00-05:00").await.expect_status(202);
     second.kill();

@@ -1,4 +1,4 @@
-//! The life of a click and of a commission, told through the real server's faces, on each store.
+//! The life of a click and of a commission, through the real server's interfaces, on each store.
 
 use crate::support::app::{BEGINNING, TestApp, Visitor};
 use crate::support::servers::{Program, Server};
@@ -22,8 +22,8 @@ macro_rules! on_both_stores {
 on_both_stores! {
     a_click_becomes_a_signup_becomes_a_commission
     each_kind_of_evidence_names_its_click
-    a_signup_told_again_gets_the_same_answer_and_other_facts_a_conflict
-    a_sender_is_warned_and_the_first_answer_stands_after_a_restart
+    a_repeated_signup_gets_the_same_answer_and_other_facts_a_conflict
+    a_sender_is_warned_and_the_first_answer_is_kept_after_a_restart
     an_event_may_come_before_its_signup
     the_tier_changes_at_25_and_late_facts_become_adjustments
     a_hold_keeps_a_referral_out_until_it_is_released
@@ -84,7 +84,7 @@ async fn each_kind_of_evidence_names_its_click(mut app: TestApp) {
     let second = app.signs_up(&cookie_only, "by-cookie", "growth").await.expect_status(201).json();
     assert_eq!(via(second).as_deref(), Some("cookie"));
 
-    // The middle one of three clicks stands in no cookie: only the recorded visits know it.
+    // The middle one of three clicks is in no cookie: only the recorded visits have it.
     let other = app.partner("otto").await;
     let mut busy = Visitor::default();
     for link in [&partner.link, &other.link, &partner.link] {
@@ -111,7 +111,7 @@ async fn each_kind_of_evidence_names_its_click(mut app: TestApp) {
     assert_eq!(forged["reason"], "bad_signature");
 }
 
-async fn a_signup_told_again_gets_the_same_answer_and_other_facts_a_conflict(app: TestApp) {
+async fn a_repeated_signup_gets_the_same_answer_and_other_facts_a_conflict(app: TestApp) {
     let partner = app.partner("rae").await;
     let mut visitor = Visitor::default();
     visitor.clicks(&partner.link).await;
@@ -128,7 +128,7 @@ async fn a_signup_told_again_gets_the_same_answer_and_other_facts_a_conflict(app
     assert_eq!(conflicts["data"][0]["account_id"], "acct", "{conflicts}");
 }
 
-async fn a_sender_is_warned_and_the_first_answer_stands_after_a_restart(mut app: TestApp) {
+async fn a_sender_is_warned_and_the_first_answer_is_kept_after_a_restart(mut app: TestApp) {
     let body = json!({"account_id": "acct", "plan": "gold", "signed_up_at": BEGINNING, "clik": "token"});
     let first = app.post("/v1/signups", &body).await.expect_status(201);
     assert_eq!(first.json()["warnings"], json!(["plan_without_rate", "unknown_field:clik"]));
@@ -157,7 +157,8 @@ async fn an_event_may_come_before_its_signup(app: TestApp) {
     assert_eq!(unknown["ignored"], true);
     let refused = app.happens("late", "evt_3", "downgraded", BEGINNING).await.expect_status(422).json();
     assert!(refused["title"].as_str().is_some_and(|title| title.contains("plan_changed")), "{refused}");
-    // What was taken without effect, as by a version that did not know the spelling, is mended by its sender.
+    // What was accepted without effect, as by a version that did not know the spelling, is corrected by its
+    // sender.
     app.happens("late", "evt_2", "cancelled", BEGINNING).await.expect_status(201);
     app.happens("late", "evt_2", "canceled", BEGINNING).await.expect_status(200);
     let account = app.get("/v1/accounts/late").await.expect_status(200).json();

@@ -20,7 +20,7 @@ fn sources(dir: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Lines of code, without comments and without what stands below `#[cfg(test)]`.
+/// Lines of code, without comments and without what is below `#[cfg(test)]`.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))

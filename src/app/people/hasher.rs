@@ -143,6 +143,6 @@ mod tests {
         assert!(hasher.turn().await.is_err(), "the line is full");
         drop(waiting);
         drop((turn, second));
-        assert!(hasher.turn().await.is_ok(), "whoever went away does not count");
+        assert!(hasher.turn().await.is_ok(), "a request that gave up does not count");
     }
 }

@@ -153,7 +153,7 @@ impl Story {
         Arc::clone(self.app().directory().affiliate(id).expect("known"))
     }
     async fn applies(&self, email: &str) -> AffiliateId {
-        self.app().apply_as_affiliate(new_affiliate("Ann Smith", email), ip()).await.expect("taken in");
+        self.app().apply_as_affiliate(new_affiliate("Ann Smith", email), ip()).await.expect("accepted");
         let found = || self.app().directory().affiliates().into_iter().find(|one| one.profile.email == email);
         until("the application is there", async || found().is_some()).await;
         found().expect("just seen").id
@@ -215,7 +215,7 @@ async fn from_the_application_to_the_signature() {
         matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent)))
     };
     assert!(one.is_ok() != other.is_ok(), "one of two wins: {one:?} {other:?}");
-    assert!(lost(&one) || lost(&other), "and the other is told: {one:?} {other:?}");
+    assert!(lost(&one) || lost(&other), "and the other learns it: {one:?} {other:?}");
     let password = if one.is_ok() { GOOD } else { OTHER };
     let session = one.or(other).expect("one of them");
     assert_eq!(story.affiliate(id).status(), Status::Activated);
@@ -276,7 +276,7 @@ async fn links_expire_and_die_with_what_they_were_made_for() {
     let ended = story.app().confirm_change(&confirm).await;
     assert!(
         matches!(ended, Err(ConfirmError::Link(OneTimeError::Spent))),
-        "whoever left changes nothing any more"
+        "a closed affiliate changes nothing any more"
     );
     story.app().set_password(&reset, GOOD, AGENT).await.expect("and still reads what is left");
     story.running.stop().await;
@@ -291,7 +291,7 @@ async fn guessing_ends_after_ten_failures_whether_the_account_exists_or_not() {
             assert_eq!(story.signs_in(email, OTHER).await.err(), Some(SignInError::Wrong), "{email}");
         }
     }
-    story.signs_in("ann@example.com", GOOD).await.expect("whoever knows it is no guesser");
+    story.signs_in("ann@example.com", GOOD).await.expect("the password is right");
     for email in ["ann@example.com", "nobody@example.com"] {
         assert_eq!(story.signs_in(email, OTHER).await.err(), Some(SignInError::Wrong), "{email}");
         assert_eq!(story.signs_in(email, GOOD).await.err(), Some(SignInError::TooMany), "{email}");
@@ -299,7 +299,8 @@ async fn guessing_ends_after_ten_failures_whether_the_account_exists_or_not() {
     story.passes(TimeDelta::minutes(16));
     story.signs_in("ann@example.com", GOOD).await.expect("after a while");
 
-    // A crowd at once gets no more guesses than one after the other, but for the turns that are taken at once.
+    // Many requests at once get no more guesses than one after the other, except for the turns that are taken at
+    // once.
     let guesses = (0..40).map(|_| story.signs_in("bob@example.com", OTHER));
     let ended = futures_util::future::join_all(guesses).await;
     let let_in = ended.iter().filter(|one| matches!(one, Err(SignInError::Wrong))).count();
@@ -351,7 +352,7 @@ async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_ne
         let altered = format!("A{}", &again.known_browser[1..]);
         assert_eq!(tries(GOOD, Some(&altered)).await.err(), Some(SignInError::TooMany), "{realm:?}");
 
-        // A new password is let in everywhere, and leaves the other browsers known.
+        // A new password is accepted everywhere, and the other browsers stay known.
         story.passes(TimeDelta::minutes(16));
         strangers_guess().await;
         assert_eq!(tries(GOOD, None).await.err(), Some(SignInError::TooMany), "{realm:?}");
@@ -360,7 +361,7 @@ async fn strangers_who_guess_keep_out_neither_a_known_browser_nor_who_chose_a_ne
         tries(OTHER, None).await.expect("the fresh password, at a browser that nobody knows");
         tries(OTHER, other).await.expect("and at one that is known");
 
-        // Whoever signs out everywhere, as after a loss, is not known any more; nor is anybody after half a year.
+        // A browser is forgotten when its person signs out everywhere, as after a loss, and after half a year.
         let guesses = async || while tries(GOOD, None).await.err() != Some(SignInError::TooMany) {};
         guesses().await;
         let kept = tries(OTHER, other).await.expect("known");
@@ -413,13 +414,13 @@ async fn strangers_who_ask_for_mails_use_up_none_of_the_owners() {
     };
     let elsewhere = |number: u8| Knock { ip: IpAddr::from([198, 51, 100, number]), ..knock() };
     for number in 0..60 {
-        app.forgot_password(Realm::Portal, "ann@example.com", &elsewhere(number)).await.expect("taken in");
+        app.forgot_password(Realm::Portal, "ann@example.com", &elsewhere(number)).await.expect("accepted");
         story.passes(TimeDelta::minutes(1));
     }
     // In each minute of the hour: no more mail than one a quarter of an hour, and never a longer wait for the next.
     until("four mails", async || resets(&story).await == 4).await;
     story.passes(TimeDelta::minutes(16));
-    app.forgot_password(Realm::Portal, "ann@example.com", &elsewhere(70)).await.expect("taken in");
+    app.forgot_password(Realm::Portal, "ann@example.com", &elsewhere(70)).await.expect("accepted");
     until("the owner's own", async || resets(&story).await == 5).await;
 
     // A browser that she has signed in with is answered at once, and does not wait for its network either.
@@ -429,7 +430,7 @@ async fn strangers_who_ask_for_mails_use_up_none_of_the_owners() {
         ended = app.forgot_password(Realm::Portal, "nobody@example.com", &elsewhere(80)).await;
     }
     assert_eq!(ended, Err(SignInError::TooMany), "her network has asked too often");
-    app.forgot_password(Realm::Portal, "ann@example.com", &known).await.expect("taken in");
+    app.forgot_password(Realm::Portal, "ann@example.com", &known).await.expect("accepted");
     until("one more", async || resets(&story).await == 6).await;
     for _ in 0..10 {
         app.forgot_password(Realm::Portal, "ann@example.com", &known).await.expect("the same answer");
@@ -438,7 +439,7 @@ async fn strangers_who_ask_for_mails_use_up_none_of_the_owners() {
     story.running.stop().await;
 }
 
-/// What must hold for a set is decided where facts are applied: whoever asks at the same time sees the same set.
+/// Conditions on a set are decided where facts are applied, because requests at the same time see the same set.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_last_administrators_who_disable_each_other_one_is_left() {
     let mut story = Story::begins().await;
@@ -650,7 +651,7 @@ async fn sessions_end_by_themselves_and_cookies_can_t_be_made_up() {
     assert!(story.session(&many[0]).await.is_none(), "the oldest of 21 ended");
     assert!(story.session(&many[1]).await.is_some() && story.session(&many[20]).await.is_some());
     story.step(id, Step::Close).await;
-    assert!(story.session(&many[20]).await.is_some(), "whoever left reads on");
+    assert!(story.session(&many[20]).await.is_some(), "a closed affiliate still reads");
     story.running.stop().await;
 }
 
@@ -738,14 +739,14 @@ async fn a_new_e_mail_counts_when_it_is_confirmed() {
     assert!(matches!(app.confirm_change(&token).await, Err(ConfirmError::Link(OneTimeError::Spent))));
     let ended = app.set_password(&reset, OTHER, AGENT).await;
     assert!(matches!(ended, Err(SetPasswordError::Link(OneTimeError::Spent))), "sent to the old address");
-    let told = Message::EmailChanged { new_email_masked: "n…@example.com".into(), held: false };
-    assert_eq!(story.message("email_changed").await, told);
+    let expected = Message::EmailChanged { new_email_masked: "n…@example.com".into(), held: false };
+    assert_eq!(story.message("email_changed").await, expected);
     assert!(
         story.kinds_to("ann@example.com").await.contains(&"email_changed"),
-        "the old address hears of it"
+        "the old address gets a mail about it"
     );
 
-    assert!(story.session(&session).await.is_none(), "whoever is signed in came by the old address");
+    assert!(story.session(&session).await.is_none(), "sessions of the old address end");
     assert_eq!(story.signs_in("ann@example.com", GOOD).await.err(), Some(SignInError::Wrong));
     story.signs_in("new@example.com", GOOD).await.expect("the new one");
     let mut ended = Ok(());
@@ -779,8 +780,8 @@ async fn a_changed_paypal_address_holds_payouts_for_seven_days() {
     assert!(held_until >= story.now + TimeDelta::days(7), "{held_until}");
     assert!(story.affiliate(id).payouts_are_held_at(story.now + TimeDelta::days(6)));
     assert!(!story.affiliate(id).payouts_are_held_at(held_until));
-    let told = Message::PaypalChanged { masked: "m…@example.com".into(), first: false, held_until };
-    assert_eq!(story.message("paypal_changed").await, told);
+    let expected = Message::PaypalChanged { masked: "m…@example.com".into(), first: false, held_until };
+    assert_eq!(story.message("paypal_changed").await, expected);
     assert!(matches!(app.confirm_change(&stale).await, Err(ConfirmError::Link(OneTimeError::Spent))));
 
     // Staff clear it, and it is set again later: also a change.
@@ -894,7 +895,7 @@ async fn a_lost_store_keeps_people_and_signs_everybody_out() {
     story.gets("ann@example.com", "application_known").await;
     assert!(story.kinds_to("ann@example.com").await.contains(&"claim_decided"));
 
-    let told = async |app: &Arc<App>| {
+    let snapshot = async |app: &Arc<App>| {
         (
             Affiliate::clone(app.directory().affiliate(id).expect("known")),
             app.credentials(Person::Affiliate(id)).await.expect("a store"),
@@ -905,7 +906,7 @@ async fn a_lost_store_keeps_people_and_signs_everybody_out() {
             app.staff(),
         )
     };
-    let before = told(&app).await;
+    let before = snapshot(&app).await;
     assert_eq!(before.2.iter().filter(|claim| claim.state == ClaimState::Granted).count(), 1);
     assert_eq!(before.3.iter().map(|claim| claim.id).collect::<Vec<_>>(), [open]);
     assert_eq!(
@@ -916,7 +917,7 @@ async fn a_lost_store_keeps_people_and_signs_everybody_out() {
 
     story.passes(TimeDelta::days(4));
     let story = story.loses_the_store().await;
-    assert_eq!(told(story.app()).await, before);
+    assert_eq!(snapshot(story.app()).await, before);
     assert_eq!(story.mail().await, [], "nobody is written to about what was long ago");
     assert!(story.session(&session).await.is_none() && story.session(&session_then).await.is_none());
     story.signs_in("ann@example.com", "a third one, longer").await.expect("passwords are kept");
@@ -992,27 +993,27 @@ async fn a_used_link_stays_used_when_the_old_address_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_paypal_address_of_an_active_affiliate_holds_payouts_and_is_told() {
+async fn a_first_paypal_address_of_an_active_affiliate_holds_payouts_and_sends_a_mail() {
     let story = Story::begins().await;
     let (id, _) = story.active("ann@example.com").await;
     let token = story.token(LinkKind::ConfirmPaypal, Person::Affiliate(id), Some("pay@example.com")).await;
     let confirmed = story.app().confirm_change(&token).await.expect("a good link");
     assert_eq!(confirmed, Confirmed::Paypal { first: true, held: true });
     let held_until = story.affiliate(id).payouts_held_until().expect("held");
-    let told = Message::PaypalChanged { masked: "p…@example.com".into(), first: true, held_until };
-    assert_eq!(story.message("paypal_changed").await, told);
+    let expected = Message::PaypalChanged { masked: "p…@example.com".into(), first: true, held_until };
+    assert_eq!(story.message("paypal_changed").await, expected);
     story.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_e_mail_holds_payouts_and_the_former_one_hears_where_they_go() {
+async fn a_changed_e_mail_holds_payouts_and_the_former_one_gets_a_mail_about_it() {
     let mut story = Story::begins().await;
     let (id, session) = story.active("ann@example.com").await;
     let person = Person::Affiliate(id);
     let confirm = story.token(LinkKind::ConfirmPaypal, person, Some("pay@example.com")).await;
     story.changes(id, |profile| profile.email = "mallory@example.com".into()).await;
     assert!(story.affiliate(id).payouts_are_held_at(story.now + TimeDelta::days(6)));
-    assert!(story.session(&session).await.is_none(), "by whomever it was changed");
+    assert!(story.session(&session).await.is_none(), "no matter who changed it");
     let ended = story.app().confirm_change(&confirm).await;
     assert!(matches!(ended, Err(ConfirmError::Link(OneTimeError::Spent))), "{ended:?}");
     story.passes(TimeDelta::days(2));
@@ -1127,7 +1128,7 @@ async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
     };
     let done =
         Fact::MailDone(fact::MailDone { mail_id: mail.clone(), outcome: MailOutcome::Sent, lost: None });
-    story.app().submit(&Actor::server(), done).await.expect("taken in");
+    story.app().submit(&Actor::server(), done).await.expect("accepted");
     assert_eq!(story.app().waiting_mail_ids().await.expect("a store"), Vec::<String>::new());
 
     story.passes(TimeDelta::days(3));
@@ -1150,7 +1151,7 @@ async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_that_can_not_be_read_is_told_and_holds_up_no_other_node() {
+async fn mail_that_can_not_be_read_is_reported_and_delays_no_other_node() {
     use crate::app::outbox::{OUTBOX, mail_key};
     use crate::store::{Commit, IndexChange, Lease, Write};
     let story = Story::begins().await;
@@ -1202,9 +1203,9 @@ async fn what_is_done_after_the_answer_is_done_before_the_end() {
             .app()
             .ask_to_change_email(id, &typed(&format!("new{nth}@example.com")))
             .await
-            .expect("taken in");
+            .expect("accepted");
     }
-    story.app().forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("taken in");
+    story.app().forgot_password(Realm::Portal, "ann@example.com", &knock()).await.expect("accepted");
     let app = Arc::clone(story.app());
     story.running.stop().await;
     let mut kinds = Vec::new();
@@ -1282,7 +1283,7 @@ async fn where_payouts_go_is_settled_before_the_first_signature() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_closed_is_told_and_reads_what_is_left() {
+async fn a_closed_affiliate_gets_a_mail_and_reads_what_is_left() {
     let story = Story::begins().await;
     let (id, session) = story.activated("ann@example.com").await;
     let app = story.app();
@@ -1296,7 +1297,7 @@ async fn who_is_closed_is_told_and_reads_what_is_left() {
     assert!(matches!(refused, Err(ActError::Refused(Refusal::WrongStatus))), "{refused:?}");
     let refused = app.ask_to_change_paypal(id, &typed("else@example.com")).await;
     assert!(matches!(refused, Err(ActError::Refused(Refusal::WrongStatus))), "{refused:?}");
-    // One that never got in hears nothing.
+    // An affiliate that never became active gets no mail.
     let stranger = story.applies("bob@example.com").await;
     story.step(stranger, Step::Close).await;
     assert_eq!(story.kinds_to("bob@example.com").await, ["application_received"]);
@@ -1416,7 +1417,7 @@ fn link_off(link_id: LinkId, affiliate_id: AffiliateId, reason: Option<&str>) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hears_of_both() {
+async fn a_link_is_switched_off_for_a_reason_and_on_again_with_a_mail_about_both() {
     let mut story = Story::begins().await;
     let (id, _) = story.active("ann@example.com").await;
     let link = another_link(&story, id).await;
@@ -1425,9 +1426,9 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
     let since = switch(&story).disabled_at;
     assert_eq!((switch(&story).disabled_reason.as_deref(), since.is_some()), (Some("spam"), true));
     let (label, made_at) = (Some("Spring mail".to_owned()), story.now);
-    let told = Message::LinkDisabled { label: label.clone(), made_at, reason: "spam".into() };
-    assert_eq!(story.message("link_disabled").await, told);
-    // Said again it changes nothing, and nobody hears of it twice.
+    let expected = Message::LinkDisabled { label: label.clone(), made_at, reason: "spam".into() };
+    assert_eq!(story.message("link_disabled").await, expected);
+    // A repetition changes nothing and sends no second mail.
     story.passes(TimeDelta::minutes(1));
     story.app().act(&key("staff"), link_off(link, id, Some("again"))).await.expect("done before");
     assert_eq!(
@@ -1445,7 +1446,7 @@ async fn a_link_is_switched_off_for_a_reason_and_on_again_and_its_affiliate_hear
     for fact in ["link_disabled", "link_enabled"] {
         assert!(log.contains(&("staff".into(), fact.into())), "{log:?}");
     }
-    // What they do themselves is no news to them.
+    // What they do themselves needs no mail.
     story.passes(TimeDelta::minutes(1));
     story.app().act(&Actor::Affiliate(id), link_off(link, id, Some(""))).await.expect("their own");
     assert!(switch(&story).is_off_by(id));
@@ -1470,7 +1471,8 @@ async fn a_default_link_stays_on_but_for_one_that_an_older_version_switched_off(
     let unknown = story.app().act(&key("staff"), link_off(LinkId::random(), id, Some("x"))).await;
     assert!(matches!(unknown, Err(ActError::Refused(Refusal::UnknownLink))), "{unknown:?}");
     assert!(!is_off(&story));
-    // Facts of that version name no reason. They stand, also in a replay, until somebody switches the link on.
+    // Facts of that version have no reason. They keep their effect, also in a replay, until somebody switches the
+    // link on.
     story.app().act(&key("staff"), link_off(link, id, None)).await.expect("as it was then");
     assert!(is_off(&story));
     let mut story = story.loses_the_store().await;

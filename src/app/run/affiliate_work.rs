@@ -188,7 +188,7 @@ impl Run<'_> {
         let Some(kept) = left.and_then(|_| work.kept.read(&work.basis)) else { return Wanted::All };
         let mut wanted: BTreeSet<AccountId> = changes.changed(id).cloned().collect();
         for summary in kept {
-            if !summary.still_stands(self.through) {
+            if !summary.is_still_valid(self.through) {
                 wanted.insert(summary.account_id.clone());
             }
             work.summaries.insert(summary.account_id.clone(), summary);

@@ -16,7 +16,7 @@ struct World {
     links: Vec<Link>,
 }
 
-impl Directory for World {
+impl AffiliateLookup for World {
     fn affiliate(&self, id: AffiliateId) -> Option<&Affiliate> {
         self.affiliates.iter().find(|affiliate| affiliate.id == id)
     }

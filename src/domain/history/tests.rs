@@ -189,7 +189,7 @@ fn an_account_is_active_at_an_end_that_its_interval_reaches() {
 }
 
 #[test]
-fn the_standing_is_the_last_one_told() {
+fn the_standing_is_the_last_one_reported() {
     let zone: Zone = "UTC".parse().expect("a zone");
     for (story, standing) in [
         ("trial growth 2026-01-01 10:00", Standing::NotYetActive),
@@ -219,7 +219,7 @@ fn only_facts_dated_before_the_bound_are_seen() {
 }
 
 #[test]
-fn progress_is_told_as_of_the_last_full_day() {
+fn progress_is_shown_as_of_the_last_full_day() {
     let story = "growth 2026-01-01 10:00; a suspended 2026-02-01 09:00; b activated 2026-02-03 15:00";
     for (mode, through, active_days, crossed_on, expected_on) in [
         (ActiveDays::Cumulative, "2025-12-31", 0, None, None),

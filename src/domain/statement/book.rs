@@ -25,7 +25,7 @@ pub(super) struct MonthBook<'a> {
 }
 
 /// A month that is to be computed.
-pub(super) struct Period<'a> {
+pub(super) struct StatementMonth<'a> {
     pub month: Month,
     pub rules: &'a Rules,
     /// The first instant after it, or after the last full day if that is earlier.
@@ -43,7 +43,7 @@ impl<'a> MonthBook<'a> {
         referrals.sort_unstable_by_key(|summary| &summary.account_id);
         let distinct = referrals.is_sorted_by(|one, next| one.account_id < next.account_id);
         assert!(distinct, "an account is credited to an affiliate once");
-        let current = referrals.iter().all(|summary| summary.still_stands(ledger.through));
+        let current = referrals.iter().all(|summary| summary.is_still_valid(ledger.through));
         assert!(current, "a summary is found anew when its day has come");
         let held = referrals.iter().filter(|summary| summary.is_held());
         let held = held.map(|summary| (&summary.account_id, months_of_held(summary, ledger.closed_months)));
@@ -63,15 +63,15 @@ impl<'a> MonthBook<'a> {
     }
 
     /// An open month.
-    pub fn open(&self, month: Month) -> Period<'a> {
+    pub fn open(&self, month: Month) -> StatementMonth<'a> {
         let end = self.marks.of_open().zone.end_of_month(month).min(self.seen_until);
-        Period { month, rules: self.ledger.rules, end, closed: None }
+        StatementMonth { month, rules: self.ledger.rules, end, closed: None }
     }
 
     /// The closed months, with the rules that they were closed with. A month that ends after the last full
     /// day (the run looks back to an earlier day) is left out.
-    pub fn closed(&self) -> impl Iterator<Item = Period<'a>> + use<'_, 'a> {
-        let periods = self.ledger.closed_months.iter().enumerate().map(|(place, closed)| Period {
+    pub fn closed(&self) -> impl Iterator<Item = StatementMonth<'a>> + use<'_, 'a> {
+        let periods = self.ledger.closed_months.iter().enumerate().map(|(place, closed)| StatementMonth {
             month: closed.month,
             rules: &closed.rules,
             end: self.marks.in_month(closed.month).zone.end_of_month(closed.month),
@@ -81,12 +81,12 @@ impl<'a> MonthBook<'a> {
     }
 
     /// Whether the affiliate had any referral before the month's end.
-    pub fn has_referral(&self, period: &Period<'_>) -> bool {
+    pub fn has_referral(&self, period: &StatementMonth<'_>) -> bool {
         self.referrals.iter().any(|summary| summary.signed_up_at < period.end)
     }
 
     /// The referrals that are active at the month's end, neither held nor rejected.
-    pub fn active_accounts(&self, period: &Period<'_>) -> u32 {
+    pub fn active_accounts(&self, period: &StatementMonth<'_>) -> u32 {
         let counted = self.referrals.iter().filter(|summary| self.counts(summary, period));
         let active = counted.filter(|summary| summary.active_at_end(period.end)).count();
         u32::try_from(active).unwrap_or(u32::MAX)
@@ -95,7 +95,7 @@ impl<'a> MonthBook<'a> {
     /// The qualifications in the month, by account id, of referrals that are neither held nor rejected.
     pub fn crossings<'s>(
         &'s self,
-        period: &'s Period<'_>,
+        period: &'s StatementMonth<'_>,
     ) -> impl Iterator<Item = (&'a AccountId, &'a Crossing)> + use<'s, 'a> {
         self.referrals.iter().filter_map(|summary| {
             let crossing = summary.crossing.as_ref().filter(|crossing| crossing.month == period.month)?;
@@ -105,7 +105,7 @@ impl<'a> MonthBook<'a> {
 
     /// SHA-256, in lower-case hex, of the canonical JSON of the list of the hashes of the referrals' facts
     /// dated before the month's end, by account id.
-    pub fn facts_hash(&self, period: &Period<'_>) -> String {
+    pub fn facts_hash(&self, period: &StatementMonth<'_>) -> String {
         let mut hash = Sha256::new();
         let mut separator = "[\"";
         for facts in self.referrals.iter().filter_map(|summary| summary.facts_before(period.end)) {
@@ -119,7 +119,7 @@ impl<'a> MonthBook<'a> {
 
     /// Whether a referral counts in a month: a held one counts in closed months only, where it counted
     /// before.
-    fn counts(&self, summary: &Summary, period: &Period<'_>) -> bool {
+    fn counts(&self, summary: &Summary, period: &StatementMonth<'_>) -> bool {
         match self.held.get(&summary.account_id) {
             Some(months) => period.closed.is_some_and(|place| months[place]),
             None => !summary.rejected,

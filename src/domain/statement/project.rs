@@ -1,7 +1,7 @@
 //! The statements of open months: a pure function of the referrals' summaries and the last full day.
 
 use super::adjust::adjustments;
-use super::book::{MonthBook, Period};
+use super::book::{MonthBook, StatementMonth};
 use super::summary::Summary;
 use super::{Adjustment, Ledger, Line, Statement, hash_of};
 use crate::domain::calendar::Month;
@@ -59,7 +59,7 @@ pub fn project<'a>(
     statements
 }
 
-fn lines(book: &MonthBook<'_>, period: &Period<'_>, active_accounts: u32) -> Vec<Line> {
+fn lines(book: &MonthBook<'_>, period: &StatementMonth<'_>, active_accounts: u32) -> Vec<Line> {
     let crossings = book.crossings(period).map(|(account_id, crossing)| {
         let (amount, note) = commission_in(period.rules, period.month, active_accounts, &crossing.plan);
         Line {

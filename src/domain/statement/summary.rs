@@ -93,7 +93,7 @@ impl Summary {
 
     /// Whether, without new facts, it is still right for the last full day `through`, which is not before the
     /// one that it was computed for.
-    pub fn still_stands(&self, through: NaiveDate) -> bool {
+    pub fn is_still_valid(&self, through: NaiveDate) -> bool {
         self.changes_on.is_none_or(|changes_on| through < changes_on)
     }
 }

@@ -192,7 +192,7 @@ fn what_is_appended_is_read_in_order_across_segments_and_starts() {
 }
 
 #[test]
-fn a_reader_starts_after_any_position_and_stops_where_it_is_told() {
+fn a_reader_starts_after_any_position_and_stops_at_its_limit() {
     let story = Story::with_small_segments();
     story.facts(25);
     for after in 0..=26 {

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_these_bytes_for_ever() {
+    fn keys_have_these_bytes_permanently() {
         let first = Partition::Hashed(0);
         let visitor = VisitorId(Uuid::from_bytes(*b"0123456789abcdef"));
         let day = NaiveDate::from_ymd_opt(2026, 4, 1).expect("a literal");

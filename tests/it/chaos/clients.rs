@@ -73,7 +73,7 @@ impl Clients {
                 *browser = person;
                 return;
             }
-            // A click that may have been dropped tells nobody of itself.
+            // A click that may have been dropped is not reported.
             if arrived && before.is_some() && before == self.drops(node).await {
                 browser.cfoil = None;
                 return;
@@ -180,7 +180,7 @@ impl Clients {
         }
     }
 
-    /// Clicks on the last partner's link at all nodes in turn, until it is told to stop.
+    /// Clicks on the last partner's link at all nodes in turn, until it must stop.
     pub async fn wanders(&self, stop: &AtomicBool) {
         for node in 0.. {
             if stop.load(Ordering::Relaxed) {
@@ -192,7 +192,7 @@ impl Clients {
         }
     }
 
-    /// Asks for nightly runs in which no month becomes due, whatever is wrong, until it is told to stop.
+    /// Asks for nightly runs in which no month becomes due, despite all errors, until it must stop.
     pub async fn asks_for_nights(&self, node: usize, as_of: &str, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(250)).await;

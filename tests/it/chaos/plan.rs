@@ -14,7 +14,7 @@ const DAYS_APART: i64 = 10;
 const VISITS: usize = 20;
 const EVENTS: usize = 20;
 const PLANS: [&str; 4] = ["performance", "growth", "connect", "unheard_of"];
-/// What tells of an account, in spellings that are taken, and one that is ignored.
+/// Reports about an account, in spellings that are accepted, and one that is ignored.
 const KINDS: [&str; 8] =
     ["activated", "suspended", "canceled", "plan_changed", "paused", "resumed", "activated", "upgraded"];
 
@@ -34,7 +34,7 @@ pub struct Visit {
     pub partner: usize,
     /// The browser asked ahead of the click.
     pub prefetches: bool,
-    /// The browser keeps the cookie that it had, so that only the recorded visit tells of this click.
+    /// The browser keeps the cookie that it had, so that only the recorded visit shows this click.
     pub forgets: bool,
 }
 
@@ -122,9 +122,9 @@ struct Planner {
     dice: Dice,
     round: usize,
     visitors: usize,
-    /// What may be told of in later rounds: the account, when it signed up, and how many events it has.
+    /// What later rounds may report about: the account, when it signed up, and how many events it has.
     accounts: BTreeMap<String, (DateTime<Utc>, usize)>,
-    /// Credited to somebody, whatever comes; whether they are held.
+    /// Credited to somebody in any case; whether they are held.
     referred: Vec<(String, bool)>,
     /// Visitors of the round before, with what they keep.
     came: Vec<(usize, bool)>,
@@ -255,7 +255,7 @@ impl Planner {
         some.into_iter().map(otherwise).collect()
     }
 
-    /// Of any account, also one that is about to be reported; some tell of days long past.
+    /// Events of any account, also one that is about to be reported; some are dated long ago.
     fn events(&mut self) -> Vec<Deed> {
         let mut names: Vec<String> = self.accounts.keys().cloned().collect();
         self.dice.shuffle(&mut names);

@@ -181,7 +181,7 @@ impl World {
     }
 }
 
-/// A run that closed whatever was due.
+/// A run that closed everything that was due.
 fn misses_nothing(run: &Value) -> bool {
     run["nodes_behind"] == json!([])
         && run["waits_for"].as_array().is_none_or(Vec::is_empty)

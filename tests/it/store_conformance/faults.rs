@@ -88,7 +88,7 @@ async fn a_paused_redis_is_unavailable_and_noticed_when_it_runs_again() {
     is_unavailable(&*store).await;
     server.resume();
     works_within(&*store, NOTICED).await;
-    // Whether a commit that timed out was made nobody said: the cursor tells, and it was made once at most.
+    // Nobody knows whether a commit that timed out was made: the cursor shows it, and it was made at most once.
     let at = store.cursors(NODE, Log::Facts).await.expect("cursors");
     assert!(at.contains(&(HERE, cursor(1))) || at.contains(&(HERE, cursor(2))), "{at:?}");
 }
@@ -134,7 +134,7 @@ async fn a_removed_file_begins_at_the_beginning() {
 }
 
 #[tokio::test]
-async fn a_redis_that_forgot_its_scripts_is_told_them_again() {
+async fn a_redis_that_forgot_its_scripts_gets_them_again() {
     let server = Server::start(Program::Redis, &[]);
     let store = store_at(&server.url());
     store.commit(&next(0)).await.expect("a commit");

@@ -66,9 +66,9 @@ macro_rules! suite {
             nodes::a_new_holder_has_a_higher_token,
             nodes::a_fence_only_rises,
             nodes::nodes_know_each_other,
-            nodes::the_first_meta_stands_until_it_is_replaced,
+            nodes::the_first_meta_is_kept_until_it_is_replaced,
             nodes::a_window_forgets,
-            nodes::an_operator_is_told_what_there_is,
+            nodes::an_operator_sees_what_there_is,
         }
     };
 }

@@ -83,7 +83,7 @@ pub async fn nodes_know_each_other(store: Arc<dyn Store>) {
     assert_eq!(store.nodes().await.expect("nodes"), [state(2, 20)]);
 }
 
-pub async fn the_first_meta_stands_until_it_is_replaced(store: Arc<dyn Store>) {
+pub async fn the_first_meta_is_kept_until_it_is_replaced(store: Arc<dyn Store>) {
     let meta = |store_id: &str| StoreMeta {
         store_id: store_id.to_owned(),
         format: FORMAT,
@@ -116,7 +116,7 @@ pub async fn a_window_forgets(store: Arc<dyn Store>) {
     assert_eq!(store.count_in_window("burst:2", "a", start, HOUR_MS).await.expect("a count"), 1);
 }
 
-pub async fn an_operator_is_told_what_there_is(store: Arc<dyn Store>) {
+pub async fn an_operator_sees_what_there_is(store: Arc<dyn Store>) {
     store.ping().await.expect("it answers");
     let findings = store.inspect().await;
     assert!(!findings.is_empty());

@@ -226,7 +226,7 @@ scopes = ["admin", "callback"]
     pub async fn get(&self, path: &str) -> Answer {
         http::get(self.internal, path, &bearer()).await
     }
-    /// Tells the internal listener.
+    /// Sends a request to the internal listener.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         http::post(self.internal, path, &bearer(), body.to_string()).await
     }

@@ -72,7 +72,7 @@ impl Drop for Disk {
         if self.frozen {
             self.thaw();
         }
-        // Whoever still writes there is killed by the test that started it, before or after.
+        // A process that still writes there is killed by the test that started it, before or after.
         drop(command("umount", &["--lazy", &text(&self.path())]).status());
     }
 }

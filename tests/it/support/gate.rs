@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::watch;
 
-/// Open, for ever.
+/// Permanently open.
 const OPEN: i64 = i64::MAX;
 
 /// Passes everything on to a port of this machine, until it is shut.
@@ -26,7 +26,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// One that counts requests in which `word` stands.
+    /// A gate that counts requests that contain `word`.
     pub async fn before(port: u16, word: &'static str) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");

@@ -102,12 +102,13 @@ impl Inbox {
         if self.secured {
             command.arg(self.certificate()).arg(self.dir.path().join("key")).args([USER, PASSWORD]);
         }
-        // What it says of clients that turn away from it is expected, and of use only when a test is mended.
+        // What it prints about clients that close the connection is expected, and useful only when a test is
+        // repaired.
         let said = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("said"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said.expect("a file"));
         let mut child = command.spawn().expect("python starts");
         let mut said = BufReader::new(child.stdout.take().expect("piped"));
-        // If it ends without a word, so does the reading.
+        // If it ends without output, the reading ends too.
         self.child = Some(child);
         let line = tokio::task::spawn_blocking(move || {
             let mut line = String::new();

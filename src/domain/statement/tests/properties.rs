@@ -287,7 +287,7 @@ proptest! {
             let former = std::mem::take(&mut kept);
             for referral in &program.referrals {
                 let stands = former.get(&referral.account_id).filter(|(known, summary)| {
-                    known == referral && summary.still_stands(through) && former_basis == basis
+                    known == referral && summary.is_still_valid(through) && former_basis == basis
                 });
                 let summary = stands.map_or_else(|| summarizer.summarize(referral), |(_, kept)| kept.clone());
                 kept.insert(referral.account_id.clone(), (referral.clone(), summary));
