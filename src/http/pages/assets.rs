@@ -1,6 +1,6 @@
 //! The style sheet and the script: named by what they say, so that browsers may keep them permanently.
 
-use super::{Fault, answer};
+use super::{PageError, answer};
 use axum::extract::Path;
 use axum::response::Response;
 use bytes::Bytes;
@@ -30,11 +30,11 @@ pub fn js() -> &'static str {
 }
 
 /// One of the two.
-pub async fn file(Path(name): Path<String>) -> Result<Response, Fault> {
+pub async fn file(Path(name): Path<String>) -> Result<Response, PageError> {
     let (media_type, text) = match name.as_str() {
         name if name == css() => ("text/css; charset=utf-8", CSS),
         name if name == js() => ("text/javascript; charset=utf-8", JS),
-        _ => return Err(Fault::NotFound),
+        _ => return Err(PageError::NotFound),
     };
     let mut response = answer(StatusCode::OK, media_type, Bytes::from_static(text.as_bytes()));
     let long = HeaderValue::from_static("public, max-age=31536000, immutable");

@@ -1,6 +1,6 @@
 //! Forms: what was typed, what is wrong with it, and both shown again.
 
-use super::{Fault, PageState, Part};
+use super::{PageError, PageState, Part};
 use crate::domain::input::BadInput;
 use crate::http::body;
 use axum::extract::{FromRequest, Request};
@@ -56,12 +56,12 @@ const SECRET: [&str; 7] =
 
 impl Form {
     /// Reads `application/x-www-form-urlencoded`; no field twice.
-    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
+    pub fn read(bytes: &[u8]) -> Result<Self, PageError> {
         let mut typed = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(bytes) {
             // Browsers send line breaks as CR LF.
             if typed.insert(name.into_owned(), value.replace("\r\n", "\n")).is_some() {
-                return Err(Fault::BadRequest);
+                return Err(PageError::BadRequest);
             }
         }
         Ok(Self { typed, ..Self::default() })
@@ -170,24 +170,24 @@ fn is_loopback(url: &url::Url) -> bool {
 }
 
 /// Reads the form of a request that came from our own page; who sent it is not asked.
-pub async fn read(state: &PageState, request: Request) -> Result<Form, Fault> {
+pub async fn read(state: &PageState, request: Request) -> Result<Form, PageError> {
     let (parts, body) = request.into_parts();
     let is_form =
         |value: &http::HeaderValue| value.as_bytes().starts_with(b"application/x-www-form-urlencoded");
     if parts.method != Method::POST || !parts.headers.get(CONTENT_TYPE).is_some_and(is_form) {
-        return Err(Fault::BadRequest);
+        return Err(PageError::BadRequest);
     }
     let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Public };
     if !is_same_origin(&parts.headers, &state.base_url(part)) {
-        return Err(Fault::Forged);
+        return Err(PageError::Forged);
     }
     Form::read(&body::read(&parts.headers, body).await?)
 }
 
 /// A form of a page for everyone.
 impl FromRequest<PageState> for Form {
-    type Rejection = Fault;
-    async fn from_request(request: Request, state: &PageState) -> Result<Self, Fault> {
+    type Rejection = PageError;
+    async fn from_request(request: Request, state: &PageState) -> Result<Self, PageError> {
         read(state, request).await
     }
 }
@@ -202,7 +202,7 @@ mod tests {
         let form = Form::read(b"a=+x+&b=1%0D%0A2&password=+p+").expect("a form");
         assert_eq!((form.text("a"), form.text("b"), form.text("c")), ("x", "1\n2", ""));
         assert_eq!((form.secret("password"), form.ticked("a"), form.ticked("z")), (" p ", true, false));
-        assert_eq!(Form::read(b"a=1&a=2").err(), Some(Fault::BadRequest));
+        assert_eq!(Form::read(b"a=1&a=2").err(), Some(PageError::BadRequest));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What all pages' answers share: their headers, and the page that shows a refusal.
 
-use super::{Chrome, Fault, PageState, Part, see_other};
+use super::{Frame, PageError, PageState, Part, see_other};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -26,7 +26,7 @@ pub async fn finish(
     let is_door = matches!(request.uri().path(), "/" | "/apply");
     let part = if request.uri().path().starts_with("/portal") { Part::Portal } else { part };
     let mut response = next.run(request).await;
-    if let Some(fault) = response.extensions_mut().remove::<Fault>() {
+    if let Some(fault) = response.extensions_mut().remove::<PageError>() {
         response = show(&state, part, &fault, response);
     }
     let headers = response.headers_mut();
@@ -50,8 +50,8 @@ pub async fn finish(
     response
 }
 
-fn show(state: &PageState, part: Part, fault: &Fault, refused: Response) -> Response {
-    if let Fault::SignIn(part, path) = fault {
+fn show(state: &PageState, part: Part, fault: &PageError, refused: Response) -> Response {
+    if let PageError::SignIn(part, path) = fault {
         let door = if *part == Part::Staff { "/admin/login" } else { "/login" };
         let home = if *part == Part::Staff { "/admin" } else { "/portal" };
         if path == home || path.is_empty() {
@@ -60,7 +60,7 @@ fn show(state: &PageState, part: Part, fault: &Fault, refused: Response) -> Resp
         let next: String = byte_serialize(path.as_bytes()).collect();
         return see_other(&format!("{door}?next={next}"));
     }
-    if *fault == Fault::MustSign {
+    if *fault == PageError::MustSign {
         return see_other("/agreement");
     }
     let (heading, sentence) = fault.words();
@@ -71,10 +71,10 @@ fn show(state: &PageState, part: Part, fault: &Fault, refused: Response) -> Resp
     };
     // Staff's pages are on another listener, with a style sheet of their own address.
     let part = if part == Part::Staff { part } else { Part::Public };
-    let chrome = Chrome { part, ..Chrome::default() };
+    let chrome = Frame { part, ..Frame::default() };
     let content = context! { heading, sentence, home, status => fault.status().as_u16() };
     let mut page = state.page_with(fault.status(), "layout/fault.html", &chrome, content);
-    if page.extensions_mut().remove::<Fault>().is_some() {
+    if page.extensions_mut().remove::<PageError>().is_some() {
         // Not even that page could be rendered: an empty answer with its status is left.
         return refused;
     }

@@ -1,13 +1,13 @@
 //! Pages for people: rendered here, whole, with or without JavaScript.
 //!
 //! [`public_pages`] are for everyone and for signed-in affiliates, on the public listener; [`staff_pages`] are on the
-//! internal one. Whatever a handler refuses is a [`Fault`], which [`headers::finish`] shows as a page.
+//! internal one. Whatever a handler refuses is a [`PageError`], which [`headers::finish`] shows as a page.
 
 pub mod assets;
 pub mod chart;
-pub mod fault;
 pub mod form;
 pub mod headers;
+pub mod page_error;
 pub mod payout;
 pub mod portal;
 pub mod public;
@@ -18,9 +18,9 @@ pub mod staff;
 pub mod table;
 pub mod view;
 
-pub use fault::Fault;
 pub use form::{Form, FormView};
-pub use view::{Banner, Chrome, Part, Views};
+pub use page_error::PageError;
+pub use view::{Banner, Frame, Part, Views};
 
 use crate::app::App;
 use axum::Router;
@@ -54,7 +54,7 @@ impl PageState {
     }
 
     /// A page, `200`.
-    pub fn page(&self, template: &str, chrome: &Chrome, content: impl Serialize) -> Response {
+    pub fn page(&self, template: &str, chrome: &Frame, content: impl Serialize) -> Response {
         self.page_with(StatusCode::OK, template, chrome, content)
     }
 
@@ -63,7 +63,7 @@ impl PageState {
         &self,
         status: StatusCode,
         template: &str,
-        chrome: &Chrome,
+        chrome: &Frame,
         content: impl Serialize,
     ) -> Response {
         match self.views.render(template, chrome, self.app.now(), content) {
@@ -71,7 +71,7 @@ impl PageState {
             Err(error) => {
                 // Its text names the template and the line, nothing that the page would have shown.
                 tracing::error!(template, error = %error, "a page could not be rendered");
-                Fault::Internal.into_response()
+                PageError::Internal.into_response()
             }
         }
     }
@@ -137,8 +137,8 @@ pub fn public_pages(state: PageState) -> Router {
         .into_router()
         .merge(portal::routes().into_router())
         .route("/assets/{file}", get(assets::file))
-        .method_not_allowed_fallback(async || Fault::Method)
-        .fallback(async || Fault::NotFound)
+        .method_not_allowed_fallback(async || PageError::Method)
+        .fallback(async || PageError::NotFound)
         .layer(from_fn_with_state((state.clone(), Part::Public), headers::finish))
         .with_state(state)
 }
@@ -148,8 +148,8 @@ pub fn staff_pages(state: PageState) -> Router {
     staff::routes()
         .into_router()
         .route("/admin/assets/{file}", get(assets::file))
-        .route("/admin/{*rest}", axum::routing::any(async || Fault::NotFound))
-        .method_not_allowed_fallback(async || Fault::Method)
+        .route("/admin/{*rest}", axum::routing::any(async || PageError::NotFound))
+        .method_not_allowed_fallback(async || PageError::Method)
         .layer(from_fn_with_state((state.clone(), Part::Staff), headers::finish))
         .with_state(state)
 }

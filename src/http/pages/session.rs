@@ -5,7 +5,7 @@
 
 use super::routes::Door;
 use super::sign_in::{Entrance, PORTAL, STAFF};
-use super::{Banner, Chrome, Fault, Form, PageState, Part, form, portal, staff};
+use super::{Banner, Form, Frame, PageError, PageState, Part, form, portal, staff};
 use crate::app::actor::Actor;
 use crate::app::people::{Knock, NewSession, Session};
 use crate::domain::affiliate::{Affiliate, Status};
@@ -88,7 +88,7 @@ impl<W: Who, At> Visit<W, At> {
         section: &'static str,
         content: impl Serialize,
     ) -> Response {
-        let chrome = Chrome { notice: notice::<W>(self.raw.as_deref()), ..self.who.chrome(section) };
+        let chrome = Frame { notice: notice::<W>(self.raw.as_deref()), ..self.who.chrome(section) };
         self.state.page_with(status, template, &chrome, content)
     }
 }
@@ -122,7 +122,7 @@ pub trait Who: Sized + Send {
     /// Where it signs in.
     const ENTRANCE: &'static Entrance;
     /// Finds out who it is.
-    fn find(parts: &Parts, state: &PageState) -> impl Future<Output = Result<Self, Fault>> + Send;
+    fn find(parts: &Parts, state: &PageState) -> impl Future<Output = Result<Self, PageError>> + Send;
     /// Its session.
     fn session(&self) -> &Session;
     /// Whether it may do more than read and leave.
@@ -130,14 +130,14 @@ pub trait Who: Sized + Send {
     /// Who acts, when it does something.
     fn actor(&self) -> Actor;
     /// What surrounds the content of one of its pages.
-    fn chrome(&self, section: &'static str) -> Chrome;
+    fn chrome(&self, section: &'static str) -> Frame;
     /// What an address can say that was just done, by its code in the address.
     const DONE: &'static [(&'static str, &'static str)];
 }
 
 impl Who for Portal {
     const ENTRANCE: &'static Entrance = &PORTAL;
-    async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
+    async fn find(parts: &Parts, state: &PageState) -> Result<Self, PageError> {
         let session = session(parts, state, Part::Portal).await?;
         let directory = state.app.directory();
         let affiliate = session.person.affiliate().and_then(|id| directory.affiliate(id)).cloned();
@@ -145,7 +145,7 @@ impl Who for Portal {
         let must_sign = state.app.must_sign(&affiliate);
         let path = parts.uri.path();
         if affiliate.status() == Status::Activated && path != "/agreement" && path != "/sign-out" {
-            return Err(Fault::MustSign);
+            return Err(PageError::MustSign);
         }
         Ok(Self { session, affiliate, must_sign })
     }
@@ -158,14 +158,14 @@ impl Who for Portal {
     fn actor(&self) -> Actor {
         Actor::Affiliate(self.affiliate.id)
     }
-    fn chrome(&self, section: &'static str) -> Chrome {
-        Chrome {
+    fn chrome(&self, section: &'static str) -> Frame {
+        Frame {
             part: Part::Portal,
             section,
             name: Some(self.affiliate.profile.name.clone()),
             csrf: self.session.csrf.clone(),
             banner: self.banner(),
-            ..Chrome::default()
+            ..Frame::default()
         }
     }
     const DONE: &'static [(&'static str, &'static str)] = portal::DONE;
@@ -173,15 +173,15 @@ impl Who for Portal {
 
 impl Who for Staff {
     const ENTRANCE: &'static Entrance = &STAFF;
-    async fn find(parts: &Parts, state: &PageState) -> Result<Self, Fault> {
+    async fn find(parts: &Parts, state: &PageState) -> Result<Self, PageError> {
         let session = session(parts, state, Part::Staff).await?;
         let directory = state.app.directory();
         let member = session.person.staff().and_then(|id| directory.staff_member(id).cloned());
         let Some(member) = member.filter(|member| member.disabled_at.is_none()) else {
             return Err(sign_in(parts, Part::Staff));
         };
-        let door = parts.extensions.get::<Door>().ok_or(Fault::Forbidden)?;
-        if door.lets_in(member.role) { Ok(Self { session, member }) } else { Err(Fault::Forbidden) }
+        let door = parts.extensions.get::<Door>().ok_or(PageError::Forbidden)?;
+        if door.lets_in(member.role) { Ok(Self { session, member }) } else { Err(PageError::Forbidden) }
     }
     fn session(&self) -> &Session {
         &self.session
@@ -192,15 +192,15 @@ impl Who for Staff {
     fn actor(&self) -> Actor {
         Actor::Staff(self.member.id, self.member.role)
     }
-    fn chrome(&self, section: &'static str) -> Chrome {
+    fn chrome(&self, section: &'static str) -> Frame {
         let may = Permission::ALL.iter().filter(|one| self.member.may(**one)).map(|one| one.code());
-        Chrome {
+        Frame {
             part: Part::Staff,
             section,
             name: Some(self.member.name.clone()),
             csrf: self.session.csrf.clone(),
             may: may.collect(),
-            ..Chrome::default()
+            ..Frame::default()
         }
     }
     const DONE: &'static [(&'static str, &'static str)] = staff::DONE;
@@ -253,35 +253,35 @@ pub fn sentence(text: &str) -> String {
 }
 
 impl<W: Who, At: DeserializeOwned + Send> FromRequestParts<PageState> for Visit<W, At> {
-    type Rejection = Fault;
-    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
+    type Rejection = PageError;
+    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, PageError> {
         let who = W::find(parts, state).await?;
-        let Path(at) = Path::from_request_parts(parts, state).await.map_err(|_| Fault::NotFound)?;
+        let Path(at) = Path::from_request_parts(parts, state).await.map_err(|_| PageError::NotFound)?;
         Ok(Self { state: state.clone(), who, at, raw: parts.uri.query().map(str::to_owned) })
     }
 }
 
 impl<W: Who, At: DeserializeOwned + Send> FromRequest<PageState> for Signed<W, At> {
-    type Rejection = Fault;
-    async fn from_request(request: Request, state: &PageState) -> Result<Self, Fault> {
+    type Rejection = PageError;
+    async fn from_request(request: Request, state: &PageState) -> Result<Self, PageError> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::<W, At>::from_request_parts(&mut parts, state).await?;
         let leaves = parts.uri.path().contains("/sign-out");
         let form = form::read(state, Request::from_parts(parts, body)).await?;
         if !visit.who.session().csrf_matches(form.text("csrf")) {
-            return Err(Fault::Forged);
+            return Err(PageError::Forged);
         }
         // Leaving is free.
         if !visit.who.may_act() && !leaves {
-            return Err(Fault::Closed);
+            return Err(PageError::Closed);
         }
         Ok(Self { visit, form })
     }
 }
 
 impl FromRequestParts<PageState> for Client {
-    type Rejection = Fault;
-    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, Fault> {
+    type Rejection = PageError;
+    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, PageError> {
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Portal };
@@ -291,7 +291,7 @@ impl FromRequestParts<PageState> for Client {
     }
 }
 
-async fn session(parts: &Parts, state: &PageState, part: Part) -> Result<Session, Fault> {
+async fn session(parts: &Parts, state: &PageState, part: Part) -> Result<Session, PageError> {
     let Some(value) = cookie(&parts.headers, &cookie_name(state, part, SESSION)) else {
         return Err(sign_in(parts, part));
     };
@@ -300,10 +300,10 @@ async fn session(parts: &Parts, state: &PageState, part: Part) -> Result<Session
 }
 
 /// A person who was looking at a page is led back to it; one who sent a form starts again.
-fn sign_in(parts: &Parts, part: Part) -> Fault {
+fn sign_in(parts: &Parts, part: Part) -> PageError {
     let looked = parts.method == Method::GET || parts.method == Method::HEAD;
     let path = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-    Fault::SignIn(part, if looked { path.to_owned() } else { String::new() })
+    PageError::SignIn(part, if looked { path.to_owned() } else { String::new() })
 }
 
 /// `__Host-` binds a cookie to https, this host and all its paths: it can't be set from a neighbouring host. Plain

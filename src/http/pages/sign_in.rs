@@ -2,7 +2,7 @@
 //! stands in their [`Entrance`].
 
 use super::session::{Client, Signed, Who, with_session, without_session};
-use super::{Chrome, Fault, Form, FormView, PageState, Part, local_path, parameter, see_other};
+use super::{Form, FormView, Frame, PageError, PageState, Part, local_path, parameter, see_other};
 use crate::app::people::{LinkError, OpenLink, SetPasswordError, SignInError};
 use crate::domain::input::Email;
 use crate::domain::one_time::OneTimeError;
@@ -20,14 +20,14 @@ pub const TOO_MANY: &str =
     "There were too many failed attempts. Please wait 15 minutes, or choose a new password.";
 
 /// Finds a form wrong whose passwords were not taken.
-pub fn wrong_password(form: &mut Form, error: &SetPasswordError, too_many: &str) -> Result<(), Fault> {
+pub fn wrong_password(form: &mut Form, error: &SetPasswordError, too_many: &str) -> Result<(), PageError> {
     match error {
         SetPasswordError::Password(fault) => form.wrong("new_password", fault.sentence()),
         SetPasswordError::Wrong => form.wrong("old_password", "This is not your present password."),
         SetPasswordError::TooMany => form.too_often("old_password", too_many),
-        SetPasswordError::Link(_) => return Err(Fault::Conflict),
-        SetPasswordError::Deferred => return Err(Fault::Kept),
-        SetPasswordError::Unavailable => return Err(Fault::Unavailable),
+        SetPasswordError::Link(_) => return Err(PageError::Conflict),
+        SetPasswordError::Deferred => return Err(PageError::Kept),
+        SetPasswordError::Unavailable => return Err(PageError::Unavailable),
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ impl Entrance {
     fn page(&self, state: &PageState, status: StatusCode, template: &str, mut content: Value) -> Response {
         // Before affiliates have signed in they see what everyone sees.
         let part = if self.part == Part::Portal { Part::Public } else { self.part };
-        let chrome = Chrome { part, ..Chrome::default() };
+        let chrome = Frame { part, ..Frame::default() };
         content["door"] = json!(self);
         state.page_with(status, template, &chrome, content)
     }
@@ -124,7 +124,11 @@ impl Entrance {
     }
 
     /// What a link for a password of this realm says.
-    async fn open(&self, state: &PageState, token: &str) -> Result<Result<OpenLink, OneTimeError>, Fault> {
+    async fn open(
+        &self,
+        state: &PageState,
+        token: &str,
+    ) -> Result<Result<OpenLink, OneTimeError>, PageError> {
         match state.app.read_one_time(token).await {
             Ok(open) if open.link.kind.sets_password() && open.link.person.realm() == self.realm => {
                 Ok(Ok(open))
@@ -152,7 +156,7 @@ pub async fn sign_in<W: Who + 'static>(
     State(state): State<PageState>,
     client: Client,
     mut form: Form,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let entrance = W::ENTRANCE;
     let email = form.text("email").to_owned();
     if email.is_empty() {
@@ -177,13 +181,13 @@ pub async fn sign_in<W: Who + 'static>(
         }
         Err(SignInError::Wrong) => form.wrong("form", WRONG),
         Err(SignInError::TooMany) => form.too_often("form", TOO_MANY),
-        Err(SignInError::Unavailable) => return Err(Fault::Unavailable),
+        Err(SignInError::Unavailable) => return Err(PageError::Unavailable),
     }
     Ok(entrance.form(&state, &form.view()))
 }
 
 /// Signs out.
-pub async fn sign_out<W: Who + 'static>(Signed { visit, .. }: Signed<W>) -> Result<Response, Fault> {
+pub async fn sign_out<W: Who + 'static>(Signed { visit, .. }: Signed<W>) -> Result<Response, PageError> {
     visit.app.sign_out(visit.who.session()).await?;
     Ok(without_session(&visit, W::ENTRANCE.part, see_other(W::ENTRANCE.login)))
 }
@@ -198,15 +202,15 @@ pub async fn send_link<W: Who + 'static>(
     State(state): State<PageState>,
     client: Client,
     mut form: Form,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let entrance = W::ENTRANCE;
     if form.need::<Email>("email", "Please type your e-mail address.").is_none() {
         return Ok(entrance.forgot_page(&state, &form.view(), false));
     }
     match state.app.forgot_password(entrance.realm, form.text("email"), &client.knock()).await {
         Ok(()) | Err(SignInError::Wrong) => Ok(entrance.forgot_page(&state, &FormView::default(), true)),
-        Err(SignInError::TooMany) => Err(Fault::TooMany),
-        Err(SignInError::Unavailable) => Err(Fault::Unavailable),
+        Err(SignInError::TooMany) => Err(PageError::TooMany),
+        Err(SignInError::Unavailable) => Err(PageError::Unavailable),
     }
 }
 
@@ -214,7 +218,7 @@ pub async fn send_link<W: Who + 'static>(
 pub async fn choose<W: Who + 'static>(
     State(state): State<PageState>,
     RawQuery(raw): RawQuery,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let token = parameter(raw.as_deref(), "token");
     Ok(match W::ENTRANCE.open(&state, &token).await? {
         Ok(link) => W::ENTRANCE.password_page(&state, &link, &token, &FormView::default()),
@@ -227,7 +231,7 @@ pub async fn set_password<W: Who + 'static>(
     State(state): State<PageState>,
     client: Client,
     mut form: Form,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let entrance = W::ENTRANCE;
     let token = form.text("token").to_owned();
     let link = match entrance.open(&state, &token).await? {
@@ -241,8 +245,8 @@ pub async fn set_password<W: Who + 'static>(
             Ok(entrance.password_page(&state, &link, &token, &form.view()))
         }
         Err(SetPasswordError::Link(error)) => Ok(entrance.link_over(&state, error)),
-        Err(SetPasswordError::TooMany) => Err(Fault::TooMany),
-        Err(SetPasswordError::Deferred) => Err(Fault::Kept),
-        Err(SetPasswordError::Wrong | SetPasswordError::Unavailable) => Err(Fault::Unavailable),
+        Err(SetPasswordError::TooMany) => Err(PageError::TooMany),
+        Err(SetPasswordError::Deferred) => Err(PageError::Kept),
+        Err(SetPasswordError::Wrong | SetPasswordError::Unavailable) => Err(PageError::Unavailable),
     }
 }

@@ -116,7 +116,7 @@ impl Views {
     pub fn render(
         &self,
         name: &str,
-        chrome: &Chrome,
+        chrome: &Frame,
         now: DateTime<Utc>,
         content: impl Serialize,
     ) -> Result<String, Error> {
@@ -163,7 +163,7 @@ pub enum Part {
 
 /// What stands around a page's content.
 #[derive(Debug, Clone, Serialize, Default)]
-pub struct Chrome {
+pub struct Frame {
     /// Which pages these are: chooses the navigation.
     pub part: Part,
     /// The entry of the navigation that the page belongs to.

@@ -3,7 +3,7 @@
 use crate::app::people::{ActError, NewClaim};
 use crate::domain::id::AccountId;
 use crate::http::pages::session::{Portal, Signed, Visit};
-use crate::http::pages::{Fault, FormView, see_other};
+use crate::http::pages::{FormView, PageError, see_other};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -12,12 +12,12 @@ use minijinja::value::{Serde, Value};
 const SHOWN: usize = 50;
 
 /// Shows the form and earlier claims.
-pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
     page(&visit, &FormView::default()).await
 }
 
 /// Files a claim.
-pub async fn file(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
+pub async fn file(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     let company = form.need("company", "Please tell us who it is.");
     let evidence = form.need("evidence", "Please tell us how you referred them.");
     let account_hint: Option<AccountId> = form.text("account_hint").parse().ok();
@@ -40,7 +40,7 @@ pub async fn file(Signed { visit, mut form }: Signed<Portal>) -> Result<Response
     page(&visit, &form.view()).await
 }
 
-async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, Fault> {
+async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, PageError> {
     let affiliate = &visit.who.affiliate;
     let mut claims = visit.app.claims_of(affiliate.id).await?;
     claims.reverse();

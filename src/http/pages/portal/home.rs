@@ -8,7 +8,7 @@ use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::payout::{outlook, whys};
 use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::view::show_day;
-use crate::http::pages::{Fault, FormView};
+use crate::http::pages::{FormView, PageError};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -25,7 +25,7 @@ struct Variant {
 }
 
 /// Shows it.
-pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
     let affiliate = &visit.who.affiliate;
     let AffiliateReport { figures, statements, .. } = visit.app.affiliate_report(affiliate).await?;
     let next = outlook(&visit, affiliate, &statements);

@@ -7,7 +7,7 @@ use crate::domain::affiliate::{Link, MOST_LINKS, Status};
 use crate::domain::fact::LinkDisabled;
 use crate::domain::id::LinkId;
 use crate::http::pages::session::{Portal, Signed, Visit};
-use crate::http::pages::{Fault, FormView, download, see_other};
+use crate::http::pages::{FormView, PageError, download, see_other};
 use crate::store::Counter;
 use axum::response::Response;
 use chrono::{DateTime, Days, Utc};
@@ -37,12 +37,12 @@ struct Shown {
 }
 
 /// Lists them, the default one first, then the newest.
-pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
     page(&visit, &FormView::default()).await
 }
 
 /// Makes one.
-pub async fn create(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
+pub async fn create(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     let label = form.need("label", "Please give the link a name, so that you know it again.");
     let new = NewLink { label, destination: form.take("destination") };
     let actor = visit.actor();
@@ -67,7 +67,7 @@ pub async fn create(Signed { visit, mut form }: Signed<Portal>) -> Result<Respon
 }
 
 /// Switches one off.
-pub async fn disable(Signed { visit, .. }: Signed<Portal, LinkId>) -> Result<Response, Fault> {
+pub async fn disable(Signed { visit, .. }: Signed<Portal, LinkId>) -> Result<Response, PageError> {
     let link = own(&visit)?;
     // It is their own: they owe nobody a reason.
     let reason = Some(String::new());
@@ -77,19 +77,19 @@ pub async fn disable(Signed { visit, .. }: Signed<Portal, LinkId>) -> Result<Res
 }
 
 /// Its QR code, to be saved.
-pub async fn qr(visit: Visit<Portal, LinkId>) -> Result<Response, Fault> {
+pub async fn qr(visit: Visit<Portal, LinkId>) -> Result<Response, PageError> {
     let link = own(&visit)?;
-    let svg = code::svg(&visit.app.link_url(&link)).ok_or(Fault::NotFound)?;
+    let svg = code::svg(&visit.app.link_url(&link)).ok_or(PageError::NotFound)?;
     Ok(download("image/svg+xml", "link-qr.svg", svg))
 }
 
-fn own(visit: &Visit<Portal, LinkId>) -> Result<Link, Fault> {
+fn own(visit: &Visit<Portal, LinkId>) -> Result<Link, PageError> {
     let directory = visit.app.directory();
     let link = directory.link(visit.at).filter(|link| link.affiliate == visit.who.affiliate.id);
-    link.map(|link| Link::clone(link)).ok_or(Fault::NotFound)
+    link.map(|link| Link::clone(link)).ok_or(PageError::NotFound)
 }
 
-async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, Fault> {
+async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, PageError> {
     let (state, affiliate) = (&visit.state, &visit.who.affiliate);
     let today = state.app.zone().date_of(state.app.now());
     let signups = state.app.signups_by_link(affiliate.id).await?;

@@ -3,7 +3,7 @@
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
 use crate::domain::payout::Carried;
-use crate::http::pages::Fault;
+use crate::http::pages::PageError;
 use crate::http::pages::payout::{Standing, outlook, standing, why};
 use crate::http::pages::session::{Portal, Visit};
 use axum::response::Response;
@@ -29,7 +29,7 @@ struct Reason {
 }
 
 /// Shows it.
-pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
     let statements = visit.app.statements_of(visit.who.affiliate.id).await?;
     let next = outlook(&visit, &visit.who.affiliate, &statements);
     let reason = |one: &Carried| Reason {

@@ -3,7 +3,7 @@
 use crate::app::people::{ChangedAffiliate, SignInError};
 use crate::http::pages::session::{Client, Portal, Signed, Visit, with_session, without_session};
 use crate::http::pages::sign_in::wrong_password;
-use crate::http::pages::{Fault, Form, FormView, Part, see_other};
+use crate::http::pages::{Form, FormView, PageError, Part, see_other};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use minijinja::context;
@@ -19,12 +19,12 @@ struct Device {
 }
 
 /// Shows it.
-pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
     page(&visit, None).await
 }
 
 /// Changes name, company, web site.
-pub async fn change(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
+pub async fn change(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     let changed = ChangedAffiliate {
         name: form.need("name", "Please tell us your name."),
         company: Some(form.take("company")),
@@ -39,7 +39,7 @@ pub async fn change(Signed { visit, mut form }: Signed<Portal>) -> Result<Respon
 }
 
 /// Asks for another e-mail: it counts once a mail to it has confirmed it.
-pub async fn change_email(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
+pub async fn change_email(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     let Some(email) = form.need("new_email", "Please type the new address.") else {
         return refused(&visit, &form).await;
     };
@@ -51,7 +51,7 @@ pub async fn change_email(Signed { visit, mut form }: Signed<Portal>) -> Result<
 }
 
 /// Asks for another PayPal e-mail: it counts once a mail to the affiliate's own address has confirmed it.
-pub async fn change_paypal(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
+pub async fn change_paypal(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     let Some(email) = form.need("new_paypal", "Please type the address of your PayPal account.") else {
         return refused(&visit, &form).await;
     };
@@ -64,12 +64,12 @@ pub async fn change_paypal(Signed { visit, mut form }: Signed<Portal>) -> Result
 
 /// Asks for the present password: a session alone, which may be stolen, does not redirect mail or money. Whether it
 /// was given; if not, the form says so.
-async fn confirmed(visit: &Visit<Portal>, form: &mut Form, field: &'static str) -> Result<bool, Fault> {
+async fn confirmed(visit: &Visit<Portal>, form: &mut Form, field: &'static str) -> Result<bool, PageError> {
     match visit.app.confirm_password(&visit.who.session, form.secret(field)).await {
         Ok(()) => return Ok(true),
         Err(SignInError::Wrong) => form.wrong(field, "This is not your present password."),
         Err(SignInError::TooMany) => form.too_often(field, TOO_MANY),
-        Err(SignInError::Unavailable) => return Err(Fault::Unavailable),
+        Err(SignInError::Unavailable) => return Err(PageError::Unavailable),
     }
     Ok(false)
 }
@@ -80,7 +80,7 @@ const TOO_MANY: &str = "That was a wrong password too often. Please try again in
 pub async fn change_password(
     client: Client,
     Signed { visit, mut form }: Signed<Portal>,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let (old, new) = (form.secret("old_password").to_owned(), form.secret("new_password").to_owned());
     match visit.app.change_password(&visit.who.session, &old, &new, &client.agent).await {
         Ok(session) => return Ok(with_session(&visit, &session, see_other("/portal/profile?done=password"))),
@@ -90,17 +90,17 @@ pub async fn change_password(
 }
 
 /// Ends all sessions, this one too.
-pub async fn sign_out_everywhere(Signed { visit, .. }: Signed<Portal>) -> Result<Response, Fault> {
+pub async fn sign_out_everywhere(Signed { visit, .. }: Signed<Portal>) -> Result<Response, PageError> {
     let person = visit.who.session.person;
     visit.app.sign_out_everywhere(&visit.actor(), person).await?;
     Ok(without_session(&visit, Part::Portal, see_other("/login")))
 }
 
-async fn refused(visit: &Visit<Portal>, form: &Form) -> Result<Response, Fault> {
+async fn refused(visit: &Visit<Portal>, form: &Form) -> Result<Response, PageError> {
     page(visit, Some(form.view())).await
 }
 
-async fn page(visit: &Visit<Portal>, refused: Option<FormView>) -> Result<Response, Fault> {
+async fn page(visit: &Visit<Portal>, refused: Option<FormView>) -> Result<Response, PageError> {
     let affiliate = &visit.who.affiliate;
     let profile = &affiliate.profile;
     let mut form = FormView::with([

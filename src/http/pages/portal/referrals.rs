@@ -8,7 +8,7 @@ use crate::http::pages::payout::{earned_for, stated, tier};
 use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::table::{self, Cell, List};
 use crate::http::pages::view::{money, show_day};
-use crate::http::pages::{Fault, PageState, download};
+use crate::http::pages::{PageError, PageState, download};
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
 use minijinja::context;
@@ -82,7 +82,7 @@ fn referrals(state: &PageState) -> List<'_, ReferralSummary> {
 }
 
 /// Lists them, or exports them.
-pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
     let list = referrals(&visit);
     let query = list.read(visit.raw.as_deref())?;
     let statements = visit.app.statements_of(visit.who.affiliate.id).await?;
@@ -126,10 +126,10 @@ struct Moment {
 }
 
 /// Shows one.
-pub async fn show(visit: Visit<Portal, AccountId>) -> Result<Response, Fault> {
+pub async fn show(visit: Visit<Portal, AccountId>) -> Result<Response, PageError> {
     let statements = visit.app.statements_of(visit.who.affiliate.id).await?;
     let found = visit.app.referral_of(visit.who.affiliate.id, &visit.at, &statements).await?;
-    let (account, referral) = found.ok_or(Fault::NotFound)?;
+    let (account, referral) = found.ok_or(PageError::NotFound)?;
     let directory = visit.app.directory();
     let link = referral.link_id.and_then(|id| directory.link(id).cloned());
     let link = link.filter(|link| link.affiliate == visit.who.affiliate.id);

@@ -8,7 +8,7 @@ use crate::http::pages::payout::{self, Standing};
 use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::table::{self, Cell, List, Listing, Tone, csv_file};
 use crate::http::pages::view::{money, month_in_words, show_day};
-use crate::http::pages::{Fault, PageState, download};
+use crate::http::pages::{PageError, PageState, download};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -47,7 +47,7 @@ fn statements<'a>(state: &'a PageState, next: &'a Outlook) -> List<'a, Statement
 }
 
 /// Lists them, the newest first.
-pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
     let docs = visit.app.statements_of(visit.who.affiliate.id).await?;
     let next = payout::outlook(&visit, &visit.who.affiliate, &docs);
     let list = statements(&visit, &next);
@@ -61,11 +61,11 @@ pub async fn list(visit: Visit<Portal>) -> Result<Response, Fault> {
 }
 
 /// A statement, and where it stands on its way to being paid.
-async fn find(visit: &Visit<Portal, Month>) -> Result<(StatementDoc, Standing), Fault> {
+async fn find(visit: &Visit<Portal, Month>) -> Result<(StatementDoc, Standing), PageError> {
     let affiliate = &visit.who.affiliate;
     let mut all = visit.app.statements_of(affiliate.id).await?;
     let next = payout::outlook(visit, affiliate, &all);
-    let place = all.iter().position(|doc| doc.statement.month == visit.at).ok_or(Fault::NotFound)?;
+    let place = all.iter().position(|doc| doc.statement.month == visit.at).ok_or(PageError::NotFound)?;
     let doc = all.swap_remove(place);
     let standing = payout::standing(visit, &next, &doc);
     Ok((doc, standing))
@@ -99,7 +99,7 @@ fn commissions(doc: &StatementDoc) -> List<'_, Line> {
 }
 
 /// Shows one month, its lines in pages; or exports it.
-pub async fn show(visit: Visit<Portal, Month>) -> Result<Response, Fault> {
+pub async fn show(visit: Visit<Portal, Month>) -> Result<Response, PageError> {
     let (doc, payment) = find(&visit).await?;
     let list = commissions(&doc);
     let query = list.read(visit.raw.as_deref())?;
@@ -117,7 +117,7 @@ pub async fn show(visit: Visit<Portal, Month>) -> Result<Response, Fault> {
 }
 
 /// One month on one page, to be printed.
-pub async fn print(visit: Visit<Portal, Month>) -> Result<Response, Fault> {
+pub async fn print(visit: Visit<Portal, Month>) -> Result<Response, PageError> {
     let (doc, payment) = find(&visit).await?;
     Ok(page(&visit, &doc, &payment, None))
 }

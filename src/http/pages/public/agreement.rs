@@ -4,13 +4,13 @@ use crate::app::people::ActError;
 use crate::domain::affiliate::Status;
 use crate::domain::person::{Agreement, Signature};
 use crate::http::pages::session::{Client, Portal, Signed, Visit};
-use crate::http::pages::{Chrome, Fault, FormView, Part, parameter, see_other};
+use crate::http::pages::{FormView, Frame, PageError, Part, parameter, see_other};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 
 /// Shows the text that was signed, or with the form the one that is to be; `?version=` shows one that was signed before.
-pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
+pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
     let asked = Some(parameter(visit.raw.as_deref(), "version")).filter(|version| !version.is_empty());
     let paypal = FormView::with([("paypal_email", visit.who.affiliate.profile.paypal_email.as_deref())]);
     match asked {
@@ -18,16 +18,16 @@ pub async fn show(visit: Visit<Portal>) -> Result<Response, Fault> {
         asked => {
             let version = asked.unwrap_or_else(|| visit.app.agreement().version.clone());
             let signed = visit.who.affiliate.signatures.iter().find(|one| one.version == version);
-            let signature = signed.ok_or(Fault::NotFound)?;
+            let signature = signed.ok_or(PageError::NotFound)?;
             // Its document is written before anybody signs.
-            let text = visit.app.signed_text(signature).await?.ok_or(Fault::Unavailable)?;
+            let text = visit.app.signed_text(signature).await?.ok_or(PageError::Unavailable)?;
             Ok(page(&visit, &FormView::default(), &text, Some(signature)))
         }
     }
 }
 
 /// Signs.
-pub async fn sign(client: Client, Signed { visit, mut form }: Signed<Portal>) -> Result<Response, Fault> {
+pub async fn sign(client: Client, Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     if !visit.who.must_sign {
         return Ok(see_other("/portal"));
     }
@@ -49,7 +49,7 @@ pub async fn sign(client: Client, Signed { visit, mut form }: Signed<Portal>) ->
         return Ok(to_sign(&visit, &form.view()));
     };
     let refused = |error| match error {
-        ActError::Refused(_) => Fault::Conflict,
+        ActError::Refused(_) => PageError::Conflict,
         error => error.into(),
     };
     if settles_paypal {
@@ -76,7 +76,7 @@ fn page(
     signature: Option<&Signature>,
 ) -> Response {
     let portal = &visit.who;
-    let chrome = Chrome { part: Part::Public, csrf: portal.session.csrf.clone(), ..Chrome::default() };
+    let chrome = Frame { part: Part::Public, csrf: portal.session.csrf.clone(), ..Frame::default() };
     let content = context! {
         form => Value::from(Serde(form)),
         must_sign => signature.is_none(),

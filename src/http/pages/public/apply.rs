@@ -2,7 +2,7 @@
 
 use crate::app::people::{ActError, NewAffiliate};
 use crate::http::pages::session::Client;
-use crate::http::pages::{Chrome, Fault, Form, FormView, PageState, see_other};
+use crate::http::pages::{Form, FormView, Frame, PageError, PageState, see_other};
 use axum::extract::State;
 use axum::response::Response;
 use minijinja::context;
@@ -14,7 +14,11 @@ pub async fn show(State(state): State<PageState>) -> Response {
 }
 
 /// Takes an application in.
-pub async fn send(State(state): State<PageState>, client: Client, mut form: Form) -> Result<Response, Fault> {
+pub async fn send(
+    State(state): State<PageState>,
+    client: Client,
+    mut form: Form,
+) -> Result<Response, PageError> {
     let Some(new) = read(&mut form, &state.app.config().program.partner_types) else {
         return Ok(page(&state, &form.view()));
     };
@@ -36,7 +40,7 @@ pub async fn send(State(state): State<PageState>, client: Client, mut form: Form
 
 /// Says what happens next.
 pub async fn thanks(State(state): State<PageState>) -> Response {
-    state.page("public/thanks.html", &Chrome::default(), context! {})
+    state.page("public/thanks.html", &Frame::default(), context! {})
 }
 
 /// What an application says: all but where payouts go.
@@ -72,7 +76,7 @@ fn page(state: &PageState, form: &FormView) -> Response {
         form => Value::from(Serde(form)),
         partner_types => Value::from(Serde(choices(&state.app.config().program.partner_types))),
     };
-    state.page_with(form.status, "public/apply.html", &Chrome::default(), content)
+    state.page_with(form.status, "public/apply.html", &Frame::default(), content)
 }
 
 /// The kinds of partner with their words, after one that is no choice: nobody becomes a kind by overlooking it.

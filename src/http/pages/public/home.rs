@@ -2,7 +2,7 @@
 
 use crate::domain::id::Plan;
 use crate::domain::money::Money;
-use crate::http::pages::{Chrome, PageState};
+use crate::http::pages::{Frame, PageState};
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -30,5 +30,5 @@ pub async fn show(State(state): State<PageState>) -> Response {
     let mut plans: Vec<(Plan, Vec<Option<Money>>)> =
         names.into_iter().map(|plan| (plan.clone(), rates(plan))).collect();
     plans.sort_by(|(_, one), (_, other)| one.cmp(other));
-    state.page("public/home.html", &Chrome::default(), Content { tiers: words.collect(), plans })
+    state.page("public/home.html", &Frame::default(), Content { tiers: words.collect(), plans })
 }

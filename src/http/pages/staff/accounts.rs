@@ -13,7 +13,7 @@ use crate::domain::input;
 use crate::domain::outcome::Reason;
 use crate::http::pages::payout;
 use crate::http::pages::table::{self, Cell, Head, List, Pages, Query, ROWS};
-use crate::http::pages::{Fault, Form, FormView, PageState};
+use crate::http::pages::{Form, FormView, PageError, PageState};
 use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub async fn all_of(
     state: &PageState,
     list: AccountList,
     most: usize,
-) -> Result<(Vec<Account>, bool), Fault> {
+) -> Result<(Vec<Account>, bool), PageError> {
     let (all, next) = read(state, list, "", None, most).await?;
     Ok((all, next.is_some()))
 }
@@ -109,7 +109,7 @@ fn measured(state: &PageState, accounts: Vec<Account>) -> Vec<(Account, AccountS
     accounts.into_iter().zip(statuses).collect()
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     let directory = visit.app.directory();
     let list = accounts(&visit, &directory);
     let query = list.read(visit.raw.as_deref())?;
@@ -137,7 +137,7 @@ async fn export_all(
     heads: &[Head],
     search: String,
     which: AccountList,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let state = visit.state.clone();
     let page = move |cursor: Option<String>| {
         let (state, search) = (state.clone(), search.clone());
@@ -162,7 +162,7 @@ async fn read(
     beginning: &str,
     mut cursor: Option<String>,
     most: usize,
-) -> Result<(Vec<Account>, Option<String>), Fault> {
+) -> Result<(Vec<Account>, Option<String>), PageError> {
     let mut all = Vec::new();
     loop {
         let at_once = AT_ONCE.min(most - all.len());
@@ -182,7 +182,7 @@ async fn sorted(
     list: &List<'_, (Account, AccountStatus)>,
     query: &Query,
     which: AccountList,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let (accounts, next) = read(visit, which, &query.search, None, SORTED).await?;
     let mut list = list.show(measured(visit, accounts), query);
     list.more = next.is_some();
@@ -196,8 +196,8 @@ async fn sorted(
     show_list(visit, "accounts", "Accounts", &intro, query, list)
 }
 
-pub async fn page(visit: Visit<Staff, AccountId>) -> Result<Response, Fault> {
-    let account = visit.app.account(&visit.at).await?.ok_or(Fault::NotFound)?;
+pub async fn page(visit: Visit<Staff, AccountId>) -> Result<Response, PageError> {
+    let account = visit.app.account(&visit.at).await?.ok_or(PageError::NotFound)?;
     show(&visit, &account, &FormView::default()).await
 }
 
@@ -205,7 +205,7 @@ async fn show(
     visit: &Visit<Staff, AccountId>,
     account: &Account,
     form: &FormView,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let state = &visit.state;
     let (words, directory) = (Words::of(state), state.app.directory());
     let account_status = state.app.status_of(account);
@@ -326,19 +326,19 @@ fn history(state: &PageState, account: &Account) -> Vec<Value> {
     all.into_iter().map(|(_, said)| said).collect()
 }
 
-pub async fn judge(Act { visit, mut form }: Act<AccountId>) -> Result<Response, Fault> {
+pub async fn judge(Act { visit, mut form }: Act<AccountId>) -> Result<Response, PageError> {
     let (action, code) = match form.text("judgement") {
         "hold" => (ReviewAction::Hold, "held"),
         "release" => (ReviewAction::Release, "released"),
         "reject" => (ReviewAction::Reject, "referral-rejected"),
-        _ => return Err(Fault::BadRequest),
+        _ => return Err(PageError::BadRequest),
     };
     let reason = reason(&mut form);
     let fact = reason.map(|reason| Review { account_id: visit.at.clone(), action, reason: reason.into() });
     take(&visit, form, fact, code).await
 }
 
-pub async fn credit(Act { visit, mut form }: Act<AccountId>) -> Result<Response, Fault> {
+pub async fn credit(Act { visit, mut form }: Act<AccountId>) -> Result<Response, PageError> {
     let text = form.text("affiliate").to_owned();
     let affiliate_id = if text == "nobody" { None } else { find_affiliate(&visit, &text) };
     if affiliate_id.is_none() && text != "nobody" {
@@ -376,8 +376,8 @@ async fn take(
     mut form: Form,
     fact: Option<impl Into<Fact>>,
     code: &str,
-) -> Result<Response, Fault> {
-    let account = visit.app.account(&visit.at).await?.ok_or(Fault::NotFound)?;
+) -> Result<Response, PageError> {
+    let account = visit.app.account(&visit.at).await?.ok_or(PageError::NotFound)?;
     if let Some(fact) = fact.filter(|_| form.is_good()) {
         let sentence = match visit.app.act(&visit.actor(), fact).await {
             Err(ActError::Refused(Refusal::UnknownAccount)) => {

@@ -18,20 +18,20 @@ use crate::domain::fact::{AffiliateChange, AffiliateChanged, AffiliateStep};
 use crate::domain::id::{AffiliateId, ReferralCode};
 use crate::domain::person::Person;
 use crate::http::admin::affiliates::StepName;
-use crate::http::pages::{Fault, Form, FormView, PageState, see_other};
+use crate::http::pages::{Form, FormView, PageError, PageState, see_other};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 const PATH: &str = "/admin/affiliates";
 
-pub async fn step(Act { visit, mut form }: Act<(AffiliateId, StepName)>) -> Result<Response, Fault> {
+pub async fn step(Act { visit, mut form }: Act<(AffiliateId, StepName)>) -> Result<Response, PageError> {
     let (id, name) = visit.at;
     let (step, code) = match name {
         StepName::Suspend => (Step::Suspend, "suspended"),
         StepName::Reinstate => (Step::Reinstate, "reinstated"),
         StepName::Close => (Step::Close, "closed"),
-        StepName::Approve => return Err(Fault::NotFound),
+        StepName::Approve => return Err(PageError::NotFound),
     };
     let reason = match step {
         Step::Reinstate => form.take("reason"),
@@ -40,7 +40,7 @@ pub async fn step(Act { visit, mut form }: Act<(AffiliateId, StepName)>) -> Resu
     if step == Step::Close && !form.ticked("sure") {
         form.wrong("sure", "Please confirm: an affiliate that was closed can't come back.");
     }
-    let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+    let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(PageError::NotFound)?;
     if !form.is_good() {
         return page::show(&visit, &affiliate, &form.view()).await;
     }
@@ -52,17 +52,17 @@ fn path(id: AffiliateId) -> String {
     format!("{PATH}/{id}")
 }
 
-pub async fn mail(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, Fault> {
+pub async fn mail(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, PageError> {
     let id = visit.affiliate()?.id;
     done(visit.app.send_activation(&visit.actor(), id).await, &path(id), "mailed")
 }
 
-pub async fn sign_out(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, Fault> {
+pub async fn sign_out(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, PageError> {
     let id = visit.affiliate()?.id;
     done(visit.app.sign_out_everywhere(&visit.actor(), Person::Affiliate(id)).await, &path(id), "out")
 }
 
-pub async fn note(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, Fault> {
+pub async fn note(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     let Some(text) = form.need("note", "Please write something.") else {
         return page::show(&visit, &affiliate, &form.view()).await;
@@ -106,7 +106,7 @@ impl Shown {
     }
 }
 
-pub async fn edit(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+pub async fn edit(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     let profile = &affiliate.profile;
     let code = affiliate.code.to_string();
@@ -135,17 +135,17 @@ fn edit_form(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &Fo
     visit.page_with(form.status, "staff/edit.html", "affiliates", content)
 }
 
-pub async fn save(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, Fault> {
+pub async fn save(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, PageError> {
     // Another node may just have taken in what somebody else changed.
     visit.app.follow_directory().await?;
     let present = visit.affiliate()?;
-    let shown: Shown = serde_json::from_str(form.text("was")).map_err(|_| Fault::BadRequest)?;
+    let shown: Shown = serde_json::from_str(form.text("was")).map_err(|_| PageError::BadRequest)?;
     if let Some(change) = read_change(&visit, &mut form, &shown) {
         if change == AffiliateChange::default() {
             return Ok(see_other(&format!("{}?done=unchanged", path(visit.at))));
         }
         if shown.overwrites(&change, &Shown::of(&present)) {
-            return Err(Fault::Conflict);
+            return Err(PageError::Conflict);
         }
         match visit.app.act(&visit.actor(), AffiliateChanged { affiliate_id: visit.at, change }).await {
             Err(ActError::Refused(Refusal::EmailTaken)) => {

@@ -6,7 +6,7 @@ use crate::app::{Logged, fact_in_words};
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::mail::Undelivered;
 use crate::http::pages::table::{self, Cell, List, Pages, Query, ROWS};
-use crate::http::pages::{Fault, PageState};
+use crate::http::pages::{PageError, PageState};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,7 +36,7 @@ fn audit_log(state: &PageState) -> List<'_, Logged> {
     List::new(PATH, "Audit log", "Nobody did anything yet.", columns).search_all("Who, what, id, reason")
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     let list = audit_log(&visit);
     let query = list.read(visit.raw.as_deref())?;
     if query.is_sorted() {
@@ -67,7 +67,7 @@ pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
 }
 
 /// The whole log in its own order, as CSV.
-async fn export_all(visit: &Visit<Staff>, query: &Query) -> Result<Response, Fault> {
+async fn export_all(visit: &Visit<Staff>, query: &Query) -> Result<Response, PageError> {
     let heads = audit_log(visit).heads();
     let (state, asked) = (visit.state.clone(), query.clone());
     let page = move |cursor: Option<String>| {
@@ -85,13 +85,13 @@ async fn export_all(visit: &Visit<Staff>, query: &Query) -> Result<Response, Fau
 const INTRO: &str = "Who did what to affiliates, referrals, links, months and staff; newest first. Nothing in it can be changed.";
 
 /// Some entries from a cursor on, newest first; and where the next ones start.
-async fn read(state: &PageState, cursor: Option<String>) -> Result<(Vec<Logged>, Option<String>), Fault> {
+async fn read(state: &PageState, cursor: Option<String>) -> Result<(Vec<Logged>, Option<String>), PageError> {
     let page = state.app.audit(cursor.as_deref(), AT_ONCE).await.map_err(super::not_found_if_foreign)?;
     Ok((page.data, page.next_cursor))
 }
 
 /// The log in another order: of a bounded number of its newest entries.
-async fn sorted(visit: &Visit<Staff>, query: &Query) -> Result<Response, Fault> {
+async fn sorted(visit: &Visit<Staff>, query: &Query) -> Result<Response, PageError> {
     let (mut all, mut cursor) = (Vec::new(), None);
     let more = loop {
         let (entries, next) = read(visit, cursor).await?;

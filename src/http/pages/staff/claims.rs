@@ -10,7 +10,7 @@ use crate::domain::id::{AccountId, ClaimId};
 use crate::domain::input::Reason;
 use crate::domain::person::{ClaimState, MissingReferral};
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Fault, Form, FormView, PageState};
+use crate::http::pages::{Form, FormView, PageError, PageState};
 use axum::response::Response;
 use serde_json::json;
 
@@ -57,7 +57,7 @@ const fn said(state: ClaimState) -> (&'static str, &'static str, Tone) {
     }
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     let directory = visit.app.directory();
     let list = claims(Words::of(&visit), &directory);
     let query = list.read(visit.raw.as_deref())?;
@@ -67,20 +67,20 @@ pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
     show_list(&visit, "claims", "Claims", intro, &query, list)
 }
 
-pub async fn page(visit: Visit<Staff, ClaimId>) -> Result<Response, Fault> {
+pub async fn page(visit: Visit<Staff, ClaimId>) -> Result<Response, PageError> {
     let claim = find(&visit).await?;
     show(&visit, &claim, &FormView::default()).await
 }
 
-async fn find(visit: &Visit<Staff, ClaimId>) -> Result<MissingReferral, Fault> {
-    visit.app.claim(visit.at).await?.ok_or(Fault::NotFound)
+async fn find(visit: &Visit<Staff, ClaimId>) -> Result<MissingReferral, PageError> {
+    visit.app.claim(visit.at).await?.ok_or(PageError::NotFound)
 }
 
 async fn show(
     visit: &Visit<Staff, ClaimId>,
     claim: &MissingReferral,
     form: &FormView,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let (words, directory) = (Words::of(visit), visit.app.directory());
     let (_, stands, tone) = said(claim.state);
     // The account that was typed, or else the one that the affiliate named.
@@ -116,15 +116,15 @@ async fn show(
     Ok(visit.page_with(form.status, "staff/claim.html", "claims", content))
 }
 
-pub async fn decide(Act { visit, mut form }: Act<ClaimId>) -> Result<Response, Fault> {
+pub async fn decide(Act { visit, mut form }: Act<ClaimId>) -> Result<Response, PageError> {
     let claim = find(&visit).await?;
     if claim.state != ClaimState::Open {
-        return Err(Fault::Conflict);
+        return Err(PageError::Conflict);
     }
     let granted = match form.text("decision") {
         "grant" => true,
         "decline" => false,
-        _ => return Err(Fault::BadRequest),
+        _ => return Err(PageError::BadRequest),
     };
     let reason: Option<Reason> = form.need("reason", "Please say why: the affiliate is told.");
     let account = if granted { account_of(&visit, &mut form, &claim).await? } else { None };
@@ -170,7 +170,7 @@ async fn account_of(
     state: &PageState,
     form: &mut Form,
     claim: &MissingReferral,
-) -> Result<Option<AccountId>, Fault> {
+) -> Result<Option<AccountId>, PageError> {
     let Ok(id) = form.text("account").parse::<AccountId>() else {
         form.wrong("account", UNKNOWN);
         return Ok(None);

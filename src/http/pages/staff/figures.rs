@@ -5,7 +5,7 @@ use super::{Staff, Visit, export_lines};
 use crate::app::{Cut, Tally};
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
-use crate::http::pages::Fault;
+use crate::http::pages::PageError;
 use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::view::count_in_words;
 use axum::response::Response;
@@ -48,22 +48,22 @@ struct Asked {
     csv: bool,
 }
 
-fn read(raw: Option<&str>) -> Result<Asked, Fault> {
+fn read(raw: Option<&str>) -> Result<Asked, PageError> {
     let mut asked = Asked { period: Period::Month, csv: false };
     for (key, value) in form_urlencoded::parse(raw.unwrap_or_default().as_bytes()) {
         match (&*key, &*value) {
             ("period", name) => {
                 let known = Period::ALL.iter().find(|(_, code, _)| *code == name);
-                asked.period = known.ok_or(Fault::BadRequest)?.0;
+                asked.period = known.ok_or(PageError::BadRequest)?.0;
             }
             ("format", "csv") => asked.csv = true,
-            _ => return Err(Fault::BadRequest),
+            _ => return Err(PageError::BadRequest),
         }
     }
     Ok(asked)
 }
 
-pub async fn page(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn page(visit: Visit<Staff>) -> Result<Response, PageError> {
     let Asked { period, csv } = read(visit.raw.as_deref())?;
     let (words, zone) = (Words::of(&visit), visit.app.zone());
     let today = zone.date_of(visit.app.now());
@@ -115,7 +115,7 @@ fn cents(amount: Money) -> i64 {
     hundredths.trunc().to_string().parse().unwrap_or(0)
 }
 
-fn as_csv(who: &Staff, points: &BTreeMap<NaiveDate, Tally>) -> Result<Response, Fault> {
+fn as_csv(who: &Staff, points: &BTreeMap<NaiveDate, Tally>) -> Result<Response, PageError> {
     let heads = ["from", "clicks_people", "clicks_others", "signups", "crossings", "earned"];
     let mut lines = vec![heads.map(str::to_owned).to_vec()];
     for (day, one) in points {

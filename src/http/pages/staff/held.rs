@@ -5,7 +5,7 @@ use super::{Staff, Visit, accounts, show_list};
 use crate::app::{AccountList, Directory};
 use crate::domain::account::Account;
 use crate::domain::outcome::HoldReason;
-use crate::http::pages::Fault;
+use crate::http::pages::PageError;
 use crate::http::pages::table::{self, Cell, List};
 use axum::response::Response;
 
@@ -55,7 +55,7 @@ fn held<'a>(words: Words<'a>, directory: &'a Directory) -> List<'a, Account> {
         })
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     let directory = visit.app.directory();
     let list = held(Words::of(&visit), &directory);
     let query = list.read(visit.raw.as_deref())?;

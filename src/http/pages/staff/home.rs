@@ -6,7 +6,7 @@ use super::{Staff, Visit, months};
 use crate::app::{AccountList, Overlooked};
 use crate::domain::affiliate::Status;
 use crate::domain::person::Permission;
-use crate::http::pages::{Fault, PageState};
+use crate::http::pages::{PageError, PageState};
 use axum::response::Response;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Applications that are shown at once.
 const SHOWN: usize = 5;
 
-pub async fn page(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn page(visit: Visit<Staff>) -> Result<Response, PageError> {
     let (words, now, directory) = (Words::of(&visit), visit.app.now(), visit.app.directory());
     let all = directory.affiliates();
     let mut applied: Vec<_> = all.iter().filter(|one| one.status() == Status::Applied).collect();
@@ -71,7 +71,7 @@ fn tiles(state: &PageState, words: &Words<'_>, found: &Overlooked) -> Value {
 }
 
 /// What is wrong with the store and its nodes. Only those who can repair it see the details.
-async fn warnings(visit: &Visit<Staff>) -> Result<Vec<String>, Fault> {
+async fn warnings(visit: &Visit<Staff>) -> Result<Vec<String>, PageError> {
     let now = visit.app.now();
     let mut found = Vec::new();
     for node in visit.app.nodes().await? {

@@ -7,7 +7,7 @@ use crate::domain::account::Refusal;
 use crate::domain::id::StaffId;
 use crate::domain::person::{Role, StaffMember};
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Fault, FormView};
+use crate::http::pages::{FormView, PageError};
 use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
@@ -55,11 +55,11 @@ fn members(words: Words<'_>) -> List<'_, Arc<StaffMember>> {
         .filter("role", "Role", roles, |one, code| one.role.code() == code)
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     show_all(&visit, &FormView::default())
 }
 
-fn show_all(visit: &Visit<Staff>, form: &FormView) -> Result<Response, Fault> {
+fn show_all(visit: &Visit<Staff>, form: &FormView) -> Result<Response, PageError> {
     let list = members(Words::of(visit));
     let query = list.read(visit.raw.as_deref())?;
     let list = list.show(visit.app.staff(), &query);
@@ -74,7 +74,7 @@ fn roles() -> Vec<(&'static str, String)> {
     Role::ALL.map(|role| (role.code(), format!("{} – {}", role_name(role), role_sentence(role)))).to_vec()
 }
 
-pub async fn create(Act { visit, mut form }: Act) -> Result<Response, Fault> {
+pub async fn create(Act { visit, mut form }: Act) -> Result<Response, PageError> {
     let name = form.need("name", "Please give a name.");
     let email = form.need("email", "Please give an e-mail address.");
     let role: Option<Role> = form.text("role").parse().ok();
@@ -99,8 +99,8 @@ fn show_link<At>(visit: &Visit<Staff, At>, member: &StaffMember, link: &str) -> 
     visit.page("staff/invited.html", "members", content)
 }
 
-pub async fn page(visit: Visit<Staff, StaffId>) -> Result<Response, Fault> {
-    let member = visit.app.directory().staff_member(visit.at).cloned().ok_or(Fault::NotFound)?;
+pub async fn page(visit: Visit<Staff, StaffId>) -> Result<Response, PageError> {
+    let member = visit.app.directory().staff_member(visit.at).cloned().ok_or(PageError::NotFound)?;
     Ok(show(&visit, &member, &FormView::default()))
 }
 
@@ -115,11 +115,11 @@ fn show(visit: &Visit<Staff, StaffId>, member: &StaffMember, form: &FormView) ->
     visit.page_with(form.status, "staff/member.html", "members", content)
 }
 
-pub async fn change(Act { visit, mut form }: Act<StaffId>) -> Result<Response, Fault> {
-    let member = visit.app.directory().staff_member(visit.at).cloned().ok_or(Fault::NotFound)?;
+pub async fn change(Act { visit, mut form }: Act<StaffId>) -> Result<Response, PageError> {
+    let member = visit.app.directory().staff_member(visit.at).cloned().ok_or(PageError::NotFound)?;
     let (role, disabled, code) = match form.text("change") {
         "role" => {
-            let role: Role = form.text("role").parse().map_err(|_| Fault::BadRequest)?;
+            let role: Role = form.text("role").parse().map_err(|_| PageError::BadRequest)?;
             (Some(role), None, "role")
         }
         "disable" => (None, Some(true), "disabled"),
@@ -130,7 +130,7 @@ pub async fn change(Act { visit, mut form }: Act<StaffId>) -> Result<Response, F
                 Err(error) => Err(error.into()),
             };
         }
-        _ => return Err(Fault::BadRequest),
+        _ => return Err(PageError::BadRequest),
     };
     match visit.app.change_staff(&visit.actor(), visit.at, role, disabled).await {
         Err(ActError::Refused(Refusal::LastAdmin)) => {

@@ -23,7 +23,7 @@ use super::routes::Door::{Open, Permitted, SignedIn};
 use super::routes::Routes;
 use super::session::{Signed, Staff, Visit};
 use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
-use super::{Fault, Form, download, see_other, sign_in};
+use super::{Form, PageError, download, see_other, sign_in};
 use crate::app::ReadError;
 use crate::app::people::ActError;
 use crate::domain::affiliate::Affiliate;
@@ -104,8 +104,8 @@ impl Staff {
         self.member.may(action)
     }
     /// Refuses what it may not do.
-    fn need(&self, action: Permission) -> Result<(), Fault> {
-        if self.may(action) { Ok(()) } else { Err(Fault::Forbidden) }
+    fn need(&self, action: Permission) -> Result<(), PageError> {
+        if self.may(action) { Ok(()) } else { Err(PageError::Forbidden) }
     }
 }
 
@@ -152,8 +152,8 @@ type Act<At = ()> = Signed<Staff, At>;
 
 impl Visit<Staff, AffiliateId> {
     /// The affiliate in the path.
-    fn affiliate(&self) -> Result<Arc<Affiliate>, Fault> {
-        self.app.directory().affiliate(self.at).cloned().ok_or(Fault::NotFound)
+    fn affiliate(&self) -> Result<Arc<Affiliate>, PageError> {
+        self.app.directory().affiliate(self.at).cloned().ok_or(PageError::NotFound)
     }
 }
 
@@ -163,7 +163,7 @@ fn reason(form: &mut Form) -> Option<Reason> {
 }
 
 /// The answer to an act: the page that says what was done, or that it will be done when the store is back.
-fn done<T>(ended: Result<T, ActError>, path: &str, code: &str) -> Result<Response, Fault> {
+fn done<T>(ended: Result<T, ActError>, path: &str, code: &str) -> Result<Response, PageError> {
     match ended {
         Ok(_) => Ok(see_other(&format!("{path}?done={code}"))),
         Err(ActError::Deferred) => Ok(see_other(&format!("{path}?done=later"))),
@@ -172,16 +172,16 @@ fn done<T>(ended: Result<T, ActError>, path: &str, code: &str) -> Result<Respons
 }
 
 /// The address asks a list for something that it doesn't have.
-impl From<super::table::BadQuery> for Fault {
+impl From<super::table::BadQuery> for PageError {
     fn from(_: super::table::BadQuery) -> Self {
         Self::BadRequest
     }
 }
 
 /// A cursor that is not ours names nothing.
-fn not_found_if_foreign(error: ReadError) -> Fault {
+fn not_found_if_foreign(error: ReadError) -> PageError {
     match error {
-        ReadError::BadCursor => Fault::NotFound,
+        ReadError::BadCursor => PageError::NotFound,
         other @ ReadError::Store(_) => other.into(),
     }
 }
@@ -194,7 +194,7 @@ fn show_list<At>(
     intro: &str,
     query: &Query,
     list: Listing,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     if query.csv {
         let name: String =
             title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -209,21 +209,26 @@ fn for_role(who: &Staff, list: Listing) -> Listing {
     if who.may(Permission::Export) { list } else { list.without_export() }
 }
 
-fn export(who: &Staff, name: &str, list: &Listing) -> Result<Response, Fault> {
+fn export(who: &Staff, name: &str, list: &Listing) -> Result<Response, PageError> {
     who.need(Permission::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), list.to_csv()))
 }
 
-fn export_lines(who: &Staff, name: &str, lines: &[Vec<String>]) -> Result<Response, Fault> {
+fn export_lines(who: &Staff, name: &str, lines: &[Vec<String>]) -> Result<Response, PageError> {
     who.need(Permission::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), csv_file(lines)))
 }
 
 /// An export of all that the store has.
-async fn export_pages<F, Read>(who: &Staff, name: &str, heads: &[Head], page: F) -> Result<Response, Fault>
+async fn export_pages<F, Read>(
+    who: &Staff,
+    name: &str,
+    heads: &[Head],
+    page: F,
+) -> Result<Response, PageError>
 where
     F: FnMut(Option<String>) -> Read + Send + 'static,
-    Read: Future<Output = Result<(Vec<Row>, Option<String>), Fault>> + Send,
+    Read: Future<Output = Result<(Vec<Row>, Option<String>), PageError>> + Send,
 {
     who.need(Permission::Export)?;
     Ok(download(CSV, &format!("{name}.csv"), csv_of_pages(heads, page).await?))
@@ -232,10 +237,10 @@ where
 /// CSV that is sent page by page as it is read: `page` answers the rows of the page that starts at a cursor, and where the
 /// next one does. If the store fails on the way, the download breaks off, and the browser says so: a file is never
 /// silently short.
-async fn csv_of_pages<F, Read>(heads: &[Head], mut page: F) -> Result<Body, Fault>
+async fn csv_of_pages<F, Read>(heads: &[Head], mut page: F) -> Result<Body, PageError>
 where
     F: FnMut(Option<String>) -> Read + Send + 'static,
-    Read: Future<Output = Result<(Vec<Row>, Option<String>), Fault>> + Send,
+    Read: Future<Output = Result<(Vec<Row>, Option<String>), PageError>> + Send,
 {
     let (rows, next) = page(None).await?;
     let heads = heads.iter().map(|head| head.key.to_owned()).collect();
@@ -264,7 +269,7 @@ mod tests {
             let page = move |cursor: Option<String>| async move {
                 let number: u32 = cursor.map_or(1, |cursor| cursor.parse().expect("ours"));
                 if number == 5 {
-                    return Err(Fault::Internal);
+                    return Err(PageError::Internal);
                 }
                 let row = Row { cells: vec![Cell::text(format!("={number}"))] };
                 Ok((vec![row], (number < last).then(|| (number + 1).to_string())))

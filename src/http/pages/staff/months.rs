@@ -10,7 +10,7 @@ use crate::domain::money::Money;
 use crate::domain::statement::{Note, verify_hash};
 use crate::http::pages::payout;
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Fault, PageState};
+use crate::http::pages::{PageError, PageState};
 use axum::response::Response;
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ async fn statements(
     state: &PageState,
     month: Month,
     most: usize,
-) -> Result<(Vec<StatementDoc>, bool), Fault> {
+) -> Result<(Vec<StatementDoc>, bool), PageError> {
     let (mut all, mut cursor) = (Vec::new(), None::<String>);
     while all.len() < most {
         let page = state.app.statements(Some(month), None, cursor.as_deref(), AT_ONCE).await?;
@@ -105,7 +105,7 @@ impl Summary {
     fn of(state: &PageState, month: Month) -> Self {
         Self { month, stage: Stage::of(state, month), statements: 0, total: Money::ZERO, more: false }
     }
-    async fn add_up(self, state: &PageState) -> Result<Self, Fault> {
+    async fn add_up(self, state: &PageState) -> Result<Self, PageError> {
         let (docs, more) = statements(state, self.month, ADDED_UP).await?;
         let total = docs.iter().map(|doc| doc.statement.total).sum();
         Ok(Self { statements: docs.len(), total, more, ..self })
@@ -113,7 +113,7 @@ impl Summary {
 }
 
 /// The months that should be closed by now, in words.
-pub async fn due(pages: &PageState) -> Result<Vec<Value>, Fault> {
+pub async fn due(pages: &PageState) -> Result<Vec<Value>, PageError> {
     let mut found = Vec::new();
     for month in known(pages) {
         let stage = Stage::of(pages, month);
@@ -183,7 +183,7 @@ fn months(state: &PageState) -> List<'_, Summary> {
         .filter("state", "State", stages, |one, code| one.stage.said().0 == code)
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     let list = months(&visit);
     let query = list.read(visit.raw.as_deref())?;
     let mut found = Vec::new();
@@ -238,7 +238,7 @@ fn statements_of<'a>(words: Words<'a>, directory: &'a Directory, month: Month) -
     )
 }
 
-pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, Fault> {
+pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, PageError> {
     let (words, directory, month) = (Words::of(&visit), visit.app.directory(), visit.at);
     let list = statements_of(words, &directory, month);
     let query = list.read(visit.raw.as_deref())?;
@@ -267,11 +267,11 @@ pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, Fault> {
 }
 
 /// One statement of an affiliate.
-pub async fn statement(visit: Visit<Staff, (Month, AffiliateId)>) -> Result<Response, Fault> {
+pub async fn statement(visit: Visit<Staff, (Month, AffiliateId)>) -> Result<Response, PageError> {
     let (month, id) = visit.at;
-    let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(Fault::NotFound)?;
+    let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(PageError::NotFound)?;
     let all = visit.app.statements_of(id).await?;
-    let doc = all.iter().find(|doc| doc.statement.month == month).ok_or(Fault::NotFound)?;
+    let doc = all.iter().find(|doc| doc.statement.month == month).ok_or(PageError::NotFound)?;
     let payment = payout::standing(&visit, &payout::outlook(&visit, &affiliate, &all), doc);
     let (words, directory, says) = (Words::of(&visit), visit.app.directory(), &doc.statement);
     let line = |line: &crate::domain::statement::Line| {

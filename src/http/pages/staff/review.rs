@@ -7,7 +7,7 @@ use crate::domain::affiliate::{Affiliate, Status, Step};
 use crate::domain::fact::AffiliateStep;
 use crate::domain::id::AffiliateId;
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Fault, FormView, PageState, see_other};
+use crate::http::pages::{FormView, PageError, PageState, see_other};
 use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn serious_hints(known: &Known, one: &Affiliate) -> Cell {
     }
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     let directory = visit.app.directory();
     let known = Known::of(&directory);
     let list = applications(&visit, &known);
@@ -70,7 +70,7 @@ pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
     show_list(&visit, "review", "Applications", intro, &query, list)
 }
 
-pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     if affiliate.status() != Status::Applied {
         // It was decided meanwhile: what is known now stands on the affiliate's page.
@@ -90,11 +90,11 @@ fn show(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &FormVie
     visit.page_with(form.status, "staff/application.html", "review", content)
 }
 
-pub async fn approve(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, Fault> {
+pub async fn approve(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, PageError> {
     decide(&visit, Step::Approve, None).await
 }
 
-pub async fn reject(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, Fault> {
+pub async fn reject(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     let Some(reason) = reason(&mut form) else {
         let view = form.view();
@@ -107,7 +107,7 @@ async fn decide(
     visit: &Visit<Staff, AffiliateId>,
     step: Step,
     reason: Option<String>,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let id = visit.affiliate()?.id;
     let code = if step == Step::Approve { "approved" } else { "rejected" };
     let step = AffiliateStep { affiliate_id: id, step, reason };

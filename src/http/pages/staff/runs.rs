@@ -7,7 +7,7 @@ use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
 use crate::domain::input::Instant;
 use crate::http::pages::table::{self, Cell, List};
-use crate::http::pages::{Fault, PageState, see_other};
+use crate::http::pages::{PageError, PageState, see_other};
 use axum::response::Response;
 use chrono::DateTime;
 use http::header::{CONTENT_DISPOSITION, REFRESH};
@@ -69,7 +69,7 @@ fn nightly_runs(state: &PageState) -> List<'_, RunDoc> {
     )
 }
 
-pub async fn page(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn page(visit: Visit<Staff>) -> Result<Response, PageError> {
     let mut response = show(&visit, "", &Value::Null).await?;
     if !response.headers().contains_key(CONTENT_DISPOSITION) && visit.app.aggregate_progress().running {
         // The browser looks again by itself, also without a script.
@@ -79,7 +79,7 @@ pub async fn page(visit: Visit<Staff>) -> Result<Response, Fault> {
 }
 
 /// The page, or the list as CSV; with what was wrong with the form, or what a run would do.
-async fn show(visit: &Visit<Staff>, error: &str, dry: &Value) -> Result<Response, Fault> {
+async fn show(visit: &Visit<Staff>, error: &str, dry: &Value) -> Result<Response, PageError> {
     let words = Words::of(visit);
     let list = nightly_runs(visit);
     let query = list.read(visit.raw.as_deref().filter(|raw| !raw.starts_with("done=")))?;
@@ -129,7 +129,7 @@ fn told(words: &Words<'_>, run: &RunReport) -> Value {
         "adjustments": run.adjustments, "nodes_behind": behind})
 }
 
-pub async fn start(Act { visit, form }: Act) -> Result<Response, Fault> {
+pub async fn start(Act { visit, form }: Act) -> Result<Response, PageError> {
     let dry_run = form.text("kind") == "dry";
     let as_of = match form.text("as_of") {
         "" => None,
@@ -163,7 +163,7 @@ pub async fn start(Act { visit, form }: Act) -> Result<Response, Fault> {
     match tokio::time::timeout(PATIENCE, &mut run).await {
         Ok(Ok(Ok(_))) => Ok(see_other(&format!("{PATH}?done=run"))),
         Ok(Ok(Err(error))) => failed(&visit, error).await,
-        Ok(Err(_)) => Err(Fault::Internal),
+        Ok(Err(_)) => Err(PageError::Internal),
         Err(_) => Ok(see_other(&format!("{PATH}?done=running"))),
     }
 }
@@ -179,7 +179,7 @@ fn read_instant(state: &PageState, text: &str) -> Option<DateTime<chrono::Utc>> 
     (at <= state.app.now()).then_some(at)
 }
 
-async fn failed(visit: &Visit<Staff>, error: AggregateError) -> Result<Response, Fault> {
+async fn failed(visit: &Visit<Staff>, error: AggregateError) -> Result<Response, PageError> {
     let why = match error {
         AggregateError::AsOfInFuture => "The time lies after now.",
         AggregateError::Busy | AggregateError::Overtaken => {

@@ -7,7 +7,7 @@ use crate::domain::affiliate::{Affiliate, Link, MOST_LINKS};
 use crate::domain::fact::{LinkDisabled, LinkEnabled};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::http::pages::staff::{Act, Staff, Visit, done, reason};
-use crate::http::pages::{Fault, FormView};
+use crate::http::pages::{FormView, PageError};
 use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 type OfLink = (AffiliateId, LinkId);
 
 /// Makes one.
-pub async fn create(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, Fault> {
+pub async fn create(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     let label = form.need("label", "Please give the link a name, so that its affiliate knows it.");
     let new = NewLink { label, destination: form.take("destination") };
@@ -38,13 +38,13 @@ pub async fn create(Act { visit, mut form }: Act<AffiliateId>) -> Result<Respons
 }
 
 /// Asks why a link is to be switched off, beside what it does.
-pub async fn ask_off(visit: Visit<Staff, OfLink>) -> Result<Response, Fault> {
+pub async fn ask_off(visit: Visit<Staff, OfLink>) -> Result<Response, PageError> {
     let (affiliate, link) = find(&visit)?;
     off_page(&visit, &affiliate, &link, &FormView::default()).await
 }
 
 /// Switches one off.
-pub async fn off(Act { visit, mut form }: Act<OfLink>) -> Result<Response, Fault> {
+pub async fn off(Act { visit, mut form }: Act<OfLink>) -> Result<Response, PageError> {
     let (affiliate, link) = find(&visit)?;
     if let Some(reason) = reason(&mut form) {
         let reason = Some(reason.into());
@@ -60,18 +60,18 @@ pub async fn off(Act { visit, mut form }: Act<OfLink>) -> Result<Response, Fault
 }
 
 /// Switches one on again.
-pub async fn on(Act { visit, .. }: Act<OfLink>) -> Result<Response, Fault> {
+pub async fn on(Act { visit, .. }: Act<OfLink>) -> Result<Response, PageError> {
     let (affiliate, link) = find(&visit)?;
     let enabled = LinkEnabled { link_id: link.id, affiliate_id: affiliate.id };
     done(visit.app.act(&visit.actor(), enabled).await, &path(affiliate.id), "link-on")
 }
 
 /// An affiliate and one of its links, as an address names them.
-fn find(visit: &Visit<Staff, OfLink>) -> Result<(Arc<Affiliate>, Arc<Link>), Fault> {
+fn find(visit: &Visit<Staff, OfLink>) -> Result<(Arc<Affiliate>, Arc<Link>), PageError> {
     let (affiliate, link) = visit.at;
     let directory = visit.app.directory();
     let link = directory.link(link).filter(|link| link.affiliate == affiliate).cloned();
-    directory.affiliate(affiliate).cloned().zip(link).ok_or(Fault::NotFound)
+    directory.affiliate(affiliate).cloned().zip(link).ok_or(PageError::NotFound)
 }
 
 async fn off_page(
@@ -79,9 +79,9 @@ async fn off_page(
     affiliate: &Affiliate,
     link: &Link,
     form: &FormView,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let all = page::links(visit, affiliate).await?;
-    let shown = all.into_iter().find(|one| one["id"] == json!(link.id)).ok_or(Fault::NotFound)?;
+    let shown = all.into_iter().find(|one| one["id"] == json!(link.id)).ok_or(PageError::NotFound)?;
     let content = json!({"id": affiliate.id, "name": affiliate.profile.name, "link": shown, "form": form});
     Ok(visit.page_with(form.status, "staff/link_off.html", "affiliates", content))
 }

@@ -3,7 +3,7 @@
 use super::PATH;
 use crate::app::Directory;
 use crate::domain::affiliate::Affiliate;
-use crate::http::pages::Fault;
+use crate::http::pages::PageError;
 use crate::http::pages::staff::words::{self, Words};
 use crate::http::pages::staff::{Staff, Visit, show_list};
 use crate::http::pages::table::{self, Cell, List};
@@ -53,7 +53,7 @@ fn affiliates<'a>(words: Words<'a>, directory: &'a Directory) -> List<'a, Arc<Af
         .filter("status", "Status", statuses, |one, code| one.status().code() == code)
 }
 
-pub async fn list(visit: Visit<Staff>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
     let directory = visit.app.directory();
     let list = affiliates(Words::of(&visit), &directory);
     let query = list.read(visit.raw.as_deref())?;

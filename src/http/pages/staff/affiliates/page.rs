@@ -13,7 +13,7 @@ use crate::http::pages::staff::hints::Known;
 use crate::http::pages::staff::words::{self, Words};
 use crate::http::pages::staff::{Staff, Visit};
 use crate::http::pages::table::Row;
-use crate::http::pages::{Fault, FormView, PageState};
+use crate::http::pages::{FormView, PageError, PageState};
 use crate::store::{Counter, DayCounts};
 use axum::response::Response;
 use chrono::Days;
@@ -25,7 +25,7 @@ const REFERRALS: usize = 8;
 /// Statements shown on the page, the newest.
 const STATEMENTS: usize = 24;
 
-pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     show(&visit, &affiliate, &FormView::default()).await
 }
@@ -34,7 +34,7 @@ pub async fn show<At>(
     visit: &Visit<Staff, At>,
     affiliate: &Affiliate,
     form: &FormView,
-) -> Result<Response, Fault> {
+) -> Result<Response, PageError> {
     let (state, id) = (&visit.state, affiliate.id);
     let (words, directory) = (Words::of(state), state.app.directory());
     let now = state.app.now();
@@ -116,7 +116,7 @@ fn clicks_chart(words: &Words<'_>, figures: &Figures) -> Chart {
 }
 
 /// Its links as staff see them.
-pub async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, Fault> {
+pub async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value>, PageError> {
     let (words, all) = (Words::of(state), state.app.directory().links_of(affiliate.id));
     let ids: Vec<LinkId> = all.iter().map(|link| link.id).collect();
     let today = state.app.zone().date_of(state.app.now());

@@ -5,14 +5,14 @@ use crate::app::ReferralSummary;
 use crate::domain::affiliate::Affiliate;
 use crate::domain::id::AffiliateId;
 use crate::domain::outcome::Via;
-use crate::http::pages::Fault;
+use crate::http::pages::PageError;
 use crate::http::pages::payout;
 use crate::http::pages::staff::words::{self, Words};
 use crate::http::pages::staff::{Staff, Visit, accounts, show_list};
 use crate::http::pages::table::{self, Cell, List, Tone};
 use axum::response::Response;
 
-pub async fn list(visit: Visit<Staff, AffiliateId>) -> Result<Response, Fault> {
+pub async fn list(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     let list = referrals(Words::of(&visit), &affiliate);
     let query = list.read(visit.raw.as_deref())?;

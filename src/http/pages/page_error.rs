@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 
 /// Why there is no page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum PageError {
     /// The request is not one that our pages make.
     BadRequest,
     /// Nobody is signed in; afterwards the person goes on to this path.
@@ -43,7 +43,7 @@ pub enum Fault {
     Unavailable,
 }
 
-impl Fault {
+impl PageError {
     /// The status.
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -118,7 +118,7 @@ impl Fault {
     }
 }
 
-impl IntoResponse for Fault {
+impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let mut response = Response::default();
         *response.status_mut() = self.status();
@@ -131,7 +131,7 @@ impl IntoResponse for Fault {
     }
 }
 
-impl From<Problem> for Fault {
+impl From<Problem> for PageError {
     fn from(problem: Problem) -> Self {
         match problem.status() {
             403 => Self::Forbidden,
@@ -146,7 +146,7 @@ impl From<Problem> for Fault {
         }
     }
 }
-impl From<ActError> for Fault {
+impl From<ActError> for PageError {
     fn from(error: ActError) -> Self {
         match error {
             ActError::NotTaken(error) => error.into(),
@@ -158,17 +158,17 @@ impl From<ActError> for Fault {
         }
     }
 }
-impl From<StoreError> for Fault {
+impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         Problem::from(error).into()
     }
 }
-impl From<ReadError> for Fault {
+impl From<ReadError> for PageError {
     fn from(error: ReadError) -> Self {
         Problem::from(error).into()
     }
 }
-impl From<SubmitError> for Fault {
+impl From<SubmitError> for PageError {
     fn from(error: SubmitError) -> Self {
         Problem::from(error).into()
     }
