@@ -1,6 +1,7 @@
 //! The store and its nodes, for operators.
 
 use super::Nothing;
+use crate::app::actor::Actor;
 use crate::app::{Proof, VerifyError};
 use crate::domain::id::NodeId;
 use crate::http::answer::{List, ok};
@@ -10,6 +11,7 @@ use crate::http::fields::Params;
 use crate::http::guard::PathId;
 use crate::http::state::ApiState;
 use crate::store::{Cursor, Finding, NodeState};
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -43,7 +45,11 @@ pub async fn nodes(State(state): State<ApiState>, params: Params) -> Result<Resp
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`node_alive`"),
     )
 )]
-pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -> Result<Response, Problem> {
+pub async fn forget(
+    State(state): State<ApiState>,
+    Extension(actor): Extension<Actor>,
+    PathId(id): PathId<NodeId>,
+) -> Result<Response, Problem> {
     if !state.app.knows_node(id).await? {
         return Err(Problem::NotFound);
     }
@@ -53,6 +59,7 @@ pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -
         return Err(Problem::NodeAlive);
     }
     state.app.forget_node(id).await?;
+    tracing::info!(node = %id, by = actor.name(), "a node is forgotten");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -68,9 +75,11 @@ pub async fn forget(State(state): State<ApiState>, PathId(id): PathId<NodeId>) -
 )]
 pub async fn confirm(
     State(state): State<ApiState>,
+    Extension(actor): Extension<Actor>,
     JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<Response, Problem> {
     state.app.confirm_store().await?;
+    tracing::info!(by = actor.name(), "the store is confirmed");
     Ok(ok(&Confirmed { confirmed: true }))
 }
 
