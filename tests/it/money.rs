@@ -69,7 +69,7 @@ async fn another_currency_than_that_of_the_first_closed_month_is_refused_at_star
     app.spawn();
     assert_eq!(app.ends().await, Some(78));
     let log = app.log();
-    assert!(log.contains("program.currency") && log.contains("write USD instead of EUR"), "{log}");
+    assert!(log.contains("program.currency") && log.contains("set it to USD instead of EUR"), "{log}");
 }
 
 #[tokio::test]

@@ -100,11 +100,12 @@ fn every_template_and_every_file_of_tests_is_named() {
         let entries = fs::read_dir(root.join(dir)).expect("a directory");
         entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect()
     };
-    let (pages, mails) = (text("src/http/pages/view.rs"), text("src/mail/templates.rs"));
+    let pages: String = sources("src/http").into_iter().map(|(_, text)| text).collect();
+    let mails = text("src/mail/templates.rs");
     for part in names("templates") {
         let lists = if part == "mail" { &mails } else { &pages };
         for name in names(&format!("templates/{part}")) {
-            let is_named = part == "assets" || lists.contains(&format!("\"{part}/{name}\""));
+            let is_named = part == "assets" || lists.contains(&format!("{part}/{name}\""));
             assert!(is_named || lists.contains(&format!("\"{name}\"")), "templates/{part}/{name}");
         }
     }
