@@ -75,12 +75,8 @@ impl Form {
     pub fn secret(&self, name: &str) -> &str {
         self.typed.get(name).map_or("", String::as_str)
     }
-    /// Whether a field was sent.
+    /// Whether a field was sent. Browsers send a box only if it is ticked.
     pub fn has(&self, name: &str) -> bool {
-        self.typed.contains_key(name)
-    }
-    /// Whether a box was ticked.
-    pub fn ticked(&self, name: &str) -> bool {
         self.typed.contains_key(name)
     }
     /// Finds a field wrong. The first fault of a field stands.
@@ -201,7 +197,7 @@ mod tests {
     fn a_form_is_read_once_a_field() {
         let form = Form::read(b"a=+x+&b=1%0D%0A2&password=+p+").expect("a form");
         assert_eq!((form.text("a"), form.text("b"), form.text("c")), ("x", "1\n2", ""));
-        assert_eq!((form.secret("password"), form.ticked("a"), form.ticked("z")), (" p ", true, false));
+        assert_eq!((form.secret("password"), form.has("a"), form.has("z")), (" p ", true, false));
         assert_eq!(Form::read(b"a=1&a=2").err(), Some(PageError::BadRequest));
     }
 

@@ -34,7 +34,7 @@ pub async fn sign(client: Client, Signed { visit, mut form }: Signed<Portal>) ->
     let name = form.need("signature", "Please type your full name as your signature.");
     let settles_paypal = is_first(&visit.who) && form.has("paypal_email");
     let paypal_email = form.take("paypal_email");
-    if !form.ticked("agree") {
+    if !form.has("agree") {
         form.wrong("agree", "Please tick the box if you agree.");
     }
     let agreement = visit.app.agreement();

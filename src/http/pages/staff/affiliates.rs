@@ -37,7 +37,7 @@ pub async fn step(Act { visit, mut form }: Act<(AffiliateId, StepName)>) -> Resu
         Step::Reinstate => form.take("reason"),
         _ => reason(&mut form),
     };
-    if step == Step::Close && !form.ticked("sure") {
+    if step == Step::Close && !form.has("sure") {
         form.wrong("sure", "Please confirm: an affiliate that was closed can't come back.");
     }
     let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(PageError::NotFound)?;
@@ -182,7 +182,7 @@ fn read_change(state: &PageState, form: &mut Form, shown: &Shown) -> Option<Affi
             form.wrong("code", "A code has 3 to 32 letters, digits and dashes.");
         }
         changed.code = code.filter(|code| *code != shown.code);
-        changed.exempt_from_holds = Some(form.ticked("exempt")).filter(|exempt| *exempt != shown.exempt);
+        changed.exempt_from_holds = Some(form.has("exempt")).filter(|exempt| *exempt != shown.exempt);
     }
     let change = changed.made_to(&shown.profile, &state.app.config().program.partner_types);
     let change = change.map_err(|faults| form.wrong_as(faults)).ok();

@@ -178,7 +178,7 @@ async fn account_of(
     match state.app.account(&id).await?.filter(|account| account.signup.is_some()) {
         None => form.wrong("account", UNKNOWN),
         Some(account) => {
-            let shown = form.text("seen") == seen(&account) && form.ticked("take");
+            let shown = form.text("seen") == seen(&account) && form.has("take");
             if takes(&account, claim) && !shown {
                 form.wrong("take", "Please look at the account first, and tick this if it is meant.");
             }
