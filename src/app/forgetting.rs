@@ -5,7 +5,7 @@
 //! before the store was last empty are no loss: the store's own metadata says how many they were.
 
 use super::layout::FORGOT;
-use super::work::{Work, decode};
+use super::work::{Work, load_one};
 use super::{App, lock};
 use crate::store::{Committed, Finding, Keeping, Log, Partition, Result};
 use chrono::{DateTime, Utc};
@@ -41,10 +41,8 @@ impl App {
     /// The note for this life of the store; a new eviction is noted first.
     async fn forgot(&self, keeping: &Keeping) -> Result<Option<Forgot>> {
         let Some(meta) = self.store.meta().await? else { return Ok(None) };
-        let key = FORGOT.to_owned();
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        let noted = docs.into_iter().flatten().next().map(|doc| decode::<Forgot>(FORGOT, &doc.body));
-        let noted = noted.transpose()?.filter(|noted| noted.store_id == meta.store_id);
+        let noted = load_one::<Forgot>(self.store.as_ref(), Partition::Directory, FORGOT).await?;
+        let noted = noted.filter(|noted| noted.store_id == meta.store_id);
         match evicted_since(&meta.evicted_before, &keeping.evicted) {
             keys if keys > 0 && noted.is_none() => {
                 let forgot = Forgot { store_id: meta.store_id, at: self.now(), keys };

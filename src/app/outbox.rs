@@ -6,7 +6,7 @@
 //! not send it again. When a replay would not send mail about such an old fact anyway, the id is removed too.
 
 use super::layout::lost_mail_key;
-use super::work::{Source, Work, decode};
+use super::work::{Source, Work, load_one};
 use super::{App, StoreError, SubmitError};
 use crate::domain::mail::{LIFETIME, Letter, LostMail, Mail, MailOutcome, id_from, id_from_fact, written_at};
 use crate::domain::person::Person;
@@ -130,10 +130,8 @@ pub(crate) fn remember_lost(work: &mut Work, mail: &LostMail, at: DateTime<Utc>)
 impl App {
     /// The newest mail that never reached a person, oldest first.
     pub async fn lost_mail(&self, person: Person) -> Result<Vec<LostMailDoc>> {
-        let key = lost_mail_key(person);
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        let doc = docs.into_iter().flatten().next();
-        Ok(doc.map(|doc| decode(&key, &doc.body)).transpose()?.unwrap_or_default())
+        let lost = load_one(self.store.as_ref(), Partition::Directory, &lost_mail_key(person)).await?;
+        Ok(lost.unwrap_or_default())
     }
 
     /// Puts a letter into the outbox that no fact causes, such as for a forgotten password. It is lost with the
@@ -169,12 +167,9 @@ impl App {
     }
     /// A mail, if it waits.
     pub(crate) async fn waiting_mail(&self, id: &str) -> Result<Option<Mail>> {
-        let key = mail_key(id);
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        let Some(doc) = docs.into_iter().flatten().next() else { return Ok(None) };
-        Ok(match decode(&key, &doc.body)? {
-            MailDoc::Waits(mail) => Some(*mail),
-            MailDoc::Done { .. } => None,
+        Ok(match load_one(self.store.as_ref(), Partition::Directory, &mail_key(id)).await? {
+            Some(MailDoc::Waits(mail)) => Some(*mail),
+            Some(MailDoc::Done { .. }) | None => None,
         })
     }
     /// Saves the result of an attempt to send a mail, if the mail still waits.

@@ -4,7 +4,7 @@ use super::layout::{
     AUDIT, FEED, RUNS, account_key, account_partition, affiliate_partition, all_partitions, events_index,
     events_prefix, referrals_index, statement_key, statements_index,
 };
-use super::work::decode;
+use super::work::{decode, load_one};
 use super::{AccountList, App, Logged, Page, ReadError, RunDoc, StatementDoc};
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
@@ -28,11 +28,8 @@ impl App {
         Ok(self.load_account(id).await?)
     }
     pub(crate) async fn load_account(&self, id: &AccountId) -> Result<Option<Account>> {
-        let key = account_key(id);
         let partition = account_partition(id, self.store.partitions());
-        let docs = self.store.load(partition, std::slice::from_ref(&key)).await?;
-        let account = docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()?;
-        match account {
+        match load_one(self.store.as_ref(), partition, &account_key(id)).await? {
             Some(account) => self.with_all_events(account).await.map(Some),
             None => Ok(None),
         }
@@ -151,12 +148,12 @@ impl App {
                 Some((partition, format!("statement:{affiliate}:{month}")))
             }));
         }
-        let load = keys.iter().map(|(partition, key)| self.store.load(*partition, std::slice::from_ref(key)));
-        let docs = try_join_all(load).await?.into_iter().flatten();
+        let load = keys.iter().map(|(partition, key)| load_one(self.store.as_ref(), *partition, key));
+        let docs: Vec<Option<StatementDoc>> = try_join_all(load).await?;
         let mut data = Vec::new();
         for ((_, key), doc) in keys.iter().zip(docs) {
             match doc {
-                Some(doc) => data.push(decode::<StatementDoc>(key, &doc.body)?),
+                Some(doc) => data.push(doc),
                 None if affiliate.is_some() && month.is_some() => {}
                 None => return Err(missing("statements", key).into()),
             }

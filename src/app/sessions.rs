@@ -7,7 +7,7 @@
 
 use super::App;
 use super::layout::{person_partition, sessions_key};
-use super::work::{Work, decode};
+use super::work::{Work, load_one};
 use crate::domain::known_browser::KnownBrowser;
 use crate::domain::person::{Person, Realm};
 use crate::store::{Committed, StoreError};
@@ -200,9 +200,7 @@ impl App {
     async fn load_sessions(&self, person: Person) -> Result<Vec<Kept>, StoreError> {
         let key = sessions_key(person);
         let partition = person_partition(person, self.store.partitions());
-        let docs = self.store.load(partition, std::slice::from_ref(&key)).await?;
-        let doc = docs.into_iter().flatten().next();
-        Ok(doc.map(|doc| decode(&key, &doc.body)).transpose()?.unwrap_or_default())
+        Ok(load_one(self.store.as_ref(), partition, &key).await?.unwrap_or_default())
     }
 
     async fn change_sessions(

@@ -2,7 +2,7 @@
 //! with it.
 
 use super::layout::{affiliate_partition, statement_key};
-use super::work::decode;
+use super::work::load_one;
 use super::{App, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::fact::{self, Fact, Record};
@@ -24,7 +24,7 @@ const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
 /// The result of a proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Proof {
-    /// Whether everything is as it was written.
+    /// Whether nothing has changed since it was written.
     pub untouched: bool,
     /// This node.
     #[schema(value_type = String)]
@@ -156,9 +156,7 @@ impl App {
         let Closed { affiliate, month, hash } = closed;
         let key = statement_key(*affiliate, *month);
         let partition = affiliate_partition(*affiliate, self.store.partitions());
-        let docs = self.store.load(partition, std::slice::from_ref(&key)).await?;
-        let kept = docs.into_iter().flatten().next();
-        let kept = kept.map(|doc| decode::<StatementDoc>(&key, &doc.body)).transpose()?;
+        let kept = load_one(self.store.as_ref(), partition, &key).await?;
         let is_same = |kept: StatementDoc| {
             kept.is_closed() && kept.statement.hash == *hash && verify_hash(&kept.statement)
         };

@@ -117,6 +117,16 @@ fn not_loaded(key: &str) -> StoreError {
     StoreError::Corrupt(format!("a document of the kind `{kind}` was not loaded: this is a bug"))
 }
 
+/// Loads one document; `None`: there is none.
+pub(crate) async fn load_one<T: DeserializeOwned>(
+    store: &dyn Store,
+    partition: Partition,
+    key: &str,
+) -> Result<Option<T>> {
+    let docs = store.load(partition, &[key.to_owned()]).await?;
+    docs.into_iter().flatten().next().map(|doc| decode(key, &doc.body)).transpose()
+}
+
 /// Reads a document's JSON.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {

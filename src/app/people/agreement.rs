@@ -6,7 +6,7 @@
 use super::{ActError, App};
 use crate::app::actor::Actor;
 use crate::app::layout::agreement_key;
-use crate::app::work::decode;
+use crate::app::work::load_one;
 use crate::domain::account::Refusal;
 use crate::domain::affiliate::{Affiliate, Status};
 use crate::domain::fact::{AffiliateChange, AffiliateChanged, AgreementPublished, AgreementSigned};
@@ -71,9 +71,7 @@ impl App {
 
     /// The text that a version stands for, if it may have been signed.
     pub async fn published(&self, version: &str) -> Result<Option<Agreement>, StoreError> {
-        let key = agreement_key(version);
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
+        load_one(self.store.as_ref(), Partition::Directory, &agreement_key(version)).await
     }
     /// The very text that a signature is under.
     pub async fn signed_text(&self, signature: &Signature) -> Result<Option<Agreement>, StoreError> {

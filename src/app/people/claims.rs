@@ -4,7 +4,7 @@ use super::limits::CLAIMS_OF;
 use super::{ActError, App};
 use crate::app::actor::Actor;
 use crate::app::layout::{MISSING, MISSING_OPEN, MISSING_OWED, claim_key, missing_index, notes_key};
-use crate::app::work::decode;
+use crate::app::work::{decode, load_one};
 use crate::domain::account::Refusal;
 use crate::domain::fact::{ClaimDecided, ClaimFiled, Credit, NoteAdded};
 use crate::domain::id::{AccountId, AffiliateId, ClaimId};
@@ -85,8 +85,11 @@ impl App {
         let (affiliate_id, reason) = (claim.affiliate_id, reason.to_string());
         self.act(actor, ClaimDecided { claim_id, affiliate_id, granted, reason, account_id }).await?;
         match self.claim(claim_id).await.map_err(ActError::from)? {
-            // It is decided, and credited a little later.
-            Some(decided) => self.credit_claim(&decided).await.map_err(|_| ActError::Deferred),
+            Some(decided) => self.credit_claim(&decided).await.map_err(|error| {
+                // It is decided and on disk; what is owed is credited a little later.
+                tracing::warn!(claim = %claim_id, %error, "a granted claim is not credited yet");
+                ActError::Deferred
+            }),
             None => Ok(()),
         }
     }
@@ -126,9 +129,7 @@ impl App {
 
     /// A claim.
     pub async fn claim(&self, id: ClaimId) -> Result<Option<MissingReferral>, StoreError> {
-        let key = claim_key(id);
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
+        load_one(self.store.as_ref(), Partition::Directory, &claim_key(id)).await
     }
     /// All claims, or those that staff have not decided; the oldest first.
     pub async fn claims(&self, open_only: bool) -> Result<Vec<MissingReferral>, StoreError> {
@@ -159,9 +160,7 @@ impl App {
     }
     /// The newest [`NOTES`](super::NOTES) notes about an affiliate, the oldest first.
     pub async fn notes(&self, affiliate: AffiliateId) -> Result<Vec<Note>, StoreError> {
-        let key = notes_key(affiliate);
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        let doc = docs.into_iter().flatten().next();
-        Ok(doc.map(|doc| decode(&key, &doc.body)).transpose()?.unwrap_or_default())
+        let notes = load_one(self.store.as_ref(), Partition::Directory, &notes_key(affiliate)).await?;
+        Ok(notes.unwrap_or_default())
     }
 }

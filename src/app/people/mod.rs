@@ -11,7 +11,6 @@ mod hasher;
 mod limits;
 mod links;
 mod one_time_links;
-
 mod sign_in;
 mod staff;
 #[cfg(test)]
@@ -28,7 +27,7 @@ pub use staff::NewStaff;
 
 use super::actor::Actor;
 use super::layout::{credentials_key, email_key};
-use super::work::decode;
+use super::work::{decode, load_one};
 use super::{App, ReadError, SubmitError, Submitted};
 use crate::domain::account::Refusal;
 use crate::domain::email::canonical_email;
@@ -67,7 +66,7 @@ pub enum SignInError {
 pub enum ActError {
     /// It was not taken in: nothing was kept.
     #[error("{0}")]
-    NotTaken(SubmitError),
+    NotTaken(#[from] SubmitError),
     /// Invalid fields, each with the reason.
     #[error("accept invalid input")]
     Invalid(Vec<(&'static str, BadInput)>),
@@ -205,9 +204,7 @@ impl App {
 
     /// What a person signs in with.
     pub(crate) async fn credentials(&self, person: Person) -> Result<Option<Credentials>, StoreError> {
-        let key = credentials_key(person);
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        docs.into_iter().flatten().next().map(|doc| decode(&key, &doc.body)).transpose()
+        load_one(self.store.as_ref(), Partition::Directory, &credentials_key(person)).await
     }
 
     /// Accepts what a person did: every act of people and of staff's programs goes through here.
@@ -236,12 +233,6 @@ impl Contact {
     /// The state of the account, for what was requested just now.
     pub(crate) const fn asked(&self, credentials: u32) -> Asked {
         Asked { credentials, addresses: self.email_changes.saturating_add(self.paypal_changes) }
-    }
-}
-
-impl From<SubmitError> for ActError {
-    fn from(error: SubmitError) -> Self {
-        Self::NotTaken(error)
     }
 }
 
