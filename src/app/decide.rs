@@ -1,6 +1,7 @@
 //! Decides about signups: verifies the evidence's signatures, reads the visitors' visits, applies the rule.
 
 use super::App;
+use super::actor::SERVER;
 use super::directory::Directory;
 use crate::domain::account::Reservation;
 use crate::domain::affiliate::{Affiliate, Link};
@@ -116,7 +117,7 @@ impl App {
             signup_position: claim.origin.position,
             attribution,
         });
-        Ok(Record { at: self.now(), by: "counterfoil".to_owned(), fact })
+        Ok(Record { at: self.now(), by: SERVER.to_owned(), fact })
     }
 
     fn check_evidence(&self, claim: &Reservation) -> CheckedEvidence {

@@ -15,6 +15,7 @@
 //!
 //! A fact that can't be read or applied must not block those after it: it is [set aside](super::set_aside).
 
+use super::actor::SERVER;
 use super::facts::{Effect, Located, account_of, affects, apply, fence_of, home_partition, keys_of};
 use super::layout::{account_key, account_partition, index_changes};
 use super::outage_log::OutageLog;
@@ -462,7 +463,7 @@ impl FactsDrainer {
                 "a fact can't be applied and is set aside; see `counterfoil facts list`"
             );
             let fact = set_aside_fact(app.node, at, cause, payload);
-            app.append_records(&[Record { at: app.now(), by: "counterfoil".to_owned(), fact }]).await?;
+            app.append_records(&[Record { at: app.now(), by: SERVER.to_owned(), fact }]).await?;
             app.drains.set_aside_here.fetch_add(1, Ordering::Relaxed);
             app.drains.waiting_aside.fetch_add(1, Ordering::Relaxed);
         }
@@ -875,5 +876,5 @@ fn void_record(located: &Located, reason: &str, now: DateTime<Utc>) -> Record {
     let account_id = account_of(&located.record.fact).filter(|_| shown).cloned();
     let fact =
         Fact::Void(fact::Void { position: located.cursor.position, reason: reason.to_owned(), account_id });
-    Record { at: now, by: "counterfoil".to_owned(), fact }
+    Record { at: now, by: SERVER.to_owned(), fact }
 }

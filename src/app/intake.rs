@@ -87,11 +87,10 @@ impl App {
     pub(crate) async fn take_in(&self, actor: &Actor, fact: Fact) -> Result<u64, SubmitError> {
         self.check_permitted(actor, &fact)?;
         let record = Record { at: self.by_all_clocks(), by: actor.name(), fact };
-        let positions = self.append_records(std::slice::from_ref(&record)).await;
-        Ok(positions.map_err(|error| SubmitError::Journal(error.to_string()))?[0])
+        Ok(self.take_in_own(&[record]).await?[0])
     }
 
-    fn check_permitted(&self, actor: &Actor, fact: &Fact) -> Result<(), SubmitError> {
+    pub(super) fn check_permitted(&self, actor: &Actor, fact: &Fact) -> Result<(), SubmitError> {
         if self.ending.stop.is_set() {
             Err(SubmitError::Stopping)
         } else if facts::permits(fact, actor) {
@@ -130,6 +129,11 @@ impl App {
     async fn refuses_review_of(&self, id: &AccountId) -> Option<Refusal> {
         let account = self.load_account(id).await.ok()??;
         account.may_be_reviewed().err().filter(|refusal| *refusal == Refusal::NotReferred)
+    }
+
+    /// Journals what this server submits itself: nobody asked for it.
+    pub(crate) async fn take_in_own(&self, records: &[Record]) -> Result<Vec<u64>, SubmitError> {
+        self.append_records(records).await.map_err(|error| SubmitError::Journal(error.to_string()))
     }
 
     /// Writes records to the facts journal; returns their positions when they are on disk.

@@ -1,5 +1,6 @@
 //! A node among others: its identity, whether it may run, and what it reports to the other nodes.
 
+use super::actor::SERVER;
 use super::layout::{FORGOTTEN, all_partitions, claims_index};
 use super::people::ActError;
 use super::replay::{NOTHING, Peers};
@@ -367,11 +368,11 @@ impl App {
         let claims = claimed.into_iter().filter_map(|account| account.claim);
         let ours = claims.filter(|claim| claim.origin.node == node).map(|claim| Record {
             at: self.now(),
-            by: "counterfoil".to_owned(),
+            by: SERVER.to_owned(),
             fact: claim.signup.into(),
         });
         let ours: Vec<Record> = ours.collect();
-        self.append_records(&ours).await.map_err(|_| ActError::Unavailable)?;
+        self.take_in_own(&ours).await?;
         // Also when the store does not know the node: the store was emptied, and others wait for that node.
         let indexes =
             vec![IndexChange { index: FORGOTTEN.to_owned(), member: node.to_string(), present: true }];

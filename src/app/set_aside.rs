@@ -4,10 +4,10 @@
 //! The drainer journals that it sets such a fact aside, and continues. Facts set aside are counted and shown with their
 //! cause; a person has each of them tried again, when its cause is corrected, or drops it.
 
-use super::actor::Actor;
+use super::actor::{Actor, SERVER};
 use super::layout::{SET_ASIDE, set_aside_key};
 use super::people::ActError;
-use super::work::decode;
+use super::work::{decode, load_one};
 use super::{App, ReadError};
 use crate::domain::account::Refusal;
 use crate::domain::fact::{self, Fact, Record};
@@ -126,6 +126,11 @@ pub struct Ended {
     pub reason: String,
 }
 
+fn decision(id: SetAsideId, retried: bool, reason: Reason) -> fact::SetAsideEnded {
+    let SetAsideId { node, position, epoch } = id;
+    fact::SetAsideEnded { node, position, epoch, retried, reason: reason.into() }
+}
+
 /// What can be read of a record that can't be read whole.
 #[derive(Deserialize)]
 struct Glimpse {
@@ -160,7 +165,8 @@ impl App {
         id: SetAsideId,
         reason: Reason,
     ) -> std::result::Result<(), ActError> {
-        let aside = self.open_aside(id).await?;
+        let decision = decision(id, true, reason);
+        let aside = self.open_aside(actor, &decision).await?;
         let record = aside.record.as_deref().and_then(|text| serde_json::from_str::<Record>(text).ok());
         let record = record.ok_or(ActError::Refused(Refusal::StillUnreadable))?;
         // Positions in it would be mistaken for positions in this node's journal.
@@ -169,15 +175,15 @@ impl App {
         }
         let mut refused = None;
         // The record keeps its time and author, so effects that the fact has had already are not repeated.
-        let positions = self.append_records(std::slice::from_ref(&record)).await;
-        let position_now = positions.map_err(|_| ActError::Unavailable)?[0];
+        let position_now = self.take_in_own(std::slice::from_ref(&record)).await?[0];
         let applied = self.intake.waiters.wait_for(position_now);
         match tokio::time::timeout(self.settings.apply_patience, applied).await {
             Ok(Ok(submitted)) if submitted.outcome == FactOutcome::Deferred => {
                 // The retry was set aside too: only one entry stays open for the fact.
-                let epoch = self.epoch_at(position_now);
-                let again = SetAsideId { node: self.node, position: position_now, epoch };
-                self.end_aside(actor, again, false, reason).await?;
+                let (node, position) = (self.node, position_now);
+                let epoch = self.epoch_at(position);
+                let again = fact::SetAsideEnded { node, position, epoch, retried: false, ..decision };
+                self.end_aside(actor, again).await?;
                 return Err(ActError::Refused(Refusal::StillUnreadable));
             }
             // It was applied, and the rules refused it: this ends it too.
@@ -185,7 +191,7 @@ impl App {
             Ok(Err(_)) => {}
             Err(_) => self.intake.waiters.forget(position_now),
         }
-        self.end_aside(actor, id, true, reason).await?;
+        self.end_aside(actor, decision).await?;
         refused.map_or(Ok(()), |refusal| Err(ActError::Refused(refusal)))
     }
 
@@ -196,37 +202,42 @@ impl App {
         id: SetAsideId,
         reason: Reason,
     ) -> std::result::Result<(), ActError> {
-        self.open_aside(id).await?;
-        self.end_aside(actor, id, false, reason).await
+        let decision = decision(id, false, reason);
+        self.open_aside(actor, &decision).await?;
+        self.end_aside(actor, decision).await
     }
 
     async fn end_aside(
         self: &Arc<Self>,
         actor: &Actor,
-        id: SetAsideId,
-        retried: bool,
-        reason: Reason,
+        decision: fact::SetAsideEnded,
     ) -> std::result::Result<(), ActError> {
-        let (SetAsideId { node, position, epoch }, reason) = (id, String::from(reason));
-        if self.holds(id) {
+        if self.holds(decision.id()) {
             // At its old position it must have no effect, also in a replay: a dropped fact never has one, and a
             // retried fact has it at its new position.
+            let position = decision.position;
             let void = Fact::Void(fact::Void { position, reason: "set_aside".to_owned(), account_id: None });
-            let void = Record { at: self.now(), by: "counterfoil".to_owned(), fact: void };
-            self.append_records(&[void]).await.map_err(|_| ActError::Unavailable)?;
+            let void = Record { at: self.now(), by: SERVER.to_owned(), fact: void };
+            self.take_in_own(&[void]).await?;
         }
-        self.act(actor, fact::SetAsideEnded { node, position, epoch, retried, reason }).await.map(drop)
+        self.act(actor, decision).await.map(drop)
     }
 
-    async fn open_aside(&self, id: SetAsideId) -> std::result::Result<SetAside, ActError> {
+    /// The fact that a decision is about, if the actor may decide and nobody has decided yet.
+    async fn open_aside(
+        &self,
+        actor: &Actor,
+        decision: &fact::SetAsideEnded,
+    ) -> std::result::Result<SetAside, ActError> {
+        // Checked before anything is journaled: a retry journals the fact again before its decision.
+        self.check_permitted(actor, &decision.clone().into())?;
+        let id = decision.id();
         // A running node handles its own facts. A node that was forgotten can't do so any more.
         if id.node != self.node && self.knows_node(id.node).await? {
             return Err(ActError::Refused(Refusal::OfAnotherNode));
         }
-        let key = set_aside_key(id);
-        let docs = self.store.load(Partition::Directory, std::slice::from_ref(&key)).await?;
-        let doc = docs.into_iter().flatten().next();
-        let aside = doc.map(|doc| decode::<SetAside>(SET_ASIDE, &doc.body)).transpose()?;
+        let aside: Option<SetAside> =
+            load_one(self.store.as_ref(), Partition::Directory, &set_aside_key(id)).await?;
         let open = aside.filter(|aside| aside.ended.is_none());
         open.ok_or(ActError::Refused(Refusal::NotSetAside))
     }

@@ -1115,6 +1115,20 @@ async fn a_run_by_hand_is_on_record_with_who_asked_for_it() {
     story.running.stop().await;
 }
 
+/// A retry journals the fact before the decision, so it must not get that far.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_decide_about_a_fact_set_aside_journals_nothing() {
+    let story = Story::begins().await;
+    let id = "node_0000000000005:16".parse().expect("an id");
+    for actor in [Actor::Reader("report".into()), Actor::Staff(StaffId::random(), Role::Admin)] {
+        let retried = story.app().retry_set_aside(&actor, id, typed("corrected")).await;
+        let dropped = story.app().drop_set_aside(&actor, id, typed("odd")).await;
+        for ended in [retried, dropped] {
+            assert!(matches!(ended, Err(ActError::NotTaken(SubmitError::Forbidden))), "{ended:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_of_ended_mail_goes_when_no_replay_would_write_it_again() {
     use crate::domain::mail::MailOutcome;
