@@ -14,7 +14,7 @@ const LIST: &[Column] = &[
     text("AFFILIATE", "/affiliate_id"),
     text("PLAN AT SIGNUP", "/plan"),
     text("SIGNED UP", "/signed_up_at"),
-    text("CROSSED ON", "/crossed_on"),
+    text("QUALIFIED ON", "/crossed_on"),
     text("HELD", "/hold_reasons"),
     number("CONFLICTS", "/conflicts"),
 ];

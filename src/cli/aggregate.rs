@@ -36,7 +36,7 @@ pub(super) async fn run(
             text("last full day", "/through"),
             text(closed, "/closed"),
             number("accounts", "/accounts"),
-            number("crossings", "/crossings"),
+            number("qualified", "/crossings"),
             number("statements", "/statements"),
             number("adjustments", "/adjustments"),
             text("waits for nodes", "/nodes_behind"),

@@ -29,7 +29,7 @@ pub(super) enum Command {
         #[arg(long, hide = true, value_name = "RFC3339")]
         settable_clock: Option<DateTime<FixedOffset>>,
     },
-    /// Show the whole story with made-up data, in about a minute: start here
+    /// Show the whole story with made-up data, in a few seconds: start here
     Demo,
     /// Make a nightly run: compute statements, add adjustments, close the months that are due
     Aggregate {

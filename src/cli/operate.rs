@@ -95,8 +95,9 @@ pub(super) async fn verify(context: &Context<'_>) -> Result<(), Failure> {
             count("clicks"),
             count("statements")
         ))?;
-        line(&format!("facts head   {}", word("facts_head")))?;
-        line(&format!("clicks head  {}", word("clicks_head")))?;
+        let head = |name: &str| Some(word(name)).filter(|head| !head.is_empty()).unwrap_or("none".to_owned());
+        line(&format!("facts head   {}", head("facts_head")))?;
+        line(&format!("clicks head  {}", head("clicks_head")))?;
         line(if proof["untouched"] == json!(true) {
             "everything is as it was written; keep the heads elsewhere: they are a proof later"
         } else {

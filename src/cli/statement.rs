@@ -29,7 +29,7 @@ const HEAD: &[Column] = &[
 const LINES: &[Column] = &[
     text("ACCOUNT", "/account_id"),
     text("PLAN", "/plan"),
-    text("CROSSED ON", "/crossed_on"),
+    text("QUALIFIED ON", "/crossed_on"),
     number("AMOUNT", "/amount"),
     text("NOTE", "/note"),
 ];

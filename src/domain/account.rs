@@ -77,7 +77,7 @@ named! {
         DefaultLink = "default_link",
         /// The affiliate's status does not allow the step.
         WrongStatus = "wrong_status",
-        /// Another affiliate has this e-mail.
+        /// Somebody else has this e-mail.
         EmailTaken = "email_taken",
         /// Another affiliate has this referral code.
         CodeTaken = "code_taken",

@@ -58,7 +58,7 @@ const WEBHOOK: &str = "webhook";
             headers(("Idempotency-Replayed" = String, description = "`true`"))),
         (status = 202, body = Accepted, description = "Kept; decided when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json",
-            description = "Other facts stand for the account, or the `webhook-id` was used with other bytes: `conflict`"),
+            description = "Other facts were reported for the account earlier, or the `webhook-id` was used with other bytes: `conflict`"),
     ),
     security(("webhook" = []), ("bearer" = []))
 )]
@@ -85,7 +85,7 @@ pub async fn signup(State(state): State<ApiState>, report: Callback) -> Result<R
             headers(("Idempotency-Replayed" = String, description = "`true`, where it was known"))),
         (status = 202, body = Accepted, description = "Kept; applied when the store is back"),
         (status = 409, body = ProblemDoc, content_type = "application/problem+json",
-            description = "Another event stands under this id, or the `webhook-id` was used with other bytes: `conflict`"),
+            description = "Another event was reported under this id, or the `webhook-id` was used with other bytes: `conflict`"),
     ),
     security(("webhook" = []), ("bearer" = []))
 )]
@@ -408,8 +408,8 @@ pub struct SignupAnswer {
     pub reason: Reason,
     /// Whether it waits for review.
     pub held: bool,
-    /// What the sender may want to mend; absent: nothing. `plan_without_rate`: the plan earns nothing.
-    /// `unknown_field:<name>`: a field that is not known was left alone.
+    /// What the sender may want to correct; absent: nothing. `plan_without_rate`: the plan earns nothing.
+    /// `unknown_field:<name>`: an unknown field was ignored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["unknown_field:clik"]))]
     pub warnings: Vec<String>,
@@ -442,7 +442,7 @@ pub struct Accepted {
     pub account_id: String,
     /// Always true.
     pub accepted: bool,
-    /// What the sender may want to mend, as in the answer that is decided.
+    /// What the sender may want to correct, as in the answer that is decided.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -455,7 +455,7 @@ pub enum EventAnswer {
     Taken {
         /// Whether the account is credited to an affiliate; null: its signup has not come yet.
         referred: Option<bool>,
-        /// What the sender of this report may want to mend, as for a signup; absent: nothing.
+        /// What the sender of this report may want to correct, as for a signup; absent: nothing.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },

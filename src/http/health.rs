@@ -12,7 +12,7 @@ use serde::Serialize;
 /// The check of readiness without which nothing can be acknowledged.
 const JOURNAL: &str = "journal";
 
-/// Tells that the process answers.
+/// Answers while the process runs.
 #[utoipa::path(
     get, path = "/healthz", tag = "operation",
     responses((status = 200, body = Health, description = "It answers"))
@@ -21,7 +21,7 @@ pub async fn healthz() -> Response {
     ok(&Health { status: "ok" })
 }
 
-/// Tells whether traffic should come here, and how each dependency is.
+/// Says whether traffic should be sent to this node, with the state of each dependency.
 ///
 /// `503` only when the journal can't be written: no callback can be acknowledged then. A store that can't be reached
 /// is `degraded` and still `200`: prospects are redirected and callbacks are taken, and sending them elsewhere
@@ -65,16 +65,16 @@ pub struct Health {
     pub status: &'static str,
 }
 
-/// Whether traffic should come here.
+/// Whether traffic should be sent to this node.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Readiness {
-    /// All in all.
+    /// In total.
     pub status: ReadyStatus,
     /// Each dependency.
     pub checks: Vec<Finding>,
 }
 
-/// Whether traffic should come here, all in all.
+/// Whether traffic should be sent to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadyStatus {

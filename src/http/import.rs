@@ -40,7 +40,7 @@ const NDJSON: &str = "application/x-ndjson";
 /// one account act in their order. Sending a file again changes nothing.
 #[utoipa::path(
     post, path = "/v1/import", tag = "import",
-    params(("dry_run" = Option<bool>, Query, description = "Only say what would happen; lines are compared with what is kept, not with each other")),
+    params(("dry_run" = Option<bool>, Query, description = "Only report what would happen; lines are compared with what is kept, not with each other")),
     request_body(content = String, content_type = "application/x-ndjson", description = "One JSON object a line, each at most 64 KiB",
         example = "{\"kind\":\"signup\",\"account_id\":\"acct_81\",\"plan\":\"growth\",\"signed_up_at\":\"2026-01-01T10:00:00-05:00\"}\n"),
     responses((status = 200, body = LineResult, content_type = "application/x-ndjson", description = "One result a line"))
@@ -74,7 +74,7 @@ pub struct LineResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>)]
     pub account_id: Option<AccountId>,
-    /// What the sender may want to mend, as a callback's answer would say it; absent: nothing.
+    /// What the sender may want to correct, as a callback's answer would say it; absent: nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -61,7 +61,7 @@ fn json_document() {}
 /// Shows this document to people.
 #[utoipa::path(
     get, path = "/docs", tag = "operation",
-    responses((status = 200, body = String, content_type = "text/html", description = "A page that loads nothing else"))
+    responses((status = 200, body = String, content_type = "text/html", description = "A page that loads no other files"))
 )]
 #[expect(dead_code, reason = "documents `docs::page`")]
 fn docs_page() {}
@@ -195,7 +195,7 @@ const IDS: [(&str, &str, &str); 7] = [
     ("node_id", "The node's id", "node_0a1b2c3d4e5f6"),
     (
         "fact_id",
-        "Its node and its position in the node's journal; after the node's disk was restored, also in which of its lives",
+        "Its node and its position in the node's journal; after the node's disk was restored, also the epoch",
         "node_0a1b2c3d4e5f6:81",
     ),
 ];

@@ -33,6 +33,6 @@ pub struct Finding {
     pub check: &'static str,
     /// Whether it is as it should be.
     pub ok: bool,
-    /// What was found and, if it is not as it should be, how to mend it.
+    /// What was found and, if it is not as it should be, how to correct it.
     pub text: String,
 }

@@ -51,7 +51,7 @@ async fn an_account_in_between_earns_after_the_mark_was_lowered_and_every_face_s
     let stats = app.get(&stats).await.expect_status(200).json();
     assert!(stats.to_string().contains(r#""crossings":1"#), "{stats}");
     app.night_of("2026-05-05T04:15:00-04:00").await;
-    assert_eq!(total(&app, &partner.id, "2026-05").await, "0.00", "it crosses once");
+    assert_eq!(total(&app, &partner.id, "2026-05").await, "0.00", "it qualifies once");
 }
 
 #[tokio::test]

@@ -488,7 +488,7 @@ async fn every_page_shows_what_there_is_as_text_within_bounds() {
         async move { browser.get(path).await.text() }
     };
     let account = shown("/admin/accounts/acct").await;
-    for part in ["Crossed the mark", "On statements", "growth, first tier", "$99.00"] {
+    for part in ["Qualified", "On statements", "growth, first tier", "$99.00"] {
         assert!(account.contains(part), "{part} in {account}");
     }
     assert!(shown("/admin/accounts?q=acct").await.contains(">acct<"));
@@ -588,10 +588,10 @@ async fn all_pages_count_the_same_crossings_also_undone_and_late_ones() {
     let list = portal.get("/portal/referrals?state=crossed").await.expect_status(200).text();
     assert!(list.contains("2 in all"), "{list}");
     let page = admin.get(&format!("/admin/affiliates/{}", ann.id)).await.expect_status(200).text();
-    assert_eq!(figure(&page, "Crossed the mark"), "2");
+    assert_eq!(figure(&page, "Qualified"), "2");
     assert_eq!(figure(&page, "On statements"), "$198.00");
     let figures = admin.get("/admin/figures?period=90").await.expect_status(200).text();
-    assert_eq!((figure(&figures, "Crossings"), figure(&figures, "Signups")), ("2".into(), "0".into()));
+    assert_eq!((figure(&figures, "Qualified"), figure(&figures, "Signups")), ("2".into(), "0".into()));
     let year = admin.get("/admin/figures?period=year&format=csv").await.expect_status(200).text();
     assert!(year.contains("2026-01-01,0,0,4,0,0.00") && year.contains("2026-04-01,0,0,0,2,297.00"), "{year}");
 
@@ -777,14 +777,11 @@ async fn a_rejected_account_has_crossed_on_no_page() {
     let crossed = async |app: &TestApp| app.get("/v1/accounts/acct").await.json()["crossed_on"].clone();
     assert_eq!(crossed(&app).await, "2026-04-01");
     let page = admin.get("/admin/accounts/acct").await.expect_status(200).text();
-    assert!(page.contains("Crossed the mark"), "{page}");
+    assert!(page.contains("Qualified"), "{page}");
     app.post("/v1/accounts/acct/reject", &json!({"reason": "fraud"})).await.expect_status(200);
     assert_eq!(crossed(&app).await, Value::Null);
     let page = admin.get("/admin/accounts/acct").await.expect_status(200).text();
-    assert!(
-        page.contains("It was rejected: it earns nothing.") && !page.contains("Crossed the mark"),
-        "{page}"
-    );
+    assert!(page.contains("It was rejected: it earns nothing.") && !page.contains("Qualified"), "{page}");
     let list = admin.get("/admin/accounts").await.expect_status(200).text();
-    assert!(list.contains("does not count") && !list.contains("crossed "), "{list}");
+    assert!(list.contains("does not count") && !list.contains("qualified "), "{list}");
 }

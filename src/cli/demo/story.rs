@@ -226,7 +226,7 @@ async fn check_bert(world: &World, bert: &Partner) -> Result<(), Failure> {
     ];
     for (account, crossed_on) in &crossings {
         let found = world.get(&format!("/v1/accounts/{account}")).await?;
-        expect(&format!("the day on which {account} crossed the mark"), &found["crossed_on"], crossed_on)?;
+        expect(&format!("the day on which {account} qualified"), &found["crossed_on"], crossed_on)?;
     }
     let april = statement_of(world, bert, "2026-04").await?;
     expect("Bert's April", &april["total"], &json!("398.00"))?;

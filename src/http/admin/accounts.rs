@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
     get, path = "/v1/accounts", tag = "accounts",
     params(
         ("held" = Option<bool>, Query, description = "Only those held for review"),
-        ("conflict" = Option<bool>, Query, description = "Only those with reports that contradicted what stands"),
+        ("conflict" = Option<bool>, Query, description = "Only those with reports that contradicted an earlier one"),
         ("waiting" = Option<bool>, Query, description = "Only those with events and no signup yet"),
         Paging,
     ),
@@ -43,7 +43,7 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
     Ok(ok(&List::of(page, rows)))
 }
 
-/// Shows an account: its attribution with the whole trace, its history, its way to the mark.
+/// Shows an account: its attribution with the whole trace, its history, its way to qualifying.
 #[utoipa::path(
     get, path = "/v1/accounts/{account_id}", tag = "accounts",
     responses((status = 200, body = AccountView, description = "The account"))
@@ -127,7 +127,7 @@ pub struct AccountRow {
     /// The company's name for it.
     #[schema(value_type = String, example = "acct_81")]
     pub account_id: AccountId,
-    /// Where it stands.
+    /// Its state.
     pub state: AccountState,
     /// Who is credited now.
     #[schema(value_type = Option<String>)]
@@ -141,9 +141,9 @@ pub struct AccountRow {
     pub held: bool,
     /// Why it is held.
     pub hold_reasons: Vec<HoldReason>,
-    /// Reports that contradicted what stands.
+    /// Reports that contradicted an earlier one.
     pub conflicts: usize,
-    /// The day that completed the mark.
+    /// The day on which it qualified.
     #[schema(value_type = Option<String>, format = Date)]
     pub crossed_on: Option<NaiveDate>,
 }
@@ -171,7 +171,7 @@ pub struct AccountView {
     /// The company's name for it.
     #[schema(value_type = String, example = "acct_81")]
     pub account_id: AccountId,
-    /// Where it stands.
+    /// Its state.
     pub state: AccountState,
     /// What the company reported; null: not yet.
     pub signup: Option<SignupView>,
@@ -184,7 +184,7 @@ pub struct AccountView {
     pub attribution: Option<AttributionView>,
     /// Events by when they happened, then what staff did.
     pub history: Vec<HistoryEntry>,
-    /// Reports that contradicted what stands.
+    /// Reports that contradicted an earlier one.
     pub conflicts: Vec<ConflictView>,
     /// Whether it is held for review.
     pub held: bool,
@@ -196,9 +196,9 @@ pub struct AccountView {
     pub rejected_since: Option<DateTime<Utc>>,
     /// Active days so far; 0 for an account credited to nobody.
     pub active_days: u32,
-    /// Active days that make the mark.
+    /// Active days that an account needs to qualify.
     pub mark_days: u32,
-    /// The day that completed the mark.
+    /// The day on which it qualified.
     #[schema(value_type = Option<String>, format = Date)]
     pub crossed_on: Option<NaiveDate>,
     /// The day that will, if nothing interrupts it.
@@ -274,7 +274,7 @@ pub struct ConsideredView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum HistoryEntry {
-    /// The company told it.
+    /// The company reported it.
     Event {
         /// When it happened.
         at: DateTime<Utc>,
@@ -309,7 +309,7 @@ pub enum HistoryEntry {
     },
 }
 
-/// A report that contradicted what stands.
+/// A report that contradicted an earlier one.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ConflictView {
     /// When it came.

@@ -97,7 +97,7 @@ pub async fn change(act: Act<AffiliateId, ChangedAffiliate>) -> Result<Response,
     answer(ended, &act.at, async |_| show_now(&act.state, act.at).await).await
 }
 
-/// Takes a step of an affiliate's life.
+/// Changes the status of an affiliate.
 ///
 /// An `applied` one can be approved, an `active` one suspended, a `suspended` one reinstated, any one closed.
 #[utoipa::path(
@@ -121,7 +121,7 @@ pub async fn step(act: Act<(AffiliateId, StepName), ReasonRequest>) -> Result<Re
     take_step(&act.state, &act.actor, id, step, act.asked.reason).await
 }
 
-/// Turns an application down, with a reason.
+/// Rejects an application, with a reason.
 #[utoipa::path(
     post, path = "/v1/affiliates/{affiliate_id}/reject", tag = "affiliates",
     request_body(content = ReviewRequest, description = "Why"),
@@ -181,7 +181,7 @@ pub struct AffiliateView {
     /// Its id.
     #[schema(value_type = String, example = "aff_0a1b2c3d4e5f6")]
     pub id: AffiliateId,
-    /// Where it stands.
+    /// Its state.
     pub status: Status,
     /// The person's or company's name.
     pub name: String,

@@ -31,7 +31,7 @@ pub async fn run(act: Act<(), RunRequest>) -> Result<Response, Problem> {
     Ok(ok(&RunAnswer { report, duration_ms }))
 }
 
-/// Tells how far the run on this node is.
+/// Shows the progress of the nightly run on this node.
 #[utoipa::path(
     get, path = "/v1/aggregate", tag = "nightly run",
     responses((status = 200, body = Progress, description = "How far it is"))
@@ -48,7 +48,7 @@ pub struct RunRequest {
     /// The time whose last full day is the last that counts; absent: now.
     #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     pub as_of: Option<input::Instant>,
-    /// Only say what it would close and adjust.
+    /// Only report what it would close and adjust.
     #[schema(default = false)]
     pub dry_run: Option<bool>,
 }

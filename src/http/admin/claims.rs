@@ -92,7 +92,7 @@ pub struct ClaimView {
     pub evidence: String,
     /// When it was filed.
     pub filed_at: DateTime<Utc>,
-    /// Where it stands.
+    /// Its state.
     pub state: ClaimState,
     /// What staff wrote.
     pub reason: Option<String>,

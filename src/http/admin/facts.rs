@@ -14,7 +14,7 @@ use serde::Serialize;
 
 /// Lists the facts that could not be applied and wait for a person.
 ///
-/// They are on disk, and have had no effect; those after them went on.
+/// They are on disk and have had no effect; later facts were applied.
 #[utoipa::path(
     get, path = "/v1/facts/set-aside", tag = "operation",
     responses((status = 200, body = List<SetAsideView>, description = "All of them; always one page"))
@@ -25,7 +25,7 @@ pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<
     Ok(ok(&List { data, next_cursor: None }))
 }
 
-/// Tries a fact that was set aside once more, when its cause is mended.
+/// Tries a fact that was set aside again, once its cause is corrected.
 #[utoipa::path(
     post, path = "/v1/facts/set-aside/{fact_id}/retry", tag = "operation",
     request_body(content = ReviewRequest, description = "Why"),
@@ -58,7 +58,7 @@ pub async fn drop_it(act: Act<SetAsideId, ReviewRequest>) -> Result<Response, Pr
 /// A fact that was set aside.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SetAsideView {
-    /// Its node and its position in the node's journal; after the node's disk was restored, also in which of its lives.
+    /// Its node and its position in the node's journal; after the node's disk was restored, also the epoch.
     #[schema(value_type = String, example = "node_0a1b2c3d4e5f6:81")]
     pub id: SetAsideId,
     /// When it was set aside.

@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Reads the feed: attributed referrals, their events and crossings, oldest first.
+/// Reads the feed: attributed referrals, their events and qualifications, oldest first.
 ///
 /// The feed has no end: `next_cursor` stands after the last entry, also when there is no more yet. Each entry carries
 /// its own `cursor` too: a reader that keeps the one of the last entry it has dealt with goes on from there.

@@ -18,7 +18,7 @@ use http::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Makes a link for an affiliate.
+/// Creates a link for an affiliate.
 #[utoipa::path(
     post, path = "/v1/affiliates/{affiliate_id}/links", tag = "links",
     request_body(content = NewLink, description = "Where it leads, and its name"),

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-/// Makes a member of staff.
+/// Creates a member of staff.
 ///
 /// The answer holds a one-time link that sets its first password: it is shown here and nowhere else.
 #[utoipa::path(
@@ -60,7 +60,7 @@ pub async fn change(act: Act<StaffId, ChangedStaff>) -> Result<Response, Problem
     changed(&act.state, &act.actor, act.at, Some(act.asked.role), None).await
 }
 
-/// Makes a new one-time link that sets a member's password; earlier ones stay good until one is used.
+/// Creates a one-time link that sets a member's password; earlier ones stay valid until one is used.
 ///
 /// It is on record, and a member that has a password already is told by mail.
 #[utoipa::path(
@@ -74,7 +74,7 @@ pub async fn invite(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
     Ok(ok(&Invitation::of(&member, url)))
 }
 
-/// Lets a member of staff sign in no more; its sessions and unused links end.
+/// Disables a member of staff: no more sign-in; sessions and unused links end.
 #[utoipa::path(
     post, path = "/v1/staff/{staff_id}/disable", tag = "staff",
     request_body(content = super::Nothing, description = "Nothing"),
@@ -87,7 +87,7 @@ pub async fn disable(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
     changed(&act.state, &act.actor, act.at, None, Some(true)).await
 }
 
-/// Lets a disabled member of staff sign in again.
+/// Enables a disabled member of staff.
 #[utoipa::path(
     post, path = "/v1/staff/{staff_id}/enable", tag = "staff",
     request_body(content = super::Nothing, description = "Nothing"),
@@ -136,7 +136,7 @@ pub struct StaffView {
     pub role: Role,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// It may not sign in since then.
+    /// When it was disabled; null: it can sign in.
     pub disabled_at: Option<DateTime<Utc>>,
 }
 

@@ -50,7 +50,7 @@ pub struct StatementView {
     pub active_accounts: u32,
     /// The tier that these reached.
     pub tier_from: u32,
-    /// One line a referral that crossed the mark in the month.
+    /// One line a referral that qualified in the month.
     pub lines: Vec<Line>,
     /// Corrections of closed months.
     pub adjustments: Vec<Adjustment>,

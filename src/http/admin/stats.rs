@@ -1,4 +1,4 @@
-//! Figures: clicks, signups, crossings and earnings of a period.
+//! Figures: clicks, signups, qualifications and earnings of a period.
 //!
 //! What counts is said by `app::Report`, which every face draws.
 
@@ -22,7 +22,7 @@ const MAX_DAYS: i64 = 367;
 /// The period when none is given: today and the 29 days before.
 const DEFAULT_DAYS_BACK: u64 = 29;
 
-/// Tells the figures of a period.
+/// Shows the figures of a period.
 ///
 /// Of one affiliate, or of all. `by` cuts them by day, by link, or by a sub id; clicks by sub id are of people only,
 /// and nothing else is known by sub id.
@@ -177,9 +177,9 @@ pub struct Stats {
     pub clicks: Clicks,
     /// Accounts that signed up and are credited now.
     pub signups: u64,
-    /// Accounts that crossed the mark.
+    /// Accounts that qualified.
     pub crossings: u64,
-    /// The lines of statements whose crossing lies in the period.
+    /// The lines of statements whose qualification lies in the period.
     #[schema(value_type = String, example = "99.00")]
     pub earned: Money,
     /// The adjustments on statements of months that the period touches.
@@ -200,7 +200,7 @@ pub struct Clicks {
     pub human: u64,
     /// Human ones without a valid cookie.
     pub unique: u64,
-    /// By what they were judged to be.
+    /// By what they were classified as.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub by_reason: BTreeMap<&'static str, u64>,
 }
@@ -216,7 +216,7 @@ pub struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub signups: Option<u64>,
-    /// Accounts that crossed the mark; left out by sub id.
+    /// Accounts that qualified; left out by sub id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub crossings: Option<u64>,
@@ -239,7 +239,7 @@ pub struct RowClicks {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub unique: Option<u64>,
-    /// By what they were judged to be.
+    /// By what they were classified as.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<std::collections::BTreeMap<String, u64>>)]
     pub by_reason: Option<BTreeMap<&'static str, u64>>,

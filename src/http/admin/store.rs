@@ -65,7 +65,7 @@ pub async fn forget(
 
 /// Confirms that all nodes have replayed their journals into a store that was found empty.
 ///
-/// Only then are signups decided, and months closed, again. Waits some seconds for the nodes that live.
+/// Only then are signups decided, and months closed, again. Waits some seconds for the nodes that are running.
 #[utoipa::path(
     post, path = "/v1/store/confirm", tag = "operation",
     responses(
@@ -83,7 +83,7 @@ pub async fn confirm(
     Ok(ok(&Confirmed { confirmed: true }))
 }
 
-/// Checks what an operator should know of: keys, store, mail, and reports that earn nothing or have no effect.
+/// Checks what an operator should know about: keys, store, mail, and reports that earn nothing or have no effect.
 #[utoipa::path(
     get, path = "/v1/doctor", tag = "operation",
     responses((status = 200, body = Findings, description = "All that was looked at"))

@@ -129,7 +129,7 @@ fn clicks_chart(figures: &Figures) -> Option<String> {
 
 fn accounts_chart(figures: &Figures) -> Option<String> {
     let of = |day: &FiguresDay| [day.signups, day.crossings];
-    chart("accounts", "Signups and crossings by day", vec!["Signups", "Reached the mark"], figures, of)
+    chart("accounts", "Signups and qualifications by day", vec!["Signups", "Qualified"], figures, of)
 }
 
 /// A chart of the last days; `None`: there is nothing to draw.

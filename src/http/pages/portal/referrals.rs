@@ -39,7 +39,7 @@ fn referrals(state: &PageState) -> List<'_, ReferralSummary> {
         }),
         Column::text("progress", "Progress", |one| Cell::text(words::progress(one)).export(counted(one)))
             .sort_by(|one| then_account(one.active_days, one)),
-        Column::text("reaches_mark", "Reaches the mark", |one| {
+        Column::text("reaches_mark", "Qualifies", |one| {
             let reaches = day_cell(one.crossed_on.or(one.expected_on));
             let is_expected = one.crossed_on.is_none() && one.expected_on.is_some();
             if is_expected { reaches.note("expected") } else { reaches }
@@ -71,7 +71,7 @@ fn referrals(state: &PageState) -> List<'_, ReferralSummary> {
     ];
     let states = [
         ("active", "Active"),
-        ("crossed", "Reached the mark"),
+        ("crossed", "Qualified"),
         ("waiting", "On the way"),
         ("paused", "Paused or canceled"),
         ("review", "In review"),
@@ -110,7 +110,7 @@ fn is_shown(referral: &ReferralSummary, filter: &str) -> bool {
     }
 }
 
-/// The days that count towards the mark; of one that was rejected, none do.
+/// The days that count toward qualifying; of one that was rejected, none do.
 fn counted(referral: &ReferralSummary) -> String {
     if referral.state == ReferralState::Rejected {
         return String::new();

@@ -82,7 +82,7 @@ fn commissions(doc: &StatementDoc) -> List<'_, Line> {
         Column::text("plan", "Plan", |line| Cell::text(line.plan.as_str()))
             .sort_by(|line| (line.plan.clone(), line.account_id.clone())),
         Column::text("tier", "Tier", |_| Cell::text(payout::tier(says.tier_from))),
-        Column::text("crossed", "Reached the mark", |line| Cell::text(show_day(line.crossed_on)))
+        Column::text("crossed", "Qualified", |line| Cell::text(show_day(line.crossed_on)))
             .sort_first_by(|line| (line.crossed_on, line.account_id.clone())),
         Column::number("amount", "Commission", |line| {
             let amount = Cell::text(money(&line.amount.to_string(), &says.currency));
@@ -93,7 +93,7 @@ fn commissions(doc: &StatementDoc) -> List<'_, Line> {
         })
         .sort_by(|line| (line.amount, line.account_id.clone())),
     ];
-    let empty = "No referral reached the mark in this month.";
+    let empty = "No referral qualified in this month.";
     List::new(format!("/portal/statements/{}", says.month), "Commissions of the month", empty, columns)
         .search("Account or plan", |line| format!("{}\n{}", line.account_id, line.plan))
 }
@@ -184,9 +184,7 @@ fn adjustment_words(one: &Adjustment, currency: &str) -> String {
     let [stated, now] = [one.stated, one.now].map(|amount| money(&amount.to_string(), currency));
     let month = month_in_words(one.for_month);
     if one.stated.is_zero() {
-        format!(
-            "{month} was final when we learned that this account had reached the mark in it; it is {now}."
-        )
+        format!("{month} was final when we learned that this account had qualified in it; it is {now}.")
     } else if one.now.is_zero() {
         format!(
             "{month} said {stated} for this account. What we learned later shows that nothing was due for it."

@@ -1,4 +1,4 @@
-//! The program's figures: clicks, signups, crossings, earnings, by day or by month.
+//! The program's figures: clicks, signups, qualifications, earnings, by day or by month.
 
 use super::words::Words;
 use super::{Staff, Visit, export_lines};
@@ -84,8 +84,8 @@ pub async fn page(visit: Visit<Staff>) -> Result<Response, PageError> {
     let clicks = chart("clicks", "Clicks", &["people", "bots and others"], Unit::Count, |one| {
         vec![whole(one.people), whole(one.others)]
     });
-    let series = ["signups", "crossed the mark"];
-    let referrals = chart("referrals", "Signups and crossings", &series, Unit::Count, |one| {
+    let series = ["signups", "qualified"];
+    let referrals = chart("referrals", "Signups and qualifications", &series, Unit::Count, |one| {
         vec![whole(one.signups), whole(one.crossings)]
     });
     let unit = Unit::Cents(visit.app.config().program.currency.clone());

@@ -27,7 +27,7 @@ pub struct Other {
     pub id: AffiliateId,
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its state.
     pub status: &'static str,
 }
 

@@ -216,7 +216,7 @@ fn statements_of<'a>(words: Words<'a>, directory: &'a Directory, month: Month) -
         })
         .sort_by(|doc| doc.statement.active_accounts),
         Column::text("tier", "Tier", |doc| Cell::text(payout::tier(doc.statement.tier_from))),
-        Column::number("crossings", "Crossings", |doc| Cell::text(doc.statement.lines.len().to_string()))
+        Column::number("crossings", "Qualified", |doc| Cell::text(doc.statement.lines.len().to_string()))
             .sort_by(|doc| doc.statement.lines.len()),
         Column::number("adjustments", "Adjustments", move |doc| words.amount(doc.statement.adjusted()))
             .sort_by(|doc| doc.statement.adjusted()),

@@ -51,7 +51,7 @@ fn nightly_runs(state: &PageState) -> List<'_, RunDoc> {
         .sort_by(|run| run.run.closed.clone()),
         Column::number("computed", "Affiliates computed", |run| Cell::text(run.run.computed.to_string()))
             .sort_by(|run| run.run.computed),
-        Column::number("crossings", "Crossings", |run| Cell::text(run.run.crossings.to_string()))
+        Column::number("crossings", "Qualified", |run| Cell::text(run.run.crossings.to_string()))
             .sort_by(|run| run.run.crossings),
         Column::number("adjustments", "Adjustments", |run| Cell::text(run.run.adjustments.to_string()))
             .sort_by(|run| run.run.adjustments),

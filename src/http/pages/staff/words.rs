@@ -157,7 +157,7 @@ pub const fn referral_state(state: ReferralState) -> (&'static str, Tone) {
 pub fn progress(status: &AccountStatus) -> String {
     match status.crossed_on {
         _ if status.state == AccountState::Rejected => "does not count".to_owned(),
-        Some(day) => format!("crossed {}", view::show_day(day)),
+        Some(day) => format!("qualified {}", view::show_day(day)),
         None => format!("day {} of {}", status.active_days.min(status.mark_days), status.mark_days),
     }
 }

@@ -49,7 +49,7 @@ pub fn referrals<'a>(words: Words<'a>, affiliate: &Affiliate) -> List<'a, Referr
         }),
         Column::number("days", "Active days", |one| Cell::text(one.active_days.to_string()))
             .sort_by(|one| one.active_days),
-        Column::text("crosses", "Crosses the mark", move |one| match (one.crossed_on, one.expected_on) {
+        Column::text("crosses", "Qualifies", move |one| match (one.crossed_on, one.expected_on) {
             (Some(day), _) => Cell::mark(words.day(day), Tone::Good).export(day.to_string()),
             (None, Some(day)) => Cell::mark(format!("expected {}", words.day(day)), Tone::Quiet).export(""),
             (None, None) => words::none(),
