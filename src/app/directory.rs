@@ -7,7 +7,7 @@ use crate::domain::calendar::Month;
 use crate::domain::fact::RunReport;
 use crate::domain::id::{AffiliateId, LinkId, ReferralCode, StaffId};
 use crate::domain::person::{StaffMember, same_email};
-use crate::store::{Doc, Partition, Result, Store, StreamId, missing};
+use crate::store::{Doc, Partition, Result, Store, Stream, StreamId, missing};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -122,7 +122,7 @@ impl Directory {
     /// Reads the whole directory.
     pub(crate) async fn load(store: &dyn Store) -> Result<Self> {
         // The position in `changes` is read first, so that what changes meanwhile is read again.
-        let newest = store.read_stream_back(Partition::Directory, CHANGES, None, 1).await?;
+        let newest = store.read_stream_back(Stream(Partition::Directory, CHANGES), None, 1).await?;
         let mut directory =
             Self { seen: newest.first().map(|entry| entry.id).unwrap_or_default(), ..Self::default() };
         for (index, kind) in
@@ -141,7 +141,8 @@ impl Directory {
 
     /// Reads what changed since then; `None`: nothing changed.
     pub(crate) async fn follow(&self, store: &dyn Store) -> Result<Option<Self>> {
-        let entries = store.read_stream(Partition::Directory, CHANGES, self.seen, CHANGES_AT_ONCE).await?;
+        let changes = Stream(Partition::Directory, CHANGES);
+        let entries = store.read_stream(changes, self.seen, CHANGES_AT_ONCE).await?;
         let Some(last) = entries.last() else { return Ok(None) };
         if entries.len() == CHANGES_AT_ONCE {
             return Self::load(store).await.map(Some);

@@ -141,7 +141,7 @@ impl App {
         };
         // A node's clock may be a little ahead of another's.
         let first = self.zone().date_of(oldest) - Days::new(1);
-        Ok(self.store.click_totals(affiliate, &[], first, today).await?)
+        Ok(self.store.click_totals(affiliate, &[], &(first..=today)).await?)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{App, Cut, ReadError, Report};
 use crate::domain::id::AffiliateId;
+use crate::store::Dates;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt};
@@ -54,24 +55,19 @@ impl App {
             return Ok(Arc::clone(&counted.figures));
         }
         let begun = Instant::now();
-        let figures = Arc::new(self.count_program(from, to, cut).await?);
+        let figures = Arc::new(self.count_program(from..=to, cut).await?);
         let until = Instant::now() + SHOWN_FOR.max(begun.elapsed() * TIMES_AS_LONG);
         kept.push(Counted { asked: (from, to, cut), until, figures: Arc::clone(&figures) });
         Ok(figures)
     }
 
-    async fn count_program(
-        &self,
-        from: NaiveDate,
-        to: NaiveDate,
-        cut: Cut,
-    ) -> Result<ProgramFigures, ReadError> {
+    async fn count_program(&self, days: Dates, cut: Cut) -> Result<ProgramFigures, ReadError> {
         let as_of = self.now();
-        let mut report = Report::new(from..=to, cut);
+        let mut report = Report::new(days.clone(), cut);
         let all: Vec<AffiliateId> = self.directory().affiliates().iter().map(|one| one.id).collect();
         let clicks = all.clone().into_iter().map(|id| {
-            let store = Arc::clone(&self.store);
-            async move { store.click_totals(id, &[], from, to).await }
+            let (store, days) = (Arc::clone(&self.store), days.clone());
+            async move { store.click_totals(id, &[], &days).await }
         });
         let mut clicks = futures_util::stream::iter(clicks).buffer_unordered(CLICKS_AT_ONCE);
         while let Some(read) = clicks.try_next().await? {

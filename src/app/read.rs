@@ -9,7 +9,7 @@ use super::{AccountList, App, Logged, Page, ReadError, RunDoc, StatementDoc};
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId, LinkId};
-use crate::store::{DayCounts, Entry, Partition, Result, StoreError, StreamId, missing};
+use crate::store::{Dates, DayCounts, Entry, Partition, Result, StoreError, Stream, StreamId, missing};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::NaiveDate;
@@ -166,30 +166,28 @@ impl App {
     pub async fn click_counts(
         &self,
         affiliate: Option<AffiliateId>,
-        from: NaiveDate,
-        to: NaiveDate,
+        days: &Dates,
     ) -> std::result::Result<Vec<DayCounts>, ReadError> {
         if let Some(affiliate) = affiliate {
-            return Ok(self.store.click_counts(affiliate, from, to).await?);
+            return Ok(self.store.click_counts(affiliate, days).await?);
         }
         let affiliates = self.directory().affiliates();
         let reads = affiliates.into_iter().map(|affiliate| {
             let store = std::sync::Arc::clone(&self.store);
-            async move { store.click_counts(affiliate.id, from, to).await }
+            async move { store.click_counts(affiliate.id, days).await }
         });
         let mut reads = futures_util::stream::iter(reads).buffer_unordered(COUNTS_AT_ONCE);
-        let mut days: BTreeMap<NaiveDate, BTreeMap<_, u64>> = BTreeMap::new();
+        let mut sums: BTreeMap<NaiveDate, BTreeMap<_, u64>> = BTreeMap::new();
         while let Some(read) = reads.next().await {
             for day in read? {
-                let sums = days.entry(day.day).or_default();
+                let sums = sums.entry(day.day).or_default();
                 for (counter, count) in day.counts {
                     *sums.entry(counter).or_default() += count;
                 }
             }
         }
-        let sums =
-            days.into_iter().map(|(day, counts)| DayCounts { day, counts: counts.into_iter().collect() });
-        Ok(sums.collect())
+        let counts = |(day, sums): (_, BTreeMap<_, _>)| DayCounts { day, counts: sums.into_iter().collect() };
+        Ok(sums.into_iter().map(counts).collect())
     }
 
     /// An affiliate's clicks by day: by verdict, and for these links.
@@ -197,10 +195,9 @@ impl App {
         &self,
         affiliate: AffiliateId,
         links: &[LinkId],
-        from: NaiveDate,
-        to: NaiveDate,
+        days: &Dates,
     ) -> std::result::Result<Vec<DayCounts>, ReadError> {
-        Ok(self.store.click_totals(affiliate, links, from, to).await?)
+        Ok(self.store.click_totals(affiliate, links, days).await?)
     }
 
     /// The feed after a cursor: attributed referrals, their events and qualifications. Entries about one account
@@ -219,7 +216,7 @@ impl App {
         let reads = partitions
             .iter()
             .zip(&places)
-            .map(|(partition, after)| self.store.read_stream(*partition, FEED, *after, limit));
+            .map(|(partition, after)| self.store.read_stream(Stream(*partition, FEED), *after, limit));
         let mut entries: Vec<(usize, Entry)> = Vec::new();
         for (partition, read) in try_join_all(reads).await?.into_iter().enumerate() {
             entries.extend(read.into_iter().map(|entry| (partition, entry)));
@@ -242,7 +239,8 @@ impl App {
         limit: usize,
     ) -> std::result::Result<Page<Logged>, ReadError> {
         let before = cursor.map(|cursor| decode_places(cursor, 1)).transpose()?.map(|places| places[0]);
-        let entries = self.store.read_stream_back(Partition::Directory, AUDIT, before, limit + 1).await?;
+        let entries =
+            self.store.read_stream_back(Stream(Partition::Directory, AUDIT), before, limit + 1).await?;
         let more = entries.len() > limit;
         let logged = entries.into_iter().take(limit).map(|entry| {
             Ok(Logged { cursor: encode_places(&[entry.id]), body: decode(AUDIT, &entry.body)? })
@@ -254,7 +252,7 @@ impl App {
 
     /// Finished nightly runs, newest first, up to a limit.
     pub async fn runs(&self, limit: usize) -> std::result::Result<Vec<RunDoc>, ReadError> {
-        let entries = self.store.read_stream_back(Partition::Directory, RUNS, None, limit).await?;
+        let entries = self.store.read_stream_back(Stream(Partition::Directory, RUNS), None, limit).await?;
         let runs = entries.iter().map(|entry| decode(RUNS, &entry.body));
         let mut runs = runs.collect::<Result<Vec<RunDoc>>>()?;
         if runs.is_empty() {

@@ -6,6 +6,10 @@ use crate::domain::id::{AffiliateId, LinkId, VisitorId};
 use crate::domain::outcome::Verdict;
 use async_trait::async_trait;
 use chrono::NaiveDate;
+use std::ops::RangeInclusive;
+
+/// Days in the program's time zone, the last one in.
+pub type Dates = RangeInclusive<NaiveDate>;
 
 /// Visits of visitors and clicks counted for affiliates.
 #[async_trait]
@@ -14,21 +18,10 @@ pub trait Clicks: Send + Sync {
     async fn apply_clicks(&self, batch: &ClickBatch) -> Result<Committed>;
     /// The visits of visitors, oldest first, in the order asked; none for a visitor not known.
     async fn visits(&self, visitors: &[VisitorId]) -> Result<Vec<Vec<Visit>>>;
-    /// The counts of an affiliate, for each day from `from` to `to` (both in) that has any.
-    async fn click_counts(
-        &self,
-        affiliate: AffiliateId,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<DayCounts>>;
+    /// The counts of an affiliate, for each of the days that has any.
+    async fn click_counts(&self, of: AffiliateId, days: &Dates) -> Result<Vec<DayCounts>>;
     /// The same, of verdicts, unique clicks and these links only: what is quickly read of many days.
-    async fn click_totals(
-        &self,
-        affiliate: AffiliateId,
-        links: &[LinkId],
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<DayCounts>>;
+    async fn click_totals(&self, of: AffiliateId, links: &[LinkId], days: &Dates) -> Result<Vec<DayCounts>>;
 }
 
 /// A click enters its visitor's visits.

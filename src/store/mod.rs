@@ -26,7 +26,7 @@ pub mod redis;
 pub mod sqlite;
 mod streams;
 pub use clicks::{
-    ClickBatch, Clicks, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, MAX_VISITS, VisitWrite,
+    ClickBatch, Clicks, Counter, CounterChange, Dates, DayCounts, MAX_SUB_VALUES, MAX_VISITS, VisitWrite,
 };
 pub(crate) use documents::missing;
 pub use documents::{Commit, Committed, Doc, Documents, IndexChange, Remove, Write};
@@ -34,7 +34,7 @@ pub use error::StoreError;
 pub use health::{Finding, Health, Keeping};
 pub use nodes::{FORMAT, Lease, Leases, NodeState, Nodes, StoreMeta};
 pub use open::{StoreSettings, open};
-pub use streams::{Append, Entry, StreamId, Streams};
+pub use streams::{Append, Entry, Stream, StreamId, Streams};
 
 /// The result of a call, or why the store could not make it.
 pub type Result<T> = std::result::Result<T, StoreError>;

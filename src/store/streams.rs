@@ -4,22 +4,19 @@ use super::{Partition, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+/// A stream of a partition, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream(pub Partition, pub &'static str);
+
 /// What commits appended, in its order.
 #[async_trait]
 pub trait Streams: Send + Sync {
     /// Entries of a stream after `after`, oldest first, at most `limit`.
-    async fn read_stream(
-        &self,
-        partition: Partition,
-        stream: &'static str,
-        after: StreamId,
-        limit: usize,
-    ) -> Result<Vec<Entry>>;
+    async fn read_stream(&self, of: Stream, after: StreamId, limit: usize) -> Result<Vec<Entry>>;
     /// The newest entries of a stream before `before` (`None`: from the end), newest first, at most `limit`.
     async fn read_stream_back(
         &self,
-        partition: Partition,
-        stream: &'static str,
+        of: Stream,
         before: Option<StreamId>,
         limit: usize,
     ) -> Result<Vec<Entry>>;

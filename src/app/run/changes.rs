@@ -20,7 +20,7 @@ use crate::domain::affiliate::Affiliate;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::mark::Mark;
-use crate::store::{Commit, Committed, Doc, Partition, Result, StreamId, Write};
+use crate::store::{Commit, Committed, Doc, Partition, Result, Stream, StreamId, Write};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -153,7 +153,7 @@ fn hashed(app: &App) -> impl Iterator<Item = Partition> + use<> {
 /// time.
 pub(super) async fn feed_ends(app: &App) -> Result<FeedEnds> {
     try_join_all(hashed(app).map(|partition| async move {
-        let newest = app.store.read_stream_back(partition, FEED, None, 1).await?;
+        let newest = app.store.read_stream_back(Stream(partition, FEED), None, 1).await?;
         Ok((partition, newest.first().map(|entry| entry.id).unwrap_or_default()))
     }))
     .await
@@ -304,7 +304,7 @@ fn made_by(app: &App) -> String {
 async fn read_feed(app: &App, partition: Partition, after: StreamId, changes: &mut Changes) -> Result<bool> {
     let mut after = after;
     loop {
-        let entries = app.store.read_stream(partition, FEED, after, FEED_AT_ONCE).await?;
+        let entries = app.store.read_stream(Stream(partition, FEED), after, FEED_AT_ONCE).await?;
         for entry in &entries {
             let entry: Entry = decode(FEED, &entry.body)?;
             // Entries that runs wrote themselves are no news.

@@ -46,8 +46,9 @@ pub async fn read(State(state): State<ApiState>, mut params: Params) -> Result<R
     if let Some(id) = question.affiliate {
         state.app.directory().affiliate(id).ok_or(Problem::UnknownAffiliate)?;
     }
-    let mut report = Report::new(question.from..=question.to, question.by.cut());
-    let counts = state.app.click_counts(question.affiliate, question.from, question.to).await?;
+    let days = question.from..=question.to;
+    let counts = state.app.click_counts(question.affiliate, &days).await?;
+    let mut report = Report::new(days, question.by.cut());
     report.count_clicks(&counts);
     let affiliates = match question.affiliate {
         Some(id) => vec![id],

@@ -10,8 +10,8 @@ use crate::domain::id::{AffiliateId, LinkId, VisitorId};
 use crate::domain::outcome::Verdict;
 use crate::store::packed::{self, VISIT_BYTES};
 use crate::store::{
-    ClickBatch, Clicks, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, MAX_VISITS, Result,
-    StoreError, VisitWrite, affiliate_partition, visitor_partition,
+    ClickBatch, Clicks, Committed, Counter, CounterChange, Dates, DayCounts, MAX_SUB_VALUES, MAX_VISITS,
+    Result, StoreError, VisitWrite, affiliate_partition, visitor_partition,
 };
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -40,19 +40,14 @@ impl Clicks for RedisStore {
         Ok(found)
     }
 
-    async fn click_counts(
-        &self,
-        affiliate: AffiliateId,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<DayCounts>> {
-        let partition = affiliate_partition(affiliate, keys::PARTITIONS);
-        let days: Vec<_> = from.iter_days().take_while(|day| *day <= to).collect();
+    async fn click_counts(&self, of: AffiliateId, days: &Dates) -> Result<Vec<DayCounts>> {
+        let partition = affiliate_partition(of, keys::PARTITIONS);
+        let days: Vec<_> = days.start().iter_days().take_while(|day| day <= days.end()).collect();
         let mut found = Vec::new();
         for days in days.chunks(AT_ONCE) {
             let reads = days.iter().map(|&day| async move {
                 let mut get = cmd("HGETALL");
-                get.arg(keys::counts(partition, affiliate, day));
+                get.arg(keys::counts(partition, of, day));
                 let fields = reply::array(self.client.command(partition, Lanes::Reads, &get).await?)?;
                 Ok::<_, StoreError>(DayCounts { day, counts: read_counts(fields)? })
             });
@@ -62,24 +57,18 @@ impl Clicks for RedisStore {
         Ok(found)
     }
 
-    async fn click_totals(
-        &self,
-        affiliate: AffiliateId,
-        links: &[LinkId],
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<DayCounts>> {
-        let partition = affiliate_partition(affiliate, keys::PARTITIONS);
+    async fn click_totals(&self, of: AffiliateId, links: &[LinkId], days: &Dates) -> Result<Vec<DayCounts>> {
+        let partition = affiliate_partition(of, keys::PARTITIONS);
         let counters = Verdict::ALL.iter().copied().map(Counter::Verdict).chain([Counter::Unique]);
         let links = links.iter().flat_map(|link| [Counter::Link(*link), Counter::LinkOther(*link)]);
         let counters: Vec<Counter> = counters.chain(links).collect();
         let fields: Vec<Vec<u8>> = counters.iter().map(packed::counter_field).collect();
-        let days: Vec<_> = from.iter_days().take_while(|day| *day <= to).collect();
+        let days: Vec<_> = days.start().iter_days().take_while(|day| day <= days.end()).collect();
         let mut found = Vec::new();
         for days in days.chunks(AT_ONCE) {
             let reads = days.iter().map(|&day| {
                 let mut get = cmd("HMGET");
-                get.arg(keys::counts(partition, affiliate, day)).arg(&fields);
+                get.arg(keys::counts(partition, of, day)).arg(&fields);
                 async move { reply::array(self.client.command(partition, Lanes::Reads, &get).await?) }
             });
             for (day, values) in days.iter().zip(try_join_all(reads).await?) {

@@ -4,28 +4,21 @@ use super::RedisStore;
 use super::client::Lanes;
 use super::keys;
 use super::reply;
-use crate::store::{Entry, Partition, Result, StoreError, StreamId, Streams};
+use crate::store::{Entry, Partition, Result, StoreError, Stream, StreamId, Streams};
 use async_trait::async_trait;
 use redis::{Cmd, Value, cmd};
 
 #[async_trait]
 impl Streams for RedisStore {
-    async fn read_stream(
-        &self,
-        partition: Partition,
-        stream: &'static str,
-        after: StreamId,
-        limit: usize,
-    ) -> Result<Vec<Entry>> {
+    async fn read_stream(&self, of: Stream, after: StreamId, limit: usize) -> Result<Vec<Entry>> {
         let mut read = cmd("XRANGE");
-        read.arg(keys::stream(partition, stream)).arg(format!("({}-{}", after.0, after.1)).arg("+");
-        self.entries(partition, &mut read, limit).await
+        read.arg(keys::stream(of.0, of.1)).arg(format!("({}-{}", after.0, after.1)).arg("+");
+        self.entries(of.0, &mut read, limit).await
     }
 
     async fn read_stream_back(
         &self,
-        partition: Partition,
-        stream: &'static str,
+        of: Stream,
         before: Option<StreamId>,
         limit: usize,
     ) -> Result<Vec<Entry>> {
@@ -36,8 +29,8 @@ impl Streams for RedisStore {
             None => "+".to_owned(),
         };
         let mut read = cmd("XREVRANGE");
-        read.arg(keys::stream(partition, stream)).arg(from).arg("-");
-        self.entries(partition, &mut read, limit).await
+        read.arg(keys::stream(of.0, of.1)).arg(from).arg("-");
+        self.entries(of.0, &mut read, limit).await
     }
 }
 

@@ -7,7 +7,8 @@ use crate::domain::attribution::Visit;
 use crate::domain::id::{AffiliateId, LinkId, VisitorId};
 use crate::store::packed::{self, OTHER};
 use crate::store::{
-    ClickBatch, Clicks, Committed, Counter, CounterChange, DayCounts, MAX_SUB_VALUES, Result, VisitWrite,
+    ClickBatch, Clicks, Committed, Counter, CounterChange, Dates, DayCounts, MAX_SUB_VALUES, Result,
+    VisitWrite,
 };
 use async_trait::async_trait;
 use chrono::{Datelike, NaiveDate};
@@ -39,25 +40,14 @@ impl Clicks for SqliteStore {
             .await
     }
 
-    async fn click_counts(
-        &self,
-        affiliate: AffiliateId,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<DayCounts>> {
-        let days = (from.num_days_from_ce(), to.num_days_from_ce());
-        self.readers.run(move |connection| counts_of(connection, affiliate, days)).await
+    async fn click_counts(&self, of: AffiliateId, days: &Dates) -> Result<Vec<DayCounts>> {
+        let days = days.clone();
+        self.readers.run(move |connection| counts_of(connection, of, &days)).await
     }
 
-    async fn click_totals(
-        &self,
-        affiliate: AffiliateId,
-        links: &[LinkId],
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<DayCounts>> {
-        let links = links.to_vec();
-        self.readers.run(move |connection| totals_of(connection, affiliate, &links, from, to)).await
+    async fn click_totals(&self, of: AffiliateId, links: &[LinkId], days: &Dates) -> Result<Vec<DayCounts>> {
+        let (links, days) = (links.to_vec(), days.clone());
+        self.readers.run(move |connection| totals_of(connection, of, &links, &days)).await
     }
 }
 
@@ -137,11 +127,8 @@ fn add(change: &Transaction<'_>, counter: &CounterChange) -> Result<()> {
     Ok(())
 }
 
-fn counts_of(
-    connection: &Connection,
-    affiliate: AffiliateId,
-    (from, to): (i32, i32),
-) -> Result<Vec<DayCounts>> {
+fn counts_of(connection: &Connection, affiliate: AffiliateId, days: &Dates) -> Result<Vec<DayCounts>> {
+    let (from, to) = (days.start().num_days_from_ce(), days.end().num_days_from_ce());
     let mut statement = connection.prepare_cached(
         "SELECT day, field, clicks FROM counts WHERE affiliate = ? AND day BETWEEN ? AND ? ORDER BY day",
     )?;
@@ -166,8 +153,7 @@ fn totals_of(
     connection: &Connection,
     affiliate: AffiliateId,
     links: &[LinkId],
-    from: NaiveDate,
-    to: NaiveDate,
+    dates: &Dates,
 ) -> Result<Vec<DayCounts>> {
     let first = connection
         .prepare_cached("SELECT min(day) FROM counts WHERE affiliate = ?")?
@@ -183,7 +169,7 @@ fn totals_of(
         _ => true,
     };
     let mut days = Vec::new();
-    for day in from.max(first).iter_days().take_while(|day| *day <= to) {
+    for day in first.max(*dates.start()).iter_days().take_while(|day| day <= dates.end()) {
         let mut rows =
             statement.query(params![affiliate.bits().cast_signed(), day.num_days_from_ce(), least])?;
         let mut counts = Vec::new();

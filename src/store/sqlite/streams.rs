@@ -4,24 +4,17 @@
 use super::SqliteStore;
 use super::documents::part;
 use crate::clock::Clock;
-use crate::store::{Append, Entry, Partition, Result, StreamId, Streams};
+use crate::store::{Append, Entry, Result, Stream, StreamId, Streams};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 #[async_trait]
 impl Streams for SqliteStore {
-    async fn read_stream(
-        &self,
-        partition: Partition,
-        stream: &'static str,
-        after: StreamId,
-        limit: usize,
-    ) -> Result<Vec<Entry>> {
+    async fn read_stream(&self, of: Stream, after: StreamId, limit: usize) -> Result<Vec<Entry>> {
         self.entries(
             "SELECT ms, sequence, body FROM entries WHERE part = ? AND stream = ? AND (ms, sequence) > (?, ?)
              ORDER BY ms, sequence LIMIT ?",
-            partition,
-            stream,
+            of,
             after,
             limit,
         )
@@ -30,16 +23,14 @@ impl Streams for SqliteStore {
 
     async fn read_stream_back(
         &self,
-        partition: Partition,
-        stream: &'static str,
+        of: Stream,
         before: Option<StreamId>,
         limit: usize,
     ) -> Result<Vec<Entry>> {
         self.entries(
             "SELECT ms, sequence, body FROM entries WHERE part = ? AND stream = ? AND (ms, sequence) < (?, ?)
              ORDER BY ms DESC, sequence DESC LIMIT ?",
-            partition,
-            stream,
+            of,
             before.unwrap_or(StreamId(u64::MAX, u64::MAX)),
             limit,
         )
@@ -51,8 +42,7 @@ impl SqliteStore {
     async fn entries(
         &self,
         sql: &'static str,
-        partition: Partition,
-        stream: &'static str,
+        Stream(partition, stream): Stream,
         from: StreamId,
         limit: usize,
     ) -> Result<Vec<Entry>> {

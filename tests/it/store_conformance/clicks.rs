@@ -29,7 +29,7 @@ pub async fn clicks_are_applied_once(store: Arc<dyn Store>) {
     for _ in 0..2 {
         assert_eq!(store.apply_clicks(&batch).await.expect("the same again"), Committed::CursorAt(cursor(5)));
         assert_eq!(visits_of(&*store, 1).await, [10]);
-        let counts = store.click_counts(affiliate, day(1), day(1)).await.expect("counts");
+        let counts = store.click_counts(affiliate, &(day(1)..=day(1))).await.expect("counts");
         assert_eq!(counts[0].counts, [(Counter::Unique, 3)]);
     }
     let gap = clicks(&*store, visitor(1), false, &[11], 6, 7);
@@ -136,14 +136,14 @@ pub async fn counts_add_up_by_day(store: Arc<dyn Store>) {
         store.apply_clicks(&counts(partition, changes, from, to)).await.expect("a batch");
         from = to;
     }
-    let days = store.click_counts(AFFILIATE, day(1), day(30)).await.expect("counts");
+    let days = store.click_counts(AFFILIATE, &(day(1)..=day(30))).await.expect("counts");
     assert_eq!(days.iter().map(|day| day.day).collect::<Vec<_>>(), [day(2), day(30)]);
     for (found, expected) in days.iter().zip([11, 5]) {
         let found: BTreeMap<_, _> = found.counts.iter().cloned().collect();
         assert_eq!(found, counters.iter().map(|counter| (counter.clone(), expected)).collect());
     }
-    assert!(store.click_counts(AFFILIATE, day(3), day(29)).await.expect("counts").is_empty());
-    let totals = store.click_totals(AFFILIATE, &[], day(1), day(30)).await.expect("counts");
+    assert!(store.click_counts(AFFILIATE, &(day(3)..=day(29))).await.expect("counts").is_empty());
+    let totals = store.click_totals(AFFILIATE, &[], &(day(1)..=day(30))).await.expect("counts");
     assert_eq!(totals.iter().map(|day| day.day).collect::<Vec<_>>(), [day(2), day(30)]);
     for (found, expected) in totals.iter().zip([11, 5]) {
         let found: BTreeMap<_, _> = found.counts.iter().cloned().collect();
@@ -151,10 +151,11 @@ pub async fn counts_add_up_by_day(store: Arc<dyn Store>) {
     }
     // With the links that are asked for, and no others.
     let links = [LinkId::from_bits(1), LinkId::from_bits(2)];
-    let with = store.click_totals(AFFILIATE, &links, day(2), day(2)).await.expect("counts").remove(0);
+    let second = day(2)..=day(2);
+    let with = store.click_totals(AFFILIATE, &links, &second).await.expect("counts").remove(0);
     let found: BTreeMap<_, _> = with.counts.into_iter().collect();
     assert_eq!(found, counters[..5].iter().map(|counter| (counter.clone(), 11)).collect());
-    let without = store.click_totals(AFFILIATE, &links[1..], day(2), day(2)).await.expect("counts").remove(0);
+    let without = store.click_totals(AFFILIATE, &links[1..], &second).await.expect("counts").remove(0);
     assert_eq!(without.counts.len(), 3);
 }
 
@@ -175,7 +176,7 @@ pub async fn values_of_a_sub_id_past_the_cap_are_counted_together(store: Arc<dyn
     store.apply_clicks(&counts(partition, values, Cursor::default(), cursor(1))).await.expect("a batch");
     store.apply_clicks(&counts(partition, again, cursor(1), cursor(2))).await.expect("a batch");
 
-    let found = store.click_counts(AFFILIATE, day(1), day(1)).await.expect("counts").remove(0);
+    let found = store.click_counts(AFFILIATE, &(day(1)..=day(1))).await.expect("counts").remove(0);
     let found: BTreeMap<_, _> = found.counts.into_iter().collect();
     assert_eq!(found.len(), MAX_SUB_VALUES + 3);
     assert_eq!(found[&long], 2);

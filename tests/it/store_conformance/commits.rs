@@ -1,7 +1,7 @@
 //! Commits: whole or not at all, and once.
 
 use super::make::{NODE, advance, cursor, derived, enters, entry, leaves, remove, write};
-use counterfoil::for_tests::store::{Commit, Committed, Cursor, Log, Partition, Store, StreamId};
+use counterfoil::for_tests::store::{Commit, Committed, Cursor, Log, Partition, Store, Stream, StreamId};
 use std::sync::Arc;
 
 const HERE: Partition = Partition::Hashed(0);
@@ -20,7 +20,7 @@ fn first() -> Commit {
 async fn everything(store: &dyn Store) -> String {
     let documents = store.load(HERE, &["account:1".to_owned(), "account:2".to_owned()]).await;
     let members = store.members(HERE, "all", None, 10).await;
-    let entries = store.read_stream(HERE, "feed", StreamId::default(), 10).await;
+    let entries = store.read_stream(Stream(HERE, "feed"), StreamId::default(), 10).await;
     let cursors = store.cursors(NODE, Log::Facts).await;
     format!("{documents:?} {members:?} {entries:?} {cursors:?}")
 }
@@ -31,7 +31,7 @@ pub async fn a_commit_is_applied_once(store: Arc<dyn Store>) {
         store.load(HERE, &["account:1".to_owned()]).await.expect("a read").remove(0).expect("a document");
     assert_eq!((document.version, document.body.as_slice()), (1, &b"one"[..]));
     assert_eq!(store.members(HERE, "all", None, 10).await.expect("a read"), ["1"]);
-    let entries = store.read_stream(HERE, "feed", StreamId::default(), 10).await.expect("a read");
+    let entries = store.read_stream(Stream(HERE, "feed"), StreamId::default(), 10).await.expect("a read");
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].body, b"born");
 
@@ -111,7 +111,10 @@ pub async fn a_document_goes_if_nobody_wrote_it_since(store: Arc<dyn Store>) {
     let bodies: Vec<_> = documents.into_iter().map(|doc| doc.map(|doc| doc.body)).collect();
     assert_eq!(bodies, [None, Some(b"two".to_vec()), None]);
     assert_eq!(store.members(HERE, "all", None, 10).await.expect("a read"), ["2"]);
-    assert_eq!(store.read_stream(HERE, "feed", StreamId::default(), 10).await.expect("a read").len(), 2);
+    assert_eq!(
+        store.read_stream(Stream(HERE, "feed"), StreamId::default(), 10).await.expect("a read").len(),
+        2
+    );
 
     // What is gone is as what was never there.
     let again = derived(HERE, vec![write("account:1", 0, "anew")]);
@@ -185,7 +188,7 @@ pub async fn a_large_commit_is_applied_whole(store: Arc<dyn Store>) {
     );
     assert_eq!(store.members(HERE, "all", None, 5_000).await.expect("a read").len(), 1_200);
     assert_eq!(
-        store.read_stream(HERE, "feed", StreamId::default(), 5_000).await.expect("a read").len(),
+        store.read_stream(Stream(HERE, "feed"), StreamId::default(), 5_000).await.expect("a read").len(),
         1_200
     );
 }

@@ -1,7 +1,7 @@
 //! Streams.
 
 use super::make::entry;
-use counterfoil::for_tests::store::{Commit, Partition, Store, StreamId};
+use counterfoil::for_tests::store::{Commit, Partition, Store, Stream, StreamId};
 use std::sync::Arc;
 
 const HERE: Partition = Partition::Hashed(0);
@@ -15,7 +15,7 @@ pub async fn entries_are_read_in_order_from_both_ends(store: Arc<dyn Store>) {
     let mut seen = Vec::new();
     let mut after = StreamId::default();
     loop {
-        let page = store.read_stream(HERE, "feed", after, 7).await.expect("a page");
+        let page = store.read_stream(Stream(HERE, "feed"), after, 7).await.expect("a page");
         let Some(last) = page.last() else { break };
         after = last.id;
         seen.extend(page);
@@ -28,14 +28,14 @@ pub async fn entries_are_read_in_order_from_both_ends(store: Arc<dyn Store>) {
     let mut back = Vec::new();
     let mut before = None;
     loop {
-        let page = store.read_stream_back(HERE, "feed", before, 7).await.expect("a page");
+        let page = store.read_stream_back(Stream(HERE, "feed"), before, 7).await.expect("a page");
         let Some(last) = page.last() else { break };
         before = Some(last.id);
         back.extend(page);
     }
     back.reverse();
     assert_eq!(back, seen);
-    let nothing = store.read_stream_back(HERE, "feed", Some(StreamId::default()), 7).await;
+    let nothing = store.read_stream_back(Stream(HERE, "feed"), Some(StreamId::default()), 7).await;
     assert!(nothing.expect("nothing before the beginning").is_empty());
 }
 
@@ -45,7 +45,8 @@ pub async fn streams_and_partitions_are_apart(store: Arc<dyn Store>) {
     for (partition, stream, expected) in
         [(HERE, "feed", 1), (HERE, "changes", 1), (HERE, "none", 0), (Partition::Directory, "feed", 0)]
     {
-        let entries = store.read_stream(partition, stream, StreamId::default(), 9).await.expect("a read");
+        let entries =
+            store.read_stream(Stream(partition, stream), StreamId::default(), 9).await.expect("a read");
         assert_eq!(entries.len(), expected, "{partition:?} {stream}");
     }
 }

@@ -101,7 +101,7 @@ async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, PageEr
     let links: Vec<_> = links.into_iter().skip((number - 1) * ON_A_PAGE).take(ON_A_PAGE).collect();
     let ids: Vec<LinkId> = links.iter().map(|link| link.id).collect();
     let first = today - Days::new(DAYS - 1);
-    let clicks = clicks_of(&state.app.click_totals(affiliate.id, &ids, first, today).await?);
+    let clicks = clicks_of(&state.app.click_totals(affiliate.id, &ids, &(first..=today)).await?);
     let shown = links.iter().map(|link| {
         let (people, others) = clicks.get(&link.id).copied().unwrap_or_default();
         Shown {

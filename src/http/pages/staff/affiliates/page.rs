@@ -121,7 +121,7 @@ pub async fn links(state: &PageState, affiliate: &Affiliate) -> Result<Vec<Value
     let ids: Vec<LinkId> = all.iter().map(|link| link.id).collect();
     let today = state.app.zone().date_of(state.app.now());
     let first = today - Days::new(CHART_DAYS - 1);
-    let counts: Vec<DayCounts> = state.app.click_totals(affiliate.id, &ids, first, today).await?;
+    let counts: Vec<DayCounts> = state.app.click_totals(affiliate.id, &ids, &(first..=today)).await?;
     let sum = |wanted: &Counter| -> u64 {
         let all = counts.iter().flat_map(|day| &day.counts);
         all.filter(|(counter, _)| counter == wanted).map(|(_, count)| count).sum()
