@@ -197,6 +197,7 @@ impl Day {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::naive;
     use crate::domain::outcome::Verdict;
     use crate::domain::statement::{Adjustment, Line};
     use crate::store::Counter;
@@ -225,20 +226,7 @@ mod tests {
             closed_at: closed.then(|| "2026-05-04T08:00:00Z".parse().expect("an instant")),
             withdrawn: false,
             referrals: None,
-            statement: Statement {
-                affiliate_id: AffiliateId::from_bits(1),
-                month: month.parse().expect("a month"),
-                active_accounts: 0,
-                tier_from: 0,
-                total: lines.iter().map(|line| line.amount).sum::<Money>() + Money::from_cents(adjusted),
-                lines,
-                adjustments,
-                currency: "USD".to_owned(),
-                rules_hash: String::new(),
-                facts_hash: String::new(),
-                previous: None,
-                hash: String::new(),
-            },
+            statement: naive::statement(month, lines, adjustments),
         }
     }
 

@@ -594,8 +594,8 @@ const CREDIT: &str = "credit";
 mod tests {
     use super::*;
     use crate::domain::fact::Evidence;
+    use crate::domain::naive::credited;
     use crate::domain::outcome::Reason;
-    use crate::domain::program::Model;
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_767_276_000 + second, 0).expect("a time")
@@ -616,21 +616,6 @@ mod tests {
             evidence: Evidence::default(),
             delivery: None,
             warnings: Vec::new(),
-        }
-    }
-    fn credited(affiliate: Option<u64>, holds: &[HoldReason]) -> Attribution {
-        Attribution {
-            affiliate_id: affiliate.map(AffiliateId::from_bits),
-            link_id: None,
-            click_id: None,
-            clicked_at: None,
-            via: None,
-            model: Model::LastClick,
-            reason: if affiliate.is_some() { Reason::Attributed } else { Reason::NoEvidence },
-            holds: holds.to_vec(),
-            considered: Vec::new(),
-            code: None,
-            tie_break: None,
         }
     }
     fn credited_to_ann() -> Attribution {

@@ -48,4 +48,4 @@ pub mod token;
 pub mod website;
 
 #[cfg(test)]
-mod naive;
+pub mod naive;

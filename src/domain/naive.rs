@@ -1,12 +1,16 @@
 //! A second model of histories, slow and simple: for every day it checks whether the account was active at
 //! each instant at which something happened. Tests compare the rules with it. It relies only on `Zone`, which
-//! has a second model of its own. It also makes referrals from short texts and at random.
+//! has a second model of its own. It also makes referrals from short texts and at random, and
+//! decisions and statements that tests of other modules need.
 
+use super::attribution::Attribution;
 use super::calendar::{Month, Zone};
-use super::id::Plan;
+use super::id::{AffiliateId, Plan};
 use super::mark::Mark;
-use super::program::ActiveDays;
-use super::statement::{AccountEvent, Change, Referral};
+use super::money::Money;
+use super::outcome::{HoldReason, Reason};
+use super::program::{ActiveDays, Model};
+use super::statement::{AccountEvent, Adjustment, Change, Line, Referral, Statement};
 use chrono::{DateTime, Days, Duration, NaiveDate, NaiveTime, Utc};
 use proptest::prelude::*;
 
@@ -43,6 +47,42 @@ fn instants(scene: &Scene, days: u64) -> impl Strategy<Value = DateTime<Utc>> + 
     let seconds = prop_oneof![Just(0), Just(0), Just(-1), Just(1), Just(9 * 3600), Just(15 * 3600)];
     (0..days, seconds)
         .prop_map(move |(day, seconds)| zone.start_of(start + Days::new(day)) + Duration::seconds(seconds))
+}
+
+/// A decision without a click: credited, or to nobody.
+pub fn credited(affiliate: Option<u64>, holds: &[HoldReason]) -> Attribution {
+    Attribution {
+        affiliate_id: affiliate.map(AffiliateId::from_bits),
+        link_id: None,
+        click_id: None,
+        clicked_at: None,
+        via: None,
+        model: Model::LastClick,
+        reason: if affiliate.is_some() { Reason::Attributed } else { Reason::NoEvidence },
+        holds: holds.to_vec(),
+        considered: Vec::new(),
+        code: None,
+        tie_break: None,
+    }
+}
+
+/// An affiliate's statement, in dollars; its hashes are left empty.
+pub fn statement(month: &str, lines: Vec<Line>, adjustments: Vec<Adjustment>) -> Statement {
+    let adjusted: Money = adjustments.iter().map(|one| one.amount).sum();
+    Statement {
+        affiliate_id: AffiliateId::from_bits(1),
+        month: month.parse().expect("a month"),
+        active_accounts: 1,
+        tier_from: 0,
+        total: lines.iter().map(|line| line.amount).sum::<Money>() + adjusted,
+        lines,
+        adjustments,
+        currency: "USD".to_owned(),
+        rules_hash: String::new(),
+        facts_hash: String::new(),
+        previous: None,
+        hash: String::new(),
+    }
 }
 
 pub fn plan(name: &str) -> Plan {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 /// How long a person waits for a redirect.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -37,7 +38,7 @@ impl Customers {
 struct Load {
     customers: Arc<Customers>,
     stop: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Load {
@@ -241,7 +242,7 @@ async fn redis_flushed_under_load() {
 #[tokio::test]
 async fn a_thousand_copies_over_two_nodes_have_one_effect() {
     let redis = Server::start(Program::Redis, &[]);
-    let (first, second, _dir) = two_nodes(&redis).await;
+    let (first, second) = two_nodes(&redis).await;
     let partner = first.partner("two").await;
     let mut visitor = Visitor::default();
     visitor.clicks(&partner.link).await.expect_status(302);
@@ -283,9 +284,7 @@ async fn a_wiped_redis_is_rebuilt_to_the_same_statements() {
     let mut app = TestApp::start_with(&redis.url(), "").await;
     let partner = app.partner("wim").await;
     for account in ["a", "b", "c"] {
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await;
-        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+        app.refers(&partner, account).await.expect_status(201);
     }
     app.night_of("2026-05-04T04:15:00-04:00").await;
     app.happens("b", "late", "canceled", "2026-01-05T10:00:00-05:00").await.expect_status(201);
@@ -314,16 +313,11 @@ async fn a_wiped_redis_is_rebuilt_to_the_same_statements() {
 async fn a_lost_embedded_store_is_rebuilt_to_the_same_statements() {
     let mut app = TestApp::start().await;
     let partner = app.partner("lou").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    app.refers(&partner, "a").await.expect_status(201);
     app.night_of("2026-05-04T04:15:00-04:00").await;
     let before = app.statements("").await;
     assert_eq!(app.stop().await, Some(0));
-    for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
-        // SQLite removes the latter two when it ends well.
-        drop(std::fs::remove_file(app.data_dir().join(file)));
-    }
+    app.loses_its_store();
     app.run().await;
     statements_come_back(&app, &before).await;
     app.night_of("2026-05-04T04:15:00-04:00").await;
@@ -344,11 +338,9 @@ async fn statements_come_back(app: &TestApp, before: &[Value]) {
 #[tokio::test]
 async fn what_staff_did_on_one_node_to_what_another_node_knows_survives_a_wipe() {
     let redis = Server::start(Program::Redis, &[]);
-    let (first, second, _dir) = two_nodes(&redis).await;
+    let (first, second) = two_nodes(&redis).await;
     let partner = first.partner("una").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    first.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    first.refers(&partner, "a").await.expect_status(201);
     second.post("/v1/accounts/a/reject", &json!({"reason": "not theirs"})).await.expect_status(200);
     let suspend = format!("/v1/affiliates/{}/suspend", partner.id);
     second.post(&suspend, &json!({"reason": "looked at"})).await.expect_status(200);
@@ -414,29 +406,21 @@ async fn what_staff_do_is_not_refused_for_good_while_the_store_is_filled_again()
 }
 
 /// Two servers with the same keys on one Redis.
-async fn two_nodes(redis: &Server) -> (TestApp, TestApp, tempfile::TempDir) {
+async fn two_nodes(redis: &Server) -> (TestApp, TestApp) {
     let first = TestApp::start_with(&redis.url(), "").await;
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut second = TestApp::prepare(dir.path(), &redis.url(), "");
-    std::fs::create_dir_all(second.data_dir()).expect("a directory");
-    copy_dir(&first.data_dir().join("keys"), &second.data_dir().join("keys"));
-    second.run().await;
-    (first, second, dir)
+    let second = TestApp::start_beside(&first, &redis.url(), "").await;
+    (first, second)
 }
 
 #[tokio::test]
 async fn a_lost_embedded_store_is_rebuilt_by_the_command() {
     let mut app = TestApp::start().await;
     let partner = app.partner("reb").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    app.refers(&partner, "a").await.expect_status(201);
     app.night_of("2026-05-04T04:15:00-04:00").await;
     let before = app.statements("").await;
     assert_eq!(app.stop().await, Some(0));
-    for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
-        drop(std::fs::remove_file(app.data_dir().join(file)));
-    }
+    app.loses_its_store();
     let rebuilt = std::process::Command::new(env!("CARGO_BIN_EXE_counterfoil"))
         .args(["rebuild", "--json", "--config"])
         .arg(app.config())
@@ -449,6 +433,16 @@ async fn a_lost_embedded_store_is_rebuilt_by_the_command() {
     assert_eq!(report["clicks"], 1, "{report}");
     app.run().await;
     assert_eq!(app.statements("").await, before, "open months are projected again as well");
+}
+
+/// Asks for a night, which need not end.
+fn begin_night(app: &TestApp, as_of: &str) -> JoinHandle<Option<http::Answer>> {
+    let (to, asked) = (app.internal, json!({"as_of": as_of}).to_string());
+    tokio::spawn(async move {
+        let mut headers = bearer();
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        http::send("POST", to, "/v1/aggregate", &headers, asked).await
+    })
 }
 
 #[tokio::test]
@@ -477,12 +471,7 @@ async fn a_night_killed_between_its_steps_ends_with_the_same_bytes() {
     app.run().await;
     for round in 0..6_u64 {
         app.set_now(as_of).await;
-        let to = app.internal;
-        let night = tokio::spawn(async move {
-            let mut headers = bearer();
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
-            http::send("POST", to, "/v1/aggregate", &headers, json!({"as_of": as_of}).to_string()).await
-        });
+        let night = begin_night(&app, as_of);
         tokio::time::sleep(Duration::from_millis(3 + 9 * round)).await;
         app.kill();
         night.await.expect("a request");
@@ -505,18 +494,11 @@ async fn sigterm_in_the_middle_of_a_night_ends_soon_and_the_next_night_goes_on()
     let mut app = TestApp::start().await;
     for number in 0..30 {
         let partner = app.partner(&format!("p{number}")).await;
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await;
-        app.signs_up(&visitor, &format!("a{number}"), "growth").await.expect_status(201);
+        app.refers(&partner, &format!("a{number}")).await.expect_status(201);
     }
     let as_of = "2026-05-04T04:15:00-04:00";
     app.set_now(as_of).await;
-    let to = app.internal;
-    let night = tokio::spawn(async move {
-        let mut headers = bearer();
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        http::send("POST", to, "/v1/aggregate", &headers, json!({"as_of": as_of}).to_string()).await
-    });
+    let night = begin_night(&app, as_of);
     tokio::time::sleep(Duration::from_millis(10)).await;
     let begun = Instant::now();
     assert_eq!(app.stop().await, Some(0));
@@ -545,9 +527,7 @@ async fn a_night_comes_by_itself_and_one_of_two_nodes_makes_it() {
         nodes.push(app);
     }
     let partner = nodes[0].partner("sam").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    nodes[0].signs_up(&visitor, "a", "growth").await.expect_status(201);
+    nodes[0].refers(&partner, "a").await.expect_status(201);
     for node in &mut nodes {
         node.set_now("2026-01-02T04:15:01-05:00").await;
     }
@@ -589,9 +569,7 @@ async fn a_restored_disk_takes_a_new_epoch_and_skips_nothing() {
     std::fs::remove_dir_all(&data).expect("it was there");
     copy_dir(&backup, &data);
     app.run().await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await.expect_status(302);
-    let new = app.signs_up(&visitor, "c", "growth").await.expect_status(201).json();
+    let new = app.refers(&partner, "c").await.expect_status(201).json();
     assert_eq!(new["attributed"], true);
     app.settles().await;
     for account in ["a", "b", "c"] {
@@ -612,9 +590,7 @@ async fn a_backlog_is_not_skipped_when_an_old_copy_of_the_disk_went_further() {
     copy_dir(&data, &backup);
     app.run().await;
     let signs_up = async |app: &TestApp, account: &str, status: u16| {
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await.expect_status(302);
-        app.signs_up(&visitor, account, "growth").await.expect_status(status);
+        app.refers(&partner, account).await.expect_status(status);
     };
     signs_up(&app, "a", 201).await;
     app.settles().await;
@@ -669,9 +645,7 @@ async fn a_restored_disk_that_is_killed_while_the_store_is_away_loses_nothing_an
     copy_dir(&data, &backup);
     app.run().await;
     for account in ["a", "b", "c", "d", "e"] {
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await.expect_status(302);
-        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+        app.refers(&partner, account).await.expect_status(201);
     }
     app.settles().await;
     assert_eq!(app.stop().await, Some(0));
@@ -681,9 +655,7 @@ async fn a_restored_disk_that_is_killed_while_the_store_is_away_loses_nothing_an
     for account in ["f", "g"] {
         app.spawn();
         until_it_answers(&app).await;
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await.expect_status(302);
-        app.signs_up(&visitor, account, "growth").await.expect_status(202);
+        app.refers(&partner, account).await.expect_status(202);
         app.kill();
     }
     redis.start_again();
@@ -787,9 +759,7 @@ async fn a_redis_killed_at_any_step_of_a_night_has_what_it_lost_computed_by_the_
     app.run().await;
     for name in ["ana", "ben", "cho", "dan"] {
         let partner = app.partner(name).await;
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await;
-        app.signs_up(&visitor, name, "growth").await.expect_status(201);
+        app.refers(&partner, name).await.expect_status(201);
     }
     app.night_of("2026-04-05T04:15:00-04:00").await;
     let (mut day, mut interrupted) = (5, 0);
@@ -854,9 +824,7 @@ async fn a_store_that_lost_what_a_run_left_has_everything_computed() {
     let mut app = TestApp::start_with(&redis.url(), "").await;
     for name in ["ana", "ben", "cho"] {
         let partner = app.partner(name).await;
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await;
-        app.signs_up(&visitor, name, "growth").await.expect_status(201);
+        app.refers(&partner, name).await.expect_status(201);
     }
     app.night_of("2026-02-10T04:15:00-05:00").await;
     assert_eq!(app.night_of("2026-02-11T04:15:00-05:00").await["computed"], 0);

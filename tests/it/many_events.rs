@@ -1,7 +1,7 @@
 //! An account with thousands of events: each is known again, the next costs no more than the first, and what they say
 //! together is right.
 
-use crate::support::app::{TestApp, Visitor, bearer};
+use crate::support::app::{TestApp, bearer};
 use crate::support::http;
 use crate::support::servers::{Program, Server};
 use serde_json::{Value, json};
@@ -50,9 +50,7 @@ fn memory_kib(app: &TestApp) -> u64 {
 
 async fn thousands_of_events_are_known_and_counted(mut app: TestApp) {
     let partner = app.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "busy", "growth").await.expect_status(201);
+    app.refers(&partner, "busy").await.expect_status(201);
     app.set_now("2026-04-01T09:00:00-05:00").await;
     let lines = events();
     assert_all(&import(&app, &lines).await, "created");
@@ -94,9 +92,7 @@ async fn no_month_closes_while_an_event_that_is_kept_apart_is_lost() {
         let redis = Server::start(Program::Redis, &[]);
         let mut app = TestApp::start_with(&redis.url(), "").await;
         let partner = app.partner("ann").await;
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await;
-        app.signs_up(&visitor, "busy", "growth").await.expect_status(201);
+        app.refers(&partner, "busy").await.expect_status(201);
         app.set_now("2026-05-20T04:15:00-04:00").await;
         for number in 1..=40 {
             let kind = if number % 2 == 1 { "suspended" } else { "activated" };

@@ -58,9 +58,7 @@ async fn an_account_in_between_earns_after_the_mark_was_lowered_and_every_face_s
 async fn another_currency_than_that_of_the_first_closed_month_is_refused_at_start() {
     let mut app = TestApp::start().await;
     let partner = app.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.refers(&partner, "acct").await.expect_status(201);
     restart(&mut app, "[program]\ncurrency = \"EUR\"").await;
     restart(&mut app, "").await;
     app.night_of("2026-05-05T04:15:00-04:00").await;
@@ -76,9 +74,7 @@ async fn another_currency_than_that_of_the_first_closed_month_is_refused_at_star
 async fn a_rejected_referral_that_is_credited_again_earns() {
     let mut app = TestApp::start().await;
     let partner = app.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.refers(&partner, "acct").await.expect_status(201);
     app.post("/v1/accounts/acct/reject", &reason()).await.expect_status(200);
     app.night_of("2026-05-05T04:15:00-04:00").await;
     assert_eq!(total(&app, &partner.id, "2026-04").await, "0.00");
@@ -123,9 +119,7 @@ async fn a_node_whose_clock_runs_ahead_closes_no_month_that_the_store_finds_too_
     let redis = Server::start(Program::Redis, &[]);
     let mut app = TestApp::start_with(&redis.url(), "").await;
     let partner = app.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.refers(&partner, "acct").await.expect_status(201);
     let run = app.night_of("2099-05-05T04:15:00-04:00").await;
     let closed = run["closed"].as_array().expect("a list");
     assert!(closed.contains(&json!("2026-04")) && !closed.contains(&json!("2099-04")), "{run}");
@@ -168,9 +162,7 @@ async fn a_fact_that_cant_be_applied_is_set_aside_and_those_after_it_go_on() {
     assert_eq!(app.metric("counterfoil_facts_set_aside_total").await, 1);
     // Its affiliate's statements can't be computed: others' are, and no month closes.
     let other = app.partner("ben").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&other.link).await;
-    app.signs_up(&visitor, "others", "growth").await.expect_status(201);
+    app.refers(&other, "others").await.expect_status(201);
     let as_of = json!({"as_of": "2026-05-05T04:15:00-04:00"});
     app.set_now("2026-05-05T04:15:00-04:00").await;
     let run = app.post("/v1/aggregate", &as_of).await.expect_status(200).json();
@@ -208,10 +200,7 @@ async fn a_fact_that_cant_be_applied_is_set_aside_and_those_after_it_go_on() {
 /// Makes the store again from the journal.
 async fn lose_the_store(app: &mut TestApp) {
     assert_eq!(app.stop().await, Some(0));
-    for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
-        // The last two may not be there.
-        drop(std::fs::remove_file(app.data_dir().join(file)));
-    }
+    app.loses_its_store();
     app.run().await;
     app.settles().await;
 }
@@ -257,9 +246,7 @@ async fn a_document_of_the_directory_that_cant_be_read_stops_nobody_but_keeps_mo
     assert_eq!(app.stop().await, Some(0));
     let before = overwrite(&app, &format!("affiliate:{}", ann.id), b"{}");
     app.run().await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&ben.link).await;
-    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.refers(&ben, "acct").await.expect_status(201);
     let doctor = app.get("/v1/doctor").await.expect_status(200).text();
     assert!(doctor.contains(&ann.id), "{doctor}");
     assert_eq!(app.night_of("2026-05-05T04:15:00-04:00").await["closed"], json!([]));
@@ -282,9 +269,7 @@ async fn a_record_that_cant_be_read_is_set_aside_and_those_after_it_go_on() {
     )
     .await;
     app.run().await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.refers(&partner, "acct").await.expect_status(201);
     app.settles().await;
     let listed = app.get("/v1/facts/set-aside").await.expect_status(200).json();
     let [aside] = listed["data"].as_array().expect("a list").as_slice() else { panic!("{listed}") };

@@ -324,9 +324,7 @@ async fn a_node_that_never_comes_back_is_forgotten_and_the_others_go_on() {
 async fn a_rejection_is_kept_also_on_a_node_whose_clock_is_behind() {
     let mut pair = Pair::start().await;
     let ann = pair.first.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&ann.link).await;
-    pair.first.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    pair.first.refers(&ann, "acct").await.expect_status(201);
     pair.first.set_now("2026-01-01T09:14:00-05:00").await;
     pair.second.set_now("2026-01-01T09:11:00-05:00").await;
     acts(&pair.first, "/v1/accounts/acct/hold").await;

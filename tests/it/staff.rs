@@ -92,9 +92,7 @@ async fn status_of(app: &TestApp, affiliate: &str) -> Value {
 async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
     let app = TestApp::start().await;
     let partner = app.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.refers(&partner, "acct").await.expect_status(201);
     let known = app.get(&format!("/v1/affiliates/{}", partner.id)).await.json();
     let profile =
         json!({"name": known["name"], "email": known["email"], "paypal_email": known["paypal_email"]});
@@ -287,9 +285,7 @@ async fn applications_are_reviewed_and_all_of_it_is_on_record() {
 async fn held_referrals_claims_and_credits_are_decided_with_a_reason() {
     let app = TestApp::start_with("sqlite", "[holds]\nmin_seconds_to_signup = 10").await;
     let (ann, bob) = (app.partner("ann").await, app.partner("bob").await);
-    let mut visitor = Visitor::default();
-    visitor.clicks(&ann.link).await;
-    app.signs_up(&visitor, "too:fast", "growth").await.expect_status(201);
+    app.refers(&ann, "too:fast").await.expect_status(201);
     let browser = member(&app, "reviewer").await;
 
     let held = browser.get("/admin/held").await.expect_status(200).text();
@@ -769,9 +765,7 @@ async fn a_form_that_was_open_meanwhile_puts_nothing_back() {
 async fn a_rejected_account_has_crossed_on_no_page() {
     let mut app = TestApp::start().await;
     let partner = app.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "acct", "growth").await.expect_status(201);
+    app.refers(&partner, "acct").await.expect_status(201);
     app.set_now("2026-05-01T09:00:00-04:00").await;
     let admin = member(&app, "admin").await;
     let crossed = async |app: &TestApp| app.get("/v1/accounts/acct").await.json()["crossed_on"].clone();

@@ -89,9 +89,7 @@ async fn months_close_beside_a_node_without_facts_and_one_whose_last_fact_was_re
     let mut first = TestApp::start_with(&redis.url(), "").await;
     let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
     let partner = first.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    first.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    first.refers(&partner, "a").await.expect_status(201);
     // Their hearts beat by the clocks that the test sets.
     second.set_now("2026-02-10T04:15:00-05:00").await;
     let run = first.night_of("2026-02-10T04:15:00-05:00").await;
@@ -111,9 +109,7 @@ async fn no_month_closes_over_what_a_node_that_died_just_now_had_acknowledged() 
     let mut first = TestApp::start_with(&redis.url(), "").await;
     let mut second = TestApp::start_beside(&first, &gate.url(), "").await;
     let partner = second.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    first.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    first.refers(&partner, "a").await.expect_status(201);
     let as_of = json!({"as_of": "2026-02-10T04:15:00-05:00"});
     for app in [&mut second, &mut first] {
         app.set_now("2026-02-10T04:15:00-05:00").await;
@@ -194,9 +190,7 @@ async fn no_month_closes_on_a_redis_that_may_forget() {
     let redis = Server::start(Program::Redis, &[]);
     let mut app = TestApp::start_with(&redis.url(), "").await;
     let partner = app.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "a", "growth").await.expect_status(201);
+    app.refers(&partner, "a").await.expect_status(201);
     for policy in ["allkeys-lru", "volatile-ttl"] {
         redis.operate::<()>(&["CONFIG", "SET", "maxmemory-policy", policy]);
         let run = app.night_of("2026-02-10T04:15:00-05:00").await;
@@ -324,9 +318,7 @@ async fn verify_takes_no_refill_for_damage() {
     let mut app = TestApp::start_with(&redis.url(), "").await;
     for number in 0..20 {
         let partner = app.partner(&format!("p{number}")).await;
-        let mut visitor = Visitor::default();
-        visitor.clicks(&partner.link).await;
-        app.signs_up(&visitor, &format!("a{number}"), "growth").await.expect_status(201);
+        app.refers(&partner, &format!("a{number}")).await.expect_status(201);
     }
     app.night_of("2026-05-04T04:15:00-04:00").await;
     for _ in 0..5 {
@@ -502,9 +494,7 @@ async fn what_a_node_set_aside_that_is_forgotten_is_dropped_at_any_node_and_mont
     let mut first = TestApp::start_with(&redis.url(), "").await;
     let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
     let ann = first.partner("ann").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&ann.link).await;
-    first.signs_up(&visitor, "damaged", "growth").await.expect_status(201);
+    first.refers(&ann, "damaged").await.expect_status(201);
     first.settles().await;
     let account = Unreadable::make(&redis, "account:damaged");
     for event in ["e1", "e2"] {
@@ -624,9 +614,7 @@ async fn what_a_redis_has_lost_is_named_everywhere_and_no_month_closes_by_the_re
     let mut app = TestApp::start_with(&redis.url(), "").await;
     let ann = app.partner("ann").await;
     let signs_up = async |app: &TestApp, account: &str| {
-        let mut visitor = Visitor::default();
-        visitor.clicks(&ann.link).await;
-        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+        app.refers(&ann, account).await.expect_status(201);
     };
     for account in ["a", "b"] {
         signs_up(&app, account).await;

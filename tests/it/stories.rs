@@ -374,9 +374,7 @@ async fn clicks_made_while_a_link_was_off_stay_without_credit(app: TestApp) {
 
 async fn the_feed_and_the_audit_log_tell_what_happened(mut app: TestApp) {
     let partner = app.partner("fay").await;
-    let mut visitor = Visitor::default();
-    visitor.clicks(&partner.link).await;
-    app.signs_up(&visitor, "fed", "growth").await.expect_status(201);
+    app.refers(&partner, "fed").await.expect_status(201);
     app.happens("fed", "e1", "plan_changed", BEGINNING).await.expect_status(422);
     app.happens("fed", "e1", "suspended", BEGINNING).await.expect_status(201);
     app.happens("fed", "e2", "activated", BEGINNING).await.expect_status(201);

@@ -305,11 +305,9 @@ fn add_to_feed(
 mod tests {
     use super::super::{Located, apply, documents};
     use super::*;
-    use crate::domain::attribution::Attribution;
     use crate::domain::fact::{Evidence, Fact, Record};
     use crate::domain::id::{AffiliateId, NodeId};
-    use crate::domain::outcome::Reason;
-    use crate::domain::program::Model;
+    use crate::domain::naive;
     use crate::domain::statement::{AccountEvent, Change};
     use crate::store::sqlite::SqliteStore;
     use crate::store::{Cursor, Partition, Store};
@@ -333,19 +331,7 @@ mod tests {
             delivery: None,
             warnings: Vec::new(),
         };
-        let attribution = Attribution {
-            affiliate_id: affiliate.map(AffiliateId::from_bits),
-            link_id: None,
-            click_id: None,
-            clicked_at: None,
-            via: None,
-            model: Model::LastClick,
-            reason: if affiliate.is_some() { Reason::Attributed } else { Reason::NoEvidence },
-            holds: Vec::new(),
-            considered: Vec::new(),
-            code: None,
-            tie_break: None,
-        };
+        let attribution = naive::credited(affiliate, &[]);
         Decision { signup, received_at: at(received), signup_position: 1, attribution }.into()
     }
     fn event(change: Change) -> Fact {

@@ -21,17 +21,7 @@ fn tier(from: u32, rates: &[(&str, i64)]) -> Tier {
 
 /// The program of CallTrackingMetrics.
 fn rules() -> Rules {
-    Rules {
-        timezone: "America/New_York".into(),
-        currency: "USD".into(),
-        mark_days: 90,
-        active_days: ActiveDays::Cumulative,
-        tiers: vec![
-            tier(0, &[("performance", 39), ("growth", 99), ("connect", 299)]),
-            tier(25, &[("performance", 59), ("growth", 149), ("connect", 449)]),
-        ],
-        first_month: None,
-    }
+    Rules { first_month: None, ..crate::domain::commission::tests::rules() }
 }
 
 /// A program with one affiliate.

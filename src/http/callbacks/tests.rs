@@ -3,6 +3,7 @@ use crate::domain::account::{Origin, Standing};
 use crate::domain::attribution::Attribution;
 use crate::domain::id::NodeId;
 use crate::domain::money::Money;
+use crate::domain::naive::credited;
 use crate::domain::outcome::HoldReason;
 use crate::domain::program::{ActiveDays, Tier};
 use serde_json::json;
@@ -541,19 +542,7 @@ fn an_event_to_be_ignored_is_kept_by_a_bounded_name_and_spellings_of_the_four_ha
 fn decided() -> Account {
     let signup = signup_with("active", &json!(true)).expect("a good signup");
     let mut account = Account::new(signup.account_id.clone());
-    let attribution = Attribution {
-        affiliate_id: Some(AffiliateId::from_bits(7)),
-        link_id: None,
-        click_id: None,
-        clicked_at: None,
-        via: Some(Via::Code),
-        model: Model::LastClick,
-        reason: Reason::Attributed,
-        holds: vec![HoldReason::SameDomain],
-        considered: Vec::new(),
-        code: None,
-        tie_break: None,
-    };
+    let attribution = Attribution { via: Some(Via::Code), ..credited(Some(7), &[HoldReason::SameDomain]) };
     account.decide(&signup, Origin { at: now(), node: NodeId::from_bits(1), position: 1 }, &attribution);
     account
 }

@@ -165,6 +165,7 @@ fn part(doc: &StatementDoc) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::naive;
     use crate::http::pages::table::csv_file;
 
     #[test]
@@ -176,30 +177,19 @@ mod tests {
             amount: Money::from_cents(cents),
             note,
         };
-        let says = Statement {
-            affiliate_id: crate::domain::id::AffiliateId::from_bits(1),
-            month: "2026-04".parse().expect("a month"),
-            active_accounts: 3,
-            tier_from: 25,
-            lines: vec![
-                line("acct_1", 9_900, None),
-                line("acct_2", 0, Some(Note::NoRate)),
-                line("acct_3", 0, Some(Note::SettledElsewhere)),
-            ],
-            adjustments: vec![Adjustment {
-                for_month: "2026-03".parse().expect("a month"),
-                account_id: "acct_9".parse().expect("an id"),
-                stated: Money::from_cents(14_900),
-                now: Money::from_cents(9_900),
-                amount: Money::from_cents(-5_000),
-            }],
-            total: Money::from_cents(4_900),
-            currency: "USD".into(),
-            rules_hash: String::new(),
-            facts_hash: String::new(),
-            previous: None,
-            hash: String::new(),
+        let lines = vec![
+            line("acct_1", 9_900, None),
+            line("acct_2", 0, Some(Note::NoRate)),
+            line("acct_3", 0, Some(Note::SettledElsewhere)),
+        ];
+        let adjustment = Adjustment {
+            for_month: "2026-03".parse().expect("a month"),
+            account_id: "acct_9".parse().expect("an id"),
+            stated: Money::from_cents(14_900),
+            now: Money::from_cents(9_900),
+            amount: Money::from_cents(-5_000),
         };
+        let says = Statement { tier_from: 25, ..naive::statement("2026-04", lines, vec![adjustment]) };
         let csv = String::from_utf8(csv_file(&statement_lines(&says))).expect("text");
         assert_eq!(
             csv,

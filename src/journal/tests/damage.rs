@@ -30,14 +30,20 @@ fn open(data_dir: &Path) -> Result<Journal, JournalError> {
     Journal::open(data_dir, &Settings::default())
 }
 
+/// A closed journal of three records in each log, and the newest file of one of them.
+fn closed_story(log: Log) -> (Story, PathBuf) {
+    let mut story = Story::new();
+    story.facts(3);
+    story.clicks(3);
+    story.close();
+    let file = story.newest(log);
+    (story, file)
+}
+
 #[test]
 fn a_tail_torn_at_any_byte_is_cut_off_and_nothing_else() {
     for log in [Log::Facts, Log::Clicks] {
-        let mut story = Story::new();
-        story.facts(3);
-        story.clicks(3);
-        story.close();
-        let file = story.newest(log);
+        let (mut story, file) = closed_story(log);
         let whole = fs::read(&file).expect("bytes");
         let start = {
             let reader = Reader::open_at(story.dir.path(), log, 2, true).expect("a reader");
@@ -64,11 +70,7 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_nothing_else() {
 #[test]
 fn a_record_that_was_flushed_is_missed() {
     for log in [Log::Facts, Log::Clicks] {
-        let mut story = Story::new();
-        story.facts(3);
-        story.clicks(3);
-        story.close();
-        let file = story.newest(log);
+        let (mut story, file) = closed_story(log);
         let length = fs::metadata(&file).expect("a file").len();
         fs::File::options().write(true).open(&file).and_then(|it| it.set_len(length - 1)).expect("cut");
         let Err(JournalError::Damage(damage)) = story.open() else { panic!("damage was taken for a tail") };

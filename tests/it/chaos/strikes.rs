@@ -36,10 +36,7 @@ impl World {
             }
             Fault::StoreLost => {
                 self.stops(hit.node).await;
-                for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
-                    // SQLite removes the latter two when it ends well.
-                    std::fs::remove_file(self.nodes[hit.node].app.data_dir().join(file)).ok();
-                }
+                self.nodes[hit.node].app.loses_its_store();
                 self.nodes[hit.node].app.run().await;
             }
             Fault::DiskFrozen => {

@@ -192,6 +192,13 @@ scopes = ["admin", "callback"]
         let sent = Command::new("kill").arg(signal).arg(self.pid().to_string()).status().expect("kill runs");
         assert!(sent.success());
     }
+    /// Loses its embedded store, while it is stopped.
+    pub fn loses_its_store(&self) {
+        for file in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
+            // SQLite removes the latter two when it ends well.
+            drop(std::fs::remove_file(self.data_dir().join(file)));
+        }
+    }
     /// Asks it to stop; answers its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         self.signal("-TERM");
@@ -244,6 +251,12 @@ scopes = ["admin", "callback"]
         let body = json!({"account_id": account, "plan": plan, "signed_up_at": self.now,
             "click": visitor.cfoil, "cookie": visitor.cookie});
         self.post("/v1/signups", &body).await
+    }
+    /// A new visitor clicks an affiliate's link and signs up.
+    pub async fn refers(&self, partner: &Partner, account: &str) -> Answer {
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await.expect_status(302);
+        self.signs_up(&visitor, account, "growth").await
     }
     /// Something happens to an account.
     pub async fn happens(&self, account: &str, event: &str, kind: &str, at: &str) -> Answer {

@@ -2,6 +2,7 @@ use super::*;
 use crate::app::{ReferralState, ReferralSummary};
 use crate::domain::calendar::Month;
 use crate::domain::id::LinkId;
+use crate::domain::naive;
 use crate::domain::outcome::Verdict;
 use crate::domain::statement::{Adjustment, Line, Statement};
 use crate::store::{Counter, DayCounts};
@@ -81,26 +82,15 @@ fn statement() -> Statement {
         amount: Money::from_cents(9_900),
         note: None,
     };
-    Statement {
-        affiliate_id: AffiliateId::from_bits(1),
-        month: Month { year: 2026, month: 4 },
-        active_accounts: 1,
-        tier_from: 0,
-        lines: vec![line("acct_81", "2026-04-20"), line("acct_82", "2026-03-01")],
-        adjustments: vec![Adjustment {
-            for_month: Month { year: 2026, month: 3 },
-            account_id: "acct_9".parse().expect("a literal"),
-            stated: Money::from_cents(14_900),
-            now: Money::from_cents(9_900),
-            amount: Money::from_cents(-5_000),
-        }],
-        total: Money::from_cents(4_900),
-        currency: "USD".into(),
-        rules_hash: String::new(),
-        facts_hash: String::new(),
-        previous: None,
-        hash: String::new(),
-    }
+    let adjustment = Adjustment {
+        for_month: Month { year: 2026, month: 3 },
+        account_id: "acct_9".parse().expect("a literal"),
+        stated: Money::from_cents(14_900),
+        now: Money::from_cents(9_900),
+        amount: Money::from_cents(-5_000),
+    };
+    let lines = vec![line("acct_81", "2026-04-20"), line("acct_82", "2026-03-01")];
+    naive::statement("2026-04", lines, vec![adjustment])
 }
 
 fn asked(query: &str) -> (Question, Report) {
