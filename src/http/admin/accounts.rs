@@ -49,7 +49,7 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
     responses((status = 200, body = AccountView, description = "The account"))
 )]
 pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) -> Result<Response, Problem> {
-    Ok(ok(&view_of(&state, &id).await?))
+    show_now(&state, &id).await
 }
 
 /// Credits an account by hand, as of its signup.
@@ -60,8 +60,7 @@ pub async fn show(State(state): State<ApiState>, PathId(id): PathId<AccountId>) 
     post, path = "/v1/accounts/{account_id}/attribution", tag = "accounts",
     request_body(content = CreditRequest, description = "To whom, and why"),
     responses(
-        (status = 200, body = AccountView, description = "The account as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 200, body = AccountView, description = "The account as it is now"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`affiliate_never_active`"),
     )
 )]
@@ -82,8 +81,7 @@ pub async fn credit(act: Act<AccountId, CreditRequest>) -> Result<Response, Prob
     params(("review" = ReviewAction, Path, description = "Which")),
     request_body(content = ReviewRequest, description = "Why"),
     responses(
-        (status = 200, body = AccountView, description = "The account as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 200, body = AccountView, description = "The account as it is now"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`not_referred`"),
     )
 )]
@@ -94,7 +92,12 @@ pub async fn review(act: Act<(AccountId, ReviewAction), ReviewRequest>) -> Resul
 }
 
 async fn show_now(state: &ApiState, id: &AccountId) -> Result<Response, Problem> {
-    Ok(ok(&view_of(state, id).await?))
+    let account = state.app.account(id).await?.ok_or(Problem::UnknownAccount)?;
+    let status = state.app.status_of(&account);
+    let directory = state.app.directory();
+    let affiliate = account.credited_to.and_then(|id| directory.affiliate(id));
+    let name = affiliate.map(|affiliate| affiliate.profile.name.clone());
+    Ok(ok(&AccountView::of(&account, name, &status)))
 }
 
 fn which_list(params: &mut Params) -> Result<AccountList, Problem> {
@@ -110,15 +113,6 @@ fn which_list(params: &mut Params) -> Result<AccountList, Problem> {
         }
     }
     Ok(chosen)
-}
-
-async fn view_of(state: &ApiState, id: &AccountId) -> Result<AccountView, Problem> {
-    let account = state.app.account(id).await?.ok_or(Problem::UnknownAccount)?;
-    let status = state.app.status_of(&account);
-    let directory = state.app.directory();
-    let affiliate = account.credited_to.and_then(|id| directory.affiliate(id));
-    let name = affiliate.map(|affiliate| affiliate.profile.name.clone());
-    Ok(AccountView::of(&account, name, &status))
 }
 
 /// An account, in a list.

@@ -77,7 +77,7 @@ pub async fn show(
     State(state): State<ApiState>,
     PathId(id): PathId<AffiliateId>,
 ) -> Result<Response, Problem> {
-    Ok(ok(&view_of(&state, id).await?))
+    show_now(&state, id).await
 }
 
 /// Changes an affiliate's profile.
@@ -87,8 +87,7 @@ pub async fn show(
     patch, path = "/v1/affiliates/{affiliate_id}", tag = "affiliates",
     request_body(content = ChangedAffiliate, description = "What changes"),
     responses(
-        (status = 200, body = AffiliateView, description = "The affiliate as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 200, body = AffiliateView, description = "The affiliate as it is now"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`email_taken`, `code_taken`"),
     )
 )]
@@ -105,8 +104,7 @@ pub async fn change(act: Act<AffiliateId, ChangedAffiliate>) -> Result<Response,
     params(("step" = StepName, Path, description = "Which")),
     request_body(content = super::ReasonRequest, description = "Why"),
     responses(
-        (status = 200, body = AffiliateView, description = "The affiliate as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 200, body = AffiliateView, description = "The affiliate as it is now"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`wrong_status`"),
     )
 )]
@@ -126,8 +124,7 @@ pub async fn step(act: Act<(AffiliateId, StepName), ReasonRequest>) -> Result<Re
     post, path = "/v1/affiliates/{affiliate_id}/reject", tag = "affiliates",
     request_body(content = ReviewRequest, description = "Why"),
     responses(
-        (status = 200, body = AffiliateView, description = "The affiliate as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 200, body = AffiliateView, description = "The affiliate as it is now"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`wrong_status`"),
     )
 )]
@@ -148,17 +145,13 @@ async fn take_step(
 }
 
 async fn show_now(state: &ApiState, id: AffiliateId) -> Result<Response, Problem> {
-    Ok(ok(&view_of(state, id).await?))
-}
-
-async fn view_of(state: &ApiState, id: AffiliateId) -> Result<AffiliateView, Problem> {
     let directory = state.app.directory();
     let affiliate = directory.affiliate(id).ok_or(Problem::UnknownAffiliate)?;
     let link = directory.link(affiliate.default_link).map(AsRef::as_ref);
     let mut view = AffiliateView::of(affiliate, link, state);
     let referrals = state.app.referral_count(id).await?;
     view.counts = Some(Counts { links: directory.links_of(id).len() as u64, referrals });
-    Ok(view)
+    Ok(ok(&view))
 }
 
 named! {

@@ -46,8 +46,7 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
     post, path = "/v1/claims/{claim_id}/decision", tag = "claims",
     request_body(content = NewDecision, description = "How, and why"),
     responses(
-        (status = 200, body = ClaimView, description = "The claim as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 200, body = ClaimView, description = "The claim as it is now"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`already_decided`"),
     )
 )]

@@ -30,8 +30,7 @@ pub async fn set_aside(State(state): State<ApiState>, params: Params) -> Result<
     post, path = "/v1/facts/set-aside/{fact_id}/retry", tag = "operation",
     request_body(content = ReviewRequest, description = "Why"),
     responses(
-        (status = 204, description = "It was applied; if the rules refuse it, that is the answer"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 204, description = "It was applied; if the rules refuse it, that is the answer"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`still_unreadable`, `of_another_node`, or why the rules refuse it"),
     )
 )]
@@ -45,8 +44,7 @@ pub async fn retry(act: Act<SetAsideId, ReviewRequest>) -> Result<Response, Prob
     post, path = "/v1/facts/set-aside/{fact_id}/drop", tag = "operation",
     request_body(content = ReviewRequest, description = "Why"),
     responses(
-        (status = 204, description = "It is dropped"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 204, description = "It is dropped"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`of_another_node`"),
     )
 )]

@@ -61,8 +61,7 @@ pub async fn list(
     post, path = "/v1/links/{link_id}/disable", tag = "links",
     request_body(content = super::ReasonRequest, description = "Why: the affiliate reads it in the mail and in the portal. Programs from before it was asked for may leave it out"),
     responses(
-        (status = 200, body = LinkView, description = "Off"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
+        (status = 200, body = LinkView, description = "Off"), super::Later,
         (status = 409, body = ProblemDoc, content_type = "application/problem+json", description = "`default_link`: suspend the affiliate instead"),
     )
 )]
@@ -79,10 +78,7 @@ pub async fn disable(act: Act<LinkId, ReasonRequest>) -> Result<Response, Proble
 #[utoipa::path(
     post, path = "/v1/links/{link_id}/enable", tag = "links",
     request_body(content = super::Nothing, description = "Nothing"),
-    responses(
-        (status = 200, body = LinkView, description = "On"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    )
+    responses((status = 200, body = LinkView, description = "On"), super::Later)
 )]
 pub async fn enable(act: Act<LinkId, Nothing>) -> Result<Response, Problem> {
     let link = find(&act.state, act.at)?;

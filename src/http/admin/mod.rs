@@ -29,6 +29,8 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::openapi::{self, RefOr};
 
 /// What a program of staff asks to have done: who asks, what the path names, and what the body says.
 pub struct Act<At, Body> {
@@ -74,6 +76,17 @@ pub struct Deferred {
     pub id: String,
     /// Always true.
     pub accepted: bool,
+}
+
+/// The same, as an operation's answer in the API document.
+pub struct Later;
+
+impl utoipa::IntoResponses for Later {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let body = openapi::Content::new(Some(openapi::Ref::from_schema_name("Deferred")));
+        let kept = openapi::ResponseBuilder::new().description("Kept; done when the store is back");
+        BTreeMap::from([("202".to_owned(), RefOr::T(kept.content("application/json", body).build()))])
+    }
 }
 
 /// `202`: on disk, done when the store is back.

@@ -68,10 +68,7 @@ pub async fn send_activation(act: Act<AffiliateId, Nothing>) -> Result<Response,
 #[utoipa::path(
     post, path = "/v1/affiliates/{affiliate_id}/sign-out", tag = "affiliates",
     request_body(content = super::Nothing, description = "Nothing"),
-    responses(
-        (status = 204, description = "Signed out everywhere"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    )
+    responses((status = 204, description = "Signed out everywhere"), super::Later)
 )]
 pub async fn sign_out(act: Act<AffiliateId, Nothing>) -> Result<Response, Problem> {
     let ended = act.state.app.sign_out_everywhere(&act.actor, Person::Affiliate(act.at)).await;

@@ -51,10 +51,7 @@ pub async fn list(State(state): State<ApiState>, page: PageParams) -> Result<Res
 #[utoipa::path(
     patch, path = "/v1/staff/{staff_id}", tag = "staff",
     request_body(content = ChangedStaff, description = "What changes"),
-    responses(
-        (status = 200, body = StaffView, description = "The member as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    )
+    responses((status = 200, body = StaffView, description = "The member as it is now"), super::Later)
 )]
 pub async fn change(act: Act<StaffId, ChangedStaff>) -> Result<Response, Problem> {
     changed(&act.state, &act.actor, act.at, Some(act.asked.role), None).await
@@ -78,10 +75,7 @@ pub async fn invite(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
 #[utoipa::path(
     post, path = "/v1/staff/{staff_id}/disable", tag = "staff",
     request_body(content = super::Nothing, description = "Nothing"),
-    responses(
-        (status = 200, body = StaffView, description = "The member as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    )
+    responses((status = 200, body = StaffView, description = "The member as it is now"), super::Later)
 )]
 pub async fn disable(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
     changed(&act.state, &act.actor, act.at, None, Some(true)).await
@@ -91,10 +85,7 @@ pub async fn disable(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
 #[utoipa::path(
     post, path = "/v1/staff/{staff_id}/enable", tag = "staff",
     request_body(content = super::Nothing, description = "Nothing"),
-    responses(
-        (status = 200, body = StaffView, description = "The member as it is now"),
-        (status = 202, body = super::Deferred, description = "Kept; done when the store is back"),
-    )
+    responses((status = 200, body = StaffView, description = "The member as it is now"), super::Later)
 )]
 pub async fn enable(act: Act<StaffId, Nothing>) -> Result<Response, Problem> {
     changed(&act.state, &act.actor, act.at, None, Some(false)).await
