@@ -56,13 +56,9 @@ impl ApiKeys {
             return Err(Cause::NotBearer);
         }
         let digest: [u8; 32] = Sha256::digest(key).into();
-        let found =
-            self.keys.iter().fold(
-                None,
-                |found, (known, caller)| {
-                    if bool::from(known.ct_eq(&digest)) { Some(caller) } else { found }
-                },
-            );
+        let found = self.keys.iter().fold(None, |found, (known, caller)| {
+            bool::from(known.ct_eq(&digest)).then_some(caller).or(found)
+        });
         found.ok_or(Cause::UnknownKey)
     }
 

@@ -9,7 +9,7 @@
 use super::client_ip::client_ip;
 use super::consent;
 use super::flood::FloodLimiter;
-use super::script::{self, method_not_allowed};
+use super::script::{self, empty, method_not_allowed};
 use super::visitor_cookie::VisitorCookie;
 use crate::clock::Clock;
 use crate::config::CookieMode;
@@ -141,11 +141,7 @@ impl Edge {
         match path {
             script::PATH => script::answer(request.method(), &self.script),
             consent::PATH => self.consent(request),
-            _ => {
-                let mut response = Response::new(Full::default());
-                *response.status_mut() = StatusCode::NOT_FOUND;
-                response
-            }
+            _ => empty(StatusCode::NOT_FOUND),
         }
     }
 
@@ -226,8 +222,7 @@ impl Edge {
             page.write(query, token, scratch);
             HeaderValue::from_bytes(scratch)
         });
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = StatusCode::FOUND;
+        let mut response = empty(StatusCode::FOUND);
         let headers = response.headers_mut();
         headers.reserve(8);
         headers.insert(LOCATION, location.unwrap_or_else(|_| self.plain_landing.clone()));
@@ -297,8 +292,7 @@ pub(super) fn asks_for_privacy(headers: &HeaderMap) -> bool {
 /// 403, and nothing that a browser could keep or retry by itself. A 5xx would let strangers make a balancer take a
 /// healthy node out; after a 204 browsers stay where they are when the link is followed.
 fn refused_prefetch() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::FORBIDDEN;
+    let mut response = empty(StatusCode::FORBIDDEN);
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response.headers_mut().insert(ROBOTS, NO_INDEX);
     response

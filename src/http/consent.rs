@@ -5,7 +5,7 @@
 //! a click that they never made.
 
 use super::click::{Edge, asks_for_privacy};
-use super::script::method_not_allowed;
+use super::script::{empty, method_not_allowed};
 use crate::config::CookieMode;
 use crate::domain::query::Query;
 use crate::domain::token::{ClickClaim, VisitorClaim};
@@ -27,12 +27,10 @@ impl Edge {
         if request.method() != Method::POST {
             return method_not_allowed("POST");
         }
-        let mut response = Response::new(Full::default());
         let Some(origin) = self.allowed_origin(request.headers()) else {
-            *response.status_mut() = StatusCode::FORBIDDEN;
-            return response;
+            return empty(StatusCode::FORBIDDEN);
         };
-        *response.status_mut() = StatusCode::NO_CONTENT;
+        let mut response = empty(StatusCode::NO_CONTENT);
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));

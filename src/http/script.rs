@@ -42,9 +42,15 @@ pub fn answer(method: &Method, body: &Bytes) -> Response<Full<Bytes>> {
 
 /// 405, with what is allowed.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// An answer that is only a status.
+pub(super) fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
     response
 }
 
