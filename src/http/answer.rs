@@ -1,9 +1,8 @@
 //! Answers of the shapes that all routes share.
 
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 use serde::Serialize;
 
 /// Says that the answer is that of an earlier request with the same facts.
@@ -16,10 +15,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let Ok(bytes) = serde_json::to_vec(body) else {
         return super::error::Problem::Internal.into_response();
     };
-    let mut response = Response::new(Body::from(bytes));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    (status, [(CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
 /// `200` with a JSON answer.
@@ -28,9 +24,8 @@ pub fn ok(body: &impl Serialize) -> Response {
 }
 
 /// Marks an answer as that of an earlier request.
-pub fn replayed(mut response: Response) -> Response {
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    response
+pub fn replayed(response: Response) -> Response {
+    ([(REPLAYED, "true")], response).into_response()
 }
 
 /// A page of a list.

@@ -11,7 +11,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,11 +20,6 @@ use std::time::{Duration, Instant};
 /// Gives every answer its headers.
 pub async fn guard(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    add_headers(response.headers_mut());
-    response
-}
-
-fn add_headers(headers: &mut HeaderMap) {
     let defaults = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -32,6 +27,12 @@ fn add_headers(headers: &mut HeaderMap) {
         (REFERRER_POLICY, "no-referrer"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ];
+    add_headers(response.headers_mut(), &defaults);
+    response
+}
+
+/// Adds headers that an answer does not have itself.
+pub fn add_headers(headers: &mut HeaderMap, defaults: &[(HeaderName, &'static str)]) {
     for (name, value) in defaults {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

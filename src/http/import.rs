@@ -17,11 +17,10 @@ use crate::domain::outcome::FactOutcome;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt, stream};
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -54,9 +53,8 @@ pub async fn import(
     let dry_run = params.optional("dry_run")?.unwrap_or(false);
     params.done()?;
     let job = Job { state, actor, dry_run };
-    let mut response = Response::new(Body::from_stream(results(job, Lines::new(request.into_body()))));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
-    Ok(response)
+    let results = Body::from_stream(results(job, Lines::new(request.into_body())));
+    Ok(([(CONTENT_TYPE, NDJSON)], results).into_response())
 }
 
 /// What became of a line.
@@ -187,18 +185,14 @@ impl Job {
     /// Takes a fact in, or says what would come of it.
     async fn put(&self, id: &AccountId, fact: Fact) -> Ending {
         if self.dry_run {
-            return self.foresee(id, &fact).await;
+            let account = self.state.app.account(id).await?.unwrap_or_else(|| Account::new(id.clone()));
+            return foresee(account, &fact, self.state.app.now());
         }
         let submitted = self.state.app.submit(&self.actor, fact).await?;
         match submitted.outcome {
             FactOutcome::Refused => Err(submitted.refusal.map_or(Problem::Conflict, Problem::from)),
             outcome => ending_of(outcome),
         }
-    }
-
-    async fn foresee(&self, id: &AccountId, fact: &Fact) -> Ending {
-        let account = self.state.app.account(id).await?.unwrap_or_else(|| Account::new(id.clone()));
-        foresee(account, fact, self.state.app.now())
     }
 }
 

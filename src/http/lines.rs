@@ -54,11 +54,9 @@ impl Lines {
                 return None;
             }
             if let Err(problem) = self.fill().await {
-                self.ended = true;
-                self.pending.clear();
-                self.searched = 0;
-                self.skipping = false;
-                return Some(Line { number: self.number + 1, text: Err(problem) });
+                let number = self.number + 1;
+                *self = Self { number, ended: true, ..Self::new(Body::empty()) };
+                return Some(Line { number, text: Err(problem) });
             }
         }
     }
