@@ -2,10 +2,9 @@
 
 use super::{PageError, answer};
 use axum::extract::Path;
-use axum::response::Response;
-use bytes::Bytes;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use http::{HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
@@ -36,8 +35,6 @@ pub async fn file(Path(name): Path<String>) -> Result<Response, PageError> {
         name if name == js() => ("text/javascript; charset=utf-8", JS),
         _ => return Err(PageError::NotFound),
     };
-    let mut response = answer(StatusCode::OK, media_type, Bytes::from_static(text.as_bytes()));
-    let long = HeaderValue::from_static("public, max-age=31536000, immutable");
-    response.headers_mut().insert(CACHE_CONTROL, long);
-    Ok(response)
+    let long = [(CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    Ok((long, answer(StatusCode::OK, media_type, text)).into_response())
 }

@@ -6,26 +6,18 @@ use crate::http::body;
 use axum::extract::{FromRequest, Request};
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, StatusCode};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// A form as sent: fields are taken one by one, and each may be found wrong.
-#[derive(Debug, Default, Clone)]
-pub struct Form {
-    typed: BTreeMap<String, String>,
-    errors: BTreeMap<&'static str, String>,
-    /// The faulty fields as they were found.
-    order: Vec<&'static str>,
-    status: StatusCode,
-}
-
-/// A form to be shown: what was typed, and what is wrong with it.
+/// A form: fields are taken one by one, and each may be found wrong. It is shown again with what was typed, without
+/// passwords, and with what is wrong.
 #[derive(Debug, Default, Clone, Serialize)]
-pub struct FormView {
-    /// By field.
+pub struct Form {
+    /// What was typed, by field.
+    #[serde(serialize_with = "without_secrets")]
     pub values: BTreeMap<String, String>,
-    /// By field, in words.
+    /// What is wrong, by field, in words.
     pub errors: BTreeMap<&'static str, String>,
     /// The faulty fields in the order in which they were found.
     pub order: Vec<&'static str>,
@@ -34,50 +26,50 @@ pub struct FormView {
     pub status: StatusCode,
 }
 
-impl FormView {
-    /// A form with some fields filled in.
-    pub fn with<const N: usize>(values: [(&str, Option<&str>); N]) -> Self {
-        let values =
-            values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-        Self { values: values.collect(), ..Self::default() }
-    }
-    /// The same, with a fault of one field.
-    #[must_use]
-    pub fn error(mut self, name: &'static str, sentence: &str) -> Self {
-        self.errors.insert(name, sentence.to_owned());
-        self.order.push(name);
-        self
-    }
-}
-
 /// Fields that are never shown again.
 const SECRET: [&str; 7] =
     ["password", "new_password", "old_password", "email_password", "paypal_password", "csrf", "token"];
 
+fn without_secrets<S: Serializer>(values: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(values.iter().filter(|(name, _)| !SECRET.contains(&name.as_str())))
+}
+
 impl Form {
     /// Reads `application/x-www-form-urlencoded`; no field twice.
     pub fn read(bytes: &[u8]) -> Result<Self, PageError> {
-        let mut typed = BTreeMap::new();
+        let mut values = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(bytes) {
             // Browsers send line breaks as CR LF.
-            if typed.insert(name.into_owned(), value.replace("\r\n", "\n")).is_some() {
+            if values.insert(name.into_owned(), value.replace("\r\n", "\n")).is_some() {
                 return Err(PageError::BadRequest);
             }
         }
-        Ok(Self { typed, ..Self::default() })
+        Ok(Self { values, ..Self::default() })
     }
 
+    /// A form with some fields filled in.
+    pub fn with<const N: usize>(values: [(&str, Option<&str>); N]) -> Self {
+        Self::default().or(values)
+    }
+    /// The same form, with these fields filled in where it has nothing.
+    #[must_use]
+    pub fn or<const N: usize>(mut self, values: [(&str, Option<&str>); N]) -> Self {
+        for (name, value) in values.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            self.values.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        self
+    }
     /// A field as typed, but for blanks at its ends; empty if it was not sent.
     pub fn text(&self, name: &str) -> &str {
-        self.typed.get(name).map_or("", |text| text.trim())
+        self.values.get(name).map_or("", |text| text.trim())
     }
     /// A password: exactly as typed.
     pub fn secret(&self, name: &str) -> &str {
-        self.typed.get(name).map_or("", String::as_str)
+        self.values.get(name).map_or("", String::as_str)
     }
     /// Whether a field was sent. Browsers send a box only if it is ticked.
     pub fn has(&self, name: &str) -> bool {
-        self.typed.contains_key(name)
+        self.values.contains_key(name)
     }
     /// Finds a field wrong. The first fault of a field stands.
     pub fn wrong(&mut self, name: &'static str, sentence: impl Into<String>) {
@@ -118,17 +110,6 @@ impl Form {
     pub fn wrong_as(&mut self, faults: Vec<(&'static str, BadInput)>) {
         for (name, fault) in faults {
             self.wrong(name, fault.to_string());
-        }
-    }
-
-    /// The form to be shown again: without passwords.
-    pub fn view(&self) -> FormView {
-        let shown = self.typed.iter().filter(|(name, _)| !SECRET.contains(&name.as_str()));
-        FormView {
-            values: shown.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            errors: self.errors.clone(),
-            order: self.order.clone(),
-            status: self.status,
         }
     }
 }
@@ -206,9 +187,9 @@ mod tests {
         let mut form = Form::read(b"name=A%0AB&password=hidden&csrf=x").expect("a form");
         assert_eq!(form.take::<Name>("name"), None);
         assert!(!form.is_good());
-        let view = form.view();
-        assert_eq!(view.values.keys().collect::<Vec<_>>(), ["name"]);
-        assert!(view.errors["name"].contains("one line"));
+        let shown = serde_json::to_value(&form).expect("plain data");
+        assert_eq!(shown["values"], serde_json::json!({"name": "A\nB"}));
+        assert!(form.errors["name"].contains("one line"));
     }
 
     #[test]
@@ -217,7 +198,7 @@ mod tests {
         assert_eq!(form.take::<Name>("name"), None);
         assert!(form.is_good(), "it may be left empty");
         assert_eq!(form.need::<Name>("name", "Please give a name."), None);
-        assert_eq!(form.view().errors["name"], "Please give a name.");
+        assert_eq!(form.errors["name"], "Please give a name.");
     }
 
     /// Else it would clear the address of payouts.

@@ -1,6 +1,7 @@
 //! What all pages' answers share: their headers, and the page that shows a refusal.
 
 use super::{Frame, PageError, PageState, Part, see_other};
+use crate::http::guard::add_headers;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -41,9 +42,7 @@ pub async fn finish(
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("x-robots-tag"), if is_door { "all" } else { "noindex" }),
     ];
-    for (name, value) in defaults {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
+    add_headers(headers, &defaults);
     if state.is_secure(part) {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }

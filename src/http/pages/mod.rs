@@ -18,7 +18,7 @@ pub mod staff;
 pub mod table;
 pub mod view;
 
-pub use form::{Form, FormView};
+pub use form::Form;
 pub use page_error::PageError;
 pub use view::{Banner, Frame, Part, Views};
 
@@ -79,13 +79,11 @@ impl PageState {
 
 /// An answer that is not to be kept by anyone.
 pub fn answer(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    (status, [(CONTENT_TYPE, media_type), (CACHE_CONTROL, "no-store")], body.into()).into_response()
 }
+
+/// The media type of CSV files.
+pub const CSV: &str = "text/csv; charset=utf-8";
 
 /// A file that the browser saves under this name, which is of letters, digits, dots, dashes.
 pub fn download(media_type: &'static str, name: &str, body: impl Into<Body>) -> Response {
@@ -98,11 +96,8 @@ pub fn download(media_type: &'static str, name: &str, body: impl Into<Body>) -> 
 
 /// `303` to another page of ours. What can't be an address leads to the beginning.
 pub fn see_other(path: &str) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SEE_OTHER;
     let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
-    response.headers_mut().insert(LOCATION, location);
-    response
+    (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
 }
 
 /// The first value of a parameter of the query; empty without one.

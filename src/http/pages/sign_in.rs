@@ -2,7 +2,7 @@
 //! stands in their [`Entrance`].
 
 use super::session::{Client, Signed, Who, with_session, without_session};
-use super::{Form, FormView, Frame, PageError, PageState, Part, local_path, parameter, see_other};
+use super::{Form, Frame, PageError, PageState, Part, local_path, parameter, see_other};
 use crate::app::people::{LinkError, OpenLink, SetPasswordError, SignInError};
 use crate::domain::input::Email;
 use crate::domain::one_time::OneTimeError;
@@ -85,16 +85,16 @@ impl Entrance {
         state.page_with(status, template, &chrome, content)
     }
 
-    fn form(&self, state: &PageState, form: &FormView) -> Response {
+    fn form(&self, state: &PageState, form: &Form) -> Response {
         let no_staff = self.realm == Realm::Staff && state.app.staff().is_empty();
         self.page(state, form.status, "sign_in/login.html", json!({"form": form, "no_staff": no_staff}))
     }
 
-    fn forgot_page(&self, state: &PageState, form: &FormView, sent: bool) -> Response {
+    fn forgot_page(&self, state: &PageState, form: &Form, sent: bool) -> Response {
         self.page(state, form.status, "sign_in/forgot.html", json!({"form": form, "sent": sent}))
     }
 
-    fn password_page(&self, state: &PageState, open: &OpenLink, token: &str, form: &FormView) -> Response {
+    fn password_page(&self, state: &PageState, open: &OpenLink, token: &str, form: &Form) -> Response {
         let first = open.link.credential_version == 0;
         let content =
             json!({"form": form, "token": token, "name": open.name, "email": open.email, "first": first});
@@ -148,7 +148,7 @@ pub async fn show<W: Who + 'static>(State(state): State<PageState>, request: Req
     if W::find(&parts, &state).await.is_ok() {
         return see_other(next.unwrap_or(W::ENTRANCE.home));
     }
-    W::ENTRANCE.form(&state, &FormView::with([("next", next)]))
+    W::ENTRANCE.form(&state, &Form::with([("next", next)]))
 }
 
 /// Signs in.
@@ -166,7 +166,7 @@ pub async fn sign_in<W: Who + 'static>(
         form.wrong("password", "Please type your password.");
     }
     if !form.is_good() {
-        return Ok(entrance.form(&state, &form.view()));
+        return Ok(entrance.form(&state, &form));
     }
     match state.app.sign_in(entrance.realm, &email, form.secret("password"), &client.knock()).await {
         Ok(new) => {
@@ -183,7 +183,7 @@ pub async fn sign_in<W: Who + 'static>(
         Err(SignInError::TooMany) => form.too_often("form", TOO_MANY),
         Err(SignInError::Unavailable) => return Err(PageError::Unavailable),
     }
-    Ok(entrance.form(&state, &form.view()))
+    Ok(entrance.form(&state, &form))
 }
 
 /// Signs out.
@@ -194,7 +194,7 @@ pub async fn sign_out<W: Who + 'static>(Signed { visit, .. }: Signed<W>) -> Resu
 
 /// The form to ask for a link to choose a new password.
 pub async fn forgot<W: Who + 'static>(State(state): State<PageState>) -> Response {
-    W::ENTRANCE.forgot_page(&state, &FormView::default(), false)
+    W::ENTRANCE.forgot_page(&state, &Form::default(), false)
 }
 
 /// Sends the link, if somebody has the address. The answer is the same for everybody.
@@ -205,10 +205,10 @@ pub async fn send_link<W: Who + 'static>(
 ) -> Result<Response, PageError> {
     let entrance = W::ENTRANCE;
     if form.need::<Email>("email", "Please type your e-mail address.").is_none() {
-        return Ok(entrance.forgot_page(&state, &form.view(), false));
+        return Ok(entrance.forgot_page(&state, &form, false));
     }
     match state.app.forgot_password(entrance.realm, form.text("email"), &client.knock()).await {
-        Ok(()) | Err(SignInError::Wrong) => Ok(entrance.forgot_page(&state, &FormView::default(), true)),
+        Ok(()) | Err(SignInError::Wrong) => Ok(entrance.forgot_page(&state, &Form::default(), true)),
         Err(SignInError::TooMany) => Err(PageError::TooMany),
         Err(SignInError::Unavailable) => Err(PageError::Unavailable),
     }
@@ -221,7 +221,7 @@ pub async fn choose<W: Who + 'static>(
 ) -> Result<Response, PageError> {
     let token = parameter(raw.as_deref(), "token");
     Ok(match W::ENTRANCE.open(&state, &token).await? {
-        Ok(link) => W::ENTRANCE.password_page(&state, &link, &token, &FormView::default()),
+        Ok(link) => W::ENTRANCE.password_page(&state, &link, &token, &Form::default()),
         Err(error) => W::ENTRANCE.link_over(&state, error),
     })
 }
@@ -242,7 +242,7 @@ pub async fn set_password<W: Who + 'static>(
         Ok(new) => Ok(with_session(&state, &new, see_other(entrance.welcome))),
         Err(SetPasswordError::Password(fault)) => {
             form.wrong("new_password", fault.sentence());
-            Ok(entrance.password_page(&state, &link, &token, &form.view()))
+            Ok(entrance.password_page(&state, &link, &token, &form))
         }
         Err(SetPasswordError::Link(error)) => Ok(entrance.link_over(&state, error)),
         Err(SetPasswordError::TooMany) => Err(PageError::TooMany),

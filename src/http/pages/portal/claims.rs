@@ -3,7 +3,7 @@
 use crate::app::people::{ActError, NewClaim};
 use crate::domain::id::AccountId;
 use crate::http::pages::session::{Portal, Signed, Visit};
-use crate::http::pages::{FormView, PageError, see_other};
+use crate::http::pages::{Form, PageError, see_other};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -13,7 +13,7 @@ const SHOWN: usize = 50;
 
 /// Shows the form and earlier claims.
 pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
-    page(&visit, &FormView::default()).await
+    page(&visit, &Form::default()).await
 }
 
 /// Files a claim.
@@ -29,18 +29,16 @@ pub async fn file(Signed { visit, mut form }: Signed<Portal>) -> Result<Response
         {
             Ok(_) => return Ok(see_other("/portal/claims?done=claim")),
             Err(ActError::TooMany) => {
-                form.too_often(
-                    "form",
-                    "You have sent us many claims today. Please send the next one tomorrow.",
-                );
+                let sentence = "You have sent us many claims today. Please send the next one tomorrow.";
+                form.too_often("form", sentence);
             }
             Err(error) => return Err(error.into()),
         }
     }
-    page(&visit, &form.view()).await
+    page(&visit, &form).await
 }
 
-async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, PageError> {
+async fn page(visit: &Visit<Portal>, form: &Form) -> Result<Response, PageError> {
     let affiliate = &visit.who.affiliate;
     let mut claims = visit.app.claims_of(affiliate.id).await?;
     claims.reverse();

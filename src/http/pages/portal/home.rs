@@ -8,7 +8,7 @@ use crate::http::pages::chart::{Chart, Unit};
 use crate::http::pages::payout::{outlook, whys};
 use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::view::show_day;
-use crate::http::pages::{FormView, PageError};
+use crate::http::pages::{Form, PageError};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -19,8 +19,8 @@ use url::Url;
 #[derive(Debug, Serialize)]
 struct Variant {
     id: String,
-    label: String,
-    hint: &'static str,
+    label: &'static str,
+    hint: String,
     url: String,
 }
 
@@ -60,41 +60,32 @@ pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
     Ok(visit.page("portal/home.html", "home", content))
 }
 
-fn variants(url: &str) -> Vec<Variant> {
-    let variant = |name: &str, label: &str, hint, query: &str| Variant {
+fn variants(url: &str) -> [Variant; 2] {
+    let variant = |name: &str, label, sub1| Variant {
         id: format!("link-{name}"),
-        label: label.to_owned(),
-        hint,
-        url: format!("{url}{query}"),
+        label,
+        hint: format!("Clicks are counted apart under “{sub1}”."),
+        url: format!("{url}?sub1={sub1}"),
     };
-    vec![
-        variant(
-            "mail",
-            "For your newsletter",
-            "Clicks are counted apart under “newsletter”.",
-            "?sub1=newsletter",
-        ),
-        variant("social", "For social media", "Clicks are counted apart under “social”.", "?sub1=social"),
-    ]
+    [variant("mail", "For your newsletter", "newsletter"), variant("social", "For social media", "social")]
 }
 
 /// The link that leads to another page, or counts under a name, as the form asks for.
-fn build(url: &str, page: &str, query: Option<&str>) -> (FormView, Option<String>) {
+fn build(url: &str, page: &str, query: Option<&str>) -> (Form, Option<String>) {
     let asked = |name| crate::http::pages::parameter(query, name).trim().to_owned();
     let (to, sub1) = (asked("to"), asked("sub1"));
-    let mut form = FormView::with([("to", Some(to.as_str())), ("sub1", Some(sub1.as_str()))]);
+    let mut form = Form::with([("to", Some(to.as_str())), ("sub1", Some(sub1.as_str()))]);
     if to.is_empty() && sub1.is_empty() {
         return (form, None);
     }
     let path = deeper(page, &to);
     if path.is_none() && !to.is_empty() {
-        form =
-            form.error("to", "This must be a page on the same site, such as /pricing or its whole address.");
+        form.wrong("to", "This must be a page on the same site, such as /pricing or its whole address.");
     }
     if judge_sub(&sub1).is_err() {
-        form = form.error("sub1", "Please use at most 512 letters, digits and signs, and no {placeholder}.");
+        form.wrong("sub1", "Please use at most 512 letters, digits and signs, and no {placeholder}.");
     }
-    if !form.errors.is_empty() {
+    if !form.is_good() {
         return (form, None);
     }
     let mut pairs = url::form_urlencoded::Serializer::new(String::new());

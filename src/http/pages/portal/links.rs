@@ -7,7 +7,7 @@ use crate::domain::affiliate::{Link, MOST_LINKS, Status};
 use crate::domain::fact::LinkDisabled;
 use crate::domain::id::LinkId;
 use crate::http::pages::session::{Portal, Signed, Visit};
-use crate::http::pages::{FormView, PageError, download, see_other};
+use crate::http::pages::{Form, PageError, download, see_other};
 use crate::store::Counter;
 use axum::response::Response;
 use chrono::{DateTime, Days, Utc};
@@ -38,7 +38,7 @@ struct Shown {
 
 /// Lists them, the default one first, then the newest.
 pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
-    page(&visit, &FormView::default()).await
+    page(&visit, &Form::default()).await
 }
 
 /// Makes one.
@@ -63,7 +63,7 @@ pub async fn create(Signed { visit, mut form }: Signed<Portal>) -> Result<Respon
         },
         ended => drop(ended?),
     }
-    page(&visit, &form.view()).await
+    page(&visit, &form).await
 }
 
 /// Switches one off.
@@ -89,7 +89,7 @@ fn own(visit: &Visit<Portal, LinkId>) -> Result<Link, PageError> {
     link.map(|link| Link::clone(link)).ok_or(PageError::NotFound)
 }
 
-async fn page(visit: &Visit<Portal>, form: &FormView) -> Result<Response, PageError> {
+async fn page(visit: &Visit<Portal>, form: &Form) -> Result<Response, PageError> {
     let (state, affiliate) = (&visit.state, &visit.who.affiliate);
     let today = state.app.zone().date_of(state.app.now());
     let signups = state.app.signups_by_link(affiliate.id).await?;

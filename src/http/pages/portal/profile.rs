@@ -3,7 +3,7 @@
 use crate::app::people::{ChangedAffiliate, SignInError};
 use crate::http::pages::session::{Client, Portal, Signed, Visit, with_session, without_session};
 use crate::http::pages::sign_in::wrong_password;
-use crate::http::pages::{Form, FormView, PageError, Part, see_other};
+use crate::http::pages::{Form, PageError, Part, see_other};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use minijinja::context;
@@ -20,7 +20,7 @@ struct Device {
 
 /// Shows it.
 pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
-    page(&visit, None).await
+    page(&visit, Form::default()).await
 }
 
 /// Changes name, company, web site.
@@ -32,7 +32,7 @@ pub async fn change(Signed { visit, mut form }: Signed<Portal>) -> Result<Respon
         ..ChangedAffiliate::default()
     };
     if !form.is_good() {
-        return refused(&visit, &form).await;
+        return page(&visit, form).await;
     }
     visit.app.change_affiliate(&visit.actor(), visit.who.affiliate.id, changed).await?;
     Ok(see_other("/portal/profile?done=profile"))
@@ -41,10 +41,10 @@ pub async fn change(Signed { visit, mut form }: Signed<Portal>) -> Result<Respon
 /// Asks for another e-mail: it counts once a mail to it has confirmed it.
 pub async fn change_email(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     let Some(email) = form.need("new_email", "Please type the new address.") else {
-        return refused(&visit, &form).await;
+        return page(&visit, form).await;
     };
     if !confirmed(&visit, &mut form, "email_password").await? {
-        return refused(&visit, &form).await;
+        return page(&visit, form).await;
     }
     visit.app.ask_to_change_email(visit.who.affiliate.id, &email).await?;
     Ok(see_other("/portal/profile?done=email"))
@@ -53,10 +53,10 @@ pub async fn change_email(Signed { visit, mut form }: Signed<Portal>) -> Result<
 /// Asks for another PayPal e-mail: it counts once a mail to the affiliate's own address has confirmed it.
 pub async fn change_paypal(Signed { visit, mut form }: Signed<Portal>) -> Result<Response, PageError> {
     let Some(email) = form.need("new_paypal", "Please type the address of your PayPal account.") else {
-        return refused(&visit, &form).await;
+        return page(&visit, form).await;
     };
     if !confirmed(&visit, &mut form, "paypal_password").await? {
-        return refused(&visit, &form).await;
+        return page(&visit, form).await;
     }
     visit.app.ask_to_change_paypal(visit.who.affiliate.id, &email).await?;
     Ok(see_other("/portal/profile?done=paypal"))
@@ -86,7 +86,7 @@ pub async fn change_password(
         Ok(session) => return Ok(with_session(&visit, &session, see_other("/portal/profile?done=password"))),
         Err(error) => wrong_password(&mut form, &error, TOO_MANY)?,
     }
-    refused(&visit, &form).await
+    page(&visit, form).await
 }
 
 /// Ends all sessions, this one too.
@@ -96,23 +96,15 @@ pub async fn sign_out_everywhere(Signed { visit, .. }: Signed<Portal>) -> Result
     Ok(without_session(&visit, Part::Portal, see_other("/login")))
 }
 
-async fn refused(visit: &Visit<Portal>, form: &Form) -> Result<Response, PageError> {
-    page(visit, Some(form.view())).await
-}
-
-async fn page(visit: &Visit<Portal>, refused: Option<FormView>) -> Result<Response, PageError> {
+async fn page(visit: &Visit<Portal>, form: Form) -> Result<Response, PageError> {
     let affiliate = &visit.who.affiliate;
     let profile = &affiliate.profile;
-    let mut form = FormView::with([
+    // The page has several forms: of those that were not sent, what is known is shown.
+    let form = form.or([
         ("name", Some(profile.name.as_str())),
         ("company", profile.company.as_deref()),
         ("website", profile.website.as_deref()),
     ]);
-    if let Some(refused) = refused {
-        // The page has several forms: of those that were not sent, what is known is shown.
-        form.values.extend(refused.values);
-        form = FormView { values: form.values, ..refused };
-    }
     let devices: Vec<Device> = visit
         .app
         .sessions_of(&visit.who.session)

@@ -8,7 +8,7 @@ use crate::http::pages::payout::{earned_for, stated, tier};
 use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::table::{self, Cell, List};
 use crate::http::pages::view::{money, show_day};
-use crate::http::pages::{PageError, PageState, download};
+use crate::http::pages::{CSV, PageError, PageState, download};
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
 use minijinja::context;
@@ -90,7 +90,7 @@ pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
     let has_any = !referrals.is_empty();
     let list = list.show(referrals, &query);
     if query.csv {
-        return Ok(download("text/csv; charset=utf-8", "referrals.csv", list.to_csv()));
+        return Ok(download(CSV, "referrals.csv", list.to_csv()));
     }
     let content = context! { list => Value::from(Serde(list)), has_any };
     Ok(visit.page("portal/referrals.html", "referrals", content))

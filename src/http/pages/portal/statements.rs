@@ -8,7 +8,7 @@ use crate::http::pages::payout::{self, Standing};
 use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::table::{self, Cell, List, Listing, Tone, csv_file};
 use crate::http::pages::view::{money, month_in_words, show_day};
-use crate::http::pages::{PageError, PageState, download};
+use crate::http::pages::{CSV, PageError, PageState, download};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -54,7 +54,7 @@ pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
     let query = list.read(visit.raw.as_deref())?;
     let list = list.show(docs, &query);
     if query.csv {
-        return Ok(download("text/csv; charset=utf-8", "statements.csv", list.to_csv()));
+        return Ok(download(CSV, "statements.csv", list.to_csv()));
     }
     let content = context! { list => Value::from(Serde(list)) };
     Ok(visit.page("portal/statements.html", "statements", content))
@@ -105,11 +105,7 @@ pub async fn show(visit: Visit<Portal, Month>) -> Result<Response, PageError> {
     let query = list.read(visit.raw.as_deref())?;
     if query.csv {
         let name = format!("statement-{}.csv", doc.statement.month);
-        return Ok(download(
-            "text/csv; charset=utf-8",
-            &name,
-            csv_file(&payout::statement_lines(&doc.statement)),
-        ));
+        return Ok(download(CSV, &name, csv_file(&payout::statement_lines(&doc.statement))));
     }
     let list = list.show(doc.statement.lines.clone(), &query);
     // The file of the whole statement has a button of its own.

@@ -4,7 +4,7 @@ use crate::app::people::ActError;
 use crate::domain::affiliate::Status;
 use crate::domain::person::{Agreement, Signature};
 use crate::http::pages::session::{Client, Portal, Signed, Visit};
-use crate::http::pages::{FormView, Frame, PageError, Part, parameter, see_other};
+use crate::http::pages::{Form, Frame, PageError, Part, parameter, see_other};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
@@ -12,7 +12,7 @@ use minijinja::value::{Serde, Value};
 /// Shows the text that was signed, or with the form the one that is to be; `?version=` shows one that was signed before.
 pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
     let asked = Some(parameter(visit.raw.as_deref(), "version")).filter(|version| !version.is_empty());
-    let paypal = FormView::with([("paypal_email", visit.who.affiliate.profile.paypal_email.as_deref())]);
+    let paypal = Form::with([("paypal_email", visit.who.affiliate.profile.paypal_email.as_deref())]);
     match asked {
         None if visit.who.must_sign => Ok(to_sign(&visit, &paypal)),
         asked => {
@@ -21,7 +21,7 @@ pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
             let signature = signed.ok_or(PageError::NotFound)?;
             // Its document is written before anybody signs.
             let text = visit.app.signed_text(signature).await?.ok_or(PageError::Unavailable)?;
-            Ok(page(&visit, &FormView::default(), &text, Some(signature)))
+            Ok(page(&visit, &Form::default(), &text, Some(signature)))
         }
     }
 }
@@ -46,7 +46,7 @@ pub async fn sign(client: Client, Signed { visit, mut form }: Signed<Portal>) ->
         );
     }
     let Some(name) = name.filter(|_| form.is_good()) else {
-        return Ok(to_sign(&visit, &form.view()));
+        return Ok(to_sign(&visit, &form));
     };
     let refused = |error| match error {
         ActError::Refused(_) => PageError::Conflict,
@@ -64,14 +64,14 @@ fn is_first(portal: &Portal) -> bool {
     portal.affiliate.status() == Status::Activated
 }
 
-fn to_sign(visit: &Visit<Portal>, form: &FormView) -> Response {
+fn to_sign(visit: &Visit<Portal>, form: &Form) -> Response {
     page(visit, form, visit.app.agreement(), None)
 }
 
 /// A text, with the signature under it or with the form that signs it.
 fn page(
     visit: &Visit<Portal>,
-    form: &FormView,
+    form: &Form,
     agreement: &Agreement,
     signature: Option<&Signature>,
 ) -> Response {

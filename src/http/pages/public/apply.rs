@@ -2,7 +2,7 @@
 
 use crate::app::people::{ActError, NewAffiliate};
 use crate::http::pages::session::Client;
-use crate::http::pages::{Form, FormView, Frame, PageError, PageState, see_other};
+use crate::http::pages::{Form, Frame, PageError, PageState, see_other};
 use axum::extract::State;
 use axum::response::Response;
 use minijinja::context;
@@ -10,7 +10,7 @@ use minijinja::value::{Serde, Value};
 
 /// Shows the empty form.
 pub async fn show(State(state): State<PageState>) -> Response {
-    page(&state, &FormView::default())
+    page(&state, &Form::default())
 }
 
 /// Takes an application in.
@@ -20,7 +20,7 @@ pub async fn send(
     mut form: Form,
 ) -> Result<Response, PageError> {
     let Some(new) = read(&mut form, &state.app.config().program.partner_types) else {
-        return Ok(page(&state, &form.view()));
+        return Ok(page(&state, &form));
     };
     // People don't see this field; programs that fill in every field they find do.
     if !form.text("fax").is_empty() {
@@ -32,7 +32,7 @@ pub async fn send(
             let sentence =
                 "There were many applications from your network. Please send yours again in an hour.";
             form.too_often("form", sentence);
-            Ok(page(&state, &form.view()))
+            Ok(page(&state, &form))
         }
         Err(error) => Err(error.into()),
     }
@@ -71,7 +71,7 @@ fn read(form: &mut Form, partner_types: &[String]) -> Option<NewAffiliate> {
     .filter(|_| form.is_good())
 }
 
-fn page(state: &PageState, form: &FormView) -> Response {
+fn page(state: &PageState, form: &Form) -> Response {
     let content = context! {
         form => Value::from(Serde(form)),
         partner_types => Value::from(Serde(choices(&state.app.config().program.partner_types))),
@@ -116,7 +116,7 @@ mod tests {
         let mut empty = Form::read(b"partner_type=").expect("a form");
         assert!(read(&mut empty, &kinds).is_none());
         let needed = ["name", "email", "company", "website", "partner_type", "promotion"];
-        assert_eq!(empty.view().order, needed, "only where payouts go may come later");
+        assert_eq!(empty.order, needed, "only where payouts go may come later");
         assert_eq!(choices(&kinds)[0], ("", "Please choose".to_owned()));
 
         let mut form = Form::read(
@@ -125,7 +125,7 @@ mod tests {
         .expect("a form");
         assert!(read(&mut form, &kinds).is_none());
         let fields = ["name", "email", "company", "website", "partner_type", "promotion", "paypal_email"];
-        assert_eq!(form.view().order, fields, "told in the order of the page");
+        assert_eq!(form.order, fields, "told in the order of the page");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Accounts: who is credited and why, in plain words; holds, releases, and corrections by hand.
 
 use super::words::{self, Words};
-use super::{Act, Staff, Visit, done, export_pages, not_found_if_foreign, reason, show_list};
+use super::{Act, Staff, Visit, csv_of_pages, done, not_found_if_foreign, reason, show_list};
 use crate::app::people::ActError;
 use crate::app::{AccountList, AccountStatus, Directory};
 use crate::domain::account::{Account, Refusal};
@@ -11,9 +11,10 @@ use crate::domain::history::History;
 use crate::domain::id::{AccountId, AffiliateId, Plan};
 use crate::domain::input;
 use crate::domain::outcome::Reason;
+use crate::domain::person::Permission;
 use crate::http::pages::payout;
 use crate::http::pages::table::{self, Cell, Head, List, Pages, Query, ROWS};
-use crate::http::pages::{Form, FormView, PageError, PageState};
+use crate::http::pages::{CSV, Form, PageError, PageState, download};
 use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -138,6 +139,7 @@ async fn export_all(
     search: String,
     which: AccountList,
 ) -> Result<Response, PageError> {
+    visit.who.need(Permission::Export)?;
     let state = visit.state.clone();
     let page = move |cursor: Option<String>| {
         let (state, search) = (state.clone(), search.clone());
@@ -150,7 +152,7 @@ async fn export_all(
             Ok((rows, page.next_cursor))
         }
     };
-    export_pages(&visit.who, "accounts", heads, page).await
+    Ok(download(CSV, "accounts.csv", csv_of_pages(heads, page).await?))
 }
 
 const INTRO: &str = "Every account that the signup flow reported, in the store's order. A search looks for the beginning of an id; upper and lower case differ.";
@@ -198,13 +200,13 @@ async fn sorted(
 
 pub async fn page(visit: Visit<Staff, AccountId>) -> Result<Response, PageError> {
     let account = visit.app.account(&visit.at).await?.ok_or(PageError::NotFound)?;
-    show(&visit, &account, &FormView::default()).await
+    show(&visit, &account, &Form::default()).await
 }
 
 async fn show(
     visit: &Visit<Staff, AccountId>,
     account: &Account,
-    form: &FormView,
+    form: &Form,
 ) -> Result<Response, PageError> {
     let state = &visit.state;
     let (words, directory) = (Words::of(state), state.app.directory());
@@ -360,15 +362,12 @@ pub async fn credit(Act { visit, mut form }: Act<AccountId>) -> Result<Response,
 /// An affiliate by its id, its e-mail or its code.
 pub fn find_affiliate(state: &PageState, text: &str) -> Option<AffiliateId> {
     let directory = state.app.directory();
-    if let Some(found) = text.parse().ok().and_then(|id| directory.affiliate(id).cloned()) {
-        return Some(found.id);
-    }
-    if let Some(found) = text.parse().ok().and_then(|code| directory.by_code(&code).cloned()) {
-        return Some(found.id);
-    }
+    let by_id = || text.parse().ok().and_then(|id| directory.affiliate(id).cloned());
+    let by_code = || text.parse().ok().and_then(|code| directory.by_code(&code).cloned());
     let email = text.to_lowercase();
-    let mut all = directory.affiliates().into_iter();
-    all.find(|one| one.profile.email.to_lowercase() == email).map(|one| one.id)
+    let by_email =
+        || directory.affiliates().into_iter().find(|one| one.profile.email.to_lowercase() == email);
+    by_id().or_else(by_code).or_else(by_email).map(|one| one.id)
 }
 
 async fn take(
@@ -394,5 +393,5 @@ async fn take(
         };
         form.wrong("form", sentence);
     }
-    show(visit, &account, &form.view()).await
+    show(visit, &account, &form).await
 }

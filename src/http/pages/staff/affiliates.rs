@@ -18,7 +18,7 @@ use crate::domain::fact::{AffiliateChange, AffiliateChanged, AffiliateStep};
 use crate::domain::id::{AffiliateId, ReferralCode};
 use crate::domain::person::Person;
 use crate::http::admin::affiliates::StepName;
-use crate::http::pages::{Form, FormView, PageError, PageState, see_other};
+use crate::http::pages::{Form, PageError, PageState, see_other};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -42,7 +42,7 @@ pub async fn step(Act { visit, mut form }: Act<(AffiliateId, StepName)>) -> Resu
     }
     let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(PageError::NotFound)?;
     if !form.is_good() {
-        return page::show(&visit, &affiliate, &form.view()).await;
+        return page::show(&visit, &affiliate, &form).await;
     }
     let step = AffiliateStep { affiliate_id: id, step, reason: reason.map(String::from) };
     done(visit.app.act(&visit.actor(), step).await, &path(id), code)
@@ -65,7 +65,7 @@ pub async fn sign_out(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, P
 pub async fn note(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     let Some(text) = form.need("note", "Please write something.") else {
-        return page::show(&visit, &affiliate, &form.view()).await;
+        return page::show(&visit, &affiliate, &form).await;
     };
     done(visit.app.add_note(&visit.actor(), visit.at, text).await, &path(visit.at), "noted")
 }
@@ -86,19 +86,9 @@ impl Shown {
     }
     /// Whether a change of what was shown would overwrite something else than what was shown.
     fn overwrites(&self, change: &AffiliateChange, present: &Self) -> bool {
-        let others = |shown: &Option<String>, typed: &Option<String>, now: &Option<String>| {
-            shown != typed && shown != now && typed != now
-        };
-        let (shown, now) = (&self.profile, &present.profile);
         let profile = change.profile.as_ref().is_some_and(|typed| {
-            let some = |text: &String| Some(text.clone());
-            others(&some(&shown.name), &some(&typed.name), &some(&now.name))
-                || others(&some(&shown.email), &some(&typed.email), &some(&now.email))
-                || others(&shown.company, &typed.company, &now.company)
-                || others(&shown.website, &typed.website, &now.website)
-                || others(&shown.promotion, &typed.promotion, &now.promotion)
-                || others(&shown.partner_type, &typed.partner_type, &now.partner_type)
-                || others(&shown.paypal_email, &typed.paypal_email, &now.paypal_email)
+            let mut all = fields(&self.profile).into_iter().zip(fields(typed)).zip(fields(&present.profile));
+            all.any(|((shown, typed), now)| shown != typed && shown != now && typed != now)
         });
         let code =
             change.code.as_ref().is_some_and(|typed| self.code != present.code && *typed != present.code);
@@ -108,17 +98,9 @@ impl Shown {
 
 pub async fn edit(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
-    let profile = &affiliate.profile;
     let code = affiliate.code.to_string();
     let was = json!(Shown::of(&affiliate)).to_string();
-    let form = FormView::with([
-        ("name", Some(profile.name.as_str())),
-        ("email", Some(profile.email.as_str())),
-        ("company", profile.company.as_deref()),
-        ("website", profile.website.as_deref()),
-        ("promotion", profile.promotion.as_deref()),
-        ("partner_type", profile.partner_type.as_deref()),
-        ("paypal_email", profile.paypal_email.as_deref()),
+    let form = Form::with(fields(&affiliate.profile)).or([
         ("code", Some(code.as_str())),
         ("exempt", affiliate.exempt_from_holds.then_some("yes")),
         ("was", Some(was.as_str())),
@@ -126,7 +108,20 @@ pub async fn edit(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageErro
     Ok(edit_form(&visit, &affiliate, &form))
 }
 
-fn edit_form(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &FormView) -> Response {
+/// The fields of a profile, by their names in the form.
+fn fields(profile: &Profile) -> [(&'static str, Option<&str>); 7] {
+    [
+        ("name", Some(&profile.name)),
+        ("email", Some(&profile.email)),
+        ("company", profile.company.as_deref()),
+        ("website", profile.website.as_deref()),
+        ("promotion", profile.promotion.as_deref()),
+        ("partner_type", profile.partner_type.as_deref()),
+        ("paypal_email", profile.paypal_email.as_deref()),
+    ]
+}
+
+fn edit_form(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &Form) -> Response {
     let types: Vec<(&str, &str)> = std::iter::once(("", "not said"))
         .chain(visit.app.config().program.partner_types.iter().map(|one| (one.as_str(), one.as_str())))
         .collect();
@@ -157,7 +152,7 @@ pub async fn save(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response,
             ended => return done(ended, &path(visit.at), "changed"),
         }
     }
-    Ok(edit_form(&visit, &present, &form.view()))
+    Ok(edit_form(&visit, &present, &form))
 }
 
 /// What the form changes of what it showed. Of the two parts of the form the one that a member may not change is not

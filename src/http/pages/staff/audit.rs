@@ -1,12 +1,13 @@
 //! The audit log: who did what.
 
 use super::words::{self, Words};
-use super::{Staff, Visit, export_pages, show_list};
+use super::{Staff, Visit, csv_of_pages, show_list};
 use crate::app::{Logged, fact_in_words};
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::mail::Undelivered;
+use crate::domain::person::Permission;
 use crate::http::pages::table::{self, Cell, List, Pages, Query, ROWS};
-use crate::http::pages::{PageError, PageState};
+use crate::http::pages::{CSV, PageError, PageState, download};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
@@ -68,6 +69,7 @@ pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
 
 /// The whole log in its own order, as CSV.
 async fn export_all(visit: &Visit<Staff>, query: &Query) -> Result<Response, PageError> {
+    visit.who.need(Permission::Export)?;
     let heads = audit_log(visit).heads();
     let (state, asked) = (visit.state.clone(), query.clone());
     let page = move |cursor: Option<String>| {
@@ -79,7 +81,7 @@ async fn export_all(visit: &Visit<Staff>, query: &Query) -> Result<Response, Pag
             Ok((entries.map(|entry| list.row(entry)).collect(), next))
         }
     };
-    export_pages(&visit.who, "audit-log", &heads, page).await
+    Ok(download(CSV, "audit-log.csv", csv_of_pages(&heads, page).await?))
 }
 
 const INTRO: &str = "Who did what to affiliates, referrals, links, months and staff; newest first. Nothing in it can be changed.";
@@ -140,11 +142,8 @@ fn about(state: &PageState, body: &Value) -> Cell {
         &body["lost"]["person"],
     ];
     if let Some(id) = places.into_iter().find_map(text).filter(|id| id.parse::<AffiliateId>().is_ok()) {
-        let name = id.parse().ok().and_then(|id| {
-            state.app.directory().affiliate(id).map(|affiliate| affiliate.profile.name.clone())
-        });
-        let shown = name.unwrap_or_else(|| id.clone());
-        return Cell::link(shown, format!("/admin/affiliates/{id}")).export(id);
+        let name = super::accounts::name_of(&state.app.directory(), id.parse().ok());
+        return Cell::link(name, format!("/admin/affiliates/{id}")).export(id);
     }
     if let Some(month) = text(&body["month"]) {
         return Cell::link(&month, format!("/admin/months/{month}"));

@@ -10,7 +10,7 @@ use crate::domain::id::{AccountId, ClaimId};
 use crate::domain::input::Reason;
 use crate::domain::person::{ClaimState, MissingReferral};
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{Form, FormView, PageError, PageState};
+use crate::http::pages::{Form, PageError, PageState};
 use axum::response::Response;
 use serde_json::json;
 
@@ -69,7 +69,7 @@ pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
 
 pub async fn page(visit: Visit<Staff, ClaimId>) -> Result<Response, PageError> {
     let claim = find(&visit).await?;
-    show(&visit, &claim, &FormView::default()).await
+    show(&visit, &claim, &Form::default()).await
 }
 
 async fn find(visit: &Visit<Staff, ClaimId>) -> Result<MissingReferral, PageError> {
@@ -79,12 +79,12 @@ async fn find(visit: &Visit<Staff, ClaimId>) -> Result<MissingReferral, PageErro
 async fn show(
     visit: &Visit<Staff, ClaimId>,
     claim: &MissingReferral,
-    form: &FormView,
+    form: &Form,
 ) -> Result<Response, PageError> {
     let (words, directory) = (Words::of(visit), visit.app.directory());
     let (_, stands, tone) = said(claim.state);
     // The account that was typed, or else the one that the affiliate named.
-    let typed = form.values.get("account").map(|text| text.trim());
+    let typed = form.has("account").then(|| form.text("account"));
     let named: Option<AccountId> = typed.or(claim.account_hint.as_deref()).and_then(|hint| hint.parse().ok());
     let account: Option<Account> = match &named {
         Some(id) => visit.app.account(id).await?,
@@ -99,9 +99,7 @@ async fn show(
     });
     let mut shown = form.clone();
     // What is shown now is what a tick is about: one that was meant for another account, or another owner, is gone.
-    let is_seen = account
-        .as_ref()
-        .is_some_and(|one| form.values.get("seen").map(String::as_str) == one["seen"].as_str());
+    let is_seen = account.as_ref().is_some_and(|one| one["seen"] == form.text("seen"));
     if !is_seen {
         shown.values.remove("take");
     }
@@ -141,7 +139,7 @@ pub async fn decide(Act { visit, mut form }: Act<ClaimId>) -> Result<Response, P
             }
         }
     }
-    show(&visit, &claim, &form.view()).await
+    show(&visit, &claim, &form).await
 }
 
 const UNKNOWN: &str = "No signup of this account was reported. Its id is what the signup flow calls it.";

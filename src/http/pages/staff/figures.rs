@@ -1,12 +1,13 @@
 //! The program's figures: clicks, signups, qualifications, earnings, by day or by month.
 
 use super::words::Words;
-use super::{Staff, Visit, export_lines};
+use super::{Staff, Visit, export};
 use crate::app::{Cut, Tally};
 use crate::domain::calendar::Month;
 use crate::domain::money::Money;
 use crate::http::pages::PageError;
 use crate::http::pages::chart::{Chart, Unit};
+use crate::http::pages::table::csv_file;
 use crate::http::pages::view::count_in_words;
 use axum::response::Response;
 use chrono::{Days, NaiveDate};
@@ -125,7 +126,7 @@ fn as_csv(who: &Staff, points: &BTreeMap<NaiveDate, Tally>) -> Result<Response, 
         line.push(one.earned.to_string());
         lines.push(line);
     }
-    export_lines(who, "figures", &lines)
+    export(who, "figures", csv_file(&lines))
 }
 
 #[cfg(test)]

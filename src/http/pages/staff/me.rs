@@ -4,7 +4,7 @@ use super::{Act, Staff, Visit};
 use crate::domain::person::Person;
 use crate::http::pages::session::{Client, with_session, without_session};
 use crate::http::pages::sign_in::{TOO_MANY, wrong_password};
-use crate::http::pages::{FormView, PageError, Part, see_other};
+use crate::http::pages::{Form, PageError, Part, see_other};
 use axum::response::Response;
 use serde_json::json;
 
@@ -14,10 +14,10 @@ pub async fn out_everywhere(Act { visit, .. }: Act) -> Result<Response, PageErro
 }
 
 pub async fn me(visit: Visit<Staff>) -> Result<Response, PageError> {
-    me_page(&visit, &FormView::default()).await
+    me_page(&visit, &Form::default()).await
 }
 
-async fn me_page(visit: &Visit<Staff>, form: &FormView) -> Result<Response, PageError> {
+async fn me_page(visit: &Visit<Staff>, form: &Form) -> Result<Response, PageError> {
     let words = super::words::Words::of(visit);
     let sessions = visit.app.sessions_of(&visit.who.session).await?;
     let sessions: Vec<_> = sessions
@@ -36,5 +36,5 @@ pub async fn change_password(client: Client, Act { visit, mut form }: Act) -> Re
         Ok(new) => return Ok(with_session(&visit, &new, see_other("/admin/me?done=password"))),
         Err(error) => wrong_password(&mut form, &error, TOO_MANY)?,
     }
-    me_page(&visit, &form.view()).await
+    me_page(&visit, &form).await
 }

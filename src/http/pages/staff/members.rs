@@ -7,7 +7,7 @@ use crate::domain::account::Refusal;
 use crate::domain::id::StaffId;
 use crate::domain::person::{Role, StaffMember};
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{FormView, PageError};
+use crate::http::pages::{Form, PageError};
 use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
@@ -56,15 +56,15 @@ fn members(words: Words<'_>) -> List<'_, Arc<StaffMember>> {
 }
 
 pub async fn list(visit: Visit<Staff>) -> Result<Response, PageError> {
-    show_all(&visit, &FormView::default())
+    show_all(&visit, &Form::default())
 }
 
-fn show_all(visit: &Visit<Staff>, form: &FormView) -> Result<Response, PageError> {
+fn show_all(visit: &Visit<Staff>, form: &Form) -> Result<Response, PageError> {
     let list = members(Words::of(visit));
     let query = list.read(visit.raw.as_deref())?;
     let list = list.show(visit.app.staff(), &query);
     if query.csv {
-        return super::export(&visit.who, "staff", &list);
+        return super::export(&visit.who, "staff", list.to_csv());
     }
     let content = json!({"list": super::for_role(&visit.who, list), "roles": roles(), "form": form});
     Ok(visit.page_with(form.status, "staff/members.html", "members", content))
@@ -90,7 +90,7 @@ pub async fn create(Act { visit, mut form }: Act) -> Result<Response, PageError>
             ended => return done(ended, PATH, "later"),
         }
     }
-    show_all(&visit, &form.view())
+    show_all(&visit, &form)
 }
 
 /// Shows a one-time link, once.
@@ -101,10 +101,10 @@ fn show_link<At>(visit: &Visit<Staff, At>, member: &StaffMember, link: &str) -> 
 
 pub async fn page(visit: Visit<Staff, StaffId>) -> Result<Response, PageError> {
     let member = visit.app.directory().staff_member(visit.at).cloned().ok_or(PageError::NotFound)?;
-    Ok(show(&visit, &member, &FormView::default()))
+    Ok(show(&visit, &member, &Form::default()))
 }
 
-fn show(visit: &Visit<Staff, StaffId>, member: &StaffMember, form: &FormView) -> Response {
+fn show(visit: &Visit<Staff, StaffId>, member: &StaffMember, form: &Form) -> Response {
     let words = Words::of(visit);
     let content = json!({
         "id": member.id, "name": member.name, "email": member.email, "role": member.role.code(),
@@ -136,7 +136,7 @@ pub async fn change(Act { visit, mut form }: Act<StaffId>) -> Result<Response, P
         Err(ActError::Refused(Refusal::LastAdmin)) => {
             let field = if disabled.is_some() { "form" } else { "role" };
             form.wrong(field, "This is the last administrator: give somebody else that role first.");
-            Ok(show(&visit, &member, &form.view()))
+            Ok(show(&visit, &member, &form))
         }
         ended => done(ended, &format!("{PATH}/{}", visit.at), code),
     }

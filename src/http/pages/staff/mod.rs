@@ -23,7 +23,7 @@ use super::routes::Door::{Open, Permitted, SignedIn};
 use super::routes::Routes;
 use super::session::{Signed, Staff, Visit};
 use super::table::{Head, Listing, Query, Row, csv_file, csv_rows};
-use super::{Form, PageError, download, see_other, sign_in};
+use super::{CSV, Form, PageError, download, see_other, sign_in};
 use crate::app::ReadError;
 use crate::app::people::ActError;
 use crate::domain::affiliate::Affiliate;
@@ -44,6 +44,7 @@ pub fn routes() -> Routes {
     };
     let change = Permitted(&[ChangeAffiliates]);
     let edit = Permitted(&[ChangeAffiliates, ChangeAddresses]);
+    let step = Permitted(&[ChangeAffiliates, CloseAffiliates]);
     Routes::default()
         .get("/admin", SignedIn, home::page)
         .get("/admin/login", Open, sign_in::show::<Staff>)
@@ -72,11 +73,7 @@ pub fn routes() -> Routes {
         .get("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::ask_off)
         .post("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::off)
         .post("/admin/affiliates/{affiliate_id}/links/{link_id}/on", change, affiliates::on)
-        .post(
-            "/admin/affiliates/{affiliate_id}/step/{step}",
-            Permitted(&[ChangeAffiliates, CloseAffiliates]),
-            affiliates::step,
-        )
+        .post("/admin/affiliates/{affiliate_id}/step/{step}", step, affiliates::step)
         .get("/admin/accounts", SignedIn, accounts::list)
         .get("/admin/accounts/{account_id}", SignedIn, accounts::page)
         .post("/admin/accounts/{account_id}/judge", Permitted(&[JudgeHolds]), accounts::judge)
@@ -198,7 +195,7 @@ fn show_list<At>(
     if query.csv {
         let name: String =
             title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        return export(&visit.who, &name, &list);
+        return export(&visit.who, &name, list.to_csv());
     }
     let content = json!({"title": title, "intro": intro, "list": for_role(&visit.who, list)});
     Ok(visit.page("staff/list.html", section, content))
@@ -209,29 +206,10 @@ fn for_role(who: &Staff, list: Listing) -> Listing {
     if who.may(Permission::Export) { list } else { list.without_export() }
 }
 
-fn export(who: &Staff, name: &str, list: &Listing) -> Result<Response, PageError> {
+/// A CSV file, for those who may take lists away.
+fn export(who: &Staff, name: &str, lines: impl Into<Body>) -> Result<Response, PageError> {
     who.need(Permission::Export)?;
-    Ok(download(CSV, &format!("{name}.csv"), list.to_csv()))
-}
-
-fn export_lines(who: &Staff, name: &str, lines: &[Vec<String>]) -> Result<Response, PageError> {
-    who.need(Permission::Export)?;
-    Ok(download(CSV, &format!("{name}.csv"), csv_file(lines)))
-}
-
-/// An export of all that the store has.
-async fn export_pages<F, Read>(
-    who: &Staff,
-    name: &str,
-    heads: &[Head],
-    page: F,
-) -> Result<Response, PageError>
-where
-    F: FnMut(Option<String>) -> Read + Send + 'static,
-    Read: Future<Output = Result<(Vec<Row>, Option<String>), PageError>> + Send,
-{
-    who.need(Permission::Export)?;
-    Ok(download(CSV, &format!("{name}.csv"), csv_of_pages(heads, page).await?))
+    Ok(download(CSV, &format!("{name}.csv"), lines))
 }
 
 /// CSV that is sent page by page as it is read: `page` answers the rows of the page that starts at a cursor, and where the
@@ -255,8 +233,6 @@ where
     });
     Ok(Body::from_stream(first.chain(rest)))
 }
-
-const CSV: &str = "text/csv; charset=utf-8";
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
 use crate::domain::statement::{Note, verify_hash};
 use crate::http::pages::payout;
-use crate::http::pages::table::{self, Cell, List, Tone};
+use crate::http::pages::table::{self, Cell, List, Tone, csv_file};
 use crate::http::pages::{PageError, PageState};
 use axum::response::Response;
 use chrono::{Days, NaiveDate};
@@ -249,7 +249,7 @@ pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, PageError> {
     let statements = all.len();
     let list = list.show(all, &query);
     if query.csv {
-        return super::export(&visit.who, &format!("statements-{month}"), &list);
+        return super::export(&visit.who, &format!("statements-{month}"), list.to_csv());
     }
     let (_, stands, tone) = Stage::of(&visit, month).said();
     let doc = directory.months().find(|doc| doc.month == month).cloned();
@@ -288,7 +288,7 @@ pub async fn statement(visit: Visit<Staff, (Month, AffiliateId)>) -> Result<Resp
     };
     if visit.raw.as_deref() == Some("format=csv") {
         let name = format!("statement-{month}-{id}");
-        return super::export_lines(&visit.who, &name, &payout::statement_lines(says));
+        return super::export(&visit.who, &name, csv_file(&payout::statement_lines(says)));
     }
     let content = json!({
         "month": month, "name": words.month(month), "id": id, "affiliate": name_of(&directory, Some(id)),

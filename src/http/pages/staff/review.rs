@@ -7,7 +7,7 @@ use crate::domain::affiliate::{Affiliate, Status, Step};
 use crate::domain::fact::AffiliateStep;
 use crate::domain::id::AffiliateId;
 use crate::http::pages::table::{self, Cell, List, Tone};
-use crate::http::pages::{FormView, PageError, PageState, see_other};
+use crate::http::pages::{Form, PageError, PageState, see_other};
 use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
@@ -76,10 +76,10 @@ pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageErro
         // It was decided meanwhile: what is known now stands on the affiliate's page.
         return Ok(see_other(&format!("/admin/affiliates/{}", visit.at)));
     }
-    Ok(show(&visit, &affiliate, &FormView::default()))
+    Ok(show(&visit, &affiliate, &Form::default()))
 }
 
-fn show(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &FormView) -> Response {
+fn show(visit: &Visit<Staff, AffiliateId>, affiliate: &Affiliate, form: &Form) -> Response {
     let words = Words::of(visit);
     let at = words::applied_at(affiliate);
     let content = json!({
@@ -97,8 +97,7 @@ pub async fn approve(Act { visit, .. }: Act<AffiliateId>) -> Result<Response, Pa
 pub async fn reject(Act { visit, mut form }: Act<AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
     let Some(reason) = reason(&mut form) else {
-        let view = form.view();
-        return Ok(show(&visit, &affiliate, &view));
+        return Ok(show(&visit, &affiliate, &form));
     };
     decide(&visit, Step::Reject, Some(reason.into())).await
 }

@@ -92,7 +92,7 @@ async fn show(visit: &Visit<Staff>, error: &str, dry: &Value) -> Result<Response
     });
     let table = list.show(runs, &query);
     if query.csv {
-        return export(&visit.who, "nightly-runs", &table);
+        return export(&visit.who, "nightly-runs", table.to_csv());
     }
     let content = json!({"last": last, "running": visit.app.aggregate_progress(), "error": error, "dry": dry,
         "list": for_role(&visit.who, table), "listed": LISTED});

@@ -43,7 +43,7 @@ impl<'a> Words<'a> {
     /// A month.
     #[expect(clippy::unused_self, reason = "stands beside its siblings")]
     pub fn month(&self, month: Month) -> String {
-        month.first_day().format("%B %Y").to_string()
+        view::month_in_words(month)
     }
     /// An amount with its currency.
     pub fn money(&self, amount: Money) -> String {

@@ -7,7 +7,7 @@ use crate::domain::affiliate::{Affiliate, Link, MOST_LINKS};
 use crate::domain::fact::{LinkDisabled, LinkEnabled};
 use crate::domain::id::{AffiliateId, LinkId};
 use crate::http::pages::staff::{Act, Staff, Visit, done, reason};
-use crate::http::pages::{FormView, PageError};
+use crate::http::pages::{Form, PageError};
 use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
@@ -34,13 +34,13 @@ pub async fn create(Act { visit, mut form }: Act<AffiliateId>) -> Result<Respons
         },
         ended => drop(ended?),
     }
-    page::show(&visit, &affiliate, &form.view()).await
+    page::show(&visit, &affiliate, &form).await
 }
 
 /// Asks why a link is to be switched off, beside what it does.
 pub async fn ask_off(visit: Visit<Staff, OfLink>) -> Result<Response, PageError> {
     let (affiliate, link) = find(&visit)?;
-    off_page(&visit, &affiliate, &link, &FormView::default()).await
+    off_page(&visit, &affiliate, &link, &Form::default()).await
 }
 
 /// Switches one off.
@@ -56,7 +56,7 @@ pub async fn off(Act { visit, mut form }: Act<OfLink>) -> Result<Response, PageE
             ended => return done(ended, &path(affiliate.id), "link-off"),
         }
     }
-    off_page(&visit, &affiliate, &link, &form.view()).await
+    off_page(&visit, &affiliate, &link, &form).await
 }
 
 /// Switches one on again.
@@ -78,7 +78,7 @@ async fn off_page(
     visit: &Visit<Staff, OfLink>,
     affiliate: &Affiliate,
     link: &Link,
-    form: &FormView,
+    form: &Form,
 ) -> Result<Response, PageError> {
     let all = page::links(visit, affiliate).await?;
     let shown = all.into_iter().find(|one| one["id"] == json!(link.id)).ok_or(PageError::NotFound)?;

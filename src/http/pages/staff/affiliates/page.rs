@@ -13,7 +13,7 @@ use crate::http::pages::staff::hints::Known;
 use crate::http::pages::staff::words::{self, Words};
 use crate::http::pages::staff::{Staff, Visit};
 use crate::http::pages::table::Row;
-use crate::http::pages::{FormView, PageError, PageState};
+use crate::http::pages::{Form, PageError, PageState};
 use crate::store::{Counter, DayCounts};
 use axum::response::Response;
 use chrono::Days;
@@ -27,13 +27,13 @@ const STATEMENTS: usize = 24;
 
 pub async fn page(visit: Visit<Staff, AffiliateId>) -> Result<Response, PageError> {
     let affiliate = visit.affiliate()?;
-    show(&visit, &affiliate, &FormView::default()).await
+    show(&visit, &affiliate, &Form::default()).await
 }
 
 pub async fn show<At>(
     visit: &Visit<Staff, At>,
     affiliate: &Affiliate,
-    form: &FormView,
+    form: &Form,
 ) -> Result<Response, PageError> {
     let (state, id) = (&visit.state, affiliate.id);
     let (words, directory) = (Words::of(state), state.app.directory());
