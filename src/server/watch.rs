@@ -6,6 +6,7 @@
 //! dropping what it takes for its timer: that is [`HeadWait`].
 
 use super::{Limits, READ_BYTES};
+use memchr::memchr_iter;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -272,24 +273,31 @@ struct Lines {
 
 impl Lines {
     /// Whether a line ends without a carriage return, up to the end of the headers: what follows is a body,
-    /// or the beginning of another request.
+    /// or the beginning of another request. It costs a search for line feeds, not a step for each byte.
     fn have_bare_line_feed(&mut self, came: &[u8]) -> bool {
-        for (at, &byte) in came.iter().enumerate() {
-            match (byte, self.last) {
-                (b'\n', b'\r') if self.at_start => {
-                    let rest = &came[at + 1..];
-                    self.last = rest.last().copied().unwrap_or(byte);
-                    self.at_start = rest.ends_with(b"\n");
-                    return false;
-                }
-                (b'\n', b'\r') => self.at_start = true,
-                (b'\n', _) => return true,
-                (b'\r', _) => {}
-                _ => self.at_start = false,
+        let mut begin = 0;
+        for end in memchr_iter(b'\n', came) {
+            self.go_on(&came[begin..end]);
+            if self.last != b'\r' {
+                return true;
             }
-            self.last = byte;
+            if self.at_start {
+                let rest = &came[end + 1..];
+                self.last = rest.last().copied().unwrap_or(b'\n');
+                self.at_start = rest.ends_with(b"\n");
+                return false;
+            }
+            *self = Self { last: b'\n', at_start: true };
+            begin = end + 1;
         }
+        self.go_on(&came[begin..]);
         false
+    }
+
+    /// Takes in a part of a line that holds no line feed.
+    fn go_on(&mut self, part: &[u8]) {
+        self.last = part.last().copied().unwrap_or(self.last);
+        self.at_start = self.at_start && part.iter().all(|&byte| byte == b'\r');
     }
 }
 
@@ -446,6 +454,52 @@ mod tests {
             let mut lines = Lines::default();
             assert!(!lines.have_bare_line_feed(&two[..cut]), "cut at {cut}");
             assert!(!lines.have_bare_line_feed(&two[cut..]), "cut at {cut}");
+        }
+    }
+
+    /// The same as [`Lines::have_bare_line_feed`], a byte at a time.
+    fn byte_by_byte(lines: &mut Lines, came: &[u8]) -> bool {
+        for (at, &byte) in came.iter().enumerate() {
+            match (byte, lines.last) {
+                (b'\n', b'\r') if lines.at_start => {
+                    let rest = &came[at + 1..];
+                    lines.last = rest.last().copied().unwrap_or(byte);
+                    lines.at_start = rest.ends_with(b"\n");
+                    return false;
+                }
+                (b'\n', b'\r') => lines.at_start = true,
+                (b'\n', _) => return true,
+                (b'\r', _) => {}
+                _ => lines.at_start = false,
+            }
+            lines.last = byte;
+        }
+        false
+    }
+
+    #[test]
+    fn a_search_for_line_feeds_finds_what_a_look_at_each_byte_finds() {
+        let bytes = *b"a\r\n";
+        for length in 0..=8 {
+            for number in 0..3_usize.pow(length) {
+                let came: Vec<u8> = (0..length).map(|place| bytes[number / 3_usize.pow(place) % 3]).collect();
+                for (last, at_start) in
+                    [0, b'a', b'\r', b'\n'].map(|last| [(last, false), (last, true)]).concat()
+                {
+                    let mut searched = Lines { last, at_start };
+                    let mut looked_at = Lines { last, at_start };
+                    let found = searched.have_bare_line_feed(&came);
+                    let expected = byte_by_byte(&mut looked_at, &came);
+                    let (after, reached) =
+                        ((searched.last, searched.at_start), (looked_at.last, looked_at.at_start));
+                    assert_eq!(
+                        (found, after),
+                        (expected, reached),
+                        "{} after {last}, {at_start}",
+                        came.escape_ascii()
+                    );
+                }
+            }
         }
     }
 }
