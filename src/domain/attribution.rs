@@ -326,7 +326,10 @@ fn holds(attribution: &Attribution, input: &Input) -> Vec<HoldReason> {
     let evidence = &input.signup.evidence;
     let own =
         || [Some(&affiliate.profile.email), affiliate.profile.paypal_email.as_ref()].into_iter().flatten();
-    let is_own = |hash: &String| own().any(|email| input.pepper.email(email) == *hash);
+    // Signups that were reported to an older version have the hash of the address as it was typed.
+    let is_own = |hash: &String| {
+        own().any(|email| [input.pepper.mailbox(email), input.pepper.email(email)].contains(hash))
+    };
     let is_own_domain =
         |domain: &String| !is_generic(domain) && own().any(|email| domain_of(email).as_ref() == Some(domain));
     let too_fast = attribution.clicked_at.is_some_and(|clicked_at| {

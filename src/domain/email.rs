@@ -29,6 +29,20 @@ pub fn canonical_email(text: &str) -> String {
     written.unwrap_or_else(|| composed.into_owned())
 }
 
+/// The mailbox that an address reaches, in lower case, to compare two addresses: without a `+` in the local part and what
+/// follows it, and at Gmail, which ignores them, without dots and with its main domain. Mail is never sent to this form.
+pub fn mailbox_of(address: &str) -> String {
+    let address = canonical_email(address).to_lowercase();
+    let Some((local, domain)) = address.rsplit_once('@') else { return address };
+    let before_plus = local.split_once('+').map_or(local, |(before, _)| before);
+    let (local_part, domain) = match domain {
+        "gmail.com" | "googlemail.com" => (before_plus.replace('.', ""), "gmail.com"),
+        _ => (before_plus.to_owned(), domain),
+    };
+    // Nothing but an alias is no alias of anything.
+    if local_part.is_empty() { format!("{local}@{domain}") } else { format!("{local_part}@{domain}") }
+}
+
 /// The ASCII form of a domain, if it may be a host name.
 fn ascii_domain(domain: &str) -> Option<String> {
     let rules = (AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
@@ -66,6 +80,39 @@ mod tests {
             assert_eq!(read_email(typed, 254).as_deref(), Some(kept), "{typed:?}");
             assert_eq!(read_email(kept, 254).as_deref(), Some(kept), "read once more: {kept:?}");
             assert_eq!(canonical_email(typed), kept);
+        }
+    }
+
+    #[test]
+    fn all_spellings_of_a_mailbox_are_one() {
+        let table = [
+            ("ann@b.example", "ann@b.example"),
+            (" Ann@B.Example ", "ann@b.example"),
+            ("ann+x@b.example", "ann@b.example"),
+            ("ann+x+y@b.example", "ann@b.example"),
+            ("ann+@b.example", "ann@b.example"),
+            ("a.n.n+x.y@b.example", "a.n.n@b.example"),
+            ("ann-x@b.example", "ann-x@b.example"),
+            ("a.n.n@gmail.com", "ann@gmail.com"),
+            ("Ann+x@gmail.com", "ann@gmail.com"),
+            ("A.n.n+x.y@GoogleMail.com", "ann@gmail.com"),
+            // Only the local part may have aliases, and only these two domains are Gmail's.
+            ("a.nn@mail.gmail.com", "a.nn@mail.gmail.com"),
+            ("a.nn@gmail.co", "a.nn@gmail.co"),
+            ("ann@b+c.example", "ann@b+c.example"),
+            ("ann+x@bücher.example", "ann@xn--bcher-kva.example"),
+            ("E\u{301}+x@b.example", "é@b.example"),
+            // Nothing would be left.
+            ("+x@b.example", "+x@b.example"),
+            ("+@gmail.com", "+@gmail.com"),
+            ("..@gmail.com", "..@gmail.com"),
+            // What is no address stays as it is.
+            ("ann+x", "ann+x"),
+            ("", ""),
+        ];
+        for (address, mailbox) in table {
+            assert_eq!(mailbox_of(address), mailbox, "{address:?}");
+            assert_eq!(mailbox_of(mailbox), mailbox, "once more: {mailbox:?}");
         }
     }
 

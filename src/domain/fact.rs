@@ -417,7 +417,7 @@ pub struct Evidence {
     /// records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Keyed hash of the trimmed lower-case e-mail, hex.
+    /// Keyed hash of the mailbox that the e-mail reaches, hex; in older records of the trimmed lower-case e-mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email_hash: Option<String>,
     /// The e-mail's domain in lower case.

@@ -3,7 +3,7 @@
 //! They are compared with hashes made years before. So their key is a secret of its own that never rotates,
 //! and not one of the keys that sign tokens.
 
-use super::email::canonical_email;
+use super::email::{canonical_email, mailbox_of};
 use super::program::hex;
 use super::token::subkey;
 use hmac::{Hmac, Mac};
@@ -59,6 +59,10 @@ impl Pepper {
     pub fn email(&self, address: &str) -> String {
         self.keyed_hash(Hashed::Email, canonical_email(address).to_lowercase().as_bytes())
     }
+    /// The keyed hash of the mailbox that an address reaches: equal for all spellings of it.
+    pub fn mailbox(&self, address: &str) -> String {
+        self.keyed_hash(Hashed::Email, mailbox_of(address).as_bytes())
+    }
     /// The keyed hash of an IP address; an IPv4 address written as IPv6 has the same hash.
     pub fn ip(&self, address: IpAddr) -> String {
         self.keyed_hash(Hashed::Ip, address.to_canonical().to_string().as_bytes())
@@ -75,6 +79,8 @@ mod tests {
         let email = pepper.email("  Ann@Example.COM ");
         assert_eq!(email, pepper.keyed_hash(Hashed::Email, b"ann@example.com"));
         assert_eq!(email, "a7cacd8d9ba1d743f3168daa1f5ab719bec823365fe93609410e1c65dc2b54d9");
+        assert_eq!(pepper.mailbox(" Ann+news@Example.COM "), email);
+        assert_eq!(pepper.mailbox("a.n.n+x@GoogleMail.com"), pepper.email("ann@gmail.com"));
         let mapped: IpAddr = "::ffff:203.0.113.9".parse().expect("a literal");
         assert_eq!(pepper.ip(mapped), pepper.keyed_hash(Hashed::Ip, b"203.0.113.9"));
         assert_ne!(pepper.keyed_hash(Hashed::Ip, b"x"), pepper.keyed_hash(Hashed::Email, b"x"));

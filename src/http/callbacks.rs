@@ -257,7 +257,7 @@ fn read_evidence(fields: &mut Fields, pepper: &Pepper) -> Evidence {
         click,
         cookie,
         code: code.filter(|code| !code.is_empty()),
-        email_hash: email.as_deref().map(|email| pepper.email(email)),
+        email_hash: email.as_deref().map(|email| pepper.mailbox(email)),
         email_domain: email.as_deref().and_then(mail_domain),
         ip_hash: ip.map(|ip| pepper.ip(ip)),
     }

@@ -1,6 +1,7 @@
 //! The life of a click and of a commission, through the real server's interfaces, on each store.
 
-use crate::support::app::{BEGINNING, TestApp, Visitor};
+use crate::support::app::{BEGINNING, TestApp, Visitor, bearer};
+use crate::support::http;
 use crate::support::servers::{Program, Server};
 use serde_json::{Value, json};
 
@@ -27,6 +28,7 @@ on_both_stores! {
     an_event_may_come_before_its_signup
     the_tier_changes_at_25_and_late_facts_become_adjustments
     a_hold_keeps_a_referral_out_until_it_is_released
+    an_affiliate_is_known_by_each_spelling_of_its_own_address
     a_credit_by_hand_moves_a_closed_commission
     a_night_computes_what_became_known_and_says_what_all_facts_say
     bots_are_redirected_and_credited_to_nobody
@@ -226,6 +228,32 @@ async fn a_hold_keeps_a_referral_out_until_it_is_released(mut app: TestApp) {
     app.post("/v1/accounts/own/reject", &json!({"reason": "own account"})).await.expect_status(200);
     app.night_of("2026-05-06T04:15:00-04:00").await;
     assert_eq!(app.statements("&month=2026-05").await[0]["total"], "0.00");
+}
+
+async fn an_affiliate_is_known_by_each_spelling_of_its_own_address(app: TestApp) {
+    let partner = app.partner("flo").await;
+    let (path, change) =
+        (format!("/v1/affiliates/{}", partner.id), json!({"paypal_email": "f.l.o@gmail.com"}));
+    let headers = [bearer(), vec![("content-type".into(), "application/json".into())]].concat();
+    let changed = http::send("PATCH", app.internal, &path, &headers, change.to_string()).await;
+    changed.expect("an answer").expect_status(200);
+    let table: [(&str, &[&str]); 5] = [
+        ("Flo+acct@partners.example", &["self_referral", "same_domain"]),
+        ("f.lo@partners.example", &["same_domain"]),
+        ("FLO+pay@googlemail.com", &["self_referral"]),
+        ("f.l.o@gmail.com", &["self_referral"]),
+        ("florence@gmail.com", &[]),
+    ];
+    for (number, (email, holds)) in table.into_iter().enumerate() {
+        let mut visitor = Visitor::default();
+        visitor.clicks(&partner.link).await.expect_status(302);
+        let body = json!({"account_id": format!("flo-{number}"), "plan": "growth", "signed_up_at": BEGINNING,
+            "click": visitor.cfoil, "email": email});
+        app.post("/v1/signups", &body).await.expect_status(201);
+        let account = app.get(&format!("/v1/accounts/flo-{number}")).await.expect_status(200).json();
+        assert_eq!(account["hold_reasons"], json!(holds), "{email}");
+        assert_eq!(account["affiliate_id"], json!(partner.id), "{email}");
+    }
 }
 
 async fn a_credit_by_hand_moves_a_closed_commission(mut app: TestApp) {

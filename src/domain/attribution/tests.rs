@@ -140,8 +140,13 @@ impl Case {
         self
     }
     fn email(mut self, address: &str) -> Self {
-        self.evidence.email_hash = Some(pepper().email(address));
+        self.evidence.email_hash = Some(pepper().mailbox(address));
         self.evidence.email_domain = domain_of(address);
+        self
+    }
+    /// As older versions journaled it.
+    fn email_of_before(mut self, address: &str) -> Self {
+        self.evidence.email_hash = Some(pepper().email(address));
         self
     }
     fn decide(&self) -> Attribution {
@@ -244,7 +249,7 @@ fn evidence_is_heard_in_the_order_of_the_rules() {
 
 #[test]
 fn a_click_is_dropped_by_the_first_rule_that_it_fails() {
-    let judged = |verdict| Case::new().visits(&[Visit { click: click(1, -DAY), verdict }]);
+    let judged = |verdict| Case::new().visits(&[Visit { verdict, ..visit(click(1, -DAY)) }]);
     let mixed = Click { link: LinkId::from_bits(2), ..click(1, -DAY) };
     let table: &[(&str, Case, Expected)] = &[
         ("altered", Case::new().bad_tokens(), Err(Reason::BadSignature)),
@@ -277,7 +282,7 @@ fn a_click_is_dropped_by_the_first_rule_that_it_fails() {
 #[test]
 fn the_reason_is_that_of_the_click_that_got_furthest() {
     use Reason::{AffiliateNotActive, BadSignature, NotHuman, OutsideWindow, UnknownLink};
-    let bot = Visit { click: click(1, -2 * DAY), verdict: Verdict::Bot };
+    let bot = Visit { verdict: Verdict::Bot, ..visit(click(1, -2 * DAY)) };
     let mut case = Case::new().bad_tokens();
     let mut reasons = vec![case.decide().reason];
     for more in [visit(click(9, -DAY)), bot, visit(click(3, -15 * DAY)), visit(click(1, -100 * DAY))] {
@@ -310,12 +315,11 @@ fn of_clicks_at_one_instant_the_greatest_id_wins() {
 #[test]
 fn what_was_recorded_counts_more_than_a_token() {
     let click = click(1, -DAY);
-    let flood = Visit { click, verdict: Verdict::Flood };
+    let flood = Visit { verdict: Verdict::Flood, ..visit(click) };
     check("a token against a record", &Case::new().token(click).visits(&[flood]), Err(Reason::NotHuman));
     check("recorded twice", &Case::new().visits(&[flood, flood]), Err(Reason::NotHuman));
     // The affiliate in the token wins over the one in a record.
-    let other =
-        Visit { click: Click { affiliate: AffiliateId::from_bits(2), ..click }, verdict: Verdict::Human };
+    let other = visit(Click { affiliate: AffiliateId::from_bits(2), ..click });
     check("another affiliate recorded", &Case::new().token(click).visits(&[other]), Ok((1, Via::Click)));
 }
 
@@ -361,7 +365,17 @@ fn suspicion_holds_and_never_rejects() {
         ("a stranger", clicked(DAY).email("ann@elsewhere.example"), &[]),
         ("no address", clicked(DAY), &[]),
         ("its own address", clicked(DAY).email(" partner1@agency1.EXAMPLE "), &[SelfReferral, SameDomain]),
+        (
+            "its own address with an alias",
+            clicked(DAY).email("partner1+x@agency1.example"),
+            &[SelfReferral, SameDomain],
+        ),
+        ("dots elsewhere", clicked(DAY).email("part.ner1@agency1.example"), &[SameDomain]),
         ("its PayPal address", clicked(DAY).email("pay1@gmail.com"), &[SelfReferral]),
+        ("with alias and dots", clicked(DAY).email("P.a.y1+x@googlemail.com"), &[SelfReferral]),
+        ("another mailbox at Gmail", clicked(DAY).email("pay1x@gmail.com"), &[]),
+        ("reported to an older version", clicked(DAY).email_of_before("pay1@gmail.com"), &[SelfReferral]),
+        ("an alias reported to one", clicked(DAY).email_of_before("pay1+x@gmail.com"), &[]),
         ("its domain", clicked(DAY).email("ann@agency1.example"), &[SameDomain]),
         ("a provider's domain", clicked(DAY).email("ann@gmail.com"), &[]),
         ("another affiliate's address", clicked(DAY).email("partner2@agency2.example"), &[]),
@@ -379,6 +393,27 @@ fn suspicion_holds_and_never_rejects() {
         assert_eq!(decision.reason, Reason::Attributed, "{name}");
     }
     assert_eq!(Case::new().bad_tokens().email("partner1@agency1.example").decide().holds, []);
+}
+
+/// An affiliate whose own address is an alias is known by the mailbox, and by the alias in what an older version
+/// journaled.
+#[test]
+fn an_affiliate_may_have_an_alias_itself() {
+    let mut world = world();
+    world.affiliates[0].profile.email = "A.nn+partners@gmail.com".to_owned();
+    let case = Case::new().token(click(1, -DAY));
+    let table = [
+        (case.clone().email("ann@googlemail.com"), true),
+        (case.clone().email("a.n.n+other@gmail.com"), true),
+        (case.clone().email("anna@gmail.com"), false),
+        (case.clone().email_of_before("a.nn+partners@gmail.com"), true),
+        (case.clone().email_of_before("ann@gmail.com"), true),
+        (case.email_of_before("ann+other@gmail.com"), false),
+    ];
+    for (case, held) in table {
+        let expected: &[HoldReason] = if held { &[HoldReason::SelfReferral] } else { &[] };
+        assert_eq!(case.decide_in(&world).holds, expected, "{:?}", case.evidence);
+    }
 }
 
 #[test]
@@ -526,7 +561,7 @@ fn any_case() -> impl Strategy<Value = Case> {
             1 => case = case.cookie(oldest, newest),
             _ => {}
         }
-        case.visits = visits.into_iter().map(|(click, verdict)| Visit { click, verdict }).collect();
+        case.visits = visits.into_iter().map(|(click, verdict)| Visit { verdict, ..visit(click) }).collect();
         if let (Some(visit), 4) = (case.visits.first_mut(), share & 4) {
             visit.click = clicked;
         }
