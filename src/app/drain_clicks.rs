@@ -216,7 +216,7 @@ impl ClicksDrainer {
                 && let Some((batch, _)) = parts.get_mut(&visitor_partition(visitor, partitions))
                 && cursor > batch.advance.from
             {
-                let visit = Visit { click: click.click, verdict: click.verdict };
+                let visit = Visit { click: click.click, verdict: click.verdict, paid_ad: click.paid_ad };
                 batch.visits.push(VisitWrite { visitor, new_visitor: click.new_visitor, visit });
             }
             if let Some((batch, counts)) =

@@ -227,6 +227,8 @@ pub struct Holds {
     pub min_seconds_to_signup: u32,
     /// Signups of an affiliate beyond this number within an hour are held; 0: off.
     pub burst_per_hour: u32,
+    /// A signup whose credited click came from a paid ad is held.
+    pub paid_ads: bool,
 }
 
 /// The names of event types.
@@ -450,6 +452,7 @@ impl Config {
             model: self.program.model,
             min_seconds_to_signup: self.holds.min_seconds_to_signup,
             burst_per_hour: self.holds.burst_per_hour,
+            paid_ads: self.holds.paid_ads,
         }
     }
     /// Whether people elsewhere would sign our sample of an agreement.

@@ -104,6 +104,7 @@ fn what_is_wrong_is_named_in_one_line() {
         ("[program]\nmodel = \"best\"", None, &["program.model", "last_click"]),
         ("[program]\nfirst_month = \"2026-13\"", None, &["program.first_month", "2026-04"]),
         ("[program]\nminimum_payout = \"25.001\"", None, &["program.minimum_payout", "39.00"]),
+        ("[holds]\npaid_ads = \"no\"", None, &["holds.paid_ads"]),
         ("[program]\ntiers = []", None, &["program.tiers", "from = 0"]),
         ("[[program.tiers]]\nfrom = 1\nrates = {}", None, &["program.tiers", "from = 0"]),
         (

@@ -41,6 +41,8 @@ pub struct Visit {
     pub click: Click,
     /// Its verdict.
     pub verdict: Verdict,
+    /// The link was followed from a paid ad.
+    pub paid_ad: bool,
 }
 
 /// A click that was considered, and the rule that kept or dropped it.
@@ -336,10 +338,13 @@ fn holds(attribution: &Attribution, input: &Input) -> Vec<HoldReason> {
         let took = input.signup.signed_up_at.timestamp_millis() - clicked_at.timestamp_millis();
         took < i64::from(input.rules.min_seconds_to_signup) * 1000
     });
+    let by_ad =
+        input.visits.iter().any(|visit| visit.paid_ad && Some(visit.click.id) == attribution.click_id);
     [
         (HoldReason::SelfReferral, evidence.email_hash.as_ref().is_some_and(is_own)),
         (HoldReason::SameDomain, evidence.email_domain.as_ref().is_some_and(is_own_domain)),
         (HoldReason::TooFast, input.rules.min_seconds_to_signup > 0 && too_fast),
+        (HoldReason::PaidAd, input.rules.paid_ads && by_ad),
     ]
     .into_iter()
     .filter(|(_, found)| *found)

@@ -4,7 +4,7 @@
 //! | bytes | meaning |
 //! | ---: | --- |
 //! | 1 | version: 1, or 2 if there is a long sub id |
-//! | 1 | flags: 1 a visitor is named, 2 its id is new with this click, 4 the click is unique, 8 `Sec-GPC`; the others are 0 |
+//! | 1 | flags: 1 a visitor is named, 2 its id is new with this click, 4 the click is unique, 8 `Sec-GPC`, 16 a paid ad's click; the others are 0 |
 //! | 1 | the verdict's number |
 //! | 16 | the click's id, which contains its time |
 //! | 8, 8 | affiliate and link, big-endian |
@@ -31,9 +31,11 @@ const NAMED_VISITOR: u8 = 1;
 const NEW_VISITOR: u8 = 2;
 const UNIQUE: u8 = 4;
 const GPC: u8 = 8;
+const PAID_AD: u8 = 16;
 
 /// A click as the journal keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the record")]
 pub struct ClickRecord<'a> {
     /// The click.
     pub click: Click,
@@ -47,6 +49,8 @@ pub struct ClickRecord<'a> {
     pub unique: bool,
     /// The browser asked for privacy (`Sec-GPC: 1`) and got no cookie.
     pub gpc: bool,
+    /// The link was followed from a paid ad.
+    pub paid_ad: bool,
     /// The sub ids that the affiliate put into the link.
     pub subs: Subs<'a>,
 }
@@ -70,7 +74,8 @@ impl<'a> ClickRecord<'a> {
         let flags = flag(self.visitor.is_some(), NAMED_VISITOR)
             | flag(self.new_visitor, NEW_VISITOR)
             | flag(self.unique, UNIQUE)
-            | flag(self.gpc, GPC);
+            | flag(self.gpc, GPC)
+            | flag(self.paid_ad, PAID_AD);
         let subs = || self.subs.iter().map(|sub| sub.as_deref().filter(|value| is_kept(value)));
         let version = if subs().flatten().all(is_short) { VERSION } else { LONG_SUBS };
         out.extend([version, flags, self.verdict.number()]);
@@ -114,7 +119,7 @@ impl<'a> ClickRecord<'a> {
         let named = flags & NAMED_VISITOR != 0;
         let visitor = if named { Some(VisitorId(Uuid::from_bytes(from.array()?))) } else { None };
         let subs = from.subs(version)?;
-        let known = flags & !(NAMED_VISITOR | NEW_VISITOR | UNIQUE | GPC) == 0;
+        let known = flags & !(NAMED_VISITOR | NEW_VISITOR | UNIQUE | GPC | PAID_AD) == 0;
         (known && from.0.is_empty()).then_some(Self {
             click,
             visitor,
@@ -122,6 +127,7 @@ impl<'a> ClickRecord<'a> {
             new_visitor: flags & NEW_VISITOR != 0,
             unique: flags & UNIQUE != 0,
             gpc: flags & GPC != 0,
+            paid_ad: flags & PAID_AD != 0,
             subs,
         })
     }
@@ -192,6 +198,7 @@ mod tests {
             new_visitor: true,
             unique: true,
             gpc: false,
+            paid_ad: false,
             subs,
         }
     }
@@ -229,7 +236,11 @@ mod tests {
         };
         let golden = "010802017f22e279b07cc398c4dc0c0c07398f0123456789abcdef000000000000002a00";
         assert_eq!(hex(&encoded(&bot)), golden);
-        assert_eq!(ClickRecord::decode(&encoded(&bot)), Ok(bot));
+        assert_eq!(ClickRecord::decode(&encoded(&bot)), Ok(bot.clone()));
+        let ad = ClickRecord { paid_ad: true, ..bot };
+        let golden = "011802017f22e279b07cc398c4dc0c0c07398f0123456789abcdef000000000000002a00";
+        assert_eq!(hex(&encoded(&ad)), golden);
+        assert_eq!(ClickRecord::decode(&encoded(&ad)), Ok(ad));
     }
 
     #[test]
@@ -266,7 +277,7 @@ mod tests {
         };
         let longer = [good.clone(), vec![0]].concat();
         for damaged in
-            [changed(1, 0x17), changed(2, 99), changed(19, 0x80), changed(51, 0x31), changed(52, 0), longer]
+            [changed(1, 0x27), changed(2, 99), changed(19, 0x80), changed(51, 0x31), changed(52, 0), longer]
         {
             assert_eq!(ClickRecord::decode(&damaged), Err(BadClickRecord::Damaged), "{damaged:?}");
         }
@@ -290,7 +301,7 @@ mod tests {
         #[test]
         fn any_bytes_that_read_are_what_would_be_written(mut bytes in prop::collection::vec(any::<u8>(), 36..60)) {
             bytes[0] = VERSION + bytes[0] % 2;
-            bytes[1] &= 15;
+            bytes[1] &= 31;
             bytes[2] %= 10;
             if let Ok(record) = ClickRecord::decode(&bytes) {
                 prop_assert_eq!(encoded(&record), bytes);

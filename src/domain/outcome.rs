@@ -24,7 +24,7 @@ impl Verdict {
     pub const fn is_human(self) -> bool {
         matches!(self, Self::Human | Self::UnknownLink)
     }
-    /// The verdict's number in records; never reused.
+    /// The verdict's number in records, below 128; never reused.
     pub const fn number(self) -> u8 {
         match self {
             Self::Human => 0,
@@ -102,6 +102,7 @@ named! {
         SelfReferral = "self_referral": "The signup's e-mail is the affiliate's own",
         SameDomain = "same_domain": "The signup's mail domain is the affiliate's own",
         TooFast = "too_fast": "The signup followed the click faster than a person could",
+        PaidAd = "paid_ad": "The credited click came from a paid ad",
         Burst = "burst": "The affiliate brought too many signups within an hour",
         Staff = "staff": "A member of staff put it on hold",
     }

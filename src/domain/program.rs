@@ -115,6 +115,8 @@ pub struct AttributionRules {
     pub min_seconds_to_signup: u32,
     /// Signups of an affiliate beyond this number within an hour are held; 0: off.
     pub burst_per_hour: u32,
+    /// A signup whose credited click came from a paid ad is held.
+    pub paid_ads: bool,
 }
 
 /// Bytes as lower-case hex.

@@ -46,6 +46,8 @@ pub struct Query<'a> {
     pub to: Option<Cow<'a, str>>,
     /// The affiliate's sub ids, complete: each passes [`judge_sub`].
     pub subs: Subs<'a>,
+    /// It has an ad network's id of a click on a paid ad.
+    pub paid_ad: bool,
     /// How many sub ids are not kept, by reason, in the order of [`SubDrop::ALL`].
     pub subs_dropped: [u32; SubDrop::ALL.len()],
 }
@@ -55,7 +57,7 @@ impl<'a> Query<'a> {
     pub fn parse(raw: &'a str) -> Self {
         let mut query = Self { raw, ..Self::default() };
         for parameter in as_meant(raw) {
-            match parameter.reserved() {
+            match parameter.decoded_name().as_deref() {
                 Some("to") => query.to = query.to.or_else(|| parameter.decoded()),
                 Some("cfoil") => query.click = query.click.or_else(|| parameter.decoded()),
                 Some("sub1") => query.sub(0, &parameter),
@@ -63,6 +65,7 @@ impl<'a> Query<'a> {
                 Some("sub3") => query.sub(2, &parameter),
                 Some("sub4") => query.sub(3, &parameter),
                 Some("sub5") => query.sub(4, &parameter),
+                Some(name) if is_of_paid_ad(name) => query.paid_ad |= parameter.has_click_id(),
                 _ => {}
             }
         }
@@ -85,6 +88,13 @@ impl<'a> Query<'a> {
     pub fn passed_through(&self) -> impl Iterator<Item = Parameter<'a>> {
         as_meant(self.raw).filter(|parameter| parameter.reserved().is_none())
     }
+}
+
+/// Whether networks send the ids of clicks on paid ads in a parameter of this name: Google (`gclid`, and `gbraid` and
+/// `wbraid` where apps are involved), its ad servers (`dclid`) and Microsoft. `fbclid` is not among them: Facebook adds it
+/// to unpaid links too.
+fn is_of_paid_ad(name: &str) -> bool {
+    matches!(name, "gclid" | "gbraid" | "wbraid" | "dclid" | "msclkid")
 }
 
 /// Whether a value may be a sub id: it has room where it is kept, and is not a placeholder.
@@ -202,8 +212,17 @@ impl<'a> Parameter<'a> {
     fn name(&self) -> &'a str {
         self.raw.split('=').next().unwrap_or_default()
     }
+    fn decoded_name(&self) -> Option<Cow<'a, str>> {
+        decode(self.name())
+    }
+    /// Whether its value may be a network's id, which begins with one of the letters of base64: it is not empty, and no
+    /// placeholder that nobody filled, like `{gclid}`.
+    fn has_click_id(&self) -> bool {
+        let first_of_value = self.raw.bytes().skip_while(|byte| *byte != b'=').nth(1);
+        first_of_value.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    }
     fn reserved(&self) -> Option<&'static str> {
-        let name = decode(self.name())?;
+        let name = self.decoded_name()?;
         RESERVED.into_iter().find(|reserved| *reserved == name)
     }
     /// The value, if it may be a sub id; `None` if it is empty.
@@ -364,6 +383,44 @@ mod tests {
         assert_eq!(twice.subs[0].as_deref(), Some("b"));
         assert_eq!(twice.subs_dropped[Repeated as usize], 1);
         assert_eq!(twice.subs_dropped.iter().sum::<u32>(), 1);
+    }
+
+    #[test]
+    fn only_ids_of_paid_ads_say_that_an_ad_was_clicked() {
+        let table = [
+            ("", false),
+            ("gclid=Cj0KCQiA", true),
+            ("gbraid=0AAAAA", true),
+            ("wbraid=CjkKCQ", true),
+            ("dclid=CLDm", true),
+            ("msclkid=5c9d1e", true),
+            ("gclid=-_x", true),
+            ("utm_source=google&sub1=x&gclid=Cj0K&b", true),
+            ("a=1?gclid=Cj0K", true),
+            ("a=1&amp;msclkid=5c9d", true),
+            ("g%63lid=Cj0K", true),
+            ("gclid=&gclid=Cj0K", true),
+            ("gclid=Cj0K&gclid=", true),
+            // Unpaid links have these too, or those of other networks.
+            ("fbclid=IwAR", false),
+            ("gad_source=1&gclsrc=aw.ds", false),
+            ("ttclid=x&twclid=x&li_fat_id=x&yclid=x", false),
+            ("sub1=gclid&utm_campaign=gclid", false),
+            // No id.
+            ("gclid", false),
+            ("gclid=", false),
+            ("gclid={gclid}", false),
+            ("gclid=%7Bgclid%7D", false),
+            ("gclid=[gclid]", false),
+            // For every server this is another name.
+            ("GCLID=Cj0K", false),
+            ("xgclid=Cj0K", false),
+            ("%ffgclid=Cj0K", false),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(Query::parse(raw).paid_ad, expected, "{raw}");
+        }
+        assert_eq!(CLICK_IDS.into_iter().filter(|name| is_of_paid_ad(name)).count(), 5);
     }
 
     #[test]

@@ -189,7 +189,8 @@ impl Edge {
         let gpc = asks_for_privacy(headers);
         let subs = std::mem::take(&mut query.subs);
         self.counts.drop_subs(&query.subs_dropped);
-        let record = ClickRecord { click, visitor, verdict, new_visitor, unique: new_visitor, gpc, subs };
+        let (unique, paid_ad) = (new_visitor, query.paid_ad);
+        let record = ClickRecord { click, visitor, verdict, new_visitor, unique, gpc, paid_ad, subs };
         let kept = with_scratch(|scratch| {
             record.encode(scratch);
             self.sink.append(scratch)

@@ -7,19 +7,24 @@ use crate::domain::outcome::Verdict;
 use crate::domain::token::Click;
 use uuid::Uuid;
 
-/// A visit: click id 16, affiliate 8, link 8, verdict 1, all big-endian.
+/// A visit: click id 16, affiliate 8, link 8, verdict 1, all big-endian. The verdict's highest bit says that the click came
+/// from a paid ad.
 pub const VISIT_BYTES: usize = 33;
 /// The largest size of a visitor's visits.
 pub const MAX_VISITS_BYTES: usize = MAX_VISITS * VISIT_BYTES;
 /// A cursor: epoch 4, position 8, big-endian, so that the bytes compare as the cursors do.
 pub const CURSOR_BYTES: usize = 12;
 
+/// Verdicts have numbers below it.
+const PAID_AD: u8 = 0x80;
+
 /// Appends a visit.
 pub fn put_visit(visit: &Visit, out: &mut Vec<u8>) {
     out.extend_from_slice(visit.click.id.0.as_bytes());
     out.extend_from_slice(&visit.click.affiliate.bits().to_be_bytes());
     out.extend_from_slice(&visit.click.link.bits().to_be_bytes());
-    out.push(visit.verdict.number());
+    let paid_ad = if visit.paid_ad { PAID_AD } else { 0 };
+    out.push(visit.verdict.number() | paid_ad);
 }
 
 /// Reads a visitor's visits.
@@ -32,7 +37,8 @@ pub fn read_visits(packed: &[u8]) -> Result<Vec<Visit>> {
 }
 
 fn read_visit(bytes: &[u8; VISIT_BYTES]) -> Result<Visit> {
-    let number = bytes[VISIT_BYTES - 1];
+    let last = bytes[VISIT_BYTES - 1];
+    let number = last & !PAID_AD;
     let verdict = Verdict::from_number(number)
         .ok_or_else(|| StoreError::Corrupt(format!("a visit with verdict number {number}")))?;
     let click = Click {
@@ -40,7 +46,7 @@ fn read_visit(bytes: &[u8; VISIT_BYTES]) -> Result<Visit> {
         affiliate: AffiliateId::from_bits(u64::from_be_bytes(array(bytes, 16))),
         link: LinkId::from_bits(u64::from_be_bytes(array(bytes, 24))),
     };
-    Ok(Visit { click, verdict })
+    Ok(Visit { click, verdict, paid_ad: last & PAID_AD != 0 })
 }
 
 /// `N` bytes from `at`; zero beyond the end.
@@ -134,7 +140,7 @@ mod tests {
             affiliate: AffiliateId::from_bits(0x0102_0304_0506_0708),
             link: LinkId::from_bits(9),
         };
-        Visit { click, verdict: Verdict::Bot }
+        Visit { click, verdict: Verdict::Bot, paid_ad: false }
     }
 
     fn packed(numbers: &[u8]) -> Vec<u8> {
@@ -150,6 +156,20 @@ mod tests {
         let golden = [&[7; 16][..], &[1, 2, 3, 4, 5, 6, 7, 8], &[0, 0, 0, 0, 0, 0, 0, 9], &[2]].concat();
         assert_eq!(packed(&[7]), golden);
         assert_eq!(read_visits(&golden).expect("golden bytes"), [visit(7)]);
+        let (of_ad, mut out) = (Visit { paid_ad: true, ..visit(7) }, Vec::new());
+        put_visit(&of_ad, &mut out);
+        assert_eq!((&out[..32], out[32]), (&golden[..32], 0x82));
+        assert_eq!(read_visits(&out).expect("golden bytes"), [of_ad]);
+    }
+
+    #[test]
+    fn every_verdict_has_room_beside_the_ad() {
+        for (&verdict, paid_ad) in Verdict::ALL.iter().flat_map(|verdict| [(verdict, false), (verdict, true)])
+        {
+            let (visit, mut out) = (Visit { verdict, paid_ad, ..visit(7) }, Vec::new());
+            put_visit(&visit, &mut out);
+            assert_eq!(read_visits(&out).expect("a visit"), [visit]);
+        }
     }
 
     #[test]
@@ -158,8 +178,10 @@ mod tests {
         odd.push(0);
         assert!(matches!(read_visits(&odd), Err(StoreError::Corrupt(_))));
         odd.truncate(VISIT_BYTES);
-        odd[VISIT_BYTES - 1] = 200;
-        assert!(matches!(read_visits(&odd), Err(StoreError::Corrupt(_))));
+        for number in [72, 200] {
+            odd[VISIT_BYTES - 1] = number;
+            assert!(matches!(read_visits(&odd), Err(StoreError::Corrupt(_))), "{number}");
+        }
     }
 
     #[test]

@@ -82,7 +82,11 @@ impl Traffic {
                 AffiliateId::from_bits((popularity % AFFILIATES).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let link = LinkId::from_bits(affiliate.bits() + 1);
             let click = Click { id: ClickId(self.time_ordered()), affiliate, link };
-            let visit = VisitWrite { visitor, new_visitor, visit: Visit { click, verdict: Verdict::Human } };
+            let visit = VisitWrite {
+                visitor,
+                new_visitor,
+                visit: Visit { click, verdict: Verdict::Human, paid_ad: false },
+            };
             visits.entry(visitor_partition(visitor, store.partitions())).or_default().push(visit);
             for counter in [Counter::Verdict(Verdict::Human), Counter::Unique, Counter::Link(link)] {
                 *counts.entry((affiliate, counter)).or_default() += 1;

@@ -89,6 +89,44 @@ async fn a_rejected_referral_that_is_credited_again_earns() {
     assert_eq!(refused["code"], "affiliate_never_active");
 }
 
+/// The prospect notices nothing: the ad network's id goes on to the landing page.
+#[tokio::test]
+async fn a_signup_by_a_click_on_a_paid_ad_earns_only_after_a_look_where_the_program_forbids_ads() {
+    let mut app = TestApp::start().await;
+    let partner = app.partner("ada").await;
+    let clicks = async |query: &str| {
+        let mut visitor = Visitor::default();
+        let landed = visitor.clicks(&format!("{}{query}", partner.link)).await.expect_status(302);
+        let location = landed.header("location").expect("a landing page").to_owned();
+        assert!(location.contains(query.trim_start_matches('?')), "{location}");
+        visitor
+    };
+    let ad = "?utm_source=google&gclid=Cj0KCQiA";
+    let (allowed, before) = (clicks(ad).await, clicks(ad).await);
+    app.signs_up(&allowed, "allowed", "growth").await.expect_status(201);
+    // Clicks made before the rule tell of their ad too.
+    restart(&mut app, "[holds]\npaid_ads = true").await;
+    let (post, plain) = (clicks("?fbclid=IwAR1").await, clicks("").await);
+    for (account, visitor) in [("before", before), ("post", post), ("plain", plain)] {
+        app.signs_up(&visitor, account, "growth").await.expect_status(201);
+    }
+    let table =
+        [("allowed", json!([])), ("before", json!(["paid_ad"])), ("post", json!([])), ("plain", json!([]))];
+    for (account, holds) in table {
+        let shown = app.get(&format!("/v1/accounts/{account}")).await.expect_status(200).json();
+        assert_eq!(
+            (&shown["hold_reasons"], &shown["affiliate_id"]),
+            (&holds, &json!(partner.id)),
+            "{account}"
+        );
+    }
+    app.night_of("2026-05-02T04:15:00-04:00").await;
+    assert_eq!(total(&app, &partner.id, "2026-04").await, "297.00");
+    app.post("/v1/accounts/before/release", &json!({"reason": "The ad was ours"})).await.expect_status(200);
+    app.night_of("2026-05-03T04:15:00-04:00").await;
+    assert_eq!(total(&app, &partner.id, "2026-04").await, "396.00");
+}
+
 #[tokio::test]
 async fn a_referral_held_again_before_the_next_night_moves_no_money() {
     let mut app = TestApp::start().await;

@@ -502,6 +502,7 @@ async fn every_page_shows_what_there_is_as_text_within_bounds() {
         ("/admin/figures?period=year&format=csv", "2026-04-01,0,0,0,1,99.00"),
         ("/admin/audit?format=csv", "Brought an affiliate over"),
         ("/admin/held?reason=burst", "Nothing matches"),
+        ("/admin/held?reason=paid_ad", "Nothing matches"),
     ] {
         let answer = browser.get(path).await.expect_status(200);
         assert!(answer.text().contains(part), "{part} in {}", answer.text());

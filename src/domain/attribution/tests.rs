@@ -83,6 +83,7 @@ fn rules() -> AttributionRules {
         model: Model::LastClick,
         min_seconds_to_signup: 0,
         burst_per_hour: 0,
+        paid_ads: false,
     }
 }
 
@@ -96,7 +97,7 @@ fn click(number: u64, relative: i64) -> Click {
     click_with(number, relative, 1)
 }
 fn visit(click: Click) -> Visit {
-    Visit { click, verdict: Verdict::Human }
+    Visit { click, verdict: Verdict::Human, paid_ad: false }
 }
 const VISITOR: VisitorId = VisitorId(Uuid::from_u128(7));
 
@@ -413,6 +414,44 @@ fn an_affiliate_may_have_an_alias_itself() {
     for (case, held) in table {
         let expected: &[HoldReason] = if held { &[HoldReason::SelfReferral] } else { &[] };
         assert_eq!(case.decide_in(&world).holds, expected, "{:?}", case.evidence);
+    }
+}
+
+#[test]
+fn a_signup_by_a_click_on_a_paid_ad_is_held_where_the_program_says_so() {
+    use HoldReason::{PaidAd, SelfReferral};
+    let [old, new] = [click(1, -2 * DAY), click(1, -DAY)];
+    let ad = |click| Visit { paid_ad: true, ..visit(click) };
+    let strict = |mut case: Case| {
+        case.rules.paid_ads = true;
+        case
+    };
+    let by_token = Case::new().token(new).visits(&[ad(new)]);
+    let exempt = Case::new().visits(&[ad(click(5, -DAY))]);
+    let table: &[(&str, Case, &[HoldReason])] = &[
+        ("visits", strict(Case::new().visits(&[ad(new)])), &[PaidAd]),
+        ("token and visit", strict(by_token.clone()), &[PaidAd]),
+        ("cookie and visit", strict(Case::new().cookie(old, new).visits(&[visit(old), ad(new)])), &[PaidAd]),
+        ("an address too", strict(by_token.clone().email("pay1@gmail.com")), &[SelfReferral, PaidAd]),
+        ("no ad", strict(Case::new().visits(&[visit(new)])), &[]),
+        ("a token whose visit is lost", strict(Case::new().token(new)), &[]),
+        ("a click that is not credited", strict(Case::new().visits(&[ad(old), visit(new)])), &[]),
+        (
+            "a click that the model credits",
+            strict(Case::new().visits(&[ad(old), visit(new)])).first_click(),
+            &[PaidAd],
+        ),
+        (
+            "a click too old, and a code",
+            strict(Case::new().visits(&[ad(click(1, -91 * DAY))]).code("code-1")),
+            &[],
+        ),
+        ("off by default", by_token, &[]),
+        ("exempt", strict(exempt), &[]),
+    ];
+    for (name, case, holds) in table {
+        let decision = case.decide();
+        assert_eq!((decision.holds.as_slice(), decision.reason), (*holds, Reason::Attributed), "{name}");
     }
 }
 

@@ -153,9 +153,9 @@ impl Stage {
 }
 
 fn own(record: ClickRecord<'_>) -> ClickRecord<'static> {
-    let ClickRecord { click, visitor, verdict, new_visitor, unique, gpc, subs } = record;
+    let ClickRecord { click, visitor, verdict, new_visitor, unique, gpc, paid_ad, subs } = record;
     let subs = subs.map(|sub| sub.map(|value| value.into_owned().into()));
-    ClickRecord { click, visitor, verdict, new_visitor, unique, gpc, subs }
+    ClickRecord { click, visitor, verdict, new_visitor, unique, gpc, paid_ad, subs }
 }
 
 #[test]
@@ -182,6 +182,7 @@ fn a_person_on_a_good_link_arrives_with_token_and_cookie() {
         new_visitor: true,
         unique: true,
         gpc: false,
+        paid_ad: false,
         subs: Default::default(),
     };
     assert_eq!(stage.last_record(), expected);
@@ -189,6 +190,24 @@ fn a_person_on_a_good_link_arrives_with_token_and_cookie() {
     assert_eq!((click.id.0.get_version_num(), visitor.0.get_version_num()), (7, 7));
     let age = stage.edge.clock.millis() - click.id.millis();
     assert!((0..60_000).contains(&age), "{age}");
+}
+
+#[test]
+fn a_click_on_a_paid_ad_is_recorded_as_one() {
+    let stage = Stage::new();
+    for (query, paid_ad) in [
+        ("?utm_source=google&gclid=Cj0K", true),
+        ("?sub1=x&msclkid=5c9d", true),
+        ("&gbraid=0AAA", true),
+        ("?fbclid=IwAR", false),
+        ("?utm_source=google", false),
+        ("", false),
+    ] {
+        let answer = stage.follow(&format!("{}{query}", stage.link()), &[]);
+        assert_eq!(stage.last_record().paid_ad, paid_ad, "{query}");
+        let id = query.split('&').next_back().filter(|last| last.contains("clid") || last.contains("braid"));
+        assert!(id.is_none_or(|id| answer.location().contains(id.trim_start_matches('?'))), "{query}");
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn visit(number: u128) -> Visit {
         affiliate: AffiliateId::from_bits(1),
         link: LinkId::from_bits(2),
     };
-    Visit { click, verdict: Verdict::Human }
+    Visit { click, verdict: Verdict::Human, paid_ad: number % 2 == 1 }
 }
 
 pub fn visitor(number: u128) -> VisitorId {

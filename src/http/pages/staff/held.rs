@@ -42,6 +42,7 @@ fn held<'a>(words: Words<'a>, directory: &'a Directory) -> List<'a, Account> {
         (HoldReason::SelfReferral.code(), "Affiliate's own e-mail"),
         (HoldReason::SameDomain.code(), "Affiliate's own domain"),
         (HoldReason::TooFast.code(), "Too fast"),
+        (HoldReason::PaidAd.code(), "Paid ad"),
         (HoldReason::Burst.code(), "Too many at once"),
         (HoldReason::Staff.code(), "By staff"),
     ];
