@@ -156,6 +156,8 @@ named! {
         Link = "link",
         /// A hold, release, rejection or credit by hand.
         Review = "review",
+        /// A line by hand added or taken back.
+        Line = "line",
     }
 }
 

@@ -16,7 +16,9 @@
 //! A fact that can't be read or applied must not block those after it: it is [set aside](super::set_aside).
 
 use super::actor::SERVER;
-use super::facts::{Effect, Located, account_of, affects, apply, fence_of, home_partition, keys_of};
+use super::facts::{
+    Effect, Located, account_of, affects, apply, fence_of, home_partition, keys_of, needs_order,
+};
 use super::layout::{account_key, account_partition, index_changes};
 use super::outage_log::OutageLog;
 use super::replay::NOTHING;
@@ -364,8 +366,8 @@ impl FactsDrainer {
         Ok(Batch { facts, end })
     }
 
-    /// The facts of a batch that may be applied now: in a replay, facts about the directory wait for older ones of
-    /// other nodes. The rest is read again later.
+    /// The facts of a batch that may be applied now: in a replay, facts about the directory and about lines by hand wait
+    /// for older ones of other nodes. The rest is read again later.
     async fn in_turn(&mut self, mut batch: Batch) -> Result<Batch, DrainError> {
         let replayed = batch.facts.partition_point(|located| located.cursor.position <= self.replayed_to);
         if replayed == 0 {
@@ -406,8 +408,9 @@ impl FactsDrainer {
         let life = self.meta.as_ref().map(StoreMeta::life).unwrap_or_default();
         let others = self.app.other_replays(&life).await?;
         for (place, (located, at_ms)) in facts.iter().zip(times).enumerate() {
-            let needs_order = home_partition(&located.record.fact, 1) == Some(Partition::Directory);
-            if let Some(node) = others.before(self.app.node, *at_ms).filter(|_| needs_order) {
+            if let Some(node) =
+                others.before(self.app.node, *at_ms).filter(|_| needs_order(&located.record.fact))
+            {
                 return Ok((place, Some(node)));
             }
         }

@@ -28,7 +28,7 @@ pub struct PeriodFigures {
     pub signups: u64,
     /// Accounts that qualified; `None`: this is computed at night, for the days before.
     pub crossings: Option<u64>,
-    /// What was earned, including adjustments of the period's statements; `None` as above.
+    /// What was earned, including adjustments and lines by hand of the period's statements; `None` as above.
     pub earned: Option<Money>,
 }
 
@@ -43,9 +43,9 @@ impl PeriodFigures {
             earned: None,
         }
     }
-    /// A period longer than today, with the adjustments of its statements.
-    fn of(tally: &Tally, adjusted: Money) -> Self {
-        let (crossings, earned) = (Some(tally.crossings), Some(tally.earned + adjusted));
+    /// A period longer than today, with the adjustments and lines by hand of its statements.
+    fn of(tally: &Tally, more: Money) -> Self {
+        let (crossings, earned) = (Some(tally.crossings), Some(tally.earned + more));
         Self { crossings, earned, ..Self::of_today(tally) }
     }
 }
@@ -165,12 +165,13 @@ impl Figures {
         let sum = |wanted: &dyn Fn(&StatementDoc) -> bool, of: fn(&Statement) -> Money| {
             statements.iter().filter(|doc| wanted(doc)).map(|doc| of(&doc.statement)).sum::<Money>()
         };
-        let adjusted = sum(&|doc| doc.statement.month == month, Statement::adjusted);
+        let more = |says: &Statement| says.adjusted() + says.added_by_hand();
+        let more_of_month = sum(&|doc| doc.statement.month == month, more);
         let first = today - Days::new(CHART_DAYS - 1);
         Self {
             today: PeriodFigures::of_today(&report.sum(today..=today)),
-            month: PeriodFigures::of(&report.sum(month.first_day()..=month.last_day()), adjusted),
-            all: PeriodFigures::of(&report.total, report.adjusted),
+            month: PeriodFigures::of(&report.sum(month.first_day()..=month.last_day()), more_of_month),
+            all: PeriodFigures::of(&report.total, report.adjusted + report.by_hand),
             active_accounts: referrals.iter().map(|referral| u32::from(referral.counts_for_tier)).sum(),
             tier_from: 0,
             next_tier: None,

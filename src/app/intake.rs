@@ -104,6 +104,7 @@ impl App {
     async fn refuses(&self, fact: &Fact) -> Option<Refusal> {
         match fact {
             Fact::Credit(fact::Credit { affiliate_id: Some(id), .. }) => self.refuses_credit_to(*id).await,
+            Fact::LineAdded(line) => self.refuses_line(line).await,
             Fact::Review(review) => self.refuses_review_of(&review.account_id).await,
             _ => None,
         }

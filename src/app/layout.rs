@@ -6,6 +6,8 @@
 //! | `event:<account>/<event>` | the account's | an event beyond the first [`EVENTS_WITHIN`](crate::domain::account::EVENTS_WITHIN) |
 //! | `delivery:<account>/<delivery>` | the account's | the delivery that brought one of these |
 //! | `statement:<affiliate>:<month>` | the affiliate's | `StatementDoc` |
+//! | `line:<affiliate>/<key>` | the affiliate's | [`KeptLine`](crate::domain::by_hand::KeptLine): a line by hand, and what became of it |
+//! | `lines:<affiliate>` | the affiliate's | its open lines by hand, the oldest first |
 //! | `summaries:<affiliate>:<part>` | the affiliate's | summaries of its referrals from the last nightly run |
 //! | `night` | each hashed one | the checkpoint of the last nightly run, or that one is under way |
 //! | `affiliate:<affiliate>` | directory | [`Affiliate`](crate::domain::affiliate::Affiliate) |
@@ -31,7 +33,7 @@
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
 //! `claims:<node>` (signups that the node has yet to decide on), `undecided` (those of all nodes); `events:<account>` (events kept apart from their account). Of statements, in the affiliate's partition:
-//! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`). Of the directory: `affiliates`,
+//! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`), `with_lines` (affiliates that have open lines by hand). Of the directory: `affiliates`,
 //! `links`, `months`, `outbox` (mail that waits), `outbox_ended` (mail whose name is still kept), `staff`, `missing` (claims),
 //! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `forgotten_nodes`, `aside` (facts set aside that wait for a person).
 //!
@@ -41,7 +43,7 @@ use super::SetAsideId;
 use crate::domain::account::Account;
 use crate::domain::calendar::Month;
 use crate::domain::fact::Delivery;
-use crate::domain::id::{AccountId, AffiliateId, ClaimId, EventId, NodeId, StaffId};
+use crate::domain::id::{AccountId, AffiliateId, ClaimId, EventId, LineKey, NodeId, StaffId};
 use crate::domain::person::Person;
 use crate::store::{IndexChange, Partition, partition_of};
 pub(crate) use crate::store::{account_partition, affiliate_partition};
@@ -75,6 +77,16 @@ pub(crate) fn delivery_key(account: &AccountId, delivery: &Delivery) -> String {
 pub(crate) fn statement_key(affiliate: AffiliateId, month: Month) -> String {
     format!("statement:{affiliate}:{month}")
 }
+/// The key of a line by hand. An id has no slash.
+pub(crate) fn line_key(affiliate: AffiliateId, key: &LineKey) -> String {
+    format!("line:{affiliate}/{key}")
+}
+pub(crate) fn lines_key(affiliate: AffiliateId) -> String {
+    format!("{LINES_PREFIX}{affiliate}")
+}
+pub(crate) const LINES_PREFIX: &str = "lines:";
+/// Affiliates that have open lines by hand.
+pub(crate) const WITH_LINES: &str = "with_lines";
 pub(crate) fn summaries_key(affiliate: AffiliateId, part: u16) -> String {
     format!("summaries:{affiliate}:{part}")
 }

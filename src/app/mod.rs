@@ -5,6 +5,7 @@
 //! the store, except for the directory, which every node holds in memory.
 
 pub mod actor;
+mod by_hand;
 mod confirm;
 mod decide;
 mod directory;
@@ -38,6 +39,7 @@ mod verify;
 mod waiters;
 mod work;
 
+pub use by_hand::NewLine;
 pub use confirm::ConfirmError;
 pub use directory::{Directory, MonthDoc, RunDoc};
 pub use facts::in_words as fact_in_words;

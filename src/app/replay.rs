@@ -2,8 +2,9 @@
 //! directory depends on the order in which people acted, also on several nodes: a link can only be created while
 //! its affiliate is active, and the last change of an address wins. So facts about the directory are applied in
 //! the order of their times, over all known nodes: each node reports in its heartbeat how far its replay is, and
-//! waits for nodes that are further back, and for nodes that have not checked the store since. Facts about
-//! accounts need no order (see [`Account`](crate::domain::account::Account)).
+//! waits for nodes that are further back, and for nodes that have not checked the store since. So are lines by
+//! hand and the closings that have some. Facts about accounts need no order (see
+//! [`Account`](crate::domain::account::Account)).
 //!
 //! The known nodes are listed on the node's own disk, since a store that was emptied knows none.
 

@@ -3,7 +3,7 @@
 //!
 //! Clicks are counted as recorded. Signups and qualifications are those of accounts that are credited now: a
 //! qualification that late facts undid is not counted, one that became known late is. Earnings are the lines of
-//! statements, on the day of qualification; adjustments are separate, since they belong to no day.
+//! statements, on the day of qualification; adjustments and lines by hand are separate, since they belong to no day.
 
 use super::referrals::ReferralSummary;
 use crate::domain::calendar::Month;
@@ -112,6 +112,8 @@ pub struct Report {
     pub rows: BTreeMap<Key, Tally>,
     /// The adjustments on statements of months that overlap the period.
     pub adjusted: Money,
+    /// The lines by hand on them.
+    pub by_hand: Money,
     /// The link through which each account came, for the lines of statements.
     links: HashMap<AccountId, LinkId>,
 }
@@ -120,7 +122,8 @@ impl Report {
     /// An empty report of a period, both ends included.
     pub fn new(days: RangeInclusive<NaiveDate>, cut: Cut) -> Self {
         let (rows, links) = (BTreeMap::new(), HashMap::new());
-        Self { days, cut, total: Tally::default(), rows, adjusted: Money::ZERO, links }
+        let (adjusted, by_hand) = (Money::ZERO, Money::ZERO);
+        Self { days, cut, total: Tally::default(), rows, adjusted, by_hand, links }
     }
 
     /// Adds the clicks of each day.
@@ -162,6 +165,7 @@ impl Report {
     pub fn count_statement(&mut self, statement: &Statement) {
         if (Month::of(*self.days.start())..=Month::of(*self.days.end())).contains(&statement.month) {
             self.adjusted += statement.adjusted();
+            self.by_hand += statement.added_by_hand();
         }
         for line in &statement.lines {
             let link = self.links.get(&line.account_id).copied();

@@ -6,7 +6,8 @@ use super::session::with_server;
 use super::show::{Column, Show, line, number, table, text};
 use super::{Context, Failure};
 use crate::clock::Clock;
-use crate::domain::id::AffiliateId;
+use crate::domain::id::{AffiliateId, LineKey};
+use crate::domain::money::Money;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -38,6 +39,21 @@ pub(super) async fn run(context: Context<'_>, command: Affiliate) -> Result<(), 
         Affiliate::Reject(step) => print(show, &take(client, step.id, "reject", Some(step.reason)).await?),
         Affiliate::Suspend(step) => print(show, &take(client, step.id, "suspend", Some(step.reason)).await?),
         Affiliate::Close(step) => print(show, &take(client, step.id, "close", Some(step.reason)).await?),
+        Affiliate::Adjust { id, amount: Some(amount), reason, key, .. } => {
+            let key = key.unwrap_or_else(LineKey::random);
+            let body = json!({"amount": Money::from(amount), "reason": reason, "key": key});
+            show.thing(&client.send(Method::POST, &lines_of(id), &body).await?, LINE)
+        }
+        Affiliate::Adjust { id, key: Some(key), remove: true, .. } => {
+            let path = format!("{}/{key}", lines_of(id));
+            show.thing(&client.send(Method::DELETE, &path, &Value::Null).await?, LINE)
+        }
+        Affiliate::Adjust { key: Some(_), .. } => {
+            Err(Failure::Usage("nothing to do with the key; add --amount and --reason, or --remove".into()))
+        }
+        Affiliate::Adjust { id, .. } => {
+            show.list(&client.short_list(&lines_of(id)).await?, LINES, "no open lines by hand")
+        }
         Affiliate::Set { id, name, email, more, exempt_from_holds } => {
             let mut change = fields(more, |text| if text.is_empty() { Value::Null } else { json!(text) });
             let own = [("name", name), ("email", email)];
@@ -62,6 +78,30 @@ const LIST: &[Column] = &[
     text("CODE", "/code"),
     text("SINCE", "/history/0/at"),
 ];
+
+const LINES: &[Column] = &[
+    text("KEY", "/key"),
+    text("ADDED", "/at"),
+    text("BY", "/by"),
+    text("REASON", "/reason"),
+    number("AMOUNT", "/amount"),
+];
+
+const LINE: &[Column] = &[
+    text("saved, done when the store is back", "/accepted"),
+    text("affiliate", "/affiliate_id"),
+    text("key", "/key"),
+    number("amount", "/amount"),
+    text("currency", "/currency"),
+    text("reason", "/reason"),
+    text("by", "/by"),
+    text("status", "/status"),
+    text("in the closed statement for", "/month"),
+];
+
+fn lines_of(id: AffiliateId) -> String {
+    format!("/v1/affiliates/{id}/adjustments")
+}
 
 const ONE: &[Column] = &[
     text("id", "/id"),

@@ -1,7 +1,8 @@
 //! The arguments of the command line.
 
 use crate::domain::calendar::Month;
-use crate::domain::id::{AccountId, AffiliateId, LinkId, NodeId, ReferralCode, StaffId};
+use crate::domain::id::{AccountId, AffiliateId, LineKey, LinkId, NodeId, ReferralCode, StaffId};
+use crate::domain::input::HandAmount;
 use crate::domain::person::Role;
 use chrono::{DateTime, FixedOffset};
 use clap::{Args as Group, Parser, Subcommand};
@@ -123,6 +124,23 @@ pub(super) enum Affiliate {
     Reinstate(Step),
     /// End the partnership permanently
     Close(ReasonedStep),
+    /// Add a bonus or a claw-back by hand to its earliest open month, or take one back; without either, list the open ones
+    Adjust {
+        #[arg(value_name = "AFFILIATE")]
+        id: AffiliateId,
+        /// How much, such as 50.00; a claw-back is negative, such as -25.00
+        #[arg(long, allow_hyphen_values = true, requires = "reason", conflicts_with = "remove")]
+        amount: Option<HandAmount>,
+        /// The reason, which stands on the statement
+        #[arg(long, value_name = "TEXT", requires = "amount")]
+        reason: Option<String>,
+        /// The line's name, with which the command can be repeated safely; without it, one is made and printed
+        #[arg(long)]
+        key: Option<LineKey>,
+        /// Take back the line with this key, until its month closes
+        #[arg(long, requires = "key")]
+        remove: bool,
+    },
     /// Change the profile; an empty text clears a field
     Set {
         #[arg(value_name = "AFFILIATE")]

@@ -42,6 +42,9 @@ const ADJUSTMENTS: &[Column] = &[
     number("AMOUNT", "/amount"),
 ];
 
+const BY_HAND: &[Column] =
+    &[text("BY HAND", "/key"), text("REASON", "/reason"), text("BY", "/by"), number("AMOUNT", "/amount")];
+
 pub(super) async fn run(context: Context<'_>, command: Statement) -> Result<(), Failure> {
     let show = context.show;
     with_server(&context, async |client: &Client| match command {
@@ -67,7 +70,7 @@ pub(super) async fn run(context: Context<'_>, command: Statement) -> Result<(), 
 /// A statement as its affiliate reads it.
 pub(super) fn print(statement: &Value) -> Result<(), Failure> {
     print_fields(statement, HEAD)?;
-    for (key, columns) in [("lines", LINES), ("adjustments", ADJUSTMENTS)] {
+    for (key, columns) in [("lines", LINES), ("adjustments", ADJUSTMENTS), ("by_hand", BY_HAND)] {
         match statement[key].as_array() {
             Some(rows) if !rows.is_empty() => table(rows, columns)?,
             _ => {}

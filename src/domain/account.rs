@@ -105,6 +105,14 @@ named! {
         StillUnreadable = "still_unreadable",
         /// Staff decided about the claim already.
         AlreadyDecided = "already_decided",
+        /// No line by hand has this key.
+        UnknownLine = "unknown_line",
+        /// The key stands for a line by hand with another amount or reason.
+        LineDiffers = "line_differs",
+        /// The affiliate has as many open lines by hand as it may have.
+        TooManyLines = "too_many_lines",
+        /// A line by hand was taken back while its month was closing.
+        LinesChanged = "lines_changed",
     }
 }
 

@@ -6,8 +6,9 @@
 use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;
 use super::calendar::Month;
-use super::id::{AccountId, AffiliateId, ClaimId, LinkId, NodeId, Plan, ReferralCode, StaffId};
+use super::id::{AccountId, AffiliateId, ClaimId, LineKey, LinkId, NodeId, Plan, ReferralCode, StaffId};
 use super::mail::{LostMail, MailOutcome};
+use super::money::Money;
 use super::named::named;
 use super::password::PasswordHash;
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
@@ -322,6 +323,24 @@ facts! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub account_id: Option<AccountId>,
     },
+    /// Finance added a line by hand: a bonus or a claw-back.
+    LineAdded = "line_added" {
+        /// The affiliate.
+        pub affiliate_id: AffiliateId,
+        /// The line's name, unique for the affiliate.
+        pub key: LineKey,
+        /// A bonus, or, below zero, a claw-back.
+        pub amount: Money,
+        /// The reason that was given.
+        pub reason: String,
+    },
+    /// Finance took a line by hand back.
+    LineRemoved = "line_removed" {
+        /// The affiliate.
+        pub affiliate_id: AffiliateId,
+        /// The line's name.
+        pub key: LineKey,
+    },
     /// A fact could not be applied, and is set aside so that later facts are not blocked.
     SetAside = "set_aside" {
         /// The node whose journal it is in.
@@ -580,6 +599,9 @@ mod tests {
             r#"{"at":"2026-03-05T09:15:00.107Z","by":"counterfoil","fact":"statement_closed","statement":{"affiliate_id":"aff_0000000000007","month":"2026-01","active_accounts":2,"tier_from":0,"lines":[],"adjustments":[],"total":"0.00","currency":"USD","rules_hash":"803d","facts_hash":"95ef","previous":null,"hash":"739c"},"read_at":"2026-03-05T09:15:00.078Z","fence":1796025498954}"#,
             r#"{"at":"2025-03-13T09:15:01.687Z","by":"counterfoil","fact":"month_closing","month":"2025-02","rules":{"timezone":"America/New_York","currency":"USD","mark_days":20,"active_days":"cumulative","tiers":[{"from":0,"rates":{"connect":"299.00","growth":"99.00","performance":"39.00"}},{"from":5,"rates":{"connect":"449.00","growth":"149.00","performance":"59.00"}}],"first_month":null},"as_of":"2025-03-13T09:15:00Z","fence":1796050574487}"#,
             r#"{"at":"2026-05-06T08:15:00.120Z","by":"counterfoil","fact":"run_finished","run":{"as_of":"2026-05-06T08:15:00Z","through":"2026-05-05","closed":["2026-04"],"accounts":34,"crossings":0,"statements":3,"adjustments":26,"computed":2,"statements_hash":"6670","nodes_behind":[]},"fence":1796025499500,"took_ms":37}"#,
+            r#"{"at":"2026-03-05T09:15:00.107Z","by":"counterfoil","fact":"statement_closed","statement":{"affiliate_id":"aff_0000000000007","month":"2026-01","active_accounts":0,"tier_from":0,"lines":[],"adjustments":[],"by_hand":[{"key":"spring-bonus","amount":"-25.00","reason":"paid twice","by":"stf_0000000000009","at":"2026-01-20T15:00:00.500Z"}],"total":"-25.00","currency":"USD","rules_hash":"803d","facts_hash":"95ef","previous":null,"hash":"739c"},"read_at":"2026-03-05T09:15:00.078Z","fence":1796025498954}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"line_added","affiliate_id":"aff_0000000000007","key":"spring-bonus","amount":"-25.00","reason":"paid twice"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"line_removed","affiliate_id":"aff_0000000000007","key":"spring-bonus"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"set_aside","node":"node_0000000000009","position":81,"epoch":2,"cause":"read the record","kind":"review","account_id":"acct_81","record":"{}"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"set_aside_ended","node":"node_0000000000009","position":81,"retried":true,"reason":"mended"}"#,
         ];

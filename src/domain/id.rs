@@ -132,7 +132,7 @@ random_id!(
 );
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $most:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -155,7 +155,7 @@ macro_rules! text_id {
             type Err = BadId;
             fn from_str(text: &str) -> Result<Self, BadId> {
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-                if (1..=128).contains(&text.len()) && text.bytes().all(allowed) {
+                if (1..=$most).contains(&text.len()) && text.bytes().all(allowed) {
                     Ok(Self(text.to_owned()))
                 } else {
                     Err(BadId(stringify!($name)))
@@ -173,12 +173,26 @@ macro_rules! text_id {
 
 text_id!(
     /// A customer of the company, by the company's own id: 1–128 of `A-Za-z0-9_.:-`.
-    AccountId
+    AccountId,
+    128
 );
 text_id!(
     /// An event of an account, unique for the account: 1–128 of `A-Za-z0-9_.:-`.
-    EventId
+    EventId,
+    128
 );
+text_id!(
+    /// A line by hand, unique for its affiliate: 1–64 of `A-Za-z0-9_.:-`.
+    LineKey,
+    64
+);
+
+impl LineKey {
+    /// A new random key.
+    pub fn random() -> Self {
+        Self(format!("line-{:016x}", random_63_bits()))
+    }
+}
 
 /// A plan of the company, compared in lower case: 1–64 printable characters without space at the ends.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

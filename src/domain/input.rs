@@ -1,7 +1,9 @@
 //! What people and programs type in: one type for each sort of field, with its limits, so that forms, the API and the
 //! command line take the same.
 
+use super::by_hand::MOST_CENTS;
 use super::email::read_email;
+use super::money::Money;
 use super::text::is_blank;
 use super::website::read_website;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -54,6 +56,9 @@ pub enum BadInput {
     /// Links must not lead there; these are the hosts to which they may.
     #[error("Links can lead to pages of {0} only.")]
     NotADestination(String),
+    /// It is not an amount like -25.00, or it is nothing, or too much.
+    #[error("Please give an amount such as 50.00 or -25.00: not zero, and at most 100,000.00 up or down.")]
+    NotAnAmount,
     /// It is not an instant from the year 2000 on.
     #[error("Please give a time such as 2026-05-04T04:15:00-04:00.")]
     NotAnInstant,
@@ -81,6 +86,41 @@ pub struct WebSite(String);
 /// An instant: RFC 3339, from the year 2000 on. A leap second is the first instant of the next minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instant(pub DateTime<Utc>);
+
+/// The amount of a line by hand: a bonus, or, below zero, a claw-back; never nothing, and within
+/// [`MOST_CENTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandAmount(Money);
+
+impl FromStr for HandAmount {
+    type Err = BadInput;
+    fn from_str(text: &str) -> Result<Self, BadInput> {
+        let amount: Money = text.trim().parse().map_err(|_| BadInput::NotAnAmount)?;
+        let most = Money::from_cents(MOST_CENTS);
+        let is_fit = !amount.is_zero() && (-most..=most).contains(&amount);
+        if is_fit { Ok(Self(amount)) } else { Err(BadInput::NotAnAmount) }
+    }
+}
+
+impl From<HandAmount> for Money {
+    fn from(amount: HandAmount) -> Self {
+        amount.0
+    }
+}
+
+impl<'de> Deserialize<'de> for HandAmount {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl PartialSchema for HandAmount {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.pattern(Some(r"^-?[0-9]{1,6}(\.[0-9]{1,2})?$")).build().into()
+    }
+}
+impl ToSchema for HandAmount {}
 
 const YEAR_2000: i64 = 946_684_800;
 
@@ -233,6 +273,29 @@ mod tests {
         ];
         for (typed, kept) in table {
             assert_eq!(typed.parse::<Line<10>>().map(String::from), kept.map(str::to_owned), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn an_amount_by_hand_is_something_and_not_too_much() {
+        let table = [
+            ("25", Some("25.00")),
+            (" -25.5 ", Some("-25.50")),
+            ("0.01", Some("0.01")),
+            ("100000.00", Some("100000.00")),
+            ("-100000", Some("-100000.00")),
+            ("100000.01", None),
+            ("-100000.01", None),
+            ("0", None),
+            ("-0.00", None),
+            ("0.001", None),
+            ("1,000.00", None),
+            ("$5", None),
+            ("", None),
+        ];
+        for (typed, kept) in table {
+            let read = typed.parse::<HandAmount>().map(|amount| Money::from(amount).to_string());
+            assert_eq!(read, kept.map(str::to_owned).ok_or(BadInput::NotAnAmount), "{typed:?}");
         }
     }
 

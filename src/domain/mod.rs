@@ -6,8 +6,8 @@
 //! - `affiliate`, `token`, `attribution`, `outcome`: who earns, by which click, and how it ended.
 //! - `event_types`: the names that senders use for what happens to a customer.
 //! - `account`, `history`, `mark`: what is known about a customer; when it was active and when it qualified.
-//! - `commission`, `statement`, `payout`: what a qualification earns, what an affiliate earned in a month,
-//!   when that is paid.
+//! - `commission`, `by_hand`, `statement`, `payout`: what a qualification earns, what finance adds, what an
+//!   affiliate earned in a month, when that is paid.
 //! - `person`, `email`, `website`, `password`, `one_time`, `known_browser`, `mail`: who signs in and how, and
 //!   the mails that we send.
 //! - `fact`: what is journaled.
@@ -16,6 +16,7 @@ pub mod account;
 pub mod affiliate;
 pub mod agents;
 pub mod attribution;
+pub mod by_hand;
 pub mod calendar;
 pub mod click;
 pub mod click_record;

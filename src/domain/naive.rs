@@ -77,6 +77,7 @@ pub fn statement(month: &str, lines: Vec<Line>, adjustments: Vec<Adjustment>) ->
         total: lines.iter().map(|line| line.amount).sum::<Money>() + adjusted,
         lines,
         adjustments,
+        by_hand: Vec::new(),
         currency: "USD".to_owned(),
         rules_hash: String::new(),
         facts_hash: String::new(),

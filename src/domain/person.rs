@@ -119,7 +119,7 @@ named! {
         Admin = "admin",
         /// Judges affiliates and referrals.
         Reviewer = "reviewer",
-        /// Starts nightly runs, changes where mail and payouts go, exports lists.
+        /// Starts nightly runs, changes where mail and payouts go, adds lines by hand, exports lists.
         Finance = "finance",
         /// May only look.
         ReadOnly = "read_only",
@@ -149,7 +149,7 @@ named! {
         Aggregate = "aggregate",
         /// Download lists.
         Export = "export",
-        /// Make and approve payouts.
+        /// Make and approve payouts, add bonuses and claw-backs by hand.
         Payouts = "payouts",
         /// Create members of staff, change their roles, disable them.
         ManageStaff = "staff",

@@ -10,6 +10,7 @@ pub use closing::ClosingReferrals;
 pub use project::project;
 pub use summary::{Summarizer, Summary};
 
+use super::by_hand::LineByHand;
 use super::calendar::Month;
 use super::id::{AccountId, AffiliateId, Plan};
 use super::mark::Marks;
@@ -35,7 +36,11 @@ pub struct Statement {
     pub lines: Vec<Line>,
     /// Corrections of closed months, by month and account id.
     pub adjustments: Vec<Adjustment>,
-    /// Payable lines plus adjustments.
+    /// Bonuses and claw-backs that finance added, the oldest first. A statement without any is written, and has its hash,
+    /// as before there were lines by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<LineByHand>,
+    /// Payable lines plus adjustments plus lines by hand.
     pub total: Money,
     /// ISO 4217 code.
     pub currency: String,
@@ -54,6 +59,10 @@ impl Statement {
     /// What its adjustments add up to.
     pub fn adjusted(&self) -> Money {
         self.adjustments.iter().map(|one| one.amount).sum()
+    }
+    /// What its lines by hand add up to.
+    pub fn added_by_hand(&self) -> Money {
+        self.by_hand.iter().map(|one| one.amount).sum()
     }
 }
 
@@ -194,6 +203,8 @@ pub struct Ledger<'a> {
     pub closed_at: Option<DateTime<Utc>>,
     /// The months that are closed for the program, ascending.
     pub closed_months: &'a [ClosedMonth],
+    /// Its lines by hand that no closed month has, the oldest first.
+    pub by_hand: &'a [LineByHand],
     /// The rules of open months.
     pub rules: &'a Arc<Rules>,
     /// The last full day.
@@ -223,6 +234,8 @@ fn hash_of(statement: &Statement) -> String {
         tier_from: u32,
         lines: &'a [Line],
         adjustments: &'a [Adjustment],
+        #[serde(skip_serializing_if = "<[LineByHand]>::is_empty")]
+        by_hand: &'a [LineByHand],
         total: Money,
         currency: &'a str,
         rules_hash: &'a str,
@@ -237,6 +250,7 @@ fn hash_of(statement: &Statement) -> String {
         tier_from,
         lines,
         adjustments,
+        by_hand,
         total,
         currency,
         rules_hash,
@@ -251,6 +265,7 @@ fn hash_of(statement: &Statement) -> String {
         tier_from: *tier_from,
         lines,
         adjustments,
+        by_hand,
         total: *total,
         currency,
         rules_hash,

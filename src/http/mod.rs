@@ -29,8 +29,8 @@ pub mod visitor_cookie;
 pub mod webhook;
 
 use admin::{
-    accounts, affiliates, aggregate, audit, claims, facts, feed, links, notes, staff, statements, stats,
-    store,
+    accounts, affiliates, aggregate, audit, by_hand, claims, facts, feed, links, notes, staff, statements,
+    stats, store,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -59,6 +59,8 @@ pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
         .route("/v1/affiliates/{affiliate_id}", get(affiliates::show).patch(affiliates::change))
         .route("/v1/affiliates/{affiliate_id}/links", get(links::list).post(links::create))
         .route("/v1/affiliates/{affiliate_id}/notes", get(notes::notes).post(notes::add_note))
+        .route("/v1/affiliates/{affiliate_id}/adjustments", get(by_hand::lines).post(by_hand::add))
+        .route("/v1/affiliates/{affiliate_id}/adjustments/{line_key}", delete(by_hand::take_back))
         .route("/v1/affiliates/{affiliate_id}/activation", post(notes::send_activation))
         .route("/v1/affiliates/{affiliate_id}/sign-out", post(notes::sign_out))
         .route("/v1/affiliates/{affiliate_id}/reject", post(affiliates::reject))

@@ -25,7 +25,9 @@ use utoipa::OpenApi;
         admin::staff::list, admin::staff::create, admin::staff::change, admin::staff::invite, admin::staff::disable,
         admin::staff::enable,
         admin::accounts::list, admin::accounts::show, admin::accounts::credit, admin::accounts::review,
-        admin::stats::read, admin::statements::list, admin::aggregate::run, admin::aggregate::progress,
+        admin::stats::read, admin::statements::list,
+        admin::by_hand::lines, admin::by_hand::add, admin::by_hand::take_back,
+        admin::aggregate::run, admin::aggregate::progress,
         admin::facts::set_aside, admin::facts::retry, admin::facts::drop_it,
         admin::feed::read, admin::audit::read,
         admin::store::nodes, admin::store::forget, admin::store::confirm, admin::store::doctor, admin::store::verify,
@@ -186,12 +188,13 @@ fn name(operation: &mut Value) {
 }
 
 /// The ids in paths: what each is of, and one of them.
-const IDS: [(&str, &str, &str); 7] = [
+const IDS: [(&str, &str, &str); 8] = [
     ("affiliate_id", "The affiliate's id", "aff_0a1b2c3d4e5f6"),
     ("account_id", "The company's name for the account", "acct_81"),
     ("link_id", "The link's id", "lnk_0a1b2c3d4e5f6"),
     ("claim_id", "The claim's id", "clm_0a1b2c3d4e5f6"),
     ("staff_id", "The member's id", "stf_0a1b2c3d4e5f6"),
+    ("line_key", "The line's key", "2026-04-double"),
     ("node_id", "The node's id", "node_0a1b2c3d4e5f6"),
     (
         "fact_id",

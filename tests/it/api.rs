@@ -38,6 +38,7 @@ async fn operations(app: &TestApp) -> Vec<(String, String, bool)> {
             .replace("{affiliate_id}", "aff_0000000000001")
             .replace("{account_id}", "acct_1")
             .replace("{link_id}", "lnk_0000000000001")
+            .replace("{line_key}", "line-1")
             .replace("{node_id}", "node_0000000000001")
             .replace("{claim_id}", "clm_0000000000001")
             .replace("{staff_id}", "stf_0000000000001")

@@ -1,10 +1,12 @@
 //! What must stay true of money, tried through the real server: rules that change, clocks that are wrong, facts that
-//! can't be applied, credits by hand.
+//! can't be applied, credits and lines by hand.
 
-use crate::support::app::{BEGINNING, TestApp, Visitor};
+use crate::support::app::{BEGINNING, TestApp, Visitor, bearer};
+use crate::support::http::{self, Answer};
 use crate::support::servers::{Program, Server};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const REASON: &str = "a look";
 
@@ -325,4 +327,197 @@ async fn journal(data_dir: &Path, payload: &[u8]) {
     use counterfoil::for_tests::journal::{Journal, Settings};
     let journal = Journal::open(data_dir, &Settings::default()).expect("a journal");
     journal.facts().append(payload.to_vec()).await.expect("on disk");
+}
+
+fn adjustments_of(affiliate: &str) -> String {
+    format!("/v1/affiliates/{affiliate}/adjustments")
+}
+
+fn by_hand(amount: &str, key: &str) -> Value {
+    json!({"amount": amount, "reason": "agreed on the phone", "key": key})
+}
+
+async fn takes_back(app: &TestApp, affiliate: &str, key: &str) -> Answer {
+    let path = format!("{}/{key}", adjustments_of(affiliate));
+    http::send("DELETE", app.internal, &path, &bearer(), "").await.expect("an answer")
+}
+
+/// The statement of an affiliate's month, if there is one.
+async fn statement(app: &TestApp, affiliate: &str, month: &str) -> Option<Value> {
+    app.statements(&format!("&affiliate_id={affiliate}&month={month}")).await.into_iter().next()
+}
+
+#[tokio::test]
+async fn a_bonus_by_hand_is_earned_once_and_taken_back_until_its_month_closes() {
+    let mut app = TestApp::start().await;
+    let ann = app.partner("ann").await.id;
+    let path = adjustments_of(&ann);
+    app.set_now("2026-04-10T10:00:00-04:00").await;
+    let added = app.post(&path, &by_hand("50.00", "bonus")).await.expect_status(201).json();
+    assert_eq!(
+        (&added["status"], &added["amount"], &added["month"]),
+        (&json!("open"), &json!("50.00"), &Value::Null)
+    );
+    let again = app.post(&path, &by_hand("50", "bonus")).await.expect_status(200).json();
+    assert_eq!(again, added);
+    let other = app.post(&path, &by_hand("51.00", "bonus")).await.expect_status(409).json();
+    assert_eq!(other["code"], "line_differs");
+    app.post(&path, &by_hand("7.00", "slip")).await.expect_status(201);
+    app.night_of("2026-04-11T04:15:00-04:00").await;
+    assert_eq!(total(&app, &ann, "2026-04").await, "57.00", "without any referral");
+
+    let back = takes_back(&app, &ann, "slip").await.expect_status(200).json();
+    assert_eq!(back["status"], "taken_back");
+    assert_eq!(takes_back(&app, &ann, "slip").await.expect_status(200).json(), back);
+    assert_eq!(takes_back(&app, &ann, "never").await.expect_status(404).json()["code"], "unknown_line");
+    let late = app.post(&path, &by_hand("7.00", "slip")).await.expect_status(200).json();
+    assert_eq!(late["status"], "taken_back", "a late repetition adds nothing");
+    let open = app.get(&path).await.expect_status(200).json();
+    assert_eq!(open["data"].as_array().map(Vec::len), Some(1), "{open}");
+    let run = app.night_of("2026-04-12T04:15:00-04:00").await;
+    assert_eq!((&run["computed"], total(&app, &ann, "2026-04").await), (&json!(1), json!("50.00")));
+    assert_eq!(app.night_of("2026-04-13T04:15:00-04:00").await["computed"], 0, "nothing became known");
+
+    app.night_of("2026-05-04T04:15:00-04:00").await;
+    let april = statement(&app, &ann, "2026-04").await.expect("April");
+    assert_eq!((&april["status"], &april["by_hand"][0]["key"]), (&json!("closed"), &json!("bonus")));
+    assert_eq!(takes_back(&app, &ann, "bonus").await.expect_status(409).json()["code"], "already_closed");
+    let closed = app.post(&path, &by_hand("50.00", "bonus")).await.expect_status(200).json();
+    assert_eq!((&closed["status"], &closed["month"]), (&json!("closed"), &json!("2026-04")));
+    app.night_of("2026-05-05T04:15:00-04:00").await;
+    assert_eq!(statement(&app, &ann, "2026-05").await, None, "it is earned once");
+
+    // A claw-back makes the next month negative, and a line that is alone and taken back leaves no statement.
+    app.post(&path, &by_hand("-80.00", "claw-back")).await.expect_status(201);
+    app.night_of("2026-05-06T04:15:00-04:00").await;
+    assert_eq!(total(&app, &ann, "2026-05").await, "-80.00");
+    takes_back(&app, &ann, "claw-back").await.expect_status(200);
+    app.night_of("2026-05-07T04:15:00-04:00").await;
+    assert_eq!(statement(&app, &ann, "2026-05").await, None);
+    assert_eq!(statement(&app, &ann, "2026-04").await, Some(april.clone()));
+    let audit = app.get("/v1/audit?limit=500").await.expect_status(200).json();
+    let count = |kind: &str| {
+        audit["data"].as_array().expect("a list").iter().filter(|one| one["fact"] == kind).count()
+    };
+    assert_eq!(
+        (count("line_added"), count("line_removed")),
+        (3, 2),
+        "repetitions are not noted again: {audit}"
+    );
+    lose_the_store(&mut app).await;
+    assert_eq!(statement(&app, &ann, "2026-04").await, Some(april));
+    assert_eq!(app.get("/v1/verify").await.expect_status(200).json()["untouched"], true);
+}
+
+#[tokio::test]
+async fn a_line_by_hand_is_refused_with_the_field_that_is_wrong() {
+    let app = TestApp::start().await;
+    let ann = app.partner("ann").await.id;
+    let applied = json!({"name": "Eve", "email": "eve@partners.example"});
+    let eve = app.post("/v1/affiliates", &applied).await.expect_status(201).json()["id"].clone();
+    let (eve, nobody) = (eve.as_str().expect("an id").to_owned(), "aff_0000000000001".to_owned());
+    let line =
+        |amount: &str, reason: &str, key: &str| json!({"amount": amount, "reason": reason, "key": key});
+    let long_key = "k".repeat(65);
+    let table = [
+        (&ann, line("0.00", "why", "k"), 422, "invalid_amount"),
+        (&ann, line("100000.01", "why", "k"), 422, "invalid_amount"),
+        (&ann, line("5", " ", "k"), 422, "invalid_reason"),
+        (&ann, line("5", "why", ""), 422, "invalid_key"),
+        (&ann, line("5", "why", "a/b"), 422, "invalid_key"),
+        (&ann, line("5", "why", &long_key), 422, "invalid_key"),
+        (&ann, json!({"amount": 5, "reason": "why", "key": "k"}), 422, "invalid_amount"),
+        (&nobody, line("5", "why", "k"), 404, "unknown_affiliate"),
+        (&eve, line("5", "why", "k"), 409, "affiliate_never_active"),
+    ];
+    for (affiliate, body, status, code) in table {
+        let refused = app.post(&adjustments_of(affiliate), &body).await.expect_status(status).json();
+        assert_eq!(refused["code"], code, "{body}");
+    }
+    for number in 0..200 {
+        app.post(&adjustments_of(&ann), &by_hand("0.01", &format!("k{number}"))).await.expect_status(201);
+    }
+    let full = app.post(&adjustments_of(&ann), &by_hand("0.01", "one-more")).await.expect_status(409).json();
+    assert_eq!(full["code"], "too_many_lines");
+    app.post(&adjustments_of(&ann), &by_hand("0.01", "k7")).await.expect_status(200);
+    takes_back(&app, &ann, "k7").await.expect_status(200);
+    app.post(&adjustments_of(&ann), &by_hand("0.01", "one-more")).await.expect_status(201);
+}
+
+/// Waits until a node answers what is wanted.
+async fn until(app: &TestApp, path: &str, wanted: impl Fn(&Value) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let answer = app.get(path).await;
+        if answer.status < 300 && wanted(&answer.json()) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "{path}: {} {}", answer.text(), app.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn lines_by_hand_of_two_nodes_are_the_same_after_the_store_was_lost() {
+    let redis = Server::start(Program::Redis, &[]);
+    let mut first = TestApp::start_with(&redis.url(), "").await;
+    let mut second = TestApp::start_beside(&first, &redis.url(), "").await;
+    let ann = first.partner("ann").await.id;
+    first.settles().await;
+    second.settles().await;
+    let path = adjustments_of(&ann);
+    for app in [&mut first, &mut second] {
+        app.set_now("2026-04-10T10:00:00-04:00").await;
+    }
+    first.post(&path, &by_hand("50.00", "bonus")).await.expect_status(201);
+    second.post(&path, &by_hand("50.00", "bonus")).await.expect_status(200);
+    second.post(&path, &by_hand("49.00", "bonus")).await.expect_status(409);
+    first.post(&path, &by_hand("20.00", "taken-back-elsewhere")).await.expect_status(201);
+    takes_back(&second, &ann, "taken-back-elsewhere").await.expect_status(200);
+    second.post(&path, &by_hand("-5.00", "of-the-second")).await.expect_status(201);
+    // Both nodes at once: one line.
+    let (one, other) = (by_hand("3.00", "at-once"), by_hand("3.00", "at-once"));
+    let answers = tokio::join!(first.post(&path, &one), second.post(&path, &other));
+    assert!([answers.0.status, answers.1.status].iter().all(|status| [200, 201].contains(status)));
+    second.set_now("2026-05-04T04:15:00-04:00").await;
+    first.night_of("2026-05-04T04:15:00-04:00").await;
+    let april = statement(&first, &ann, "2026-04").await.expect("April");
+    assert_eq!((&april["status"], &april["total"]), (&json!("closed"), &json!("48.00")), "{april}");
+    assert_eq!(takes_back(&second, &ann, "bonus").await.expect_status(409).json()["code"], "already_closed");
+    second.post(&path, &by_hand("1.00", "for-may")).await.expect_status(201);
+    second.set_now("2026-05-05T04:15:00-04:00").await;
+    let before = first.night_of("2026-05-05T04:15:00-04:00").await;
+    let may = statement(&first, &ann, "2026-05").await.expect("May");
+    let open = first.get(&path).await.expect_status(200).json();
+
+    // The node that took back and repeated replays first, alone.
+    first.settles().await;
+    second.settles().await;
+    assert_eq!(first.stop().await, Some(0));
+    redis.operate::<()>(&["FLUSHALL"]);
+    until(&second, "/v1/nodes", |nodes| nodes["data"].as_array().is_some_and(|nodes| nodes.len() == 1)).await;
+    first.run().await;
+    while second.post("/v1/store/confirm", &json!({})).await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    first.settles().await;
+    second.settles().await;
+    assert_eq!(first.get(&path).await.expect_status(200).json(), open);
+    assert_eq!(statement(&first, &ann, "2026-04").await, Some(april));
+    // The open month is in no journal: the last run is made again.
+    let shown = format!("/v1/statements?affiliate_id={ann}&month=2026-05");
+    until(&first, &shown, |page| page["data"] == json!([may])).await;
+    let dry = json!({"as_of": "2026-05-05T04:15:00-04:00", "dry_run": true});
+    let after = loop {
+        let answer = first.post("/v1/aggregate", &dry).await;
+        if answer.status != 409 {
+            break answer.expect_status(200).json();
+        }
+        // That run has yet to end.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(after["statements_hash"], before["statements_hash"]);
+    for app in [&first, &second] {
+        assert_eq!(app.get("/v1/verify").await.expect_status(200).json()["untouched"], true);
+    }
 }

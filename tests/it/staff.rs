@@ -100,7 +100,7 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
     let code = known["code"].as_str().expect("a code");
     // Most are forms that would be found wrong or come too late: an allowed one is refused for that.
     let affiliate = "/admin/affiliates/{affiliate_id}";
-    let acts: [(&str, &str, Fields<'_>, &[&str]); 21] = [
+    let acts: [(&str, &str, Fields<'_>, &[&str]); 23] = [
         ("/admin/review/{affiliate_id}/approve", "", &[], &["reviewer"]),
         ("/admin/review/{affiliate_id}/reject", "", &[("reason", "no")], &["reviewer"]),
         (affiliate, "/edit", &[("name", ""), ("was", &was)], &["reviewer", "finance"]),
@@ -113,6 +113,8 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
         (affiliate, "/links", &[("destination", "https://evil.example/")], &["reviewer"]),
         (affiliate, "/links/{link_id}/off", &[("reason", "")], &["reviewer"]),
         (affiliate, "/links/{link_id}/on", &[], &["reviewer"]),
+        (affiliate, "/lines", &[("amount", "0"), ("line_key", "k")], &["finance"]),
+        (affiliate, "/lines/{line_key}/take-back", &[], &["finance"]),
         (affiliate, "/step/suspend", &[("reason", "")], &["reviewer"]),
         (affiliate, "/step/reinstate", &[], &["reviewer"]),
         (affiliate, "/step/close", &[("reason", "x"), ("sure", "yes")], &[]),
@@ -135,6 +137,7 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
         path.replace("{affiliate_id}", &partner.id)
             .replace("{account_id}", "acct")
             .replace("{link_id}", "lnk_0000000000001")
+            .replace("{line_key}", "line-1")
             .replace("{claim_id}", "clm_0000000000001")
             .replace("{staff_id}", "stf_0000000000001")
             .replace("{month}", "2026-03")
@@ -173,6 +176,7 @@ async fn each_role_may_do_what_its_table_says_and_is_refused_the_rest() {
         assert_eq!(page.contains("step&#x2f;suspend") || page.contains("/step/suspend"), changes, "{role}");
         assert_eq!(page.contains("/step/close"), role == "admin", "{role}");
         let exports = ["admin", "finance"].contains(&role);
+        assert_eq!(page.contains("Add a bonus or a claw-back"), exports, "{role}");
         let csv = browser.get("/admin/affiliates?format=csv").await;
         assert_eq!(csv.status, if exports { 200 } else { 403 }, "{role}");
         let list = browser.get("/admin/affiliates").await.text();
@@ -779,4 +783,39 @@ async fn a_rejected_account_has_crossed_on_no_page() {
     assert!(page.contains("It was rejected: it earns nothing.") && !page.contains("Qualified"), "{page}");
     let list = admin.get("/admin/accounts").await.expect_status(200).text();
     assert!(list.contains("does not count") && !list.contains("qualified "), "{list}");
+}
+
+#[tokio::test]
+async fn finance_adds_a_bonus_that_both_sides_see_and_takes_another_line_back() {
+    let mut app = TestApp::start().await;
+    let partner = app.partner("ann").await;
+    let browser = member(&app, "finance").await;
+    let at = format!("/admin/affiliates/{}", partner.id);
+    let lines = format!("{at}/lines");
+    for (key, amount, reason) in [("bonus", "50", "a <good> month"), ("slip", "-7.00", "a slip")] {
+        let fields = [("line_key", key), ("amount", amount), ("line_reason", reason)];
+        // Sent twice, it is one line.
+        for _ in 0..2 {
+            let answer = browser.send(&lines, &fields).await.expect_status(303);
+            assert!(answer.header("location").is_some_and(|to| to.ends_with("?done=line-added")));
+        }
+    }
+    let page = browser.get(&at).await.expect_status(200).text();
+    assert!(page.contains("$50.00") && page.contains("a &lt;good&gt; month"), "{page}");
+    assert_eq!(page.matches("/take-back").count(), 2, "{page}");
+    let wrong = [("line_key", "third"), ("amount", "100000.01"), ("line_reason", "much")];
+    let page = browser.send(&lines, &wrong).await.expect_status(422).text();
+    assert!(page.contains("at most 100,000.00 up or down"), "{page}");
+    browser.send(&format!("{lines}/slip/take-back"), &[]).await.expect_status(303);
+    app.night_of("2026-02-05T04:15:00-05:00").await;
+    // The session has ended meanwhile.
+    let browser = member(&app, "admin").await;
+    let statement = format!("/admin/months/2026-01/{}", partner.id);
+    let page = browser.get(&statement).await.expect_status(200).text();
+    assert!(page.contains("a &lt;good&gt; month") && !page.contains("a slip"), "{page}");
+    let csv = browser.get(&format!("{statement}?format=csv")).await.expect_status(200).text();
+    assert!(csv.contains("by_hand,,,,2026-01,50.00,USD,a <good> month,"), "{csv}");
+    browser.send(&format!("{lines}/bonus/take-back"), &[]).await.expect_status(409);
+    let audit = browser.get("/admin/audit").await.expect_status(200).text();
+    assert!(audit.contains("Added a bonus by hand") && audit.contains("Took back a line by hand"), "{audit}");
 }

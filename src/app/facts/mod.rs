@@ -6,6 +6,7 @@
 mod accounts;
 mod affiliates;
 mod agreements;
+mod by_hand;
 mod links;
 mod months;
 mod puts;
@@ -56,6 +57,8 @@ pub(crate) enum Subject<'f> {
     Account(&'f AccountId),
     /// An affiliate, a link, a member of staff: applied in the directory.
     Directory,
+    /// An affiliate's line by hand: applied in the affiliate's partition, where its statements are.
+    Line(AffiliateId),
     /// An affiliate's statement, closed by a nightly run: applied in the affiliate's partition.
     Statement { affiliate: AffiliateId, fence: u64 },
     /// A nightly run: applied in the directory, unless a later run has taken over.
@@ -213,7 +216,7 @@ kinds! {
     AgreementPublished AgreementSigned
     ClaimFiled ClaimDecided
     StaffCreated StaffChanged StaffInvited StaffSignedOutEverywhere PasswordSet
-    StatementClosed MonthClosing MonthClosed RunFinished
+    LineAdded LineRemoved StatementClosed MonthClosing MonthClosed RunFinished
     MailDone SetAside SetAsideEnded
 }
 
@@ -226,7 +229,7 @@ pub(crate) fn account_of(fact: &Fact) -> Option<&AccountId> {
 pub(crate) fn fence_of(fact: &Fact) -> Option<u64> {
     match subject(fact) {
         Subject::Statement { fence, .. } | Subject::Run { fence } => Some(fence),
-        Subject::Account(_) | Subject::Directory | Subject::Nothing => None,
+        Subject::Account(_) | Subject::Directory | Subject::Line(_) | Subject::Nothing => None,
     }
 }
 
@@ -234,9 +237,21 @@ pub(crate) fn fence_of(fact: &Fact) -> Option<u64> {
 pub(crate) fn home_partition(fact: &Fact, partitions: u16) -> Option<Partition> {
     match subject(fact) {
         Subject::Account(id) => Some(account_partition(id, partitions)),
-        Subject::Statement { affiliate, .. } => Some(affiliate_partition(affiliate, partitions)),
+        Subject::Line(affiliate) | Subject::Statement { affiliate, .. } => {
+            Some(affiliate_partition(affiliate, partitions))
+        }
         Subject::Directory | Subject::Run { .. } => Some(Partition::Directory),
         Subject::Nothing => None,
+    }
+}
+
+/// Whether a replay applies a fact in the order of the times of all nodes' facts: what the directory says, and whether a
+/// month closed with a line by hand or the line was taken back before, depend on the order in which people acted.
+pub(crate) fn needs_order(fact: &Fact) -> bool {
+    match (subject(fact), fact) {
+        (Subject::Directory | Subject::Run { .. } | Subject::Line(_), _) => true,
+        (_, Fact::StatementClosed(closed)) => !closed.statement.by_hand.is_empty(),
+        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Facts of nightly runs: statements, months, and the runs themselves.
 
-use super::{Applied, Audit, Context, Effect, Kind, Subject, sentence};
+use super::{Applied, Audit, Context, Effect, Kind, Subject, by_hand, sentence};
 use crate::app::actor::Actor;
 use crate::app::layout::{CHANGES, FEED, RUN, RUNS, statement_key, statements_index};
 use crate::app::work::Work;
@@ -25,7 +25,10 @@ impl Kind for StatementClosed {
         actor.is_server()
     }
     fn documents(&self) -> Vec<String> {
-        vec![statement_key(self.statement.affiliate_id, self.statement.month)]
+        let statement = &self.statement;
+        let lines =
+            by_hand::documents(statement.affiliate_id, statement.by_hand.iter().map(|line| &line.key));
+        [statement_key(statement.affiliate_id, statement.month)].into_iter().chain(lines).collect()
     }
     fn apply(&self, work: &mut Work, _: &Context<'_>) -> Applied {
         let statement = &self.statement;
@@ -35,6 +38,7 @@ impl Kind for StatementClosed {
             let same = known.statement.hash == statement.hash;
             return if same { Ok(Effect::of(false)) } else { Err(Refusal::AlreadyClosed.into()) };
         }
+        by_hand::close(work, statement)?;
         let doc = StatementDoc {
             closed_at: Some(self.read_at),
             withdrawn: false,

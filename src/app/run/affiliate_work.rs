@@ -10,6 +10,7 @@ use crate::app::layout::{
 use crate::app::work::decode;
 use crate::domain::account::Account;
 use crate::domain::affiliate::Affiliate;
+use crate::domain::by_hand::LineByHand;
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId};
 use crate::domain::program::Rules;
@@ -26,6 +27,8 @@ pub(super) struct AffiliateWork {
     /// The summaries of all its referrals, by account.
     pub summaries: BTreeMap<AccountId, Summary>,
     pub basis: String,
+    /// Its lines by hand that no closed month has, the oldest first.
+    pub lines: Vec<LineByHand>,
     /// Its summaries as kept, and as they are to be kept.
     pub kept: Parts,
     pub bodies: Vec<Vec<u8>>,
@@ -75,11 +78,13 @@ impl Run<'_> {
         let read_at = self.app.now();
         let batch = affiliates.iter().map(|affiliate| self.start_work(affiliate, changes, read_at));
         let mut batch = try_join_all(batch).await?;
+        self.read_lines(&mut batch).await?;
         let closed_months = self.closed_months(&batch);
         let ledgers: Vec<Ledger<'_>> = batch
             .iter()
             .zip(&closed_months)
-            .map(|(work, closed_months)| self.ledger(&work.affiliate, closed_months, rules))
+            // Summaries know nothing of lines by hand.
+            .map(|(work, closed_months)| self.ledger(&work.affiliate, closed_months, &[], rules))
             .collect();
         let summarizers: Vec<Summarizer<'_>> = ledgers.iter().map(Summarizer::of).collect();
         let mut all: Vec<usize> = Vec::new();
@@ -171,6 +176,7 @@ impl Run<'_> {
             affiliate: Arc::clone(affiliate),
             summaries: BTreeMap::new(),
             basis: String::new(),
+            lines: Vec::new(),
             kept,
             bodies: Vec::new(),
             unreadable,
@@ -240,12 +246,14 @@ impl Run<'_> {
         &self,
         affiliate: &Affiliate,
         closed_months: &'l [ClosedMonth],
+        by_hand: &'l [LineByHand],
         rules: &'l Arc<Rules>,
     ) -> Ledger<'l> {
         Ledger {
             affiliate_id: affiliate.id,
             closed_at: affiliate.closed_at(),
             closed_months,
+            by_hand,
             rules,
             through: self.through,
         }

@@ -11,6 +11,7 @@
 //! checkpoint, and the next run computes everything.
 
 use super::AggregateError;
+use super::by_hand::LineHashes;
 use super::make::{Run, lock};
 use super::summaries::parts_for;
 use crate::app::App;
@@ -83,6 +84,9 @@ pub(super) struct AffiliateResult {
     pub adjustments: u64,
     /// SHA-256 of the hashes of its open statements, by month, in hex.
     pub open_hash: String,
+    /// The hash of its open lines by hand; empty: it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by_hand: String,
     /// The hash of its summaries as they were left.
     pub summaries: String,
 }
@@ -112,13 +116,16 @@ pub(super) struct Changes {
 pub(super) type FeedEnds = Vec<(Partition, StreamId)>;
 
 impl Changes {
-    /// The last run's result for an affiliate, if it is still valid.
-    pub fn unchanged(&self, affiliate: &Affiliate) -> Option<&AffiliateResult> {
+    /// The last run's result for an affiliate, if it is still valid. `lines`: the affiliates that have open lines by hand
+    /// now, which are in no feed.
+    pub fn unchanged(&self, affiliate: &Affiliate, lines: &LineHashes) -> Option<&AffiliateResult> {
         if !self.is_quiet || self.changed.contains_key(&affiliate.id) {
             return None;
         }
         let result = self.results.get(&affiliate.id)?;
-        let stands = result.changes_on.is_none_or(|changes_on| self.through < changes_on);
+        let by_hand = lines.get(&affiliate.id).map_or("", String::as_str);
+        let stands =
+            result.by_hand == by_hand && result.changes_on.is_none_or(|changes_on| self.through < changes_on);
         (stands && result.closed_at == affiliate.closed_at()).then_some(result)
     }
 

@@ -1,6 +1,7 @@
 //! One run: reads, computes, closes, writes.
 
 use super::affiliate_work::AffiliateWork;
+use super::by_hand::{self, LineHashes};
 use super::changes::{AffiliateResult, Changes, feed_ends};
 use super::summaries::{self, bodies, parts_for};
 use super::{AFFILIATES_AT_ONCE, AggregateError, wait_for_decisions, wait_for_other_nodes};
@@ -35,6 +36,8 @@ pub(super) struct Run<'a> {
     pub report: RunReport,
     /// The result for each affiliate, for the next run.
     pub results: BTreeMap<AffiliateId, AffiliateResult>,
+    /// The affiliates that had open lines by hand when it began.
+    pub lines: LineHashes,
     /// The number of closed statements by month, for the months' own records.
     closed_statements: BTreeMap<Month, u64>,
     /// The hashes of the statements that it computed for each affiliate, closed or open.
@@ -114,6 +117,7 @@ impl<'a> Run<'a> {
                 store_forgets,
             },
             results: BTreeMap::new(),
+            lines: LineHashes::new(),
             closed_statements: BTreeMap::new(),
             statement_hashes: BTreeMap::new(),
             life,
@@ -126,13 +130,14 @@ impl<'a> Run<'a> {
         // The end of the feed is read first, so that changes that come meanwhile are read again next time.
         let ends = feed_ends(self.app).await?;
         self.read_checkpoint_versions().await?;
+        self.lines = self.line_hashes().await?;
         let changes = if self.fence.is_some() { self.changes().await? } else { None };
         let affiliates = self.app.directory().affiliates();
         self.app.books.run.done.store(0, Ordering::Relaxed);
         self.app.books.run.total.store(affiliates.len() as u64, Ordering::Relaxed);
         let mut to_compute = Vec::new();
         for affiliate in affiliates {
-            match changes.as_ref().and_then(|changes| changes.unchanged(&affiliate)) {
+            match changes.as_ref().and_then(|changes| changes.unchanged(&affiliate, &self.lines)) {
                 Some(result) => {
                     if result.statements > 0 {
                         self.statement_hashes.insert(affiliate.id, result.open_hash.clone());
@@ -306,7 +311,8 @@ impl<'a> Run<'a> {
     fn project(&self, batch: &[AffiliateWork], rules: &Arc<Rules>) -> Vec<Vec<Statement>> {
         let closed_months = self.closed_months(batch);
         let projected = batch.iter().zip(&closed_months).map(|(work, closed_months)| {
-            project(&self.ledger(&work.affiliate, closed_months, rules), work.summaries.values())
+            let ledger = self.ledger(&work.affiliate, closed_months, &work.lines, rules);
+            project(&ledger, work.summaries.values())
         });
         projected.collect()
     }
@@ -381,6 +387,7 @@ impl<'a> Run<'a> {
         for doc in docs {
             let whose = |work: &&mut AffiliateWork| work.affiliate.id == doc.statement.affiliate_id;
             if let Some(work) = batch.iter_mut().find(whose) {
+                work.lines.retain(|line| !doc.statement.by_hand.contains(line));
                 work.statements.insert(doc.statement.month, (0, doc));
             }
         }
@@ -418,6 +425,7 @@ fn result_of(work: &AffiliateWork, open: &[Statement]) -> AffiliateResult {
         crossings: count(|statement| statement.lines.len()),
         adjustments: count(|statement| statement.adjustments.len()),
         open_hash: hash_of(open.iter().map(|statement| statement.hash.as_str())),
+        by_hand: by_hand::hash_of(&work.lines),
         summaries: summaries::hash_of(work.bodies.iter().map(Vec::as_slice)),
     }
 }

@@ -17,6 +17,7 @@
 //! which no date has come, is not computed, since its result would be the same.
 
 mod affiliate_work;
+mod by_hand;
 mod changes;
 mod make;
 mod summaries;
@@ -25,6 +26,7 @@ mod write;
 use super::actor::{Actor, SERVER};
 use super::layout::{UNDECIDED, all_partitions};
 use super::{App, SubmitError};
+use crate::domain::account::Refusal;
 use crate::domain::fact::{self, Fact, Record, RunReport};
 use crate::domain::id::NodeId;
 use crate::domain::outcome::FactOutcome;
@@ -82,6 +84,9 @@ pub enum AggregateError {
     /// A later run has taken over.
     #[error("continue a run that a later one has overtaken")]
     Overtaken,
+    /// A line by hand was taken back while its month was closing; the next run closes the month without it.
+    #[error("close a month with a line by hand that was taken back meanwhile; the next run continues")]
+    LinesChanged,
     /// The server is stopping; the next run continues.
     #[error("run while the server is stopping")]
     Stopping,
@@ -301,6 +306,9 @@ impl App {
         let Ok(Ok(all)) = all else { return Err(AggregateError::NotDrained) };
         for submitted in all {
             match submitted.outcome {
+                FactOutcome::Refused if submitted.refusal == Some(Refusal::LinesChanged) => {
+                    return Err(AggregateError::LinesChanged);
+                }
                 FactOutcome::Refused => return Err(AggregateError::Overtaken),
                 // The fact was set aside.
                 FactOutcome::Deferred => return Err(AggregateError::NotDrained),

@@ -150,7 +150,7 @@ fn add_projection(commit: &mut Commit, kept: &KeptStatements, open: &[Statement]
         commit.writes.push(write(former, &doc));
         commit.indexes.extend(statement_indexes(statement));
     }
-    // A statement that late facts left without a referral is not shown any more.
+    // A statement that late facts left without a referral, or without its lines by hand, is not shown any more.
     for former in kept.values().filter(|(_, former)| !former.is_closed() && !former.withdrawn) {
         let statement = &former.1.statement;
         if open.iter().all(|still| still.month != statement.month) {

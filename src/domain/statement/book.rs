@@ -57,9 +57,16 @@ impl<'a> MonthBook<'a> {
         let first_signup = signups.min().map(|at| self.marks.of_open().zone.month_of(at));
         let first_closed = self.ledger.closed_months.first().map(|closed| closed.month);
         let last = Month::of(self.ledger.through);
-        let months = first_signup.into_iter().chain(first_closed).min();
+        let months = first_signup.into_iter().chain(first_closed).chain(self.first_by_hand(last)).min();
         let months = months.into_iter().flat_map(move |first| first.through(last));
         months.filter(|month| !self.marks.is_closed(*month))
+    }
+
+    /// The month of its oldest line by hand. A line that was added after the last full day counts from the month of
+    /// that day on.
+    fn first_by_hand(&self, last: Month) -> Option<Month> {
+        let added = self.ledger.by_hand.iter().map(|line| line.at).min();
+        added.map(|at| self.marks.of_open().zone.month_of(at).min(last))
     }
 
     /// An open month.

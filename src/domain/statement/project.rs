@@ -4,15 +4,18 @@ use super::adjust::adjustments;
 use super::book::{MonthBook, StatementMonth};
 use super::summary::Summary;
 use super::{Adjustment, Ledger, Line, Statement, hash_of};
+use crate::domain::by_hand::LineByHand;
 use crate::domain::calendar::Month;
 use crate::domain::commission::commission_in;
+use crate::domain::id::LineKey;
 use crate::domain::money::Money;
+use std::collections::BTreeSet;
 
 /// The statements of all open months of an affiliate, ascending, up to the month of the last full day, from
 /// the summaries of all its referrals (in any order, each account once).
 ///
 /// A month has a statement if the affiliate had a referral before its end, or if a closed month is to be
-/// corrected: the corrections go to the earliest open month. A due month is closed by keeping its projection
+/// corrected, or if it has lines by hand: corrections and lines by hand go to the earliest open month. A due month is closed by keeping its projection
 /// unchanged; the projections of the months after it stay the same, byte for byte.
 pub fn project<'a>(
     ledger: &'a Ledger<'a>,
@@ -28,12 +31,14 @@ pub fn project<'a>(
     let rules_hash = ledger.rules.hash();
     // All of them go to the first open month.
     let mut adjustments = adjustments(&book);
+    let mut by_hand = ledger.by_hand.to_vec();
     let mut statements: Vec<Statement> = Vec::new();
     for month in open_months {
         let period = book.open(month);
         let adjustments = std::mem::take(&mut adjustments);
+        let by_hand = std::mem::take(&mut by_hand);
         // Lines need no check: each belongs to a referral.
-        if adjustments.is_empty() && !book.has_referral(&period) {
+        if adjustments.is_empty() && by_hand.is_empty() && !book.has_referral(&period) {
             continue;
         }
         let active_accounts = book.active_accounts(&period);
@@ -43,9 +48,10 @@ pub fn project<'a>(
             month,
             active_accounts,
             tier_from: period.rules.tier(active_accounts).from,
-            total: total(&lines, &adjustments),
+            total: total(&lines, &adjustments, &by_hand),
             lines,
             adjustments,
+            by_hand,
             currency: period.rules.currency.clone(),
             rules_hash: rules_hash.clone(),
             facts_hash: book.facts_hash(&period),
@@ -73,9 +79,10 @@ fn lines(book: &MonthBook<'_>, period: &StatementMonth<'_>, active_accounts: u32
     crossings.collect()
 }
 
-fn total(lines: &[Line], adjustments: &[Adjustment]) -> Money {
-    let earned: Money = lines.iter().map(|line| line.amount).sum();
-    earned + adjustments.iter().map(|adjustment| adjustment.amount).sum()
+fn total(lines: &[Line], adjustments: &[Adjustment], by_hand: &[LineByHand]) -> Money {
+    let earned = lines.iter().map(|line| line.amount);
+    let corrected = adjustments.iter().map(|adjustment| adjustment.amount);
+    earned.chain(corrected).chain(by_hand.iter().map(|line| line.amount)).sum()
 }
 
 /// The affiliate's latest statement of an earlier month, closed or just projected.
@@ -87,7 +94,7 @@ fn previous<'s>(ledger: &'s Ledger<'_>, projected: &'s [Statement], month: Month
 
 /// Fails for what would be a bug, whatever the facts are.
 fn check(statement: &Statement) {
-    let Statement { month, lines, adjustments, total, .. } = statement;
+    let Statement { month, lines, adjustments, by_hand, total, .. } = statement;
     let sorted = lines.is_sorted_by(|one, next| one.account_id < next.account_id);
     assert!(sorted, "a line an account, by account id");
     let sorted = adjustments
@@ -105,5 +112,11 @@ fn check(statement: &Statement) {
         assert!(!adjustment.amount.is_zero(), "an adjustment of nothing is none");
         sum += adjustment.amount;
     }
-    assert!(sum == *total, "the total is the sum of lines and adjustments");
+    let keys: BTreeSet<&LineKey> = by_hand.iter().map(|line| &line.key).collect();
+    assert!(keys.len() == by_hand.len(), "a key by hand stands for one line");
+    for line in by_hand {
+        assert!(!line.amount.is_zero(), "a line by hand of nothing is none");
+        sum += line.amount;
+    }
+    assert!(sum == *total, "the total is the sum of lines, adjustments and lines by hand");
 }

@@ -1,5 +1,6 @@
 //! Statements, as the nights of a program.
 
+mod by_hand;
 mod cases;
 mod changes;
 mod model;
@@ -31,6 +32,8 @@ struct Program {
     referrals: Vec<Referral>,
     closed_at: Option<DateTime<Utc>>,
     closed_months: Vec<ClosedMonth>,
+    /// Lines by hand that no closed month has.
+    by_hand: Vec<LineByHand>,
     /// What was known at each closing: for the second model.
     known_at: Vec<(Month, Vec<Referral>)>,
 }
@@ -42,6 +45,7 @@ impl Program {
             referrals: Vec::new(),
             closed_at: None,
             closed_months: Vec::new(),
+            by_hand: Vec::new(),
             known_at: Vec::new(),
         }
     }
@@ -75,6 +79,7 @@ impl Program {
             affiliate_id: AffiliateId::from_bits(7),
             closed_at: self.closed_at,
             closed_months: &self.closed_months,
+            by_hand: &self.by_hand,
             rules: &self.rules,
             through,
         }
@@ -105,6 +110,8 @@ impl Program {
                 ClosingReferrals::since(&self.closed_months[..place], &self.summaries(through))
             });
             self.known_at.push((month, self.referrals.clone()));
+            let closed: &[LineByHand] = statement.as_ref().map_or(&[], |statement| &statement.by_hand);
+            self.by_hand.retain(|line| !closed.contains(line));
             self.closed_months.insert(place, ClosedMonth { month, rules, closed_at, statement, referrals });
         }
     }
@@ -126,8 +133,9 @@ fn on_one_line(statement: &Statement) -> String {
         .adjustments
         .iter()
         .map(|adjusted| format!("{} for {}", adjusted.amount, adjusted.for_month));
+    let by_hand = statement.by_hand.iter().map(|line| format!("{} by hand", line.amount));
     let mut groups: Vec<(usize, String)> = Vec::new();
-    for item in lines.chain(adjustments) {
+    for item in lines.chain(adjustments).chain(by_hand) {
         match groups.last_mut() {
             Some((count, last)) if *last == item => *count += 1,
             _ => groups.push((1, item)),

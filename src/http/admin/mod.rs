@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod affiliates;
 pub mod aggregate;
 pub mod audit;
+pub mod by_hand;
 pub mod claims;
 pub mod facts;
 pub mod feed;

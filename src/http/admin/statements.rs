@@ -2,6 +2,7 @@
 
 use super::paging::Paging;
 use crate::app::StatementDoc;
+use crate::domain::by_hand::LineByHand;
 use crate::domain::calendar::Month;
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
@@ -54,7 +55,10 @@ pub struct StatementView {
     pub lines: Vec<Line>,
     /// Corrections of closed months.
     pub adjustments: Vec<Adjustment>,
-    /// Lines plus adjustments.
+    /// Bonuses and claw-backs that finance added, the oldest first; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<LineByHand>,
+    /// Lines plus adjustments plus lines by hand.
     #[schema(value_type = String, example = "99.00")]
     pub total: Money,
     /// ISO 4217 code.
@@ -92,6 +96,7 @@ impl StatementView {
             tier_from: says.tier_from,
             lines: says.lines,
             adjustments: says.adjustments,
+            by_hand: says.by_hand,
             total: says.total,
             currency: says.currency,
             hash: says.hash,

@@ -147,6 +147,7 @@ fn answer(question: Question, report: &Report, currency: String) -> Stats {
         crossings: report.total.crossings,
         earned: report.total.earned,
         adjusted: report.adjusted,
+        by_hand: report.by_hand,
         currency,
         rows: report.rows.iter().map(|(key, tally)| Row::of(key.to_string(), tally, by)).collect(),
     }
@@ -186,6 +187,9 @@ pub struct Stats {
     /// The adjustments on statements of months that the period touches.
     #[schema(value_type = String, example = "-50.00")]
     pub adjusted: Money,
+    /// The lines by hand on them.
+    #[schema(value_type = String, example = "50.00")]
+    pub by_hand: Money,
     /// ISO 4217 code.
     pub currency: String,
     /// The same, cut.

@@ -5,6 +5,7 @@ use super::table::{Cell, Tone};
 use super::view::{money, month_in_words, show_day};
 use crate::app::{EarnedFor, StatementDoc};
 use crate::domain::affiliate::Affiliate;
+use crate::domain::by_hand::LineByHand;
 use crate::domain::calendar::Month;
 use crate::domain::id::AccountId;
 use crate::domain::money::Money;
@@ -121,8 +122,8 @@ pub fn stated(statements: &[StatementDoc], account: &AccountId) -> Vec<Stated> {
     statements.iter().flat_map(of).collect()
 }
 
-/// A statement as a CSV file has it: its commissions, then its adjustments. Notes are for programs: a commission's is a
-/// code, an adjustment's says what was stated and what is right.
+/// A statement as a CSV file has it: its commissions, its adjustments, its lines by hand. Notes are for programs: a
+/// commission's is a code, an adjustment's says what was stated and what is right; that of a line by hand is its reason.
 pub fn statement_lines(says: &Statement) -> Vec<Vec<String>> {
     let heads =
         ["kind", "account_id", "plan", "crossed_on", "for_month", "amount", "currency", "note", "tier_from"];
@@ -153,9 +154,24 @@ pub fn statement_lines(says: &Statement) -> Vec<Vec<String>> {
             String::new(),
         ]
     };
+    let by_hand = |one: &LineByHand| {
+        [
+            "by_hand".to_owned(),
+            String::new(),
+            String::new(),
+            String::new(),
+            says.month.to_string(),
+            one.amount.to_string(),
+            says.currency.clone(),
+            one.reason.clone(),
+            String::new(),
+        ]
+    };
     let commissions = says.lines.iter().map(commission);
     let adjustments = says.adjustments.iter().map(adjustment);
-    std::iter::once(heads.map(str::to_owned)).chain(commissions).chain(adjustments).map(Vec::from).collect()
+    let by_hand = says.by_hand.iter().map(by_hand);
+    let heads = std::iter::once(heads.map(str::to_owned));
+    heads.chain(commissions).chain(adjustments).chain(by_hand).map(Vec::from).collect()
 }
 
 fn part(doc: &StatementDoc) -> Part {
@@ -189,7 +205,16 @@ mod tests {
             now: Money::from_cents(9_900),
             amount: Money::from_cents(-5_000),
         };
-        let says = Statement { tier_from: 25, ..naive::statement("2026-04", lines, vec![adjustment]) };
+        let by_hand = LineByHand {
+            key: "k".parse().expect("a key"),
+            amount: Money::from_cents(-2_500),
+            reason: "=paid twice, \"again\"".into(),
+            by: "stf_1".into(),
+            at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let by_hand = vec![by_hand];
+        let says =
+            Statement { tier_from: 25, by_hand, ..naive::statement("2026-04", lines, vec![adjustment]) };
         let csv = String::from_utf8(csv_file(&statement_lines(&says))).expect("text");
         assert_eq!(
             csv,
@@ -197,7 +222,8 @@ mod tests {
              commission,acct_1,growth,2026-04-20,2026-04,99.00,USD,,25\n\
              commission,acct_2,growth,2026-04-20,2026-04,0.00,USD,no_rate,25\n\
              commission,acct_3,growth,2026-04-20,2026-04,0.00,USD,settled_elsewhere,25\n\
-             adjustment,acct_9,,,2026-03,-50.00,USD,stated 149.00 now 99.00,\n"
+             adjustment,acct_9,,,2026-03,-50.00,USD,stated 149.00 now 99.00,\n\
+             by_hand,,,,2026-04,-25.00,USD,\"'=paid twice, \"\"again\"\"\",\n"
         );
         for note in [Note::NoRate, Note::SettledElsewhere] {
             assert_eq!(serde_json::to_value(note).expect("plain data"), note.code());

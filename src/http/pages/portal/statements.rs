@@ -157,6 +157,7 @@ fn page(
         total => says.total.to_string(),
         hash => says.hash.clone(),
         adjustments => Value::from(Serde(says.adjustments.iter().map(told).collect::<Vec<_>>())),
+        by_hand => Value::from(Serde(&says.by_hand)),
         left_out => says.lines.len().saturating_sub(PRINTED),
         lines => Value::from(Serde(lines)),
         list => Value::from(Serde(list)),

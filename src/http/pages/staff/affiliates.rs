@@ -1,10 +1,12 @@
 //! Affiliates: found, looked at, changed, suspended, closed.
 
+mod lines;
 mod links;
 mod list;
 mod page;
 mod referrals;
 
+pub use lines::{add as add_line, take_back as take_back_line};
 pub use links::{ask_off, create as new_link, off, on};
 pub use list::list;
 pub use page::page;

@@ -28,7 +28,9 @@ const fn role_sentence(role: Role) -> &'static str {
     match role {
         Role::Admin => "may do everything",
         Role::Reviewer => "judges applications, affiliates, held referrals and claims",
-        Role::Finance => "starts nightly runs, exports lists, changes where mail and payouts go",
+        Role::Finance => {
+            "starts nightly runs, exports lists, changes where mail and payouts go, adds bonuses and claw-backs"
+        }
         Role::ReadOnly => "looks at everything, changes nothing",
     }
 }

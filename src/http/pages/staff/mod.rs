@@ -40,7 +40,7 @@ use std::sync::Arc;
 pub fn routes() -> Routes {
     use Permission::{
         Aggregate, ChangeAddresses, ChangeAffiliates, CloseAffiliates, Credit, DecideClaims, JudgeHolds,
-        ManageStaff, ReviewApplications, WriteNotes,
+        ManageStaff, Payouts, ReviewApplications, WriteNotes,
     };
     let change = Permitted(&[ChangeAffiliates]);
     let edit = Permitted(&[ChangeAffiliates, ChangeAddresses]);
@@ -73,6 +73,12 @@ pub fn routes() -> Routes {
         .get("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::ask_off)
         .post("/admin/affiliates/{affiliate_id}/links/{link_id}/off", change, affiliates::off)
         .post("/admin/affiliates/{affiliate_id}/links/{link_id}/on", change, affiliates::on)
+        .post("/admin/affiliates/{affiliate_id}/lines", Permitted(&[Payouts]), affiliates::add_line)
+        .post(
+            "/admin/affiliates/{affiliate_id}/lines/{line_key}/take-back",
+            Permitted(&[Payouts]),
+            affiliates::take_back_line,
+        )
         .post("/admin/affiliates/{affiliate_id}/step/{step}", step, affiliates::step)
         .get("/admin/accounts", SignedIn, accounts::list)
         .get("/admin/accounts/{account_id}", SignedIn, accounts::page)
@@ -126,6 +132,11 @@ pub const DONE: &[(&str, &str)] = &[
         "link-on",
         "The link is on again: new clicks on it earn. An affiliate who can sign in gets a mail about it.",
     ),
+    (
+        "line-added",
+        "The line is added. The next nightly run puts it on the statement of the earliest open month.",
+    ),
+    ("line-back", "The line is taken back: it is on no statement from the next nightly run on."),
     ("changed", "The changes are kept."),
     ("unchanged", "Nothing was different: nothing is changed."),
     ("held", "The referral is held: it stays out of months not yet closed."),

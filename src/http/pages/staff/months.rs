@@ -220,6 +220,8 @@ fn statements_of<'a>(words: Words<'a>, directory: &'a Directory, month: Month) -
             .sort_by(|doc| doc.statement.lines.len()),
         Column::number("adjustments", "Adjustments", move |doc| words.amount(doc.statement.adjusted()))
             .sort_by(|doc| doc.statement.adjusted()),
+        Column::number("by_hand", "By hand", move |doc| words.amount(doc.statement.added_by_hand()))
+            .sort_by(|doc| doc.statement.added_by_hand()),
         Column::number("total", "Total", move |doc| words.amount(doc.statement.total))
             .sort_by(|doc| doc.statement.total),
         Column::text("state", "State", |doc| {
@@ -246,6 +248,7 @@ pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, PageError> {
     let total: Money = all.iter().map(|doc| doc.statement.total).sum();
     let lines: usize = all.iter().map(|doc| doc.statement.lines.len()).sum();
     let adjusted: Money = all.iter().map(|doc| doc.statement.adjusted()).sum();
+    let by_hand: Money = all.iter().map(|doc| doc.statement.added_by_hand()).sum();
     let statements = all.len();
     let list = list.show(all, &query);
     if query.csv {
@@ -257,6 +260,7 @@ pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, PageError> {
         "month": month, "name": words.month(month), "state": stands, "tone": tone,
         "previous": month.previous(), "next": month.next(),
         "total": words.money(total), "statements": statements, "crossings": lines, "adjusted": words.money(adjusted),
+        "by_hand": (!by_hand.is_zero()).then(|| words.money(by_hand)),
         "closes": closes_on(&visit, month).map(|day| words.day(day)),
         "to_be_paid": (total > Money::ZERO).then(|| words.day(month.batch(visit.app.zone().date_of(visit.app.now())))),
         "rules": doc.as_ref().map(|doc| doc.rules.hash()),
@@ -286,6 +290,10 @@ pub async fn statement(visit: Visit<Staff, (Month, AffiliateId)>) -> Result<Resp
         json!({"month": words.month(one.for_month), "account": one.account_id, "path": accounts::path(&one.account_id),
             "stated": words.money(one.stated), "now": words.money(one.now), "amount": words.money(one.amount)})
     };
+    let by_hand = |one: &crate::domain::by_hand::LineByHand| {
+        json!({"at": words.at(one.at), "by": visit.app.name_of(&one.by), "reason": one.reason,
+            "amount": words.money(one.amount)})
+    };
     if visit.raw.as_deref() == Some("format=csv") {
         let name = format!("statement-{month}-{id}");
         return super::export(&visit.who, &name, csv_file(&payout::statement_lines(says)));
@@ -296,6 +304,7 @@ pub async fn statement(visit: Visit<Staff, (Month, AffiliateId)>) -> Result<Resp
         "payment": payment, "active_accounts": says.active_accounts, "tier": payout::tier(says.tier_from), "total": words.money(says.total),
         "lines": says.lines.iter().map(line).collect::<Vec<_>>(),
         "adjustments": says.adjustments.iter().map(adjustment).collect::<Vec<_>>(),
+        "by_hand": says.by_hand.iter().map(by_hand).collect::<Vec<_>>(),
         "hash": says.hash, "previous": says.previous, "rules": says.rules_hash, "facts": says.facts_hash,
         "proven": verify_hash(says),
     });

@@ -3,7 +3,7 @@
 use super::referrals::referrals;
 use crate::app::{CHART_DAYS, Figures, StatementDoc};
 use crate::domain::affiliate::{Affiliate, Link, Status};
-use crate::domain::id::{AffiliateId, LinkId};
+use crate::domain::id::{AffiliateId, LineKey, LinkId};
 use crate::domain::money::Money;
 use crate::domain::payout::Outlook;
 use crate::domain::person::Person;
@@ -49,6 +49,16 @@ pub async fn show<At>(
         .rev()
         .map(|note| json!({"at": words.at(note.at), "by": state.app.name_of(&note.by), "text": note.text}))
         .collect();
+    let lines: Vec<Value> = state
+        .app
+        .open_lines(id)
+        .await?
+        .iter()
+        .map(|line| {
+            json!({"key": line.key, "amount": words.money(line.amount), "reason": line.reason,
+                "by": state.app.name_of(&line.by), "at": words.at(line.at)})
+        })
+        .collect();
     let next = payout::outlook(state, affiliate, &book.statements);
     let statements: Vec<Value> =
         book.statements.iter().take(STATEMENTS).map(|doc| statement(state, &next, doc)).collect();
@@ -72,6 +82,7 @@ pub async fn show<At>(
             "earned": words.money(figures.all.earned.unwrap_or(Money::ZERO)),
         },
         "chart": clicks_chart(&words, figures).bars(),
+        "lines": lines, "line_key": LineKey::random(), "was_active": affiliate.was_ever_active(),
         "may_sign_in": affiliate.may_sign_in(), "lost_mail": lost,
         "form": form,
     });
