@@ -26,7 +26,7 @@ pictures directory:
 chaos *arguments:
     tests/run --test it chaos:: {{ arguments }} -- --nocapture
 
-# The load test: just loadtest ratio, just loadtest night, just loadtest portal
+# The load test: just loadtest ratio, just loadtest night, just loadtest portal, just loadtest payout
 loadtest *arguments:
     cargo build --release --bin counterfoil --example loadtest
     target/release/examples/loadtest {{ arguments }}

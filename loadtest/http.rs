@@ -31,6 +31,10 @@ impl Answer<'_> {
     pub fn header(&self, name: &str) -> Option<&str> {
         header(self.head, name)
     }
+    /// The beginning of the body, for messages.
+    pub fn brief(&self) -> String {
+        String::from_utf8_lossy(self.body).chars().take(300).collect()
+    }
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
@@ -122,15 +126,31 @@ impl Admin {
         serde_json::from_str(&answer).with_context(|| format!("read the answer to POST {path}"))
     }
 
-    fn call(&self, method: &str, path: &str, body: Option<String>, patience: Duration) -> Result<String> {
-        let body = body.unwrap_or_default();
-        let request = format!(
+    /// Sends requests over one connection, one after the other; each must succeed.
+    pub fn post_each(&self, path: &str, bodies: impl Iterator<Item = Value>) -> Result<()> {
+        let mut connection = Connection::open(self.address)?;
+        for body in bodies {
+            connection.send(self.request("POST", path, "keep-alive", &body.to_string()).as_bytes())?;
+            let answer = connection.receive()?;
+            if !(200..300).contains(&answer.status) {
+                bail!("POST {path} {body} was answered {}: {}", answer.status, answer.brief());
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, method: &str, path: &str, connection: &str, body: &str) -> String {
+        format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n{body}",
             self.address,
             self.key,
             body.len()
-        );
+        )
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<String>, patience: Duration) -> Result<String> {
+        let request = self.request(method, path, "close", &body.unwrap_or_default());
         let mut connection = Connection::open_for(self.address, patience)?;
         connection.send(request.as_bytes())?;
         let answer = connection.receive()?;

@@ -1,5 +1,6 @@
 //! Load on the redirect: what it costs, how long it takes, and whether every click was kept. Also the nightly
-//! run: how long it takes for many accounts; and the partner portal of an affiliate with many accounts.
+//! run: how long it takes for many accounts; the partner portal of an affiliate with many accounts; and a payout of
+//! many affiliates.
 //!
 //! See `README.md` beside this file for how to run it and for the last results.
 #![expect(
@@ -13,6 +14,9 @@ mod bare;
 mod http;
 mod load;
 mod night;
+mod payees;
+mod payout;
+mod paypal;
 mod portal;
 mod process;
 mod ratio;
@@ -43,6 +47,8 @@ enum Scenario {
     Night(night::Night),
     /// Measure the partner portal's pages
     Portal(portal::Portal),
+    /// Measure a payout of many affiliates
+    Payout(payout::Payout),
     /// Serve a fixed redirect by hyper alone
     Bare {
         /// The address to listen on
@@ -125,6 +131,7 @@ fn main() -> Result<()> {
         Scenario::Ratio(ratio) => ratio.run(),
         Scenario::Night(night) => night.run(),
         Scenario::Portal(portal) => portal.run(),
+        Scenario::Payout(payout) => payout.run(),
         Scenario::Bare { listen } => bare::serve(listen),
     }
 }

@@ -1,8 +1,9 @@
 //! How long the partner portal's pages take for an affiliate with many accounts and many more clicks.
 
-use crate::http::{Answer, Connection};
+use crate::http::Connection;
 use crate::load::{self, Plan};
 use crate::night::{import, lines, text};
+use crate::payees::first_password;
 use crate::process::cpu_time;
 use crate::redis;
 use crate::server::{Server, path_of};
@@ -170,19 +171,7 @@ fn sign_in(server: &Server, affiliate: &str) -> Result<String> {
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     };
-    let form = format!("token={token}&new_password={}", PASSWORD.replace(' ', "+"));
-    let host = server.public;
-    let request = format!(
-        "POST /activate HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-        form.len()
-    );
-    let mut connection = Connection::open(host)?;
-    connection.send(request.as_bytes())?;
-    let answer = connection.receive()?;
-    let cookie = answer.header("set-cookie").and_then(|cookie| cookie.split(';').next());
-    let cookie = cookie.with_context(|| format!("no session: {} {}", answer.status, body(&answer)))?;
-    Ok(cookie.to_owned())
+    first_password(server.public, "/activate", &token, &PASSWORD.replace(' ', "+"))
 }
 
 fn token_in(outbox: &std::path::Path) -> Option<String> {
@@ -208,14 +197,10 @@ fn measure(server: &Server, page: &str, cookie: &str) -> Result<(Histogram<u64>,
         connection.send(request.as_bytes())?;
         let answer = connection.receive()?;
         if answer.status != 200 {
-            bail!("GET {page} was answered {}: {}", answer.status, body(&answer));
+            bail!("GET {page} was answered {}: {}", answer.status, answer.brief());
         }
         bytes = answer.body.len();
         latency.saturating_record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
     Ok((latency, bytes))
-}
-
-fn body(answer: &Answer<'_>) -> String {
-    String::from_utf8_lossy(answer.body).chars().take(300).collect()
 }

@@ -16,11 +16,13 @@ const DRAIN_PATIENCE: Duration = Duration::from_mins(2);
 /// The time between two readings of the metrics: each costs the server some of the measured time.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
 const KEY: &str = "a-key-of-the-load-test-only";
+const CONFIG: &str = "config.toml";
 
 pub struct Server {
     pub process: Process,
     pub public: SocketAddr,
     pub admin: Admin,
+    program: PathBuf,
     /// Removed last, when the process has stopped.
     directory: TempDir,
 }
@@ -44,9 +46,14 @@ impl Server {
 
     /// Like [`Self::start`], with a clock that is set to a time and does not move.
     pub fn start_at(program: &Path, store: &str, now: Option<DateTime<Utc>>) -> Result<Self> {
+        Self::start_with(program, store, now, "")
+    }
+
+    /// Like [`Self::start_at`], with more in its config.
+    pub fn start_with(program: &Path, store: &str, now: Option<DateTime<Utc>>, more: &str) -> Result<Self> {
         let directory = tempfile::tempdir().context("make a directory")?;
         let (public, internal) = (free_address()?, free_address()?);
-        let config = directory.path().join("config.toml");
+        let config = directory.path().join(CONFIG);
         let data = directory.path().join("data");
         // Every visitor has an address of its own, through a trusted proxy; no nightly run happens during a
         // measurement.
@@ -57,20 +64,22 @@ impl Server {
              [store]\nurl = {store:?}\n\
              [aggregate]\nat = \"\"\n\
              [log]\nlevel = \"warn\"\n\
-             [[api.keys]]\nname = \"loadtest\"\nkey = \"{KEY}\"\nscopes = [\"admin\"]\n",
+             [[api.keys]]\nname = \"loadtest\"\nkey = \"{KEY}\"\nscopes = [\"admin\"]\n{more}",
             data.display().to_string()
         );
         std::fs::write(&config, text).context("write a config")?;
-        let mut command = Command::new(program);
-        command.arg("serve").arg("--config").arg(&config).stdout(Stdio::null());
-        if let Some(now) = now {
-            command.arg("--settable-clock").arg(now.to_rfc3339());
-        }
-        let process = Process::start("the server", &mut command)?;
+        let process = launch(program, &config, now)?;
         let admin = Admin { address: internal, key: KEY.to_owned() };
-        let mut server = Self { process, public, admin, directory };
+        let mut server = Self { process, public, admin, program: program.to_owned(), directory };
         server.wait_until_ready()?;
         Ok(server)
+    }
+
+    /// Stops it, and starts it again with a clock that is set to a time.
+    pub fn restart_at(&mut self, now: DateTime<Utc>) -> Result<()> {
+        self.process.stop()?;
+        self.process = launch(&self.program, &self.directory.path().join(CONFIG), Some(now))?;
+        self.wait_until_ready()
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -165,6 +174,15 @@ impl Server {
         let figure = |name: &str| stats["clicks"][name].as_u64();
         figure("total").zip(figure("unique")).with_context(|| format!("no clicks in {}", brief(&stats)))
     }
+}
+
+fn launch(program: &Path, config: &Path, now: Option<DateTime<Utc>>) -> Result<Process> {
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--config").arg(config).stdout(Stdio::null());
+    if let Some(now) = now {
+        command.arg("--settable-clock").arg(now.to_rfc3339());
+    }
+    Process::start("the server", &mut command)
 }
 
 fn brief(value: &Value) -> String {

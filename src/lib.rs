@@ -20,8 +20,10 @@ mod app;
 mod cli;
 mod clock;
 mod config;
+mod crash;
 mod domain;
 mod edge;
+mod fake_paypal;
 mod files;
 mod http;
 mod jobs;
@@ -29,6 +31,7 @@ mod journal;
 mod launch;
 mod mail;
 mod metrics;
+mod paypal;
 mod private;
 mod secret;
 mod serve;
@@ -49,6 +52,7 @@ pub mod for_tests {
     pub use crate::http::pages::tables;
     pub use crate::http::webhook::sign;
     pub use crate::private::open_to_others;
+    pub use crate::secret::Secret;
     pub use crate::server::raise_open_files_limit;
     /// The judge of user agents.
     pub mod agents {
@@ -57,6 +61,14 @@ pub mod for_tests {
     /// The files that are written first.
     pub mod journal {
         pub use crate::journal::*;
+    }
+    /// A PayPal that pays nobody.
+    pub mod fake_paypal {
+        pub use crate::fake_paypal::*;
+    }
+    /// PayPal's API.
+    pub mod paypal {
+        pub use crate::paypal::*;
     }
     /// The stores.
     pub mod store {

@@ -10,6 +10,7 @@
 
 use crate::domain::named::named;
 use crate::domain::outcome::{ClickDrop, FactOutcome, SubDrop, Verdict};
+use crate::domain::payout::Answer;
 use crate::http::refused::Cause;
 use crate::server::Gauges;
 use crate::store::Log;
@@ -122,6 +123,18 @@ catalogue! {
     MONTHS_CLOSED = "counterfoil_months_closed_total" Counter []
         "Months closed by this node";
 
+    // Payouts.
+    PAYOUT_ITEMS = "counterfoil_payout_items" Gauge ["status"]
+        "Payments of batches that are not settled or discarded, by status, as the store has them now";
+    PAYOUT_OLDEST_UNKNOWN = "counterfoil_payout_oldest_unknown_seconds" Gauge []
+        "For how long nobody has known whether a payment was made, in seconds; 0: of each it is known";
+    PAYOUT_CALLS = "counterfoil_payout_calls_total" Counter ["answer"]
+        "Calls of this node that ask PayPal to pay, by what the answer proves: accepted, refused and refused_item (nothing was paid), not_sent, unclear (the same is sent again), differs (a person decides)";
+    PAYOUT_POLLS = "counterfoil_payout_polls_total" Counter ["outcome"]
+        "Times that this node asked PayPal what became of payments, by outcome: ok, failed (it is asked again)";
+    PAYOUT_WEBHOOKS = "counterfoil_payout_webhooks_total" Counter ["outcome"]
+        "Notifications at /paypal/webhook, by outcome: verified, repeated, unreadable (answered 200), forged (401), undecided, too_many, not_kept (503)";
+
     // People.
     SIGN_INS = "counterfoil_sign_ins_total" Counter ["realm", "outcome"]
         "Attempts to sign in, to the portal or as staff, by outcome: ok, wrong, too_many, unavailable";
@@ -199,6 +212,36 @@ named! {
     }
 }
 
+named! {
+    /// How a question to PayPal about payments ended.
+    pub enum PayoutPoll {
+        /// It answered.
+        Ok = "ok",
+        /// It did not, or nothing that can be used.
+        Failed = "failed",
+    }
+}
+
+named! {
+    /// How a notification of PayPal's ended.
+    pub enum WebhookOutcome {
+        /// PayPal sent it, and is asked about what it tells.
+        Verified = "verified",
+        /// PayPal sent it, and the event is known.
+        Repeated = "repeated",
+        /// Somebody else sent it, or it was altered.
+        Forged = "forged",
+        /// Who sent it can't be found out now.
+        Undecided = "undecided",
+        /// PayPal sent it, and it names no batch of payouts.
+        Unreadable = "unreadable",
+        /// More than are taken at once.
+        TooMany = "too_many",
+        /// PayPal sent it, and the journal can't be written.
+        NotKept = "not_kept",
+    }
+}
+
 /// The values of the label `realm`: the portal, the staff's pages.
 const REALMS: [&str; 2] = ["portal", "staff"];
 
@@ -217,6 +260,15 @@ pub struct Metrics {
     mails: Vec<IntCounter>,
     sign_ins: Vec<Vec<IntCounter>>,
     unauthorized: IntCounterVec,
+    payouts: PayoutCounters,
+}
+
+/// What PayPal was asked, and what it told.
+#[derive(Debug)]
+struct PayoutCounters {
+    calls: IntCounterVec,
+    polls: Vec<IntCounter>,
+    webhooks: Vec<IntCounter>,
 }
 
 impl Default for Metrics {
@@ -265,6 +317,14 @@ impl Metrics {
             unauthorized.with_label_values(&[code]);
         }
         add(Box::new(unauthorized.clone()));
+        let (calls, polls, webhooks) =
+            (counters(PAYOUT_CALLS), counters(PAYOUT_POLLS), counters(PAYOUT_WEBHOOKS));
+        for family in [&calls, &polls, &webhooks] {
+            add(Box::new(family.clone()));
+        }
+        for code in Answer::CODES {
+            calls.with_label_values(&[code]);
+        }
         add(Box::new(ProcessCollector::for_self()));
 
         let facts = FactKind::ALL.map(|kind| {
@@ -277,7 +337,10 @@ impl Metrics {
             let child = |outcome: &SignInOutcome| sign_ins.with_label_values(&[realm, outcome.code()]);
             SignInOutcome::ALL.iter().map(child).collect()
         });
+        let polls = PayoutPoll::ALL.map(|outcome| polls.with_label_values(&[outcome.code()]));
+        let webhooks = WebhookOutcome::ALL.map(|outcome| webhooks.with_label_values(&[outcome.code()]));
         let metrics = Self {
+            payouts: PayoutCounters { calls, polls: polls.into(), webhooks: webhooks.into() },
             sign_ins: sign_ins.into(),
             unauthorized,
             mails: mails.into(),
@@ -402,6 +465,19 @@ impl Metrics {
         self.mails[outcome as usize].inc();
     }
 
+    /// Counts a call that asked PayPal to pay.
+    pub fn payout_call(&self, answer: &Answer) {
+        self.payouts.calls.with_label_values(&[answer.code()]).inc();
+    }
+    /// Counts a question to PayPal about payments.
+    pub fn payout_poll(&self, outcome: PayoutPoll) {
+        self.payouts.polls[outcome as usize].inc();
+    }
+    /// Counts a notification of PayPal's.
+    pub fn payout_webhook(&self, outcome: WebhookOutcome) {
+        self.payouts.webhooks[outcome as usize].inc();
+    }
+
     /// Counts a call to the store that failed.
     pub fn store_failed(&self) {
         self.store_failures.inc();
@@ -512,6 +588,11 @@ mod tests {
         metrics.read(OUTBOX_BACKLOG, &[], || 2);
         metrics.read(FACTS_SET_ASIDE, &[], || 1);
         metrics.read(FACTS_WAITING_ASIDE, &[], || 1);
+        metrics.read(PAYOUT_ITEMS, &["unknown"], || 3);
+        metrics.read(PAYOUT_OLDEST_UNKNOWN, &[], || 60);
+        metrics.payout_call(&Answer::Unclear { why: "no answer".to_owned() });
+        metrics.payout_poll(PayoutPoll::Failed);
+        metrics.payout_webhook(WebhookOutcome::TooMany);
         metrics.mail(MailAttempt::Failed);
         metrics.sign_in(true, SignInOutcome::TooMany);
         metrics.route("public", "/r/{token}", true).answered(302, Some(Duration::from_micros(300)));
@@ -561,6 +642,11 @@ mod tests {
             "counterfoil_mails_total{outcome=\"failed\"} 1",
             "counterfoil_sign_ins_total{outcome=\"too_many\",realm=\"staff\"} 1",
             "counterfoil_outbox_backlog 2",
+            "counterfoil_payout_items{status=\"unknown\"} 3",
+            "counterfoil_payout_calls_total{answer=\"unclear\"} 1",
+            "counterfoil_payout_calls_total{answer=\"accepted\"} 0",
+            "counterfoil_payout_polls_total{outcome=\"failed\"} 1",
+            "counterfoil_payout_webhooks_total{outcome=\"too_many\"} 1",
             "counterfoil_http_unauthorized_total{reason=\"too_old\"} 0",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");

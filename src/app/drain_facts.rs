@@ -609,6 +609,7 @@ impl FactsDrainer {
             _ => Stuck::Somewhere(error.into()),
         };
         let mut work = Work::load(&*app.store, partition, keys).await.map_err(stuck)?;
+        work.switch_off(&app.config().mail.off);
         let mut part = PartitionResult { cursor: end, ..PartitionResult::default() };
         let mut refused = Vec::new();
         let mut fence: Option<u64> = None;
@@ -639,8 +640,12 @@ impl FactsDrainer {
         voided.extend(self.void(&refused).await?);
         let advance = Advance { node: app.node, log: Log::Facts, from: cursor, to: end };
         let commit = Commit { advance: Some(advance), fence, ..work.into_commit() };
+        #[cfg(feature = "sabotage")]
+        crate::crash::facts("journaled", relevant.iter().map(|located| &located.record.fact));
         match app.store.commit(&commit).await.map_err(stuck)? {
             Committed::Done => {
+                #[cfg(feature = "sabotage")]
+                crate::crash::facts("applied", relevant.iter().map(|located| &located.record.fact));
                 part.voided = voided.iter().copied().collect();
                 return Ok(Some(part));
             }

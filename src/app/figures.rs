@@ -3,6 +3,7 @@
 //! Referrals are counted in their present state, and qualifications on the day that the referral shows, so that
 //! lists and totals agree. Earnings are those of the statements.
 
+use super::payouts::closed_of;
 use super::referrals::{ReferralState, ReferralSummary};
 use super::{App, Cut, ReadError, Report, StatementDoc, Tally};
 use crate::domain::affiliate::Affiliate;
@@ -104,7 +105,7 @@ pub struct AffiliateReport {
 }
 
 impl App {
-    /// What is due to an affiliate by all its statements, with the currency; `None`: nothing.
+    /// What is due to an affiliate by all its statements, less what it was paid, with the currency; `None`: nothing.
     pub(crate) async fn due_to(&self, affiliate: AffiliateId) -> Result<Option<String>, StoreError> {
         let statements = match self.statements_of(affiliate).await {
             Ok(statements) => statements,
@@ -113,7 +114,9 @@ impl App {
             Err(ReadError::BadCursor) => Vec::new(),
         };
         let sum: Money = statements.iter().map(|doc| doc.statement.total).sum();
-        Ok((sum > Money::ZERO).then(|| format!("{sum} {}", self.settings.rules.currency)))
+        let closed: Vec<_> = statements.iter().filter_map(closed_of).collect();
+        let due = sum - self.ledger_of(affiliate).await?.balance(&closed).paid;
+        Ok((due > Money::ZERO).then(|| format!("{due} {}", self.settings.rules.currency)))
     }
 
     /// The figures of an affiliate, and the referrals and statements from which they were counted.

@@ -22,7 +22,7 @@ pub(super) struct Intake {
     trouble: Mutex<Option<String>>,
 }
 
-/// The result of a submitted fact. The fact is on disk in any case.
+/// The result of a submitted fact. The fact is on disk, unless it was refused before it was journaled.
 #[derive(Debug, Clone)]
 pub struct Submitted {
     /// The outcome.
@@ -149,6 +149,8 @@ impl App {
         for (record, payload) in records.iter().zip(&payloads) {
             check_reads_back(record, payload)?;
         }
+        #[cfg(feature = "sabotage")]
+        crate::crash::facts("journaling", records.iter().map(|record| &record.fact));
         let mut positions = Vec::with_capacity(records.len());
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for payload in payloads {

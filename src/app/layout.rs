@@ -29,13 +29,20 @@
 //! | `disks:<node>` | directory | [`Disks`](crate::journal::Disks): which disk of the node was last seen; not rebuilt |
 //! | `mail:<mail>` | directory | a waiting mail; after it has ended, for three days, how it ended |
 //! | `forgot` | directory | that the store's servers have evicted keys; not rebuilt |
+//! | `payout:<payout>` | directory | [`Batch`](crate::domain::payout::Batch) |
+//! | `payout_carried:<payout>/<part>` | directory | what a batch leaves to a later one, by some affiliates |
+//! | `ledger:<affiliate>` | directory | [`Ledger`](crate::domain::payout::Ledger): its items and the movements of its money |
+//! | `payout_opening` | directory | the last month that was paid elsewhere, for all affiliates |
+//! | `told:<affiliate>:<kind>:<of what>` | directory | when the affiliate was told: it is told once |
+//! | `news` | directory | how far feed and months were read for news to affiliates; not rebuilt |
+//! | `payout_hint:<PayPal's batch>` | directory | [`Hint`](crate::domain::payout::Hint): what PayPal has told of it |
 //! | `lost_mail:<person>` | directory | the newest 20 mails that never reached the person, oldest first |
 //!
 //! Indexes of accounts: `accounts`, `referrals:<affiliate>`, `held`, `conflicts`, `waiting`, and
 //! `claims:<node>` (signups that the node has yet to decide on), `undecided` (those of all nodes); `events:<account>` (events kept apart from their account). Of statements, in the affiliate's partition:
 //! `statements:<affiliate>` (months) and `statements` (`<month>:<affiliate>`), `with_lines` (affiliates that have open lines by hand). Of the directory: `affiliates`,
 //! `links`, `months`, `outbox` (mail that waits), `outbox_ended` (mail whose name is still kept), `staff`, `missing` (claims),
-//! `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `forgotten_nodes`, `aside` (facts set aside that wait for a person).
+//! `payouts`, `payout:<payout>` (its affiliates), `payout:<payout>/<status>`, `payout:<payout>#<call>`, `payout_attention` (items for a person), `payout_hints` (PayPal's batches that it is to be asked about), `missing:<affiliate>`, `missing_open`, `missing_owed` (granted, yet to be credited), `forgotten_nodes`, `aside` (facts set aside that wait for a person).
 //!
 //! Streams: `feed` (by account partition), `audit`, `changes` and `runs` (directory).
 
@@ -44,6 +51,8 @@ use crate::domain::account::Account;
 use crate::domain::calendar::Month;
 use crate::domain::fact::Delivery;
 use crate::domain::id::{AccountId, AffiliateId, ClaimId, EventId, LineKey, NodeId, StaffId};
+use crate::domain::mail::Topic;
+use crate::domain::payout::{ItemStatus, PayPalId, PayoutId};
 use crate::domain::person::Person;
 use crate::store::{IndexChange, Partition, partition_of};
 pub(crate) use crate::store::{account_partition, affiliate_partition};
@@ -150,6 +159,42 @@ pub(crate) const MISSING_OWED: &str = "missing_owed";
 pub(crate) fn missing_index(affiliate: AffiliateId) -> String {
     format!("missing:{affiliate}")
 }
+pub(crate) fn payout_key(id: PayoutId) -> String {
+    format!("payout:{id}")
+}
+pub(crate) fn carried_key(id: PayoutId, part: u32) -> String {
+    format!("payout_carried:{id}/{part}")
+}
+pub(crate) fn ledger_key(affiliate: AffiliateId) -> String {
+    format!("ledger:{affiliate}")
+}
+pub(crate) const PAYOUT_OPENING: &str = "payout_opening";
+/// Payout batches.
+pub(crate) const PAYOUTS: &str = "payouts";
+/// Items that a person has to look at.
+pub(crate) const PAYOUT_ATTENTION: &str = "payout_attention";
+/// Batches of PayPal's that it told something of, and that it was not asked about since.
+pub(crate) const PAYOUT_HINTS: &str = "payout_hints";
+pub(crate) fn payout_hint_key(payout_batch_id: &PayPalId) -> String {
+    format!("payout_hint:{payout_batch_id}")
+}
+/// The affiliates in a batch; with a status, those whose item has it.
+pub(crate) fn payout_index(id: PayoutId, status: Option<ItemStatus>) -> String {
+    match status {
+        Some(status) => format!("payout:{id}/{status}"),
+        None => format!("payout:{id}"),
+    }
+}
+/// The affiliates whose items are in a call to PayPal, or in a part of the file.
+pub(crate) fn payout_chunk_index(id: PayoutId, chunk: u32) -> String {
+    format!("payout:{id}#{chunk}")
+}
+/// What an affiliate was told about something, of which it is told once.
+pub(crate) fn told_key(affiliate: AffiliateId, topic: Topic, what: &str) -> String {
+    format!("told:{affiliate}:{topic}:{what}")
+}
+/// How far feed and months were read for news to affiliates.
+pub(crate) const NEWS: &str = "news";
 pub(crate) fn sessions_key(person: Person) -> String {
     format!("sessions:{person}")
 }

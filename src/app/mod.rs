@@ -19,10 +19,12 @@ mod following;
 mod forgetting;
 mod intake;
 mod layout;
+mod news;
 mod node;
 mod outage_log;
 pub(crate) mod outbox;
 mod overlooked;
+pub mod payouts;
 pub mod people;
 mod program;
 mod read;
@@ -73,7 +75,7 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -215,9 +217,12 @@ pub struct App {
 /// What is computed from all accounts.
 #[derive(Debug, Default)]
 struct Books {
+    /// Whether a nightly run, or a maker or sender of payouts, is at work on this node.
+    at_work: AtomicBool,
     run: run::ProgressCounters,
     program: program::Kept,
     overlooked: overlooked::Kept,
+    payouts: payouts::Counted,
 }
 
 /// What serves people.

@@ -95,7 +95,7 @@ impl App {
     /// The time by the clock that is furthest ahead among the nodes, unless the clocks differ too much. So actions
     /// on one node and later on another are ordered correctly.
     pub(super) fn by_all_clocks(&self) -> DateTime<Utc> {
-        self.now() + TimeDelta::milliseconds(self.meeting.clock_behind_ms.load(Ordering::Relaxed))
+        self.now() + TimeDelta::milliseconds(self.clock_behind_ms())
     }
 
     /// Makes sure that this node and the store belong together. Called after every reconnect, so that a store that
@@ -328,6 +328,11 @@ impl App {
         self.store.put_node(&self.state(false)).await?;
         self.meeting.has_sent_heartbeat.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// By how much this node's clock is behind that of another running node, as last seen.
+    pub(super) fn clock_behind_ms(&self) -> i64 {
+        self.meeting.clock_behind_ms.load(Ordering::Relaxed)
     }
 
     /// Compares this node's clock with those of other running nodes; one that is far ahead is set wrong.

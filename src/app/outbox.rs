@@ -62,10 +62,16 @@ pub(crate) fn mail_key(id: &str) -> String {
 /// The documents of the mail that a fact of the directory may cause; loaded with the fact's other documents.
 pub(crate) fn keys_of(source: &Source, most: usize) -> impl Iterator<Item = String> + use<> {
     let source = *source;
+    // Nothing is written about an old fact.
+    let most = if source.is_old() { 0 } else { most };
     (0..most).map(move |nth| mail_key(&source.mail_id(nth)))
 }
 
 impl Source {
+    /// Whether nobody is written to about it any more.
+    fn is_old(&self) -> bool {
+        self.now - self.at > LIFETIME
+    }
     fn mail_id(&self, nth: usize) -> String {
         id_from_fact(self.at, self.node, self.cursor.epoch, self.cursor.position, nth)
     }
@@ -75,10 +81,14 @@ impl Source {
 /// kind declares.
 pub(crate) fn enqueue_in(work: &mut Work, letter: Letter) -> Result<()> {
     let Some(source) = work.source().copied() else { return Ok(()) };
-    if source.now - source.at > LIFETIME {
+    if source.is_old() {
         return Ok(());
     }
+    // It is counted before it is left out: the ids of the others stay, whatever is switched off.
     let nth = work.count_letter();
+    if !work.wants(&letter.message) {
+        return Ok(());
+    }
     let id = source.mail_id(nth);
     let key = mail_key(&id);
     if work.get::<MailDoc>(&key)?.is_none() {
@@ -137,18 +147,29 @@ impl App {
     /// Puts a letter into the outbox that no fact causes, such as for a forgotten password. It is lost with the
     /// store; the person asks again.
     pub async fn enqueue(&self, letter: Letter) -> std::result::Result<(), SubmitError> {
-        let now = self.now();
         let unique = crate::domain::id::LinkId::random();
-        let mail = Mail::new(id_from(now, &format!("letter {unique}")), letter, now);
+        let entered = self.enqueue_once(self.now(), &format!("letter {unique}"), letter).await;
+        entered.map_err(|error| SubmitError::Journal(error.to_string()))
+    }
+
+    /// Puts a letter into the outbox that says something about the state of the store: once for each time and source,
+    /// also by several nodes and after the store was rebuilt. It is left out if it is switched off, or old news.
+    pub(crate) async fn enqueue_once(&self, at: DateTime<Utc>, source: &str, letter: Letter) -> Result<()> {
+        let mail = Mail::new(id_from(at, source), letter, at);
         let key = mail_key(&mail.id);
-        let failed = |error: StoreError| SubmitError::Journal(error.to_string());
-        let mut work =
-            Work::load(&*self.store, Partition::Directory, vec![key.clone()]).await.map_err(failed)?;
+        if self.now() - at > LIFETIME {
+            return Ok(());
+        }
+        let mut work = Work::load(&*self.store, Partition::Directory, vec![key.clone()]).await?;
+        work.switch_off(&self.config().mail.off);
+        if work.get::<MailDoc>(&key)?.is_some() || !work.wants(&mail.letter.message) {
+            return Ok(());
+        }
         work.index(OUTBOX.to_owned(), mail.id.clone(), true);
-        work.put(&key, &MailDoc::Waits(Box::new(mail))).map_err(failed)?;
-        match self.store.commit(&work.into_commit()).await.map_err(failed)? {
+        work.put(&key, &MailDoc::Waits(Box::new(mail)))?;
+        match self.store.commit(&work.into_commit()).await? {
             Committed::Done => Ok(()),
-            other => Err(SubmitError::Journal(format!("put a mail into the outbox: {other:?}"))),
+            other => Err(StoreError::Unavailable(format!("put a mail into the outbox: {other:?}"))),
         }
     }
 

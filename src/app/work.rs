@@ -2,6 +2,7 @@
 //! together.
 
 use crate::domain::id::NodeId;
+use crate::domain::mail::{Message, Topic};
 use crate::store::{Append, Commit, Cursor, Doc, IndexChange, Partition, Result, Store, StoreError, Write};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub(crate) struct Work {
     appends: Vec<Append>,
     source: Option<Source>,
     letters: usize,
+    /// Kinds of mail that the program does not want.
+    off: Vec<Topic>,
 }
 
 impl Work {
@@ -51,9 +54,25 @@ impl Work {
             })
         };
         let slots = keys.into_iter().zip(docs.into_iter().map(slot)).collect();
-        Ok(Self { partition, slots, indexes: Vec::new(), appends: Vec::new(), source: None, letters: 0 })
+        Ok(Self {
+            partition,
+            slots,
+            indexes: Vec::new(),
+            appends: Vec::new(),
+            source: None,
+            letters: 0,
+            off: Vec::new(),
+        })
     }
 
+    /// Leaves out letters of these kinds.
+    pub(crate) fn switch_off(&mut self, off: &[Topic]) {
+        off.clone_into(&mut self.off);
+    }
+    /// Whether the program wants such a letter.
+    pub(crate) fn wants(&self, message: &Message) -> bool {
+        message.topic().is_none_or(|topic| !self.off.contains(&topic))
+    }
     /// Begins the turn of a fact.
     pub(crate) const fn begin(&mut self, source: Source) {
         self.source = Some(source);

@@ -3,9 +3,11 @@
 use crate::domain::calendar::Month;
 use crate::domain::id::{AccountId, AffiliateId, LineKey, LinkId, NodeId, ReferralCode, StaffId};
 use crate::domain::input::HandAmount;
+use crate::domain::money::Money;
+use crate::domain::payout::{ItemId, ItemStatus, Method, PayoutId};
 use crate::domain::person::Role;
 use chrono::{DateTime, FixedOffset};
-use clap::{Args as Group, Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Referral attribution: signed links, provable credit, commissions that add up.
@@ -53,6 +55,9 @@ pub(super) enum Command {
     /// Statements: what affiliates earned
     #[command(subcommand)]
     Statement(Statement),
+    /// Payouts: how affiliates are paid
+    #[command(subcommand)]
+    Payout(Payout),
     /// Import signups and events from another system
     Import {
         /// A file with one JSON object per line: `{"kind": "signup"|"event", …}`
@@ -393,4 +398,154 @@ pub(super) enum Node {
         #[arg(value_name = "NODE")]
         id: NodeId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Payout {
+    /// List the batches
+    List,
+    /// Make the batch that pays a month, and what is left of earlier ones
+    Make {
+        /// A month, such as 2026-04; without it, the month that is paid at the end of this one
+        #[arg(long)]
+        month: Option<Month>,
+    },
+    /// Show a batch
+    Show { payout: PayoutId },
+    /// List a batch's payments
+    Items {
+        payout: PayoutId,
+        /// Only those with this status
+        #[arg(long)]
+        status: Option<ItemStatus>,
+    },
+    /// List what a batch leaves to a later one, and why
+    Carried { payout: PayoutId },
+    /// Approve a draft: receivers, amounts and the way of paying are fixed
+    Approve {
+        payout: PayoutId,
+        /// The hash of the batch that was looked at, as `payout show` prints it
+        #[arg(long)]
+        hash: String,
+        /// How it is paid; without it, as the configuration says
+        #[arg(long)]
+        method: Option<Method>,
+    },
+    /// Send an approved batch by PayPal's API, or send it again after PayPal refused
+    Submit { payout: PayoutId },
+    /// Say that a person has looked at a payment about which something was doubtful
+    Seen {
+        item: ItemId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Discard a batch of which nothing was exported or sent
+    Discard {
+        payout: PayoutId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Write a part of an approved batch as the file that PayPal's site takes; uploading it twice pays twice
+    Export {
+        payout: PayoutId,
+        /// Which part, from 1; a part has at most 5,000 payments
+        #[arg(long, default_value_t = 1)]
+        part: u32,
+        /// Where to write it; must not exist
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Export it although it was exported before
+        #[arg(long)]
+        again: bool,
+    },
+    /// Read the report that PayPal's site gives about an uploaded file
+    Results {
+        payout: PayoutId,
+        #[arg(value_name = "FILE.csv")]
+        file: PathBuf,
+        /// Only show what would change
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Note that a payment, or all of a batch that were not exported, was made by other means
+    Paid {
+        /// A batch, or one of its payments
+        #[arg(value_name = "PAYOUT or ITEM")]
+        what: String,
+        /// The day on which it was paid, such as 2026-10-31
+        #[arg(long, value_name = "DAY")]
+        on: String,
+        /// What identifies the payment, like a bank's number
+        #[arg(long)]
+        reference: Option<String>,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a payment out of its batch before it is exported or sent
+    Withdraw {
+        item: ItemId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Decide what became of a payment about which nothing certain is known
+    Resolve {
+        item: ItemId,
+        #[arg(value_enum)]
+        outcome: Found,
+        /// The day on which it was paid; without it, today
+        #[arg(long, value_name = "DAY")]
+        on: Option<String>,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show what is in the way of payouts, and what waits for a person
+    Status,
+    /// Show what an affiliate is owed, what is under way to it and what it was paid
+    Balance { affiliate: AffiliateId },
+    /// Let an affiliate's payouts go on
+    Release {
+        affiliate: AffiliateId,
+        /// Why they waited
+        #[arg(value_enum)]
+        what: Held,
+        /// With `sum`: the largest sum that may be paid
+        #[arg(long, required_if_eq("what", "sum"))]
+        up_to: Option<Money>,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Say before the first payout which statements were paid elsewhere
+    Opening {
+        /// The last month that was paid elsewhere
+        #[arg(long, required_unless_present = "none")]
+        paid_through: Option<Month>,
+        /// No statement was paid elsewhere
+        #[arg(long, conflicts_with = "paid_through")]
+        none: bool,
+        /// For this affiliate alone
+        #[arg(long)]
+        affiliate: Option<AffiliateId>,
+    },
+    /// Write what each affiliate was paid and earned in a calendar year, as CSV
+    Year { year: u16 },
+}
+
+/// What a person found out about a payment.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Found {
+    /// The affiliate has the money
+    Paid,
+    /// The affiliate does not get the money from this payment
+    NotPaid,
+}
+
+/// Why an affiliate's payouts waited.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Held {
+    /// A payment was blocked, refunded or reversed, or failed
+    Blocked,
+    /// Several affiliates have the same PayPal e-mail
+    SharedReceiver,
+    /// The sum is above the limit for one payment
+    Sum,
 }

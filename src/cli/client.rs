@@ -120,6 +120,20 @@ impl Client {
         Ok(Answer { status, headers, body })
     }
 
+    /// Sends a request whose answer is a file, and reads it.
+    pub(super) async fn file(&self, method: Method, path: &str, body: &Value) -> Result<Bytes, Failure> {
+        let headers: &[(&str, &str)] = &[("content-type", "application/json")];
+        let (headers, body) =
+            if body.is_null() { (&headers[..0], full("")) } else { (headers, full(body.to_string())) };
+        let (status, _, body) = self.open(method, path, headers, body).await?;
+        let limited = http_body_util::Limited::new(body, ANSWER_BYTES);
+        let bytes = limited.collect().await.map_err(|error| broke_off(error.as_ref()))?.to_bytes();
+        if status == StatusCode::OK {
+            return Ok(bytes);
+        }
+        Err(refusal(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    }
+
     /// Sends any request; the caller reads the answer's body.
     pub(super) async fn open(
         &self,
@@ -150,7 +164,7 @@ impl Client {
 }
 
 /// The body of an answer that is not a refusal.
-fn good(answer: Answer) -> Result<Value, Failure> {
+pub(super) fn good(answer: Answer) -> Result<Value, Failure> {
     if answer.status.is_success() { Ok(answer.body) } else { Err(refusal(answer.status, &answer.body)) }
 }
 

@@ -16,6 +16,7 @@ mod import;
 mod launch;
 mod link;
 mod operate;
+mod payout;
 mod serve;
 mod session;
 mod show;
@@ -79,6 +80,7 @@ async fn execute(args: Args, launcher: &dyn Launcher) -> Result<(), Failure> {
         Command::Link(command) => link::run(context, command).await,
         Command::Account(command) => account::run(context, command).await,
         Command::Statement(command) => statement::run(context, command).await,
+        Command::Payout(command) => payout::run(context, command).await,
         Command::Staff(command) => staff::run(context, command).await,
         Command::Import { file, dry_run } => import::run(context, &file, dry_run).await,
         Command::Facts(command) => facts::run(context, command).await,

@@ -21,7 +21,9 @@ const HEAD: &[Column] = &[
     text("affiliate", "/affiliate_id"),
     text("month", "/month"),
     text("status", "/status"),
-    text("payout", "/payout"),
+    text("payout", "/payout/id"),
+    text("payment", "/payout/status"),
+    text("paid", "/payout/paid_at"),
     number("active accounts", "/active_accounts"),
     number("tier from", "/tier_from"),
 ];

@@ -47,6 +47,7 @@ pub(super) fn all(config: &Config) -> Checked {
     api(config)?;
     portal(config)?;
     super::mail::check(config)?;
+    super::payouts::check(config)?;
     if tracing_subscriber::EnvFilter::builder().parse(&config.log.level).is_err() {
         return wrong(
             "log.level",

@@ -1,10 +1,12 @@
 //! `[mail]`: where mail is sent, and from whom it comes.
 
 use super::{Config, ConfigError, secrets};
+use crate::domain::mail::Topic;
 use crate::mail::{MailRoute, SmtpRoute, Tls};
 use crate::secret::Secret;
 use lettre::message::Mailbox;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 
 /// Mail to affiliates and staff.
@@ -24,6 +26,22 @@ pub struct MailConfig {
     pub(super) ca_file: PathBuf,
     /// A directory whose templates replace ours; empty: none.
     pub templates: PathBuf,
+    /// Kinds of mail about money that are not written.
+    #[serde(deserialize_with = "topics")]
+    pub off: Vec<Topic>,
+}
+
+/// Names of kinds of mail.
+fn topics<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Topic>, D::Error> {
+    let named = |name: &String| {
+        name.parse().map_err(|_| {
+            let known = Topic::ALL.map(Topic::code).join(", ");
+            D::Error::custom(format!(
+                "no kind of mail that can be switched off: {name:?}; these can: {known}"
+            ))
+        })
+    };
+    Vec::<String>::deserialize(from)?.iter().map(named).collect()
 }
 
 impl Config {

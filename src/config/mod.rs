@@ -7,6 +7,7 @@ mod check;
 mod currency;
 mod layers;
 mod mail;
+mod payouts;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use mail::MailConfig;
+pub use payouts::Payouts;
 pub use secrets::{ApiKey, LOCAL_KEY_NAME, Secrets};
 
 /// What is wrong with the configuration, and how to correct it, in one line.
@@ -61,6 +63,8 @@ pub struct Config {
     pub limits: Limits,
     /// The nightly run.
     pub aggregate: Aggregate,
+    /// Payouts.
+    pub payouts: Payouts,
     /// Where the API's keys come from.
     pub api: Api,
     /// What people see about the program.
@@ -480,6 +484,7 @@ impl Config {
             &self.evidence.pepper_file,
             &self.api.webhook_secrets_file,
             &self.mail.password_file,
+            &self.payouts.paypal.client_secret_file,
         ];
         let made =
             std::fs::read_dir(self.keys_dir()).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -87,6 +87,7 @@ fn what_is_wrong_is_named_in_one_line() {
         ("[store]\nurl = \"x\"\nurl_file = \"y\"", None, &["store.url", "store.url_file", "both"]),
         ("[store]\ntimeout_ms = \"x\"", None, &["store.timeout_ms"]),
         ("[store\n", None, &["line 1"]),
+        ("[mail]\noff = [\"approved\"]", None, &["mail.off", "approved", "payout_sent"]),
         ("[store]\nurl = \"mysql://x\"", None, &["store.url"]),
         ("[listen]\npublic_url = \"http://go.example.com\"", None, &["listen.public_url", "https"]),
         ("[listen]\npublic_url = \"https://go.example.com/x\"", None, &["listen.public_url"]),

@@ -105,6 +105,28 @@ named! {
         StillUnreadable = "still_unreadable",
         /// Staff decided about the claim already.
         AlreadyDecided = "already_decided",
+        /// No such payout batch.
+        UnknownPayout = "unknown_payout",
+        /// The affiliate has no item in the batch.
+        UnknownPayoutItem = "unknown_payout_item",
+        /// The batch's status does not allow it.
+        WrongPayoutStatus = "wrong_payout_status",
+        /// The item's status does not allow it.
+        WrongItemStatus = "wrong_item_status",
+        /// The batch is not what was looked at.
+        PayoutChanged = "payout_changed",
+        /// Another person must approve what this one made.
+        SecondPerson = "second_person_required",
+        /// Another payout pays the same statement.
+        StatementInPayout = "statement_in_payout",
+        /// An item is not the sum of what it pays, or not above zero.
+        WrongPayoutSum = "wrong_payout_sum",
+        /// The part was exported before, or by somebody else at the same time.
+        ExportedBefore = "exported_before",
+        /// A call to PayPal about the item is under way, or was made only once.
+        SendUnderWay = "send_under_way",
+        /// Payouts were made already.
+        PayoutsBegun = "payouts_begun",
         /// No line by hand has this key.
         UnknownLine = "unknown_line",
         /// The key stands for a line by hand with another amount or reason.

@@ -7,10 +7,11 @@ use super::affiliate::{Affiliate, Link, Profile, Step};
 use super::attribution::Attribution;
 use super::calendar::Month;
 use super::id::{AccountId, AffiliateId, ClaimId, LineKey, LinkId, NodeId, Plan, ReferralCode, StaffId};
-use super::mail::{LostMail, MailOutcome};
+use super::mail::{LostMail, MailOutcome, News};
 use super::money::Money;
 use super::named::named;
 use super::password::PasswordHash;
+use super::payout::{Answer, CarriedSum, Change, Clearance, Method, NewItem, PayPalId, PayoutId};
 use super::person::{Agreement, MissingReferral, Person, Role, Signature, StaffMember};
 use super::program::Rules;
 use super::statement::{AccountEvent, ClosingReferrals, Statement};
@@ -386,6 +387,140 @@ facts! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub lost: Option<LostMail>,
     },
+    /// A payout batch is begun: its items follow.
+    PayoutBegun = "payout_begun" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// ISO 4217 code.
+        pub currency: String,
+        /// The fencing token of the run that makes it.
+        pub fence: u64,
+    },
+    /// What a batch pays, and what it leaves to a later one: some affiliates of it.
+    PayoutItemsAdded = "payout_items_added" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// Counts these facts of a run, from 0; a later run begins at 0 again.
+        pub part: u32,
+        /// What it pays.
+        pub items: Vec<NewItem>,
+        /// What it carries.
+        pub carried: Vec<CarriedSum>,
+        /// The fencing token of the run that makes it.
+        pub fence: u64,
+    },
+    /// All items of a batch are there: it waits for approval.
+    PayoutDrafted = "payout_drafted" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// How many facts with items there are.
+        pub parts: u32,
+        /// How many affiliates it carries.
+        pub carried: u32,
+        /// The fencing token of the run that makes it.
+        pub fence: u64,
+    },
+    /// Somebody approved a batch.
+    PayoutApproved = "payout_approved" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// How it is paid from now on.
+        pub method: Method,
+        /// The hash of what was looked at; refused if the batch has another one.
+        pub hash: String,
+        /// Whether it must be another than who made the batch.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub two_persons: bool,
+    },
+    /// Somebody discarded a batch of which nothing was exported or sent.
+    PayoutDiscarded = "payout_discarded" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// The reason that was given.
+        pub reason: String,
+    },
+    /// Somebody exports a part of a batch as a file. It is journaled before the file leaves.
+    PayoutExported = "payout_exported" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// Which part, from 1.
+        pub part: u32,
+        /// How often it was exported before, as was seen: of two at once, one is refused.
+        pub before: u32,
+    },
+    /// Something happened to items of a batch; all of it, or nothing if one of the steps is not allowed.
+    PayoutItemsChanged = "payout_items_changed" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// What happened.
+        pub changes: Vec<Change>,
+    },
+    /// Somebody said that PayPal is to be called about an approved batch, or again after it refused.
+    PayoutSubmitted = "payout_submitted" {
+        /// The batch.
+        pub payout_id: PayoutId,
+    },
+    /// PayPal is about to be called: journaled and applied before the call is made.
+    PayoutCalling = "payout_calling" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// Which part of it, from 1.
+        pub chunk: u32,
+        /// What the receivers read.
+        pub note: String,
+        /// SHA-256 of the bytes, hex.
+        pub body_hash: String,
+        /// When, by the later one of the node's clock and the store's: PayPal keeps ids for 30 days.
+        pub called_at: DateTime<Utc>,
+        /// The fencing token of the sender's lease.
+        pub fence: u64,
+    },
+    /// What a call to PayPal brought.
+    PayoutAnswered = "payout_answered" {
+        /// The batch.
+        pub payout_id: PayoutId,
+        /// Which part of it.
+        pub chunk: u32,
+        /// Which call, from 1.
+        pub attempt: u32,
+        /// What it brought.
+        pub answer: Answer,
+        /// The day, in the program's zone.
+        pub on: NaiveDate,
+    },
+    /// PayPal told of something that happened to one of its batches. What it told is not believed: PayPal is asked.
+    PayoutHinted = "payout_hinted" {
+        /// The id of what it sent.
+        pub event_id: PayPalId,
+        /// PayPal's id of the batch.
+        pub payout_batch_id: PayPalId,
+    },
+    /// Statements up to a month were paid before payouts were made here; `None`: no statement was.
+    PayoutOpening = "payout_opening" {
+        /// The last month that was paid elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub through: Option<Month>,
+        /// For this affiliate alone; `None`: for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub affiliate_id: Option<AffiliateId>,
+    },
+    /// Staff confirmed something because of which an affiliate was carried.
+    PayoutCleared = "payout_cleared" {
+        /// The affiliate.
+        pub affiliate_id: AffiliateId,
+        /// What is confirmed.
+        pub clearance: Clearance,
+        /// The reason that was given.
+        pub reason: String,
+    },
+    /// An affiliate is told something about its referrals and statements, once.
+    AffiliateTold = "affiliate_told" {
+        /// The affiliate.
+        pub affiliate_id: AffiliateId,
+        /// What.
+        #[serde(flatten)]
+        pub news: News,
+    },
 }
 
 pub(crate) const fn first_epoch() -> u32 {
@@ -591,6 +726,8 @@ mod tests {
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"claim_decided","claim_id":"clm_0000000000005","affiliate_id":"aff_0000000000007","granted":true,"reason":"they said so","account_id":"acct_81"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"credit","account_id":"acct_81","affiliate_id":"aff_0000000000007","reason":"a call","claim_id":"clm_0000000000005"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"affiliate_told","affiliate_id":"aff_0000000000007","news":"referral_qualified","account_id":"acct_81","month":"2026-04"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"affiliate_told","affiliate_id":"aff_0000000000007","news":"statement_final","month":"2026-04","total":"99.00","currency":"USD"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"mail_done","mail_id":"019b0a","outcome":"given_up","lost":{"person":"aff_0000000000007","kind":"approved","why":"needs_smtputf8"}}"#,
             r#"{"at":"2026-01-12T15:00:00.188Z","by":"counterfoil","fact":"decision","signup":{"account_id":"acct_81","plan":"growth","signed_up_at":"2026-01-12T15:00:00Z","active":true,"evidence":{"click":"forged"}},"received_at":"2026-01-12T15:00:00.186Z","signup_position":88,"attribution":{"affiliate_id":null,"link_id":null,"click_id":null,"clicked_at":null,"via":null,"model":"last_click","reason":"bad_signature","holds":[],"considered":[{"via":["click"],"dropped":"bad_signature"}]}}"#,
@@ -602,6 +739,24 @@ mod tests {
             r#"{"at":"2026-03-05T09:15:00.107Z","by":"counterfoil","fact":"statement_closed","statement":{"affiliate_id":"aff_0000000000007","month":"2026-01","active_accounts":0,"tier_from":0,"lines":[],"adjustments":[],"by_hand":[{"key":"spring-bonus","amount":"-25.00","reason":"paid twice","by":"stf_0000000000009","at":"2026-01-20T15:00:00.500Z"}],"total":"-25.00","currency":"USD","rules_hash":"803d","facts_hash":"95ef","previous":null,"hash":"739c"},"read_at":"2026-03-05T09:15:00.078Z","fence":1796025498954}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"line_added","affiliate_id":"aff_0000000000007","key":"spring-bonus","amount":"-25.00","reason":"paid twice"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"line_removed","affiliate_id":"aff_0000000000007","key":"spring-bonus"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_begun","payout_id":"pay_2026-04-1","currency":"USD","fence":1767279600000}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_items_added","payout_id":"pay_2026-04-1","part":0,"items":[{"affiliate_id":"aff_0000000000007","receiver":"ann@example.com","amount":"98.00","parts":[{"month":"2026-04","hash":"ab","amount":"99.00"},{"correction":0,"amount":"-1.00"}]}],"carried":[{"affiliate_id":"aff_0000000000008","amount":"12.00","reasons":["below_minimum"]}],"fence":1767279600000}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_drafted","payout_id":"pay_2026-04-1","parts":1,"carried":1,"fence":1767279600000}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_approved","payout_id":"pay_2026-04-1","method":"file","hash":"ab"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_approved","payout_id":"pay_2026-04-1","method":"api","hash":"ab","two_persons":true}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_discarded","payout_id":"pay_2026-04-1","reason":"a typo"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_exported","payout_id":"pay_2026-04-1","part":1,"before":0}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_items_changed","payout_id":"pay_2026-04-1","changes":[{"affiliate_id":"aff_0000000000007","event":"submit","on":"2026-05-31","chunk":1},{"affiliate_id":"aff_0000000000008","event":"failed","on":"2026-05-31","provider":{"item_id":"I1","transaction_id":"T1","error":"INVALID_EMAIL"}},{"affiliate_id":"aff_0000000000009","event":"paid_otherwise","on":"2026-05-31","means":{"by":"stf_0000000000009","reason":"her bank","reference":"wire 7"}}]}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_submitted","payout_id":"pay_2026-04-1"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_calling","payout_id":"pay_2026-04-1","chunk":1,"note":"a note","body_hash":"ab","called_at":"2026-05-31T15:00:00Z","fence":1767279600000}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_answered","payout_id":"pay_2026-04-1","chunk":1,"attempt":1,"answer":{"answer":"accepted","payout_batch_id":"P1"},"on":"2026-05-31"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_answered","payout_id":"pay_2026-04-1","chunk":1,"attempt":1,"answer":{"answer":"refused_item","affiliate_id":"aff_0000000000007","why":"VALIDATION_ERROR"},"on":"2026-05-31"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"payout_hinted","event_id":"WH-2WR32451HC0233532-67976317FL4543714","payout_batch_id":"5UXD2E8A7EBQJ"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_opening","through":"2026-03"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_opening","affiliate_id":"aff_0000000000007"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_cleared","affiliate_id":"aff_0000000000007","clearance":{"what":"shared_receiver","receiver":"ann@example.com"},"reason":"a couple"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_cleared","affiliate_id":"aff_0000000000007","clearance":{"what":"released"},"reason":"a call"}"#,
+            r#"{"at":"2026-01-01T15:00:00Z","by":"stf_0000000000009","fact":"payout_cleared","affiliate_id":"aff_0000000000007","clearance":{"what":"sum","up_to":"25000.00"},"reason":"a good year"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"counterfoil","fact":"set_aside","node":"node_0000000000009","position":81,"epoch":2,"cause":"read the record","kind":"review","account_id":"acct_81","record":"{}"}"#,
             r#"{"at":"2026-01-01T15:00:00Z","by":"ann","fact":"set_aside_ended","node":"node_0000000000009","position":81,"retried":true,"reason":"mended"}"#,
         ];

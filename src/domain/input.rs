@@ -2,11 +2,12 @@
 //! command line take the same.
 
 use super::by_hand::MOST_CENTS;
+use super::calendar::Zone;
 use super::email::read_email;
 use super::money::Money;
 use super::text::is_blank;
 use super::website::read_website;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -20,6 +21,8 @@ use utoipa::{PartialSchema, ToSchema};
 pub type Name = Line<200>;
 /// The name of a link.
 pub type Label = Line<100>;
+/// What identifies a payment elsewhere.
+pub type Reference = Line<100>;
 /// Why somebody did something.
 pub type Reason = Line<500>;
 /// A text of several lines.
@@ -139,6 +142,48 @@ impl<'de> Deserialize<'de> for Instant {
         Cow::<'de, str>::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
+
+/// A day, or an instant that lies in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// A day of the program.
+    Day(NaiveDate),
+    /// An instant.
+    At(Instant),
+}
+
+impl Moment {
+    /// The day, in the program's zone.
+    pub fn day(self, zone: &Zone) -> NaiveDate {
+        match self {
+            Self::Day(day) => day,
+            Self::At(Instant(at)) => zone.date_of(at),
+        }
+    }
+}
+impl FromStr for Moment {
+    type Err = BadInput;
+    fn from_str(text: &str) -> Result<Self, BadInput> {
+        let first = NaiveDate::from_ymd_opt(2000, 1, 1);
+        match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            Ok(day) if Some(day) >= first && day.to_string() == text => Ok(Self::Day(day)),
+            Ok(_) => Err(BadInput::NotAnInstant),
+            Err(_) => text.parse().map(Self::At),
+        }
+    }
+}
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+impl PartialSchema for Moment {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.examples([serde_json::json!("2026-10-31")]).build().into()
+    }
+}
+impl ToSchema for Moment {}
 
 impl<const MOST: usize> FromStr for Line<MOST> {
     type Err = BadInput;

@@ -3,7 +3,14 @@
 //! A message holds what happened and never a one-time link. The link is made when the mail is sent, so that
 //! neither the store nor a backup holds one.
 
-use super::id::NodeId;
+mod news;
+
+pub use news::{Need, News, Payment, Topic, news_of_item};
+
+use super::calendar::Month;
+use super::id::{AccountId, NodeId};
+use super::money::Money;
+use super::payout::PayoutId;
 use super::person::Person;
 use super::program::hex;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -111,6 +118,64 @@ pub enum Message {
     StaffPasswordReset,
     /// A colleague made a link to set a new password for a member of staff who has one.
     StaffLinkMade,
+    /// An account was credited to the affiliate.
+    ReferralCredited {
+        /// The account.
+        account_id: AccountId,
+    },
+    /// An account qualified: it earns a commission.
+    ReferralQualified {
+        /// The account.
+        account_id: AccountId,
+        /// The month on whose statement it is.
+        month: Month,
+    },
+    /// The statement of a month is final.
+    StatementFinal {
+        /// The month.
+        month: Month,
+        /// Its total; may be below zero.
+        total: Money,
+        /// ISO 4217 code.
+        currency: String,
+    },
+    /// A payment is on its way.
+    PayoutSent(Payment),
+    /// A payment arrived.
+    PayoutPaid(Payment),
+    /// The affiliate has to do something before it can be paid.
+    PayoutNeedsYou {
+        /// What is the matter.
+        need: Need,
+        /// The payment.
+        #[serde(flatten)]
+        payment: Payment,
+    },
+    /// To staff: a payout waits for approval.
+    PayoutWaits {
+        /// The payout.
+        payout_id: PayoutId,
+        /// How many payments it has.
+        items: u32,
+        /// What they add up to.
+        total: Money,
+        /// ISO 4217 code.
+        currency: String,
+    },
+    /// To staff: PayPal refused a payout.
+    PayoutRefused {
+        /// The payout.
+        payout_id: PayoutId,
+        /// PayPal's name of the cause.
+        why: String,
+    },
+    /// To staff: payments that a person has to look at.
+    PayoutDoubts {
+        /// Their payout.
+        payout_id: PayoutId,
+        /// How many there are.
+        items: u32,
+    },
 }
 
 /// The state of an account when a signed-in person requested a change. The link to confirm the change is made
@@ -151,7 +216,21 @@ impl Message {
             Self::Closed { .. } => "closed",
             Self::StaffPasswordReset => "staff_password_reset",
             Self::StaffLinkMade => "staff_link_made",
+            Self::ReferralCredited { .. } => "referral_credited",
+            Self::ReferralQualified { .. } => "referral_qualified",
+            Self::StatementFinal { .. } => "statement_final",
+            Self::PayoutSent(_) => "payout_sent",
+            Self::PayoutPaid(_) => "payout_paid",
+            Self::PayoutNeedsYou { .. } => "payout_needs_you",
+            Self::PayoutWaits { .. } => "payout_waits",
+            Self::PayoutRefused { .. } => "payout_refused",
+            Self::PayoutDoubts { .. } => "payout_doubts",
         }
+    }
+
+    /// Its kind, if a program may switch that off.
+    pub fn topic(&self) -> Option<Topic> {
+        self.kind().parse().ok()
     }
 }
 

@@ -11,18 +11,23 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// The largest body that is read; only an import may be longer.
+/// The largest body that is read; only an import and PayPal's report may be longer.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a body may take to arrive; of an import, each part of it.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a whole body.
 pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    read_up_to(MAX_BODY_BYTES, headers, body).await
+}
+
+/// Reads a whole body that may have so many bytes.
+pub async fn read_up_to(most: usize, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
+    if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(Problem::BodyTooLarge);
     }
-    let all = Limited::new(body, MAX_BODY_BYTES).collect();
+    let all = Limited::new(body, most).collect();
     match tokio::time::timeout(BODY_TIMEOUT, all).await {
         Err(_) => Err(Problem::RequestTimeout),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge),

@@ -57,6 +57,9 @@ problems! {
     UnknownLink = 404 "unknown_link": "No such link",
     UnknownStaff = 404 "unknown_staff": "No such member of staff, or one that is disabled",
     UnknownClaim = 404 "unknown_claim": "No such claim",
+    UnknownPayout = 404 "unknown_payout": "No such payout",
+    UnknownPayoutItem = 404 "unknown_payout_item": "The payout has no such item",
+    NoSuchPart = 404 "no_such_part": "The payout has no such part; parts count from 1",
     UnknownLine = 404 "unknown_line": "The affiliate has no line by hand with this key",
     NotSetAside = 404 "not_set_aside": "No fact is set aside there, or it was decided about already",
     MethodNotAllowed = 405 "method_not_allowed": "The address exists, but not with this method",
@@ -79,7 +82,24 @@ problems! {
     LinesChanged = 409 "lines_changed": "A line by hand was taken back while its month was closing; run again, and the month closes without it",
     OfAnotherNode = 409 "of_another_node": "The fact stands in another node's journal; ask that node, whose name begins the fact's id, or forget the node if it never comes back",
     StillUnreadable = 409 "still_unreadable": "The fact still can't be applied; correct its cause first, or drop it",
-    Busy = 409 "busy": "A nightly run is under way",
+    MonthOpen = 409 "month_open": "The month is not closed yet",
+    PayoutStopped = 409 "payout_stopped": "Something is in the way of payouts; GET /v1/payouts/status says what, and what to do",
+    OpeningUnknown = 409 "opening_unknown": "Statements of earlier months would be paid; say first whether they were paid elsewhere (POST /v1/payouts/opening)",
+    NothingDue = 409 "nothing_due": "Nothing is due: all closed statements are paid, under way or 0.00",
+    PayoutsBegun = 409 "payouts_begun": "Payouts were made already; what was paid elsewhere can be said before the first one only",
+    TooManyPayouts = 409 "too_many_payouts": "The month has had 999 payouts, which is the most",
+    WrongPayoutStatus = 409 "wrong_payout_status": "The payout's status does not allow this",
+    WrongItemStatus = 409 "wrong_item_status": "The item's status does not allow this",
+    PayoutChanged = 409 "payout_changed": "The payout is not the one that was looked at; look at it again and send its hash",
+    SecondPersonRequired = 409 "second_person_required": "Another person must approve a payout than the one who made it",
+    PayoutMethodUnavailable = 409 "payout_method_unavailable": "The configuration has no such way of paying (payouts.method)",
+    SendUnderWay = 409 "send_under_way": "PayPal is still being asked about this item; decide when the same id was asked again",
+    StatementInPayout = 409 "statement_in_payout": "Another payout pays a statement of this item",
+    WrongPayoutSum = 409 "wrong_payout_sum": "The item is not the sum of what it pays, or not above zero",
+    ExportedBefore = 409 "exported_before": "This part was exported before, and uploading it twice pays twice; to export it again, send again: true",
+    PayoutNotWritable = 409 "payout_not_writable": "An item can't be written as PayPal's file; the log says which",
+    NoPaypalEmail = 409 "no_paypal_email": "The affiliate has no PayPal e-mail",
+    Busy = 409 "busy": "A nightly run is under way, or a payout is being made",
     Recovering = 409 "recovering": "The store is being rebuilt and waits for a person to confirm it",
     NotAllIn = 409 "not_all_in": "Nodes have not replayed their journals yet; see `counterfoil doctor`, then confirm again",
     NotReplayed = 409 "not_replayed": "Facts are still being brought to the store; `counterfoil doctor` says whether they stand still, then ask again",
@@ -125,11 +145,24 @@ problems! {
     AsOfInFuture = 422 "as_of_in_future": "as_of must not be after now",
     InvalidDryRun = 422 "invalid_dry_run": "dry_run must be true or false",
     InvalidMonth = 422 "invalid_month": "month must be like 2026-04",
-    InvalidStatus = 422 "invalid_status": "status must be one of an affiliate's life",
+    InvalidStatus = 422 "invalid_status": "status must be one that the API document lists",
     InvalidList = 422 "invalid_list": "at most one of held, conflict and waiting may be true",
     InvalidFrom = 422 "invalid_from": "from must be a date like 2026-04-01",
     InvalidTo = 422 "invalid_to": "to must be a date like 2026-04-30, not before from and at most 366 days later",
     InvalidBy = 422 "invalid_by": "by must be day, link or sub1 to sub5",
+    InvalidHash = 422 "invalid_hash": "hash must be the payout's hash, 64 hexadecimal digits",
+    InvalidMethod = 422 "invalid_method": "method must be file or api",
+    InvalidPart = 422 "invalid_part": "part must be a number from 1",
+    InvalidAgain = 422 "invalid_again": "again must be true or false",
+    InvalidPaidAt = 422 "invalid_paid_at": "paid_at must be a day like 2026-10-31, or RFC 3339, from 2000",
+    PaidInFuture = 422 "paid_in_future": "paid_at must not be after today",
+    InvalidReference = 422 "invalid_reference": "reference must be 1 to 100 characters on one line",
+    InvalidOutcome = 422 "invalid_outcome": "outcome must be paid or not_paid",
+    InvalidThrough = 422 "invalid_through": "through must be a month like 2026-04, or null",
+    InvalidWhat = 422 "invalid_what": "what must be blocked, shared_receiver or sum",
+    InvalidUpTo = 422 "invalid_up_to": "up_to must be an amount above zero like 25000.00, with sum and only then",
+    InvalidReport = 422 "invalid_report": "The body is not a report that PayPal's site makes as CSV; the log says what is missing",
+    InvalidYear = 422 "invalid_year": "year must be 2000 to 2999",
     InvalidLimit = 422 "invalid_limit": "limit must be 1 to 500",
     InvalidCursor = 422 "invalid_cursor": "cursor must be one that an earlier answer gave",
     InvalidNow = 422 "invalid_now": "now must be RFC 3339, from 2000",
@@ -139,6 +172,8 @@ problems! {
     JournalUnavailable = 503 "journal_unavailable": "The journal can't be written; nothing was kept, try again",
     Stopping = 503 "stopping": "The server is stopping; nothing was kept, try again",
     StoreUnavailable = 503 "store_unavailable": "The store can't be reached; try again",
+    WebhookUndecided = 503 "webhook_undecided": "Who sent this can't be found out now; send it again",
+    TooManyWebhooks = 503 "too_many_webhooks": "More of these came in than are taken at once; send it again",
 }
 
 /// An RFC 9457 problem.
@@ -171,6 +206,7 @@ impl Problem {
         match self {
             Self::JournalUnavailable | Self::StoreUnavailable => Some("2"),
             Self::Stopping => Some("5"),
+            Self::WebhookUndecided | Self::TooManyWebhooks => Some("30"),
             _ => None,
         }
     }
@@ -309,7 +345,17 @@ mod tests {
     fn only_our_own_failures_are_5xx() {
         let ours: Vec<_> =
             Problem::ALL.iter().filter(|problem| problem.status() >= 500).map(|p| p.code()).collect();
-        assert_eq!(ours, ["internal", "journal_unavailable", "stopping", "store_unavailable"]);
+        assert_eq!(
+            ours,
+            [
+                "internal",
+                "journal_unavailable",
+                "stopping",
+                "store_unavailable",
+                "webhook_undecided",
+                "too_many_webhooks",
+            ]
+        );
     }
 
     #[test]

@@ -55,6 +55,7 @@ fn readiness(checks: Vec<Finding>) -> Response {
     responses((status = 200, body = String, content_type = "text/plain", description = "Prometheus' text format"))
 )]
 pub async fn metrics(State(state): State<ApiState>) -> Response {
+    state.app.count_payouts().await;
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.app.metrics.encode()).into_response()
 }
 

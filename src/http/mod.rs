@@ -22,6 +22,7 @@ pub mod import;
 pub mod lines;
 pub mod openapi;
 pub mod pages;
+pub mod paypal;
 pub mod refused;
 pub mod script;
 pub mod state;
@@ -29,8 +30,8 @@ pub mod visitor_cookie;
 pub mod webhook;
 
 use admin::{
-    accounts, affiliates, aggregate, audit, by_hand, claims, facts, feed, links, notes, staff, statements,
-    stats, store,
+    accounts, affiliates, aggregate, audit, by_hand, claims, facts, feed, links, notes, payouts, staff,
+    statements, stats, store,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -38,6 +39,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post};
 use pages::PageState;
 pub use state::ApiState;
+use std::sync::Arc;
 
 /// Everything that the internal listener answers; `pages`: those for staff, where they are switched on.
 pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
@@ -63,6 +65,8 @@ pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
         .route("/v1/affiliates/{affiliate_id}/adjustments/{line_key}", delete(by_hand::take_back))
         .route("/v1/affiliates/{affiliate_id}/activation", post(notes::send_activation))
         .route("/v1/affiliates/{affiliate_id}/sign-out", post(notes::sign_out))
+        .route("/v1/affiliates/{affiliate_id}/balance", get(payouts::balance))
+        .route("/v1/affiliates/{affiliate_id}/payouts/release", post(payouts::release))
         .route("/v1/affiliates/{affiliate_id}/reject", post(affiliates::reject))
         .route("/v1/affiliates/{affiliate_id}/{step}", post(affiliates::step))
         .route("/v1/links/{link_id}/disable", post(links::disable))
@@ -80,6 +84,23 @@ pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
         .route("/v1/staff/{staff_id}/enable", post(staff::enable))
         .route("/v1/stats", get(stats::read))
         .route("/v1/statements", get(statements::list))
+        .route("/v1/payouts", get(payouts::list).post(payouts::create))
+        .route("/v1/payouts/status", get(payouts::status))
+        .route("/v1/payouts/opening", post(payouts::opening))
+        .route("/v1/payouts/year", get(payouts::year))
+        .route("/v1/payouts/{payout_id}", get(payouts::show))
+        .route("/v1/payouts/{payout_id}/items", get(payouts::items))
+        .route("/v1/payouts/{payout_id}/carried", get(payouts::carried))
+        .route("/v1/payouts/{payout_id}/approve", post(payouts::approve))
+        .route("/v1/payouts/{payout_id}/submit", post(payouts::submit))
+        .route("/v1/payouts/{payout_id}/discard", post(payouts::discard))
+        .route("/v1/payouts/{payout_id}/export", post(payouts::export))
+        .route("/v1/payouts/{payout_id}/results", post(payouts::results))
+        .route("/v1/payouts/{payout_id}/paid", post(payouts::paid))
+        .route("/v1/payouts/{payout_id}/items/{item_id}/withdraw", post(payouts::withdraw_item))
+        .route("/v1/payouts/{payout_id}/items/{item_id}/paid", post(payouts::item_paid))
+        .route("/v1/payouts/{payout_id}/items/{item_id}/seen", post(payouts::seen_item))
+        .route("/v1/payouts/{payout_id}/items/{item_id}/resolve", post(payouts::resolve_item))
         .route("/v1/aggregate", get(aggregate::progress).post(aggregate::run))
         .route("/v1/feed", get(feed::read))
         .route("/v1/audit", get(audit::read))
@@ -110,8 +131,9 @@ pub fn internal_router(state: ApiState, pages: Option<PageState>) -> Router {
         .with_state(state)
 }
 
-/// What the public listener answers beside links: pages for everyone and for affiliates; nothing of the
-/// internal listener.
-pub fn public_fallback_router(pages: PageState) -> Router {
-    pages::public_pages(pages).layer(from_fn(guard::guard)).layer(DefaultBodyLimit::disable())
+/// What the public listener answers beside links: pages for everyone and for affiliates, and PayPal's notifications,
+/// where they are taken; nothing of the internal listener.
+pub fn public_fallback_router(pages: PageState, hook: Option<Arc<paypal::Hook>>) -> Router {
+    let hook = hook.map_or_else(Router::new, paypal::router);
+    pages::public_pages(pages).merge(hook).layer(from_fn(guard::guard)).layer(DefaultBodyLimit::disable())
 }

@@ -25,9 +25,12 @@ use utoipa::OpenApi;
         admin::staff::list, admin::staff::create, admin::staff::change, admin::staff::invite, admin::staff::disable,
         admin::staff::enable,
         admin::accounts::list, admin::accounts::show, admin::accounts::credit, admin::accounts::review,
-        admin::stats::read, admin::statements::list,
+        admin::stats::read, admin::statements::list, admin::aggregate::run, admin::aggregate::progress,
+        admin::payouts::list, admin::payouts::create, admin::payouts::status, admin::payouts::opening, admin::payouts::year,
+        admin::payouts::show, admin::payouts::items, admin::payouts::carried, admin::payouts::approve, admin::payouts::submit, admin::payouts::discard,
+        admin::payouts::export, admin::payouts::paid, admin::payouts::withdraw_item, admin::payouts::item_paid,
+        admin::payouts::results, admin::payouts::resolve_item, admin::payouts::seen_item, admin::payouts::balance, admin::payouts::release,
         admin::by_hand::lines, admin::by_hand::add, admin::by_hand::take_back,
-        admin::aggregate::run, admin::aggregate::progress,
         admin::facts::set_aside, admin::facts::retry, admin::facts::drop_it,
         admin::feed::read, admin::audit::read,
         admin::store::nodes, admin::store::forget, admin::store::confirm, admin::store::doctor, admin::store::verify,
@@ -44,6 +47,7 @@ use utoipa::OpenApi;
         (name = "staff", description = "Who may sign in to the staff's pages"),
         (name = "stats", description = "Figures of a period"),
         (name = "statements", description = "What affiliates earned"),
+        (name = "payouts", description = "How affiliates are paid"),
         (name = "nightly run", description = "Computes open months, closes those that are due"),
         (name = "feed", description = "What happened to referrals, in order"),
         (name = "audit", description = "Who did what"),
@@ -188,12 +192,14 @@ fn name(operation: &mut Value) {
 }
 
 /// The ids in paths: what each is of, and one of them.
-const IDS: [(&str, &str, &str); 8] = [
+const IDS: [(&str, &str, &str); 10] = [
     ("affiliate_id", "The affiliate's id", "aff_0a1b2c3d4e5f6"),
     ("account_id", "The company's name for the account", "acct_81"),
     ("link_id", "The link's id", "lnk_0a1b2c3d4e5f6"),
     ("claim_id", "The claim's id", "clm_0a1b2c3d4e5f6"),
     ("staff_id", "The member's id", "stf_0a1b2c3d4e5f6"),
+    ("payout_id", "The batch's id", "pay_2026-04-1"),
+    ("item_id", "The item's id", "pay_2026-04-1_0a1b2c3d4e5f6"),
     ("line_key", "The line's key", "2026-04-double"),
     ("node_id", "The node's id", "node_0a1b2c3d4e5f6"),
     (

@@ -3,6 +3,8 @@
 pub mod claims;
 pub mod links;
 pub mod mail;
+pub mod news;
+pub mod payouts;
 pub mod restate;
 pub mod retention;
 pub mod schedule;

@@ -1,8 +1,11 @@
 //! The templates of mail: two per message, text and HTML, in `templates/mail`. Each can be replaced by a file
 //! with the same name in a directory of the configuration. The first line of a text is the subject.
 
-use crate::domain::calendar::Zone;
-use crate::domain::mail::{Asked, Letter, Message};
+use crate::domain::calendar::{Month, Zone};
+use crate::domain::id::AccountId;
+use crate::domain::mail::{Asked, Letter, Message, Need, Payment};
+use crate::domain::money::Money;
+use crate::domain::payout::PayoutId;
 use chrono::{DateTime, Utc};
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
@@ -38,6 +41,10 @@ pub struct Context {
     pub sign_in: String,
     /// The address of the page of referrals.
     pub referrals: String,
+    /// The address of the page of payouts.
+    pub payouts: String,
+    /// The address of the staff's page of payouts.
+    pub staff_payouts: String,
     /// The time zone of dates.
     pub zone: Zone,
 }
@@ -92,6 +99,15 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "closed.txt" "closed.html"
     "staff_password_reset.txt" "staff_password_reset.html"
     "staff_link_made.txt" "staff_link_made.html"
+    "referral_credited.txt" "referral_credited.html"
+    "referral_qualified.txt" "referral_qualified.html"
+    "statement_final.txt" "statement_final.html"
+    "payout_sent.txt" "payout_sent.html"
+    "payout_paid.txt" "payout_paid.html"
+    "payout_needs_you.txt" "payout_needs_you.html"
+    "payout_waits.txt" "payout_waits.html"
+    "payout_refused.txt" "payout_refused.html"
+    "payout_doubts.txt" "payout_doubts.html"
 ];
 
 /// Writes letters out.
@@ -163,6 +179,8 @@ impl Templates {
             portal => common.portal.as_str(),
             sign_in => common.sign_in.as_str(),
             referrals => common.referrals.as_str(),
+            payouts => common.payouts.as_str(),
+            staff_payouts => common.staff_payouts.as_str(),
             name => name,
             link => enclosed.link.as_deref().unwrap_or_default(),
             agreement => enclosed.agreement.as_deref().unwrap_or_default(),
@@ -209,6 +227,54 @@ fn of_message(message: &Message) -> Value {
             context! { label => label, made_at => made_at.to_rfc3339() }
         }
         Message::ClaimDecided { granted, reason } => context! { granted => granted, reason => reason },
+        Message::ReferralCredited { account_id } => context! { account => account_id.as_str() },
+        Message::ReferralQualified { account_id, month } => {
+            context! { account => account_id.as_str(), month => in_words(*month) }
+        }
+        Message::StatementFinal { month, total, currency } => context! {
+            month => in_words(*month),
+            amount => format!("{total} {currency}"),
+            is_negative => *total < Money::ZERO,
+        },
+        Message::PayoutSent(payment) | Message::PayoutPaid(payment) => of_payment(payment),
+        Message::PayoutNeedsYou { need, payment } => {
+            context! { need => need.code(), ..of_payment(payment) }
+        }
+        Message::PayoutWaits { payout_id, items, total, currency } => context! {
+            payout => payout_id.to_string(),
+            items => items,
+            amount => format!("{total} {currency}"),
+        },
+        Message::PayoutRefused { payout_id, why } => {
+            context! { payout => payout_id.to_string(), why_refused => why }
+        }
+        Message::PayoutDoubts { payout_id, items } => {
+            context! { payout => payout_id.to_string(), items => items }
+        }
+    }
+}
+
+fn of_payment(payment: &Payment) -> Value {
+    let Payment { amount, currency, months, receiver } = payment;
+    let months: Vec<String> = months.iter().map(|month| in_words(*month)).collect();
+    context! {
+        amount => format!("{amount} {currency}"),
+        months => listed(&months),
+        receiver => receiver,
+    }
+}
+
+/// A month like `April 2026`.
+fn in_words(month: Month) -> String {
+    month.first_day().format("%B %Y").to_string()
+}
+
+/// `a, b and c`.
+fn listed(all: &[String]) -> String {
+    match all {
+        [] => String::new(),
+        [one] => one.clone(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
     }
 }
 
@@ -244,6 +310,40 @@ pub(super) fn samples() -> Vec<Message> {
         Message::LinkDisabled { label: None, made_at: at, reason: String::new() },
         Message::LinkEnabled { label, made_at: at },
     ]
+    .into_iter()
+    .chain(samples_about_money())
+    .collect()
+}
+
+fn samples_about_money() -> Vec<Message> {
+    let april = Month { year: 2026, month: 4 };
+    let (amount, currency) = (Money::from_cents(14_800), "USD".to_owned());
+    let months = vec![april, april.next()];
+    let payment =
+        Payment { amount, currency: currency.clone(), months, receiver: "a…@example.com".to_owned() };
+    let nowhere = Payment { months: Vec::new(), receiver: String::new(), ..payment.clone() };
+    let account_id: Result<AccountId, _> = "acct_81".parse();
+    let payout_id = PayoutId { month: april, number: 1 };
+    let needs = |need, payment: &Payment| Message::PayoutNeedsYou { need, payment: payment.clone() };
+    let about_account = account_id.into_iter().flat_map(|account_id| {
+        let qualified = Message::ReferralQualified { account_id: account_id.clone(), month: april };
+        [Message::ReferralCredited { account_id }, qualified]
+    });
+    let others = [
+        Message::StatementFinal { month: april, total: amount, currency: currency.clone() },
+        Message::StatementFinal { month: april, total: Money::from_cents(-500), currency: currency.clone() },
+        Message::PayoutSent(payment.clone()),
+        Message::PayoutPaid(payment.clone()),
+        Message::PayoutPaid(nowhere.clone()),
+        needs(Need::NoPaypalEmail, &nowhere),
+        needs(Need::Unclaimed, &payment),
+        needs(Need::Returned, &payment),
+        needs(Need::NeedsChange, &payment),
+        Message::PayoutWaits { payout_id, items: 2, total: amount, currency },
+        Message::PayoutRefused { payout_id, why: "INSUFFICIENT_FUNDS".to_owned() },
+        Message::PayoutDoubts { payout_id, items: 1 },
+    ];
+    about_account.chain(others).collect()
 }
 
 /// The name in a letter's greeting. For people whom staff have not approved yet, only what is certainly a

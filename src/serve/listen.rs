@@ -4,7 +4,6 @@ use super::ServeError;
 use crate::app::{App, Stop};
 use crate::http::click::{self, Edge};
 use crate::http::client_ip::Peer;
-use crate::http::pages::PageState;
 use crate::metrics::RouteMetrics;
 use crate::server::{self, Gauges};
 use axum::Router;
@@ -39,8 +38,7 @@ pub(super) fn bind(app: &App, address: SocketAddr) -> Result<Bound, ServeError> 
 }
 
 /// Serves prospects and affiliates.
-pub(super) fn public(app: &App, bound: Bound, edge: Arc<Edge>, pages: PageState, stop: &Stop) -> Listener {
-    let pages = crate::http::public_fallback_router(pages);
+pub(super) fn public(app: &App, bound: Bound, edge: Arc<Edge>, pages: Router, stop: &Stop) -> Listener {
     let routes = PublicRoutes {
         redirect: app.metrics.route("public", "/r/{token}", true),
         script: app.metrics.route("public", "/counterfoil", false),

@@ -21,6 +21,7 @@ use crate::jobs::mail::Post;
 use crate::journal::JournalError;
 use crate::mail;
 use crate::metrics::Metrics;
+use crate::paypal::Client;
 use crate::store::StoreError;
 use listen::Listener;
 use std::net::SocketAddr;
@@ -183,8 +184,12 @@ impl Open {
             let post = wire::post(app)?;
             let public = listen::bind(app, app.config().listen.public)?;
             open.public = public.address;
-            open.jobs = start_jobs(app, &edge, post);
-            open.listeners.push(listen::public(app, public, edge, pages.clone(), &open.shutdown));
+            // Before anything listens: a configuration that can't pay is said at the start.
+            let paypal = app.config().paypal()?.map(Arc::new);
+            let hook = wire::hook(app, paypal.as_ref())?;
+            open.jobs = start_jobs(app, &edge, post, paypal);
+            let router = crate::http::public_fallback_router(pages.clone(), hook);
+            open.listeners.push(listen::public(app, public, edge, router, &open.shutdown));
         }
         let router = crate::http::internal_router(state, app.config().pages.staff.then_some(pages));
         open.listeners.push(listen::internal(app, internal, router, &open.shutdown));
@@ -193,17 +198,29 @@ impl Open {
 }
 
 /// The jobs of a server.
-fn start_jobs(app: &Arc<App>, edge: &Arc<Edge>, post: Post) -> Vec<JoinHandle<()>> {
+fn start_jobs(
+    app: &Arc<App>,
+    edge: &Arc<Edge>,
+    post: Post,
+    paypal: Option<Arc<Client>>,
+) -> Vec<JoinHandle<()>> {
     let again = || Arc::clone(app);
     let mut running = vec![
         tokio::spawn(guarded(app, "links", jobs::links::run(again(), Arc::clone(edge)))),
         tokio::spawn(guarded(app, "post", jobs::mail::run(again(), post))),
+        tokio::spawn(guarded(app, "news", jobs::news::run(again()))),
         tokio::spawn(guarded(app, "claims", jobs::claims::run(again()))),
         tokio::spawn(guarded(app, "restate", jobs::restate::run(again()))),
         tokio::spawn(guarded(app, "retention", jobs::retention::run(again()))),
     ];
     if let Some(at) = app.config().aggregate.at {
         running.push(tokio::spawn(guarded(app, "nightly schedule", jobs::schedule::run(again(), at))));
+    }
+    if let Some(at) = app.config().payouts.at {
+        running.push(tokio::spawn(guarded(app, "payout schedule", jobs::payouts::run(again(), at))));
+    }
+    if let Some(paypal) = paypal {
+        running.push(tokio::spawn(guarded(app, "payouts by PayPal", jobs::payouts::pay(again(), paypal))));
     }
     running
 }

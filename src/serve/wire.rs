@@ -6,11 +6,13 @@ use crate::clock::Clock;
 use crate::config::{ConfigError, Secrets};
 use crate::domain::email::canonical_email;
 use crate::domain::outcome::ClickDrop;
+use crate::domain::payout::ItemStatus;
 use crate::edge::{ClickSink, Routes, kept};
 use crate::http::auth::ApiKeys;
 use crate::http::click::{Edge, EdgeSettings};
 use crate::http::guard::Measured;
 use crate::http::pages::{PageState, Views};
+use crate::http::paypal::Hook;
 use crate::http::refused::Refusals;
 use crate::http::state::ApiState;
 use crate::http::visitor_cookie::VisitorCookie;
@@ -18,6 +20,7 @@ use crate::http::webhook::WebhookSecrets;
 use crate::jobs::mail::Post;
 use crate::mail;
 use crate::metrics;
+use crate::paypal::Client;
 use crate::secret::Secret;
 use crate::store::Log;
 use std::sync::Arc;
@@ -108,6 +111,12 @@ pub(super) fn page_state(app: &Arc<App>) -> Result<PageState, ServeError> {
     Ok(PageState { app: Arc::clone(app), views: Arc::new(views) })
 }
 
+/// What takes PayPal's notifications, if any are taken.
+pub(super) fn hook(app: &Arc<App>, paypal: Option<&Arc<Client>>) -> Result<Option<Arc<Hook>>, ConfigError> {
+    let webhooks = app.config().paypal_webhooks()?;
+    Ok(webhooks.map(|webhooks| Arc::new(Hook::new(Arc::clone(app), webhooks, paypal.cloned()))))
+}
+
 /// The job that writes and sends mail.
 pub(super) fn post(app: &App) -> Result<Post, ConfigError> {
     let config = app.config();
@@ -140,6 +149,8 @@ fn mail_context(app: &App) -> mail::Context {
         portal: format!("{base}/portal"),
         sign_in: format!("{base}/login"),
         referrals: format!("{base}/portal/referrals"),
+        payouts: format!("{base}/portal/payouts"),
+        staff_payouts: format!("{}/admin/payouts", config.listen.staff_base()),
         zone: app.zone().clone(),
     }
 }
@@ -162,6 +173,12 @@ pub(super) fn show_metrics(shown: &Arc<App>, edge: &Arc<Edge>) {
     metrics.read(metrics::FACTS_WAITING_ASIDE, &[], move || app.facts_set_aside());
     let app = Arc::clone(shown);
     metrics.read(metrics::FACTS_SET_ASIDE, &[], move || app.facts_set_aside_here());
+    for status in ItemStatus::ALL {
+        let app = Arc::clone(shown);
+        metrics.read(metrics::PAYOUT_ITEMS, &[status.code()], move || app.payout_items_counted(status));
+    }
+    let app = Arc::clone(shown);
+    metrics.read(metrics::PAYOUT_OLDEST_UNKNOWN, &[], move || app.oldest_unknown_payout_seconds());
     let [received, journaled, dropped, subs_dropped] = [(); 4].map(|()| Arc::clone(edge));
     metrics.read_clicks(
         move || received.counts().received(),

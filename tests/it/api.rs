@@ -39,6 +39,8 @@ async fn operations(app: &TestApp) -> Vec<(String, String, bool)> {
             .replace("{account_id}", "acct_1")
             .replace("{link_id}", "lnk_0000000000001")
             .replace("{line_key}", "line-1")
+            .replace("{payout_id}", "pay_2026-04-1")
+            .replace("{item_id}", "pay_2026-04-1_0000000000001")
             .replace("{node_id}", "node_0000000000001")
             .replace("{claim_id}", "clm_0000000000001")
             .replace("{staff_id}", "stf_0000000000001")

@@ -1,6 +1,7 @@
 //! The affiliate's door and the staff's desk in a real browser, told as stories: with a mail server, a landing page
 //! of the company, and nights. Each page that a story passes is looked at by axe-core, at a phone's and a desk's width.
 
+use crate::payout_pages::{is_paid_to, payment};
 use crate::support::app::{BEGINNING, TestApp};
 use crate::support::browser::{Browser, PHONE};
 use crate::support::company::{Company, LANDING_HOST};
@@ -422,6 +423,131 @@ async fn mail_is_good_to_look_at() {
     }
 }
 
+/// A month is paid by the staff's pages, which are looked at on the way.
+async fn pays_a_month(door: &Door, sam: &mut Browser, payment: &str) {
+    sam.goto(&door.desk("/admin/payouts")).await;
+    sam.inspect("staff-payouts").await;
+    sam.press("Make the payout for April 2026").await;
+    sam.sees("Before you approve").await;
+    sam.inspect("staff-payout-draft").await;
+    sam.press("Approve").await;
+    sam.sees("another look").await;
+    sam.inspect("staff-payout-error").await;
+    let batch = payment.split("/items/").next().expect("a path");
+    for (name, path) in [("carried", "/carried"), ("look-twice", "/look-twice")] {
+        sam.goto(&door.desk(&format!("{batch}{path}"))).await;
+        sam.inspect(&format!("staff-payout-{name}")).await;
+    }
+    sam.goto(&door.desk(batch)).await;
+    sam.click("#looked").await;
+    sam.press("Approve").await;
+    sam.sees("Export PayPal’s file").await;
+    sam.press("All of it was paid by other means").await;
+    sam.press("Discard this payout").await;
+    sam.inspect("staff-payout-approved").await;
+    sam.goto(&door.desk(payment)).await;
+    sam.inspect("staff-payment").await;
+}
+
+/// Finance pays April by PayPal's file, and the affiliate without a PayPal address with the next payout.
+#[tokio::test]
+async fn a_payout_is_exported_and_reported_and_who_adds_an_address_is_paid_with_the_next() {
+    let mut door = Door::start("sqlite").await;
+    let (mut ann, mut sam) = (Browser::start().await, Browser::start().await);
+    let id = door.affiliate(&ann, "Ann Lee", ANN).await;
+    let bea = door.app.partner("bea").await;
+    is_paid_to(&door.app, &bea, "bea@paypal.example").await;
+    // After Ann has signed.
+    door.app.set_now("2026-01-01T10:00:00-05:00").await;
+    let anns = door.app.get(&format!("/v1/affiliates/{id}/links")).await.expect_status(200).json();
+    for (link, account) in
+        [(anns["data"][0]["url"].as_str().expect("a link"), "acct_1"), (&*bea.link, "acct_2")]
+    {
+        let mut visitor = crate::support::app::Visitor::default();
+        visitor.clicks(link).await;
+        door.app.signs_up(&visitor, account, "growth").await.expect_status(201);
+    }
+    door.app.night_of("2026-05-04T04:15:00-04:00").await;
+    door.app.set_now("2026-05-31T10:00:00-04:00").await;
+
+    door.staff(&sam, "finance").await;
+    let files = tempfile::tempdir().expect("a directory");
+    sam.saves_to(files.path()).await;
+    sam.goto(&door.desk("/admin/payouts")).await;
+    sam.press("Make the payout for April 2026").await;
+    sam.click("#looked").await;
+    sam.press("Approve").await;
+    sam.press("Export").await;
+    let file = files.path().join("paypal-pay_2026-04-1-1.csv");
+    let rows = downloaded(&file).await;
+    let [to, amount, currency, item] = rows.split(',').take(4).collect::<Vec<_>>()[..] else {
+        panic!("{rows}")
+    };
+    assert_eq!((to, amount), ("bea@paypal.example", "99.00"), "{rows}");
+    let report = files.path().join("report.csv");
+    let lines = format!(
+        "Transaction ID,Recipient,Amount,Currency,Customer ID,Status\nT1,{to},{amount},{currency},{item},Completed\n\
+         T2,other@paypal.example,5.00,{currency},,Completed\n"
+    );
+    std::fs::write(&report, lines).expect("a file");
+    sam.goto(&door.desk("/admin/payouts/pay_2026-04-1")).await;
+    sam.press("Look at the report").await;
+    sam.sees("Please choose the file.").await;
+    sam.choose("#report", &report).await;
+    sam.inspect("staff-payout-exported").await;
+    sam.press("Look at the report").await;
+    sam.sees("Nothing is changed yet.").await;
+    sam.inspect("staff-payout-report").await;
+    sam.press("Apply 1 change").await;
+    sam.sees("What PayPal’s report says is kept.").await;
+    sam.sees("It is known how each payment ended.").await;
+
+    // Ann reads why she was left out, and adds an address.
+    door.ann_signs_in(&ann).await;
+    ann.goto(&door.page("/portal/payouts")).await;
+    ann.sees("No PayPal e-mail is known yet.").await;
+    ann.inspect("portal-payouts-carried").await;
+    ann.goto(&door.page("/portal/profile")).await;
+    ann.fill("#new_paypal", "ann@paypal.example").await;
+    ann.fill("#paypal_password", PASSWORD).await;
+    ann.press("Set PayPal e-mail").await;
+    ann.goto(&door.inbox.wait_for_subject(ANN, "Confirm your PayPal").await.link()).await;
+    ann.press("Confirm the address").await;
+    ann.sees("is set").await;
+
+    door.app.night_of("2026-06-04T04:15:00-04:00").await;
+    door.app.set_now("2026-06-30T10:00:00-04:00").await;
+    door.staff_signs_in(&sam).await;
+    sam.goto(&door.desk("/admin/payouts")).await;
+    sam.press("Make the payout for May 2026").await;
+    sam.sees("ann@paypal.example").await;
+    sam.click("#looked").await;
+    sam.press("Approve").await;
+    sam.press("All of it was paid by other means").await;
+    sam.run("document.querySelector('#paid_on').value = '2026-06-30';").await;
+    sam.fill("#paid_reference", "SEPA-77").await;
+    sam.fill("#paid_reason", "by the bank").await;
+    sam.press("Mark all as paid").await;
+    sam.sees("All payments that were left are marked as paid.").await;
+    door.ann_signs_in(&ann).await;
+    ann.goto(&door.page("/portal/payouts")).await;
+    ann.sees("Reference SEPA-77").await;
+    ann.sees("Jun 30, 2026").await;
+    ann.inspect("portal-payouts-paid").await;
+}
+
+/// What a file holds, once the browser has saved it.
+async fn downloaded(file: &std::path::Path) -> String {
+    let begun = Instant::now();
+    loop {
+        match std::fs::read_to_string(file) {
+            Ok(content) if content.ends_with('\n') => return content,
+            _ => assert!(begun.elapsed() < Duration::from_secs(30), "no {}", file.display()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Every page of the staff's, with something on it.
 #[tokio::test]
 async fn the_staffs_pages_are_good_to_look_at() {
@@ -433,6 +559,11 @@ async fn the_staffs_pages_are_good_to_look_at() {
         door.app.signs_up(&visitor, account, plan).await.expect_status(201);
     }
     door.app.post("/v1/accounts/acct_2/hold", &json!({"reason": "looks odd"})).await.expect_status(200);
+    is_paid_to(&door.app, &partner, "bea@paypal.example").await;
+    let dan = door.app.partner("dan").await;
+    let mut other = crate::support::app::Visitor::default();
+    other.clicks(&dan.link).await;
+    door.app.signs_up(&other, "acct_4", "growth").await.expect_status(201);
     door.app
         .post("/v1/affiliates", &json!({"name": "Cy", "email": "cy@partners.example"}))
         .await
@@ -475,6 +606,7 @@ async fn the_staffs_pages_are_good_to_look_at() {
         assert_eq!(sam.path().await, path);
         sam.inspect(name).await;
     }
+    pays_a_month(&door, &mut sam, &payment("pay_2026-04-1", &partner)).await;
     // On a phone, the navigation shows where one is.
     sam.resize(PHONE).await;
     sam.goto(&door.desk("/admin/members")).await;

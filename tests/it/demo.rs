@@ -1,6 +1,6 @@
 //! The newcomer's first command: the whole story, checked by itself.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,4 +24,22 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
         summary["statements"].as_array().into_iter().flatten().map(|one| &one["total"]).collect();
     assert_eq!(totals, ["447.00", "148.00"]);
     assert_eq!(summary["nights"], 368);
+    for statement in summary["statements"].as_array().into_iter().flatten() {
+        let payout = json!({"id": "pay_2026-09-1", "status": "paid", "paid_at": "2026-10-31"});
+        assert_eq!(statement["payout"], payout, "{statement}");
+    }
+    let said = |list: &str, keys: [&str; 3]| -> Vec<[Value; 3]> {
+        let rows = summary[list].as_array().into_iter().flatten();
+        rows.map(|row| keys.map(|key| row[key].clone())).collect()
+    };
+    let payouts = [
+        [json!("settled"), json!("3831.00"), json!({"paid": 1, "failed": 1})],
+        [json!("settled"), json!("398.00"), json!({"paid": 1})],
+    ];
+    assert_eq!(said("payouts", ["status", "total", "counts"]), payouts);
+    let balances = [["0.00", "0.00", "3433.00"], ["0.00", "0.00", "398.00"]];
+    assert_eq!(
+        said("balances", ["owed", "under_way", "paid"]),
+        balances.map(|row| row.map(|one| json!(one)))
+    );
 }

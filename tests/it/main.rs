@@ -16,6 +16,14 @@ mod kept_data;
 mod mail;
 mod many_events;
 mod money;
+mod news;
+#[cfg(feature = "sabotage")]
+mod payout_crashes;
+mod payout_pages;
+mod payout_webhooks;
+mod payouts;
+mod payouts_by_paypal;
+mod paypal;
 mod people;
 mod portal;
 mod prefetch;

@@ -21,7 +21,7 @@ const APPLICATION: [(&str, &str); 6] = [
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 /// A partner who was brought over, signed in with a password of its own.
-async fn signed_in(app: &TestApp, name: &str) -> (Partner, Person) {
+pub async fn signed_in(app: &TestApp, name: &str) -> (Partner, Person) {
     let partner = app.partner(name).await;
     let mut person = Person::at(app.public);
     let email = format!("{name}@partners.example");
@@ -31,7 +31,7 @@ async fn signed_in(app: &TestApp, name: &str) -> (Partner, Person) {
 }
 
 /// A signup of a visitor who followed the partner's link just now.
-async fn refers(app: &TestApp, partner: &Partner, account: &str, plan: &str) {
+pub async fn refers(app: &TestApp, partner: &Partner, account: &str, plan: &str) {
     let mut visitor = Visitor::default();
     visitor.clicks(&partner.link).await;
     app.signs_up(&visitor, account, plan).await.expect_status(201);
@@ -350,6 +350,7 @@ async fn text_is_text_on_pages_and_in_spreadsheets() {
         "/portal/referrals/acct_2",
         "/portal/statements",
         "/portal/payouts",
+        "/portal/payouts?sort=-amount",
         "/portal/links",
         "/portal/claims?done=%3Cscript%3E",
         "/portal/profile",

@@ -1,7 +1,9 @@
-//! The README as a newcomer walks through it: its commands in their order, the people that it names, its request.
+//! The README as a newcomer walks through it: its commands in their order, the people that it names, its request, and
+//! its way to a payment.
 
 use crate::support::app::{TestApp, Visitor};
 use crate::support::person::{PASSWORD, Person, newest_link};
+use serde_json::Value;
 use std::process::Command;
 
 const README: &str = include_str!("../../README.md");
@@ -36,7 +38,8 @@ async fn the_readme_leads_a_newcomer_from_the_first_command_to_a_credited_signup
 
     // Run it.
     let mut listed = String::new();
-    for line in README.lines().filter(|line| line.starts_with("counterfoil ")) {
+    let first_steps = between("## Run it", "## How a partner joins");
+    for line in first_steps.lines().filter(|line| line.starts_with("counterfoil ")) {
         let line = line.split(" #").next().unwrap_or(line);
         let line = if line.contains("AFFILIATE_ID") {
             line.replace("AFFILIATE_ID", &first_id(&listed))
@@ -102,4 +105,63 @@ async fn the_readme_leads_a_newcomer_from_the_first_command_to_a_credited_signup
     let said = types(&app, &format!("counterfoil {}", between("id; `counterfoil ", "` names Ann")));
     assert!(said.contains("Ann Lee"), "{said}");
     assert!(ann.sees("/portal/referrals").await.contains("acct_81"));
+}
+
+#[tokio::test]
+async fn the_readme_leads_from_a_closed_statement_to_its_payment() {
+    let mut app = TestApp::start().await;
+    let said = types(
+        &app,
+        "counterfoil affiliate bring-over --name Zoe --email zoe@partners.example --paypal-email zoe@pay.example \
+         --agreement-accepted-at 2025-12-01T00:00:00Z --json",
+    );
+    let zoe: Value = serde_json::from_str(&said).expect("JSON");
+    let (id, link) =
+        (zoe["id"].as_str().expect("an id"), zoe["default_link"]["url"].as_str().expect("a link"));
+    let mut visitor = Visitor::default();
+    visitor.clicks(link).await;
+    app.signs_up(&visitor, "acct-1", "growth").await.expect_status(201);
+    app.night_of("2026-05-05T04:15:00-04:00").await;
+    app.set_now("2026-05-31T10:00:00-04:00").await;
+
+    let files = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let (mut payout, mut hash, mut said) = (String::new(), String::new(), Vec::new());
+    let section = between("## The life of a commission", "## The staff's pages");
+    for line in section.lines().filter(|line| line.starts_with("counterfoil payout ")) {
+        let line = line.split(" #").next().unwrap_or(line);
+        let typed = line.replace("PAYOUT", &payout).replace("HASH", &hash).replace("AFFILIATE_ID", id);
+        let typed =
+            typed.replace("paypal.csv", &path("paypal.csv")).replace("report.csv", &path("report.csv"));
+        let answer = types(&app, &typed);
+        if line.contains("payout make") {
+            let word = |wanted: fn(&&str) -> bool| {
+                answer.split_whitespace().find(wanted).expect("a word").to_owned()
+            };
+            payout = word(|word| word.starts_with("pay_"));
+            hash = word(|word| word.len() == 64);
+        }
+        if line.contains("payout export") {
+            let file = std::fs::read_to_string(path("paypal.csv")).expect("PayPal's file");
+            let cells: Vec<&str> = file.split(',').collect();
+            assert_eq!(cells[..3], ["zoe@pay.example", "99.00", "USD"]);
+            let report = format!(
+                "Recipient,Customer ID,Amount,Currency,Status\n{},{},99.00,USD,Completed\n",
+                cells[0], cells[3]
+            );
+            std::fs::write(path("report.csv"), report).expect("a file");
+        }
+        said.push((line, answer));
+    }
+    let answer = |command: &str| {
+        let answers =
+            said.iter().filter(|(line, _)| line.contains(command)).map(|(_, answer)| answer.as_str());
+        answers.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(answer("payout items").matches("zoe@pay.example").count(), 1);
+    assert_eq!(answer("payout results").matches("1 changes, 0 rows for a person").count(), 2, "{said:?}");
+    assert!(answer("payout status").contains("nothing is in the way"), "{said:?}");
+    let balance = answer("payout balance");
+    assert!(balance.lines().any(|line| line.split_whitespace().eq(["paid", "99.00"])), "{balance}");
+    assert!(answer("payout year").contains(",2026,99.00,0.00,99.00,USD"), "{said:?}");
 }

@@ -73,6 +73,7 @@ fn only_the_calendar_knows_zones() {
 fn no_float_comes_near_money() {
     nowhere("src/domain", &["f64", "f32"], &[]);
     nowhere("src/app", &["f64", "f32"], &[]);
+    nowhere("src/paypal", &["f64", "f32"], &[]);
 }
 
 #[test]
@@ -83,6 +84,7 @@ fn adapters_do_not_know_each_other() {
         &[],
     );
     nowhere("src/store", &["crate::http", "crate::app", "crate::journal"], &[]);
+    nowhere("src/paypal", &["crate::http", "crate::app", "crate::journal", "crate::store"], &[]);
     nowhere("src/http", &["crate::journal", "crate::store::redis", "crate::store::sqlite"], &[]);
 }
 

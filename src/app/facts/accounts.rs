@@ -238,7 +238,10 @@ impl Kind for Credit {
                 Some(claim) => account.credit_claim(claim, to, ends, said, context.origin)?,
                 None => account.credit(to, ends, said, context.origin)?,
             };
-            feed.extend(changed.then(|| json!({"kind": "credited", "before": before})));
+            feed.extend(changed.then(|| match self.claim_id {
+                None => json!({"kind": "credited", "before": before}),
+                Some(claim) => json!({"kind": "credited", "before": before, "claim_id": claim}),
+            }));
             Ok(Effect::of(changed))
         })
     }

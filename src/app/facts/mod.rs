@@ -1,7 +1,7 @@
 //! The kinds of facts. Each kind states in one place what it is about, who may submit it, which documents it
 //! needs, how many mails it may cause, how it is counted, how the audit log shows it, and what it does to the
-//! store's documents. A kind that leaves something out does not compile. The drainer applies facts and knows no
-//! kinds.
+//! store's documents. A kind that leaves something out does not compile. The drainer applies all kinds
+//! alike.
 
 mod accounts;
 mod affiliates;
@@ -9,12 +9,15 @@ mod agreements;
 mod by_hand;
 mod links;
 mod months;
+mod news;
+mod payouts;
 mod puts;
 mod referrals;
 mod staff;
 mod upkeep;
 
 pub(crate) use months::{crossing_entries, statement_indexes};
+pub(crate) use payouts::Opening;
 
 use super::actor::Actor;
 use super::layout::{AUDIT, account_partition, affiliate_partition};
@@ -33,9 +36,9 @@ use std::sync::Arc;
 
 /// What a kind of fact states about itself.
 trait Kind {
-    /// How it is counted when it is submitted; `None`: only the server itself submits it.
+    /// How it is counted when it is submitted; `None`: it is not counted there.
     const METRIC: Option<FactKind>;
-    /// The most mails that it may cause.
+    /// The most mails that a fact of the kind may cause.
     const MAILS: usize;
     /// How the audit log shows it; `None`: it is not shown there.
     const AUDIT: Option<Audit>;
@@ -46,6 +49,10 @@ trait Kind {
     fn permits(&self, actor: &Actor) -> bool;
     /// The documents in its subject's partition that it reads or changes, except those of its mails.
     fn documents(&self) -> Vec<String>;
+    /// The most mails that this one may cause: a kind that changes many things says how many.
+    fn mails(&self) -> usize {
+        Self::MAILS
+    }
     /// Applies it to the documents of a partition: its subject's, or the directory's.
     fn apply(&self, work: &mut Work, context: &Context<'_>) -> Applied;
 }
@@ -188,8 +195,8 @@ macro_rules! kinds {
         pub(crate) const fn metric(fact: &Fact) -> Option<FactKind> {
             match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::METRIC, )* }
         }
-        const fn mails(fact: &Fact) -> usize {
-            match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::MAILS, )* }
+        fn mails(fact: &Fact) -> usize {
+            match fact { $( Fact::$kind(fact) => fact.mails(), )* }
         }
         const fn audit(fact: &Fact) -> Option<Audit> {
             match fact { $( Fact::$kind(_) => <crate::domain::fact::$kind as Kind>::AUDIT, )* }
@@ -218,6 +225,9 @@ kinds! {
     StaffCreated StaffChanged StaffInvited StaffSignedOutEverywhere PasswordSet
     LineAdded LineRemoved StatementClosed MonthClosing MonthClosed RunFinished
     MailDone SetAside SetAsideEnded
+    PayoutBegun PayoutItemsAdded PayoutDrafted PayoutApproved PayoutDiscarded PayoutExported PayoutItemsChanged
+    PayoutSubmitted PayoutCalling PayoutAnswered PayoutHinted PayoutOpening PayoutCleared
+    AffiliateTold
 }
 
 /// The account that a fact is about, if any.

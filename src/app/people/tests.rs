@@ -1186,6 +1186,8 @@ async fn mail_that_can_not_be_read_is_reported_and_delays_no_other_node() {
         portal: "http://127.0.0.1/portal".into(),
         sign_in: "http://127.0.0.1/login".into(),
         referrals: "http://127.0.0.1/portal/referrals".into(),
+        payouts: "http://127.0.0.1/portal/payouts".into(),
+        staff_payouts: "http://127.0.0.1/admin/payouts".into(),
         zone: app.zone().clone(),
     };
     let sender = crate::mail::Sender { from: "a@b.example".parse().expect("an address"), reply_to: None };

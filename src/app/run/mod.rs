@@ -43,9 +43,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const LEASE: &str = "nightly";
-/// A run that does not renew its lease for this long counts as dead.
-const LEASE_TTL: Duration = Duration::from_secs(30);
-const LEASE_RENEWAL: Duration = Duration::from_secs(5);
+/// A run that does not renew its lease for this long counts as dead. Tests of the sabotaged build, in which many die, do not
+/// wait as long.
+const LEASE_TTL: Duration = Duration::from_secs(if cfg!(feature = "sabotage") { 4 } else { 30 });
+const LEASE_RENEWAL: Duration = Duration::from_secs(if cfg!(feature = "sabotage") { 1 } else { 5 });
 /// Affiliates computed together: limits memory, and gives the store batches that are worth their round trip.
 const AFFILIATES_AT_ONCE: usize = 64;
 /// How long a run waits for its own node's facts to be applied before it gives up.
@@ -214,21 +215,13 @@ impl App {
         if self.is_recovering().await? {
             return Err(AggregateError::Recovering);
         }
-        let ttl = u64::try_from(LEASE_TTL.as_millis()).unwrap_or(u64::MAX);
-        let Lease::Granted { token } = self.store.lease(LEASE, &self.node.to_string(), ttl).await? else {
-            return Err(AggregateError::Busy);
-        };
-        let renewal = Renewal(tokio::spawn(keep_lease(Arc::clone(self), ttl)));
+        let held = LeaseHeld::take(self).await?;
         let made = match self.is_made_by_now(due).await {
             Ok(true) => Err(AggregateError::Busy),
-            Ok(false) => self.make_run(by, as_of, token).await,
+            Ok(false) => self.make_run(by, as_of, held.token).await,
             Err(error) => Err(error.into()),
         };
-        drop(renewal);
-        // A lease that can't be released ends by itself.
-        if let Err(error) = self.store.release(LEASE, &self.node.to_string()).await {
-            tracing::warn!(%error, "the nightly run's lease could not be released; it ends by itself");
-        }
+        held.release().await;
         made
     }
 
@@ -284,7 +277,7 @@ impl App {
     }
 
     /// Journals the decisions of a run, and waits until they are applied.
-    async fn close(&self, by: &str, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
+    pub(super) async fn close(&self, by: &str, facts: Vec<Fact>) -> std::result::Result<(), AggregateError> {
         if self.stopping().is_set() {
             return Err(AggregateError::Stopping);
         }
@@ -322,7 +315,7 @@ impl App {
 /// Waits a moment for other nodes' facts and, unless the run is dry, until each node has reported the end of its
 /// journal once more, since nobody else knows what it acknowledged after its last report. Returns the nodes that
 /// are still behind.
-async fn wait_for_other_nodes(app: &App, is_dry: bool) -> Result<Vec<NodeId>> {
+pub(super) async fn wait_for_other_nodes(app: &App, is_dry: bool) -> Result<Vec<NodeId>> {
     let begun = Instant::now();
     let seen_before = if is_dry { Vec::new() } else { app.store.nodes().await? };
     loop {
@@ -353,12 +346,47 @@ async fn undecided(app: &App) -> Result<BTreeSet<String>> {
     Ok(try_join_all(lists).await?.into_iter().flatten().collect())
 }
 
-/// Renews the lease until it is dropped: however a run ends, its lease ends with it.
-struct Renewal(tokio::task::JoinHandle<()>);
+/// The lease of those who write what statements and payouts are made of: a nightly run, or the making of a payout. It is
+/// renewed until it is dropped: however a run ends, its lease ends with it.
+pub(super) struct LeaseHeld {
+    app: Arc<App>,
+    token: u64,
+    renewal: tokio::task::JoinHandle<()>,
+}
 
-impl Drop for Renewal {
+impl LeaseHeld {
+    /// Takes it; `Busy`: another has it.
+    pub(super) async fn take(app: &Arc<App>) -> std::result::Result<Self, AggregateError> {
+        let ttl = u64::try_from(LEASE_TTL.as_millis()).unwrap_or(u64::MAX);
+        // The node holds the lease, so that it has it again at once after a failure; in the node, one of them is at work.
+        if app.books.at_work.swap(true, Ordering::AcqRel) {
+            return Err(AggregateError::Busy);
+        }
+        let mut held = Self { app: Arc::clone(app), token: 0, renewal: tokio::spawn(async {}) };
+        let Lease::Granted { token } = app.store.lease(LEASE, &app.node.to_string(), ttl).await? else {
+            return Err(AggregateError::Busy);
+        };
+        held.token = token;
+        held.renewal = tokio::spawn(keep_lease(Arc::clone(app), ttl));
+        Ok(held)
+    }
+    /// Its fencing token.
+    pub(super) const fn token(&self) -> u64 {
+        self.token
+    }
+    /// Gives it back. A lease that can't be released ends by itself.
+    pub(super) async fn release(self) {
+        self.renewal.abort();
+        if let Err(error) = self.app.store.release(LEASE, &self.app.node.to_string()).await {
+            tracing::warn!(%error, "the lease of the nightly run and of payouts could not be released; it ends by itself");
+        }
+    }
+}
+
+impl Drop for LeaseHeld {
     fn drop(&mut self) {
-        self.0.abort();
+        self.renewal.abort();
+        self.app.books.at_work.store(false, Ordering::Release);
     }
 }
 
@@ -366,7 +394,7 @@ async fn keep_lease(app: Arc<App>, ttl: u64) {
     loop {
         tokio::time::sleep(LEASE_RENEWAL).await;
         if let Err(error) = app.store.lease(LEASE, &app.node.to_string(), ttl).await {
-            tracing::warn!(%error, "the nightly run's lease was not renewed");
+            tracing::warn!(%error, "the lease of the nightly run and of payouts was not renewed");
         }
     }
 }

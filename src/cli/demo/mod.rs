@@ -1,10 +1,11 @@
 //! `demo`: the whole story on made-up data, with a real server in a process of its own and real HTTP.
 //!
 //! Three affiliates are imported, prospects and bots follow their links, callbacks report signups and events, and
-//! a year of nightly runs is made on a clock that can be set. The expected statements were computed by hand; if
-//! one differs, the demo fails.
+//! a year of nightly runs is made on a clock that can be set. At the end of October the statements become payments, by
+//! PayPal's file. The expected statements and balances were computed by hand; if one differs, the demo fails.
 
 mod browser;
+mod payout;
 mod story;
 mod world;
 

@@ -1,6 +1,7 @@
 //! The demo's story. Every amount was computed by hand from the program's rules: 90 active days in New York's
 //! calendar, then $39/$99/$299 by plan, or $59/$149/$449 with 25 active accounts or more.
 
+use super::payout::Payouts;
 use super::world::{Partner, World, expect};
 use crate::cli::Failure;
 use crate::cli::show::{Show, line};
@@ -17,6 +18,7 @@ pub(super) struct Story {
     may: Value,
     /// June 2026, with the adjustments.
     june: Value,
+    payouts: Payouts,
 }
 
 impl Story {
@@ -31,14 +33,17 @@ impl Story {
         winter(world, &north, &bert, &quiet).await?;
         spring(world, &north).await?;
         summer(world, &north).await?;
-        world.print("\nThe rest of the year: nightly runs, and months that close.")?;
+        world.print("\nJuly to October: nightly runs, and months that close.")?;
+        world.until("2026-10-30T12:00:00-04:00").await?;
+        let payouts = Payouts::run(world, &north, &bert).await?;
+        world.print("\nThe rest of the year.")?;
         world.until("2027-01-04T12:00:00-05:00").await?;
         world.print(&format!("  {} nightly runs were made.", world.nights))?;
 
         check_programs(world, &quiet).await?;
         check_bert(world, &bert).await?;
         let (may, june) = check_north(world, &north).await?;
-        Ok(Self { nights: world.nights, north, may, june })
+        Ok(Self { nights: world.nights, north, may, june, payouts })
     }
 
     /// Shows the results of the year.
@@ -46,6 +51,7 @@ impl Story {
         let summary = json!({
             "nights": self.nights, "milliseconds": took.as_millis().to_string(),
             "statements": [self.may, self.june],
+            "payouts": self.payouts.batches, "balances": self.payouts.balances,
         });
         show.result(&summary, || {
             line(&format!("\nMay of {}: with 25 active accounts, the second tier.\n", self.north.name))?;
@@ -53,6 +59,8 @@ impl Story {
             line("\nJune: a cancellation of May was reported after May was closed. May had 24 active accounts, so its")?;
             line("three commissions are reduced by $50.00 each, as adjustments; the closed May stays as it is.\n")?;
             statement::print(&self.june)?;
+            line("\nBoth statements name the payout that paid them. In all, what was earned is paid:\n")?;
+            self.payouts.print_balances()?;
             line(&format!("\nAll amounts are as computed by hand. {:.1} seconds. Next, try:", took.as_secs_f64()))?;
             for next in NEXT {
                 line(next)?;
@@ -62,13 +70,14 @@ impl Story {
     }
 }
 
-const NEXT: [&str; 7] = [
+const NEXT: [&str; 8] = [
     "  counterfoil serve                                     a server of your own, in ./data, and its pages for people:",
     "                                                          http://127.0.0.1:8080/apply   join the program",
     "                                                          http://127.0.0.1:8080/login   the affiliates' portal",
     "                                                          http://127.0.0.1:8081/admin   staff; serve prints a link for the first sign-in",
     "  counterfoil affiliate bring-over --name Ada --email ada@example.com --agreement-accepted-at 2026-01-01T00:00:00Z",
     "  counterfoil aggregate --dry-run                       what a nightly run would close",
+    "  counterfoil payout status                             what is in the way of payouts, and what waits for a person",
     "  counterfoil --help                                    everything else",
 ];
 

@@ -37,7 +37,8 @@ pub(super) struct World {
     show: Show,
     dir: PathBuf,
     server: Child,
-    staff: Client,
+    /// Staff's client of the API.
+    pub staff: Client,
     company: Client,
     browser: Browser,
     webhook_key: Vec<u8>,
@@ -60,6 +61,8 @@ struct Met {
 pub(super) struct Partner {
     pub id: String,
     pub name: &'static str,
+    /// Its e-mail, also that of its PayPal account.
+    pub email: &'static str,
     pub code: String,
     /// The path of its link on the public listener.
     pub link: String,
@@ -171,7 +174,11 @@ impl World {
     }
 
     /// Imports an affiliate from the company's former system.
-    pub(super) async fn brings_over(&self, name: &'static str, email: &str) -> Result<Partner, Failure> {
+    pub(super) async fn brings_over(
+        &self,
+        name: &'static str,
+        email: &'static str,
+    ) -> Result<Partner, Failure> {
         let body = json!({
             "name": name, "email": email, "paypal_email": email,
             "active": true, "agreement_accepted_at": "2025-12-01T12:00:00-05:00",
@@ -184,7 +191,14 @@ impl World {
         let url = field("/default_link/url")?;
         let link =
             url::Url::parse(&url).map_err(|error| Failure::other(format!("a link is no URL: {error}")))?;
-        Ok(Partner { id: field("/id")?, name, code: field("/code")?, link: link.path().to_owned(), url })
+        Ok(Partner {
+            id: field("/id")?,
+            name,
+            email,
+            code: field("/code")?,
+            link: link.path().to_owned(),
+            url,
+        })
     }
 
     /// A person follows a link.
@@ -303,7 +317,7 @@ fn spawn(dir: &Path) -> Result<Child, Failure> {
     let data_dir = dir.join("data").display().to_string();
     let config = format!(
         "data_dir = {data_dir:?}\n[listen]\npublic = \"127.0.0.1:{port}\"\ninternal = \"127.0.0.1:0\"\n\
-         public_url = \"http://127.0.0.1:{port}\"\n[aggregate]\nat = \"\"\n[limits]\napply_ms = 15000\n[log]\nlevel = \"warn\"\n"
+         public_url = \"http://127.0.0.1:{port}\"\n[aggregate]\nat = \"\"\n[payouts]\nat = \"\"\n[limits]\napply_ms = 15000\n[log]\nlevel = \"warn\"\n"
     );
     let file = dir.join("demo.toml");
     std::fs::write(&file, config).map_err(failed)?;

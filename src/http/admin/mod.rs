@@ -11,6 +11,7 @@ pub mod feed;
 pub mod links;
 pub mod notes;
 pub mod paging;
+pub mod payouts;
 pub mod staff;
 pub mod statements;
 pub mod stats;

@@ -6,6 +6,7 @@ use crate::domain::by_hand::LineByHand;
 use crate::domain::calendar::Month;
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
+use crate::domain::payout::{ItemStatus, Ledger, Payment, PayoutId};
 use crate::domain::statement::{Adjustment, Line};
 use crate::http::answer::{List, ok};
 use crate::http::error::Problem;
@@ -13,6 +14,7 @@ use crate::http::fields::Params;
 use crate::http::state::ApiState;
 use axum::extract::State;
 use axum::response::Response;
+use chrono::NaiveDate;
 use serde::Serialize;
 
 /// Lists statements, of a month or of an affiliate or both, by (month, affiliate).
@@ -31,7 +33,10 @@ pub async fn list(State(state): State<ApiState>, mut params: Params) -> Result<R
     let page = params.page()?;
     params.done()?;
     let page = state.app.statements(month, affiliate, page.cursor.as_deref(), page.limit).await?;
-    Ok(ok(&List::of(page, StatementView::of)))
+    let affiliates: Vec<AffiliateId> = page.data.iter().map(|doc| doc.statement.affiliate_id).collect();
+    let ledgers = state.app.ledgers(&affiliates).await?;
+    let views = page.data.into_iter().zip(&ledgers).map(|(doc, ledger)| StatementView::of(doc, ledger));
+    Ok(ok(&List { data: views.collect(), next_cursor: page.next_cursor }))
 }
 
 /// What an affiliate earned in a month.
@@ -45,8 +50,8 @@ pub struct StatementView {
     pub month: Month,
     /// A closed one never changes; an open one is what it would say if the month ended now.
     pub status: StatementStatus,
-    /// The payout that pays it. Always null: payouts are not made or recorded here yet, so that nothing is said to be paid.
-    pub payout: Option<String>,
+    /// The payout that pays it; null: none does, so far.
+    pub payout: Option<StatementPayout>,
     /// Its referrals active at the month's end, neither held nor rejected.
     pub active_accounts: u32,
     /// The tier that these reached.
@@ -73,6 +78,32 @@ pub struct StatementView {
     pub facts_hash: String,
 }
 
+/// The payout that pays a statement.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct StatementPayout {
+    /// The batch; null: it was paid before payouts were made here.
+    #[schema(value_type = Option<String>, example = "pay_2026-04-1")]
+    pub id: Option<PayoutId>,
+    /// Where the affiliate's item of the batch is.
+    pub status: ItemStatus,
+    /// The day on which it was paid, in the program's zone.
+    pub paid_at: Option<NaiveDate>,
+}
+
+impl StatementPayout {
+    fn of(payment: Payment) -> Option<Self> {
+        let (id, status, paid_at) = match payment {
+            Payment::UnderWay(id, status) => (Some(id), status, None),
+            Payment::Paid(id, on) => (Some(id), ItemStatus::Paid, on),
+            Payment::PaidElsewhere => (None, ItemStatus::Paid, None),
+            Payment::Nothing | Payment::Open | Payment::Unpaid | Payment::SetOff | Payment::Carried => {
+                return None;
+            }
+        };
+        Some(Self { id, status, paid_at })
+    }
+}
+
 /// Whether a statement may still change.
 #[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -84,14 +115,16 @@ pub enum StatementStatus {
 }
 
 impl StatementView {
-    fn of(doc: StatementDoc) -> Self {
+    fn of(doc: StatementDoc, ledger: &Ledger) -> Self {
         let closed = doc.is_closed();
+        let pays = closed && !doc.statement.total.is_zero();
+        let payment = if pays { ledger.payment_of(doc.statement.month) } else { None };
         let says = doc.statement;
         Self {
             affiliate_id: says.affiliate_id,
             month: says.month,
             status: if closed { StatementStatus::Closed } else { StatementStatus::Open },
-            payout: None,
+            payout: payment.and_then(StatementPayout::of),
             active_accounts: says.active_accounts,
             tier_from: says.tier_from,
             lines: says.lines,

@@ -5,6 +5,7 @@ use crate::domain::input::BadInput;
 use crate::http::body;
 use axum::extract::{FromRequest, Request};
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -37,14 +38,19 @@ fn without_secrets<S: Serializer>(values: &BTreeMap<String, String>, to: S) -> R
 impl Form {
     /// Reads `application/x-www-form-urlencoded`; no field twice.
     pub fn read(bytes: &[u8]) -> Result<Self, PageError> {
-        let mut values = BTreeMap::new();
+        let mut form = Self::default();
         for (name, value) in url::form_urlencoded::parse(bytes) {
-            // Browsers send line breaks as CR LF.
-            if values.insert(name.into_owned(), value.replace("\r\n", "\n")).is_some() {
-                return Err(PageError::BadRequest);
-            }
+            form.put(name.into_owned(), &value)?;
         }
-        Ok(Self { values, ..Self::default() })
+        Ok(form)
+    }
+    /// Takes a field as it was sent; no field twice.
+    pub fn put(&mut self, name: String, value: &str) -> Result<(), PageError> {
+        // Browsers send line breaks as CR LF.
+        match self.values.insert(name, value.replace("\r\n", "\n")) {
+            None => Ok(()),
+            Some(_) => Err(PageError::BadRequest),
+        }
     }
 
     /// A form with some fields filled in.
@@ -154,11 +160,14 @@ pub async fn read(state: &PageState, request: Request) -> Result<Form, PageError
     if parts.method != Method::POST || !parts.headers.get(CONTENT_TYPE).is_some_and(is_form) {
         return Err(PageError::BadRequest);
     }
-    let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Public };
-    if !is_same_origin(&parts.headers, &state.base_url(part)) {
-        return Err(PageError::Forged);
-    }
+    check_origin(state, &parts)?;
     Form::read(&body::read(&parts.headers, body).await?)
+}
+
+/// Refuses what another site sent.
+pub fn check_origin(state: &PageState, parts: &Parts) -> Result<(), PageError> {
+    let part = if parts.uri.path().starts_with("/admin") { Part::Staff } else { Part::Public };
+    if is_same_origin(&parts.headers, &state.base_url(part)) { Ok(()) } else { Err(PageError::Forged) }
 }
 
 /// A form of a page for everyone.

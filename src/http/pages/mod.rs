@@ -16,6 +16,7 @@ pub mod session;
 pub mod sign_in;
 pub mod staff;
 pub mod table;
+pub mod upload;
 pub mod view;
 
 pub use form::Form;

@@ -3,13 +3,13 @@
 use super::PageState;
 use super::table::{Cell, Tone};
 use super::view::{money, month_in_words, show_day};
-use crate::app::{EarnedFor, StatementDoc};
-use crate::domain::affiliate::Affiliate;
+use crate::app::payouts::{YearRow, due};
+use crate::app::{App, EarnedFor, ReadError, StatementDoc};
 use crate::domain::by_hand::LineByHand;
 use crate::domain::calendar::Month;
 use crate::domain::id::AccountId;
 use crate::domain::money::Money;
-use crate::domain::payout::{Carried, Outlook, Part, Payment};
+use crate::domain::payout::{Carried, Item, ItemId, ItemStatus, Outlook, Part, PartOf, Payment, PayoutId};
 use crate::domain::statement::{Adjustment, Line, Note, Statement};
 use serde::Serialize;
 
@@ -22,59 +22,195 @@ pub struct Standing {
     pub tone: Tone,
     /// When it is to be paid, or why not then; may be empty.
     pub note: String,
-}
-
-/// An affiliate's next payout.
-pub fn outlook(state: &PageState, affiliate: &Affiliate, statements: &[StatementDoc]) -> Outlook {
-    let (zone, now) = (state.app.zone(), state.app.now());
-    Outlook::of(affiliate, statements.iter().map(part), state.app.config().program.minimum_payout, zone, now)
+    /// The payout that pays it.
+    pub payout: Option<PayoutId>,
+    /// The payment there.
+    pub item: Option<ItemId>,
 }
 
 /// Where a statement stands.
 pub fn standing(state: &PageState, outlook: &Outlook, doc: &StatementDoc) -> Standing {
     let today = state.app.zone().date_of(state.app.now());
     let on = show_day(doc.statement.month.batch(today));
-    let (word, tone, note) = match outlook.payment(&part(doc)) {
+    let payment = outlook.payment(&due(doc));
+    let payout = match payment {
+        Payment::UnderWay(id, _) | Payment::Paid(id, _) => Some(id),
+        _ => None,
+    };
+    let affiliate = doc.statement.affiliate_id;
+    let (word, tone, note) = match payment {
         Payment::Nothing => ("Nothing to pay", Tone::Info, String::new()),
         Payment::Open => ("Not due yet", Tone::Info, format!("due on {on}")),
         Payment::Unpaid => ("Unpaid", Tone::Info, format!("to be paid on {on}")),
         Payment::SetOff => ("To be set off", Tone::Info, format!("on {on}, against other months")),
         Payment::Carried => ("Carried", Tone::Warn, whys(state, outlook)),
+        Payment::UnderWay(id, status) => {
+            let (word, tone) = item_word(status);
+            (word, tone, format!("in payout {id}"))
+        }
+        Payment::Paid(id, Some(on)) => ("Paid", Tone::Good, format!("on {}, in payout {id}", show_day(on))),
+        Payment::Paid(id, None) => ("Paid", Tone::Good, format!("in payout {id}")),
+        Payment::PaidElsewhere => ("Paid", Tone::Good, "before payouts were made here".to_owned()),
     };
-    Standing { word, tone, note }
+    Standing { word, tone, note, payout, item: payout.map(|payout| ItemId { payout, affiliate }) }
 }
 
 /// The same as a cell.
 pub fn cell(state: &PageState, outlook: &Outlook, doc: &StatementDoc) -> Cell {
-    let Standing { word, tone, note } = standing(state, outlook, doc);
+    let Standing { word, tone, note, .. } = standing(state, outlook, doc);
     let cell = Cell::mark(word, tone);
     if note.is_empty() { cell } else { cell.note(note) }
 }
 
 /// Why the next payout leaves out what is due, in one text.
 pub fn whys(state: &PageState, outlook: &Outlook) -> String {
-    let whys: Vec<String> = outlook.carried.iter().map(|one| why(state, *one)).collect();
+    let whys: Vec<String> = outlook.carried.iter().map(|one| why(state, outlook, *one)).collect();
     whys.join(" ")
 }
 
-/// Why the next payout leaves out what is due.
-pub fn why(state: &PageState, carried: Carried) -> String {
-    match carried {
-        Carried::NoPaypalEmail => "No PayPal e-mail is known yet.".to_owned(),
-        Carried::Suspended => "The account is suspended; payouts wait until this is settled.".to_owned(),
-        Carried::AddressChanged(until) => format!(
+/// Why the next payout leaves out what is due, for its affiliate.
+pub fn why(state: &PageState, outlook: &Outlook, carried: Carried) -> String {
+    let program = &state.app.config().program;
+    let amount = |amount: Money| money(&amount.to_string(), &program.currency);
+    match (carried, outlook.held_until) {
+        (Carried::NoPaypalEmail, _) => "No PayPal e-mail is known yet.".to_owned(),
+        (Carried::Suspended, _) => "The account is suspended; payouts wait until this is settled.".to_owned(),
+        (Carried::AddressChanged, Some(until)) => format!(
             "The e-mail or PayPal e-mail was changed; for safety payouts are held until {}.",
             show_day(state.app.zone().date_of(until))
         ),
-        Carried::NotAboveZero => "All that is due adds up to no more than zero.".to_owned(),
-        Carried::BelowMinimum => {
-            let minimum = money(
-                &state.app.config().program.minimum_payout.to_string(),
-                &state.app.config().program.currency,
-            );
-            format!("Payouts start at {minimum}; a smaller sum is carried to the next one.")
+        (Carried::NotAboveZero, _) => "All that is due adds up to no more than zero.".to_owned(),
+        (Carried::BelowMinimum, _) => format!(
+            "Payouts start at {}; a smaller sum is carried to the next one.",
+            amount(program.minimum_payout)
+        ),
+        (Carried::NeedsChange, _) => {
+            "PayPal could not pay to this PayPal e-mail. Check it in your PayPal account, or use another one."
+                .to_owned()
         }
+        (Carried::AboveLimit, _) => {
+            "The sum is above the limit for one payment; we look at it first.".to_owned()
+        }
+        (Carried::AddressChanged, None)
+        | (
+            Carried::Blocked | Carried::TooManyFailures | Carried::SharedReceiver | Carried::DoesNotAddUp,
+            _,
+        ) => "We have to look at your payouts first.".to_owned(),
     }
+}
+
+/// What has become of a payment, in a word or two, and how it is to be seen.
+pub const fn item_word(status: ItemStatus) -> (&'static str, Tone) {
+    match status {
+        ItemStatus::Ready => ("In the next payout", Tone::Info),
+        ItemStatus::Submitted => ("On its way", Tone::Info),
+        ItemStatus::Unknown | ItemStatus::OnHold => ("Being checked", Tone::Warn),
+        ItemStatus::Unclaimed => ("Waits at PayPal", Tone::Warn),
+        ItemStatus::Paid => ("Paid", Tone::Good),
+        ItemStatus::Failed => ("Failed", Tone::Bad),
+        ItemStatus::Returned => ("Came back", Tone::Warn),
+        ItemStatus::Blocked => ("Blocked", Tone::Bad),
+        ItemStatus::Refunded => ("Sent back", Tone::Warn),
+        ItemStatus::Reversed => ("Taken back", Tone::Warn),
+        ItemStatus::Canceled => ("Not paid", Tone::Info),
+        ItemStatus::Withdrawn => ("Taken out", Tone::Info),
+    }
+}
+
+/// What affiliates were paid and earned in a calendar year, as a CSV file has it.
+pub async fn year_lines(app: &App, year: i32) -> Result<Vec<Vec<String>>, ReadError> {
+    let heads = [
+        "affiliate_id",
+        "name",
+        "company",
+        "email",
+        "paypal_email",
+        "year",
+        "paid",
+        "came_back",
+        "earned",
+        "currency",
+    ];
+    let line = |row: YearRow| {
+        let profile = &row.affiliate.profile;
+        [
+            row.affiliate.id.to_string(),
+            profile.name.clone(),
+            profile.company.clone().unwrap_or_default(),
+            profile.email.clone(),
+            profile.paypal_email.clone().unwrap_or_default(),
+            year.to_string(),
+            row.paid.to_string(),
+            row.came_back.to_string(),
+            row.earned.to_string(),
+            app.config().program.currency.clone(),
+        ]
+    };
+    let rows = app.payout_year(year).await?.into_iter().map(line);
+    Ok(std::iter::once(heads.map(str::to_owned)).chain(rows).map(Vec::from).collect())
+}
+
+/// What a state of a payment means for its affiliate, and what it can do.
+pub fn item_note(item: &Item) -> String {
+    let to = &item.receiver;
+    match item.status {
+        ItemStatus::Ready => format!("It goes to {to} with the next payout."),
+        ItemStatus::Submitted => format!("It was sent to PayPal for {to}."),
+        ItemStatus::Unknown => {
+            "We ask PayPal whether it arrived. There is nothing that you have to do.".to_owned()
+        }
+        ItemStatus::OnHold => "PayPal reviews it. There is nothing that you have to do.".to_owned(),
+        ItemStatus::Unclaimed => format!(
+            "PayPal holds it for 30 days. To get it, sign in to PayPal with {to}, or add this e-mail to your account there and confirm it."
+        ),
+        ItemStatus::Paid => paid_how(item),
+        ItemStatus::Failed => format!("PayPal could not pay it to {to}. The sum went back to what is due."),
+        ItemStatus::Returned => {
+            "It was not claimed at PayPal, and came back. The sum went back to what is due.".to_owned()
+        }
+        ItemStatus::Blocked => {
+            "PayPal did not allow it. The sum went back to what is due; we look at it first.".to_owned()
+        }
+        ItemStatus::Refunded | ItemStatus::Reversed => {
+            "The money came back to us. The sum went back to what is due; we look at it first.".to_owned()
+        }
+        ItemStatus::Canceled => "It did not reach you. The sum went back to what is due.".to_owned(),
+        ItemStatus::Withdrawn => "It was not sent. The sum went back to what is due.".to_owned(),
+    }
+}
+
+/// By PayPal, or by what identifies the payment elsewhere.
+fn paid_how(item: &Item) -> String {
+    match item.means.as_ref().map(|means| &means.reference) {
+        Some(Some(reference)) => format!("Reference {reference}"),
+        Some(None) => String::new(),
+        None => format!("To {}", item.receiver),
+    }
+}
+
+/// What a payment is for, in a few words.
+pub fn paid_for(parts: &[Part]) -> String {
+    let months = parts.iter().filter_map(|part| match &part.of {
+        PartOf::Statement { month, .. } => Some(*month),
+        PartOf::Correction { .. } => None,
+    });
+    let months: Vec<Month> = months.collect();
+    let statements = match months.as_slice() {
+        [] => None,
+        [one] => Some(month_in_words(*one)),
+        [one, other] => Some(format!("{}, {}", month_in_words(*one), month_in_words(*other))),
+        [first, .., last] => {
+            let (first, last) = (month_in_words(*first), month_in_words(*last));
+            Some(format!("{} months, {first} to {last}", months.len()))
+        }
+    };
+    let corrections = match parts.len() - months.len() {
+        0 => None,
+        1 => Some("a correction".to_owned()),
+        some => Some(format!("{some} corrections")),
+    };
+    let all: Vec<String> = statements.into_iter().chain(corrections).collect();
+    all.join(", and ")
 }
 
 /// A tier by the least number of active accounts that reaches it.
@@ -174,15 +310,66 @@ pub fn statement_lines(says: &Statement) -> Vec<Vec<String>> {
     heads.chain(commissions).chain(adjustments).chain(by_hand).map(Vec::from).collect()
 }
 
-fn part(doc: &StatementDoc) -> Part {
-    Part { month: doc.statement.month, total: doc.statement.total, closed: doc.is_closed() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::naive;
+    use crate::domain::payout::{Means, Provider};
     use crate::http::pages::table::csv_file;
+
+    #[test]
+    fn what_a_payment_is_for_is_said_in_a_few_words() {
+        let statement =
+            |month: &str| PartOf::Statement { month: month.parse().expect("a month"), hash: String::new() };
+        let correction = |correction| PartOf::Correction { correction };
+        let table = [
+            (vec![statement("2026-09")], "September 2026"),
+            (vec![statement("2026-08"), statement("2026-09")], "August 2026, September 2026"),
+            (
+                vec![statement("2026-06"), statement("2026-08"), statement("2026-09")],
+                "3 months, June 2026 to September 2026",
+            ),
+            (vec![statement("2026-09"), correction(0)], "September 2026, and a correction"),
+            (vec![correction(0), correction(1)], "2 corrections"),
+        ];
+        for (of, said) in table {
+            let parts: Vec<Part> =
+                of.into_iter().map(|of| Part { of, amount: Money::from_cents(100) }).collect();
+            assert_eq!(paid_for(&parts), said);
+        }
+    }
+
+    #[test]
+    fn an_affiliate_is_told_what_each_state_means_and_nothing_that_staff_wrote() {
+        let item = |status| Item {
+            payout_id: "pay_2026-09-1".parse().expect("an id"),
+            status,
+            receiver: "pay@b.example".into(),
+            amount: Money::from_cents(9_900),
+            parts: Vec::new(),
+            chunk: None,
+            changed_at: chrono::DateTime::UNIX_EPOCH,
+            paid_on: None,
+            provider: Provider::default(),
+            means: None,
+            overtaken: false,
+            by_other_means: false,
+            seen: false,
+            doubt: None,
+        };
+        for status in ItemStatus::ALL {
+            let (word, _) = item_word(status);
+            assert!(!word.is_empty() && !item_note(&item(status)).is_empty(), "{status}");
+        }
+        let claim = item_note(&item(ItemStatus::Unclaimed));
+        assert!(claim.contains("sign in to PayPal with pay@b.example"), "{claim}");
+        let by = |reference: Option<&str>| {
+            let (by, reason) = ("sam".to_owned(), "an inside story".to_owned());
+            let means = Some(Means { by, reason, reference: reference.map(str::to_owned) });
+            item_note(&Item { means, ..item(ItemStatus::Paid) })
+        };
+        assert_eq!((by(Some("SEPA-1")).as_str(), by(None).as_str()), ("Reference SEPA-1", ""));
+    }
 
     #[test]
     fn a_statements_file_has_codes_in_place_of_sentences() {

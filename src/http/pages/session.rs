@@ -76,6 +76,10 @@ impl<W: Who, At> Visit<W, At> {
     pub fn actor(&self) -> Actor {
         self.who.actor()
     }
+    /// Refuses a form that a page of this very session did not send.
+    pub fn check(&self, form: &Form) -> Result<(), PageError> {
+        if self.who.session().csrf_matches(form.text("csrf")) { Ok(()) } else { Err(PageError::Forged) }
+    }
     /// A page of a section, `200`.
     pub fn page(&self, template: &str, section: &'static str, content: impl Serialize) -> Response {
         self.page_with(StatusCode::OK, template, section, content)
@@ -268,9 +272,7 @@ impl<W: Who, At: DeserializeOwned + Send> FromRequest<PageState> for Signed<W, A
         let visit = Visit::<W, At>::from_request_parts(&mut parts, state).await?;
         let leaves = parts.uri.path().contains("/sign-out");
         let form = form::read(state, Request::from_parts(parts, body)).await?;
-        if !visit.who.session().csrf_matches(form.text("csrf")) {
-            return Err(PageError::Forged);
-        }
+        visit.check(&form)?;
         // Leaving is free.
         if !visit.who.may_act() && !leaves {
             return Err(PageError::Closed);

@@ -77,6 +77,8 @@ impl TestApp {
     /// A server in a directory of the test's own, not started yet.
     pub fn prepare(dir: &Path, store: &str, more: &str) -> Self {
         let (public, internal) = (loopback(free_port()), loopback(free_port()));
+        // No payout is made by itself, unless a test says how payouts are made.
+        let payouts = if more.contains("[payouts]") { "" } else { "[payouts]\nat = \"\"" };
         let config = format!(
             r#"data_dir = "{data}"
 [listen]
@@ -87,6 +89,7 @@ public_url = "http://{public}"
 url = "{store}"
 [aggregate]
 at = ""
+{payouts}
 [events]
 ignore = ["upgraded", "merged.*"]
 [limits]
@@ -179,6 +182,14 @@ scopes = ["admin", "callback"]
             child.kill().expect("it runs");
             child.wait().expect("it ends");
         }
+    }
+    /// The signal that has ended it by itself; `None`: it runs.
+    #[cfg(feature = "sabotage")]
+    pub fn died_of(&mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("it can be asked"))?;
+        self.child = None;
+        Some(ended.signal().unwrap_or_else(|| panic!("it ended by itself ({ended}):\n{}", self.log())))
     }
     /// Stops it from running, with its connections left open.
     pub fn pause(&self) {

@@ -247,6 +247,16 @@ impl Browser {
         self.ask("POST", &format!("/element/{element}/clear"), json!({})).await;
         self.ask("POST", &format!("/element/{element}/value"), json!({"text": text})).await;
     }
+    /// Chooses a file on this machine.
+    pub async fn choose(&self, css: &str, file: &Path) {
+        let element = self.find(css).await;
+        self.ask("POST", &format!("/element/{element}/value"), json!({"text": file})).await;
+    }
+    /// Where files go that are downloaded from now on.
+    pub async fn saves_to(&self, directory: &Path) {
+        let to = json!({"behavior": "allow", "downloadPath": directory});
+        self.tell_browser("Browser.setDownloadBehavior", to).await;
+    }
     /// Types where the keyboard is; `\u{E004}` is Tab, `\u{E007}` Enter.
     pub async fn types(&self, text: &str) {
         let keys: Vec<Value> = text

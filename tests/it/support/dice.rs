@@ -13,6 +13,10 @@ impl Dice {
         let given = std::env::var(variable).ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| getrandom::u64().expect("a random number") % 1_000_000);
         println!("{variable}={seed}");
+        Self::of(seed)
+    }
+    /// By a seed.
+    pub const fn of(seed: u64) -> Self {
         // Small seeds differ in few bits, and 0 would stay 0.
         Self { seed, state: seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }

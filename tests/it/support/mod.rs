@@ -9,6 +9,7 @@ pub mod gate;
 pub mod history;
 pub mod http;
 pub mod inbox;
+pub mod paypal;
 pub mod person;
 pub mod servers;
 pub mod tls;

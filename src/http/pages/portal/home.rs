@@ -1,11 +1,13 @@
 //! `/portal`: the link to share, and how it does.
 
-use super::{qr, words};
+use super::{payouts, qr, words};
 use crate::app::{AffiliateReport, Figures, FiguresDay};
 use crate::domain::affiliate::Status;
+use crate::domain::money::Money;
+use crate::domain::payout::Balance;
 use crate::domain::query::judge_sub;
 use crate::http::pages::chart::{Chart, Unit};
-use crate::http::pages::payout::{outlook, whys};
+use crate::http::pages::payout::whys;
 use crate::http::pages::session::{Portal, Visit};
 use crate::http::pages::view::show_day;
 use crate::http::pages::{Form, PageError};
@@ -28,7 +30,8 @@ struct Variant {
 pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
     let affiliate = &visit.who.affiliate;
     let AffiliateReport { figures, statements, .. } = visit.app.affiliate_report(affiliate).await?;
-    let next = outlook(&visit, affiliate, &statements);
+    let next = visit.app.payout_outlook(affiliate, &statements).await?;
+    let Balance { owed, under_way, paid } = payouts::balance(&next.ledger, &statements);
     let directory = visit.app.directory();
     let link = directory.link(affiliate.default_link).filter(|_| affiliate.status() != Status::Closed);
     let off = link.and_then(|link| words::off(link, visit.app.zone()));
@@ -52,7 +55,9 @@ pub async fn show(visit: Visit<Portal>) -> Result<Response, PageError> {
         figures => Value::from(Serde(&figures)),
         clicks_chart => clicks_chart(&figures).map(Value::from_safe_string),
         accounts_chart => accounts_chart(&figures).map(Value::from_safe_string),
-        has_due => !figures.due.is_zero(),
+        has_due => !owed.is_zero(), owes_us => owed < Money::ZERO, owed => owed.to_string(),
+        any_paid => !(paid.is_zero() && under_way.is_zero()), paid => paid.to_string(),
+        any_under_way => !under_way.is_zero(), under_way => under_way.to_string(),
         due_on => next.on.to_string(), carried => whys(&visit, &next),
         needs_paypal => affiliate.profile.paypal_email.is_none(),
         email => affiliate.profile.email.clone(),

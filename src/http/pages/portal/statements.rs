@@ -49,7 +49,7 @@ fn statements<'a>(state: &'a PageState, next: &'a Outlook) -> List<'a, Statement
 /// Lists them, the newest first.
 pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
     let docs = visit.app.statements_of(visit.who.affiliate.id).await?;
-    let next = payout::outlook(&visit, &visit.who.affiliate, &docs);
+    let next = visit.app.payout_outlook(&visit.who.affiliate, &docs).await?;
     let list = statements(&visit, &next);
     let query = list.read(visit.raw.as_deref())?;
     let list = list.show(docs, &query);
@@ -64,7 +64,7 @@ pub async fn list(visit: Visit<Portal>) -> Result<Response, PageError> {
 async fn find(visit: &Visit<Portal, Month>) -> Result<(StatementDoc, Standing), PageError> {
     let affiliate = &visit.who.affiliate;
     let mut all = visit.app.statements_of(affiliate.id).await?;
-    let next = payout::outlook(visit, affiliate, &all);
+    let next = visit.app.payout_outlook(affiliate, &all).await?;
     let place = all.iter().position(|doc| doc.statement.month == visit.at).ok_or(PageError::NotFound)?;
     let doc = all.swap_remove(place);
     let standing = payout::standing(visit, &next, &doc);

@@ -4,12 +4,14 @@ mod lines;
 mod links;
 mod list;
 mod page;
+mod payouts;
 mod referrals;
 
 pub use lines::{add as add_line, take_back as take_back_line};
 pub use links::{ask_off, create as new_link, off, on};
 pub use list::list;
 pub use page::page;
+pub use payouts::{clear, paid_elsewhere};
 pub use referrals::list as referrals;
 
 use super::{Act, Staff, Visit, done, reason};

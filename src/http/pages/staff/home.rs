@@ -2,7 +2,7 @@
 
 use super::accounts::path;
 use super::words::{self, Words};
-use super::{Staff, Visit, months};
+use super::{Staff, Visit, months, payouts};
 use crate::app::{AccountList, Overlooked};
 use crate::domain::affiliate::Status;
 use crate::domain::person::Permission;
@@ -51,6 +51,7 @@ pub async fn page(visit: Visit<Staff>) -> Result<Response, PageError> {
         "affiliates": {"active": count(Status::Active), "suspended": count(Status::Suspended),
             "waiting": count(Status::Approved) + count(Status::Activated)},
         "months": months::due(&visit).await?,
+        "payouts": payouts::waiting(&visit).await?,
         "run": run,
         "running": visit.app.aggregate_progress(),
         "warnings": warnings(&visit).await?,

@@ -15,6 +15,7 @@ mod home;
 mod me;
 mod members;
 mod months;
+mod payouts;
 mod review;
 mod runs;
 mod words;
@@ -39,10 +40,11 @@ use std::sync::Arc;
 /// Their routes.
 pub fn routes() -> Routes {
     use Permission::{
-        Aggregate, ChangeAddresses, ChangeAffiliates, CloseAffiliates, Credit, DecideClaims, JudgeHolds,
-        ManageStaff, Payouts, ReviewApplications, WriteNotes,
+        Aggregate, ChangeAddresses, ChangeAffiliates, CloseAffiliates, Credit, DecideClaims, Export,
+        JudgeHolds, ManageStaff, Payouts, ReviewApplications, WriteNotes,
     };
     let change = Permitted(&[ChangeAffiliates]);
+    let pays = Permitted(&[Payouts]);
     let edit = Permitted(&[ChangeAffiliates, ChangeAddresses]);
     let step = Permitted(&[ChangeAffiliates, CloseAffiliates]);
     Routes::default()
@@ -79,6 +81,8 @@ pub fn routes() -> Routes {
             Permitted(&[Payouts]),
             affiliates::take_back_line,
         )
+        .post("/admin/affiliates/{affiliate_id}/payouts", pays, affiliates::clear)
+        .post("/admin/affiliates/{affiliate_id}/paid-elsewhere", pays, affiliates::paid_elsewhere)
         .post("/admin/affiliates/{affiliate_id}/step/{step}", step, affiliates::step)
         .get("/admin/accounts", SignedIn, accounts::list)
         .get("/admin/accounts/{account_id}", SignedIn, accounts::page)
@@ -91,6 +95,25 @@ pub fn routes() -> Routes {
         .get("/admin/months", SignedIn, months::list)
         .get("/admin/months/{month}", SignedIn, months::month)
         .get("/admin/months/{month}/{affiliate_id}", SignedIn, months::statement)
+        .get("/admin/payouts", SignedIn, payouts::list)
+        .post("/admin/payouts", pays, payouts::make)
+        .post("/admin/payouts/opening", pays, payouts::opening)
+        .get("/admin/payouts/year/{year}", Permitted(&[Export]), payouts::year)
+        .get("/admin/payouts/{payout_id}", SignedIn, payouts::batch)
+        .get("/admin/payouts/{payout_id}/carried", SignedIn, payouts::carried)
+        .get("/admin/payouts/{payout_id}/look-twice", SignedIn, payouts::look_twice)
+        .post("/admin/payouts/{payout_id}/approve", pays, payouts::approve)
+        .post("/admin/payouts/{payout_id}/discard", pays, payouts::discard)
+        .post("/admin/payouts/{payout_id}/export", pays, payouts::export)
+        .post("/admin/payouts/{payout_id}/submit", pays, payouts::submit)
+        .post("/admin/payouts/{payout_id}/report", pays, payouts::preview_report)
+        .post("/admin/payouts/{payout_id}/report/apply", pays, payouts::apply_report)
+        .post("/admin/payouts/{payout_id}/paid", pays, payouts::pay)
+        .get("/admin/payouts/{payout_id}/items/{item_id}", SignedIn, payouts::item)
+        .post("/admin/payouts/{payout_id}/items/{item_id}/withdraw", pays, payouts::withdraw)
+        .post("/admin/payouts/{payout_id}/items/{item_id}/paid", pays, payouts::pay_item)
+        .post("/admin/payouts/{payout_id}/items/{item_id}/resolve", pays, payouts::resolve)
+        .post("/admin/payouts/{payout_id}/items/{item_id}/seen", pays, payouts::seen)
         .get("/admin/runs", SignedIn, runs::page)
         .post("/admin/runs", Permitted(&[Aggregate]), runs::start)
         .get("/admin/figures", SignedIn, figures::page)
@@ -145,6 +168,23 @@ pub const DONE: &[(&str, &str)] = &[
     ("credited", "The credit is corrected, as of the signup."),
     ("granted", "Granted: the account is credited, and the affiliate is told."),
     ("declined", "Declined. The affiliate is told why."),
+    ("made", "The payout is made. Look at its payments before you approve it."),
+    ("made-before", "The payout of this month was made before: this is it."),
+    ("making", "The payout is being made. Load this page again in a moment."),
+    ("opening", "What was paid elsewhere is kept."),
+    (
+        "payout-approved",
+        "Approved. Payments to affiliates who were suspended, or whose address was changed meanwhile, were taken out.",
+    ),
+    ("payout-discarded", "Discarded. Its statements are free for another payout."),
+    ("payout-paid", "All payments that were left are marked as paid."),
+    ("submitted", "PayPal is called in a moment. Load this page again to see what it answers."),
+    ("reported", "What PayPal’s report says is kept."),
+    ("seen", "It is kept that you looked at it."),
+    ("withdrawn", "Taken out. The sum stays owed."),
+    ("item-paid", "The payment is marked as paid."),
+    ("resolved", "How the payment ended is kept."),
+    ("payouts-released", "It is confirmed. The next payout is made by it."),
     ("run", "The nightly run is done."),
     ("running", "The nightly run is under way. This page shows how far it is."),
     ("role", "The role is changed."),

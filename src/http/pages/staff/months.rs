@@ -1,12 +1,14 @@
 //! Months: open, closing, closed; their totals and due dates; the statements of one, and one statement.
 
 use super::accounts::{self, name_of};
+use super::payouts::{batch_state, path as payout_path};
 use super::words::{self, Words};
 use super::{Staff, Visit, show_list};
 use crate::app::{Directory, StatementDoc};
 use crate::domain::calendar::Month;
 use crate::domain::id::AffiliateId;
 use crate::domain::money::Money;
+use crate::domain::payout::{Batch, BatchStatus};
 use crate::domain::statement::{Note, verify_hash};
 use crate::http::pages::payout;
 use crate::http::pages::table::{self, Cell, List, Tone, csv_file};
@@ -256,6 +258,12 @@ pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, PageError> {
     }
     let (_, stands, tone) = Stage::of(&visit, month).said();
     let doc = directory.months().find(|doc| doc.month == month).cloned();
+    let batches = visit.app.payouts().await?;
+    let is_live = |batch: &&Batch| batch.id.month == month && batch.status != BatchStatus::Discarded;
+    let payout = batches.iter().find(is_live).map(|batch| {
+        let (word, tone, _) = batch_state(batch.status);
+        json!({"path": payout_path(batch.id), "word": word, "tone": tone})
+    });
     let content = json!({
         "month": month, "name": words.month(month), "state": stands, "tone": tone,
         "previous": month.previous(), "next": month.next(),
@@ -265,7 +273,7 @@ pub async fn month(visit: Visit<Staff, Month>) -> Result<Response, PageError> {
         "to_be_paid": (total > Money::ZERO).then(|| words.day(month.batch(visit.app.zone().date_of(visit.app.now())))),
         "rules": doc.as_ref().map(|doc| doc.rules.hash()),
         "closing_at": doc.as_ref().map(|doc| words.at(doc.closing_at)),
-        "list": super::for_role(&visit.who, list),
+        "payout": payout, "list": super::for_role(&visit.who, list),
     });
     Ok(visit.page("staff/month.html", "months", content))
 }
@@ -276,7 +284,7 @@ pub async fn statement(visit: Visit<Staff, (Month, AffiliateId)>) -> Result<Resp
     let affiliate = visit.app.directory().affiliate(id).cloned().ok_or(PageError::NotFound)?;
     let all = visit.app.statements_of(id).await?;
     let doc = all.iter().find(|doc| doc.statement.month == month).ok_or(PageError::NotFound)?;
-    let payment = payout::standing(&visit, &payout::outlook(&visit, &affiliate, &all), doc);
+    let payment = payout::standing(&visit, &visit.app.payout_outlook(&affiliate, &all).await?, doc);
     let (words, directory, says) = (Words::of(&visit), visit.app.directory(), &doc.statement);
     let line = |line: &crate::domain::statement::Line| {
         let note = line.note.map(|note| match note {

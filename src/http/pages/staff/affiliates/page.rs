@@ -1,5 +1,6 @@
 //! The page of an affiliate: its figures as its own pages say them, and all that staff need to judge it.
 
+use super::payouts;
 use super::referrals::referrals;
 use crate::app::{CHART_DAYS, Figures, StatementDoc};
 use crate::domain::affiliate::{Affiliate, Link, Status};
@@ -59,7 +60,7 @@ pub async fn show<At>(
                 "by": state.app.name_of(&line.by), "at": words.at(line.at)})
         })
         .collect();
-    let next = payout::outlook(state, affiliate, &book.statements);
+    let next = state.app.payout_outlook(affiliate, &book.statements).await?;
     let statements: Vec<Value> =
         book.statements.iter().take(STATEMENTS).map(|doc| statement(state, &next, doc)).collect();
     let lost: Vec<Value> = state.app.lost_mail(Person::Affiliate(id)).await?.iter().rev().map(|doc| {
@@ -81,6 +82,7 @@ pub async fn show<At>(
             "active": figures.active_accounts, "crossed": figures.all.crossings, "held": figures.held,
             "earned": words.money(figures.all.earned.unwrap_or(Money::ZERO)),
         },
+        "payouts": payouts::summary(state, affiliate, &next, &book.statements),
         "chart": clicks_chart(&words, figures).bars(),
         "lines": lines, "line_key": LineKey::random(), "was_active": affiliate.was_ever_active(),
         "may_sign_in": affiliate.may_sign_in(), "lost_mail": lost,
